@@ -1,0 +1,67 @@
+//! An HTTP call that the host should make for the core, and what came of it.
+
+use std::time::Duration;
+
+/// Whether a callout goes over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP, for local emulators and for hosts that add TLS themselves.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As written in a URL and in the `:scheme` pseudo header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// The port that a URL of this scheme leaves out.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// One HTTP request for the host to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callout {
+    /// The host's name for where it goes: an Envoy cluster, a `host:port` on Kong.
+    pub upstream: String,
+    /// Becomes `:scheme`.
+    pub scheme: Scheme,
+    /// Becomes `:method`.
+    pub method: &'static str,
+    /// Becomes `:authority`; it is what the signature covers as `host`.
+    pub authority: String,
+    /// Becomes `:path`, with the query string if there is one.
+    pub path: String,
+    /// All other headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body; may be empty.
+    pub body: Vec<u8>,
+    /// How long the whole call may take.
+    pub timeout: Duration,
+}
+
+/// What came of a callout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The peer answered.
+    Response {
+        /// HTTP status code.
+        status: u16,
+        /// Headers, names in lower case.
+        headers: Vec<(String, String)>,
+        /// The body, whole as far as the host knows.
+        body: Vec<u8>,
+    },
+    /// There was no answer: what the host says of it, for the log.
+    NoResponse(String),
+}

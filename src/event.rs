@@ -1,0 +1,50 @@
+//! What is published for one exchange: the message and what travels beside it.
+
+use crate::clock::Timestamp;
+
+/// The type of a message attribute, as SNS and SQS name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeType {
+    /// Text.
+    String,
+    /// A number, so that subscribers can filter by range.
+    Number,
+}
+
+impl AttributeType {
+    /// The value of `DataType` on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttributeType::String => "String",
+            AttributeType::Number => "Number",
+        }
+    }
+}
+
+/// A message attribute; the value is never empty (SNS refuses empty values).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// How its value is to be read.
+    pub data_type: AttributeType,
+    /// Its value.
+    pub value: String,
+}
+
+/// One event on its way to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Stable over retries and unique per exchange; consumers use it to be idempotent.
+    pub id: String,
+    /// The JSON text that is published.
+    pub message: String,
+    /// For subscription filter policies.
+    pub attributes: Vec<Attribute>,
+    /// The SNS subject, used by e-mail subscriptions.
+    pub subject: Option<String>,
+    /// The group whose order FIFO topics keep.
+    pub group_id: Option<String>,
+    /// When the exchange was over.
+    pub at: Timestamp,
+}

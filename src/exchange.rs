@@ -1,0 +1,130 @@
+//! One observed request and its response, the same for every host. Everything that a host may not know is optional:
+//! what is unknown stays absent, nothing is guessed.
+
+use std::borrow::Cow;
+
+use crate::clock::Timestamp;
+
+/// Headers in the order they came, names in lower case, pseudo headers (`:path`, …) left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Headers<'_> {
+    /// The first value of the header `name` (lower case).
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+}
+
+/// A route or a service, as the host knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entity<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+}
+
+/// The TLS session between the client and the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls<'a> {
+    /// `TLSv1.2`, `TLSv1.3`.
+    pub version: Option<Cow<'a, str>>,
+    /// The server name that the client asked for.
+    pub server_name: Option<Cow<'a, str>>,
+    /// Whether the client showed a certificate that the gateway accepted.
+    pub client_verified: bool,
+}
+
+/// What the client sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The host's id of the request.
+    pub id: Option<Cow<'a, str>>,
+    /// The method, in upper case.
+    pub method: Cow<'a, str>,
+    /// The path with the query string, as the client sent it.
+    pub target: Cow<'a, str>,
+    /// `http` or `https`.
+    pub scheme: Option<Cow<'a, str>>,
+    /// The `Host` header or `:authority`.
+    pub host: Option<Cow<'a, str>>,
+    /// The headers.
+    pub headers: Headers<'a>,
+    /// Bytes received, headers included where the host counts them.
+    pub size: Option<u64>,
+    /// The TLS session, if there is one.
+    pub tls: Option<Tls<'a>>,
+}
+
+impl Request<'_> {
+    /// The path without the query string.
+    pub fn path(&self) -> &str {
+        split_target(&self.target).0
+    }
+
+    /// The query string without its `?`, or the empty text.
+    pub fn query(&self) -> &str {
+        split_target(&self.target).1
+    }
+}
+
+/// Splits a request target into its path and its query string.
+pub fn split_target(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// What the client got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// HTTP status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: Headers<'a>,
+    /// Bytes sent, headers included where the host counts them.
+    pub size: Option<u64>,
+}
+
+/// How long things took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latencies {
+    /// From the first byte of the request to the last of the response.
+    pub request: Option<u64>,
+    /// What the upstream took.
+    pub upstream: Option<u64>,
+}
+
+/// One request and its response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange<'a> {
+    /// What the client sent.
+    pub request: Request<'a>,
+    /// What it got.
+    pub response: Response<'a>,
+    /// How long it took.
+    pub latencies: Latencies,
+    /// When the request began.
+    pub started_at: Option<Timestamp>,
+    /// When the exchange was over.
+    pub finished_at: Timestamp,
+    /// The client's address, without port.
+    pub client_ip: Option<Cow<'a, str>>,
+    /// The path that the upstream was asked for.
+    pub upstream_uri: Option<Cow<'a, str>>,
+    /// The upstream's status; several after retries, `500, 200`.
+    pub upstream_status: Option<Cow<'a, str>>,
+    /// The gateway's route.
+    pub route: Option<Entity<'a>>,
+    /// The gateway's service.
+    pub service: Option<Entity<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_path_and_a_query() {
+        assert_eq!(split_target("/a/b?c=d?e"), ("/a/b", "c=d?e"));
+        assert_eq!(split_target("/a"), ("/a", ""));
+        assert_eq!(split_target(""), ("", ""));
+    }
+}

@@ -1,0 +1,201 @@
+//! Which exchanges become events: method first, then path, then status, the cheapest question first.
+
+use std::ops::RangeInclusive;
+
+use regex_lite::{Captures, Regex};
+
+use crate::template::{PathGroups, Template};
+
+/// The methods of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// `"*"`.
+    Any,
+    /// These, in upper case.
+    OneOf(Vec<String>),
+}
+
+impl Methods {
+    /// Whether `method` is one of them; methods are case-sensitive (RFC 9110, 9.1).
+    pub fn contain(&self, method: &str) -> bool {
+        match self {
+            Methods::Any => true,
+            Methods::OneOf(methods) => methods.iter().any(|candidate| candidate == method),
+        }
+    }
+}
+
+/// The response statuses of a route; an exchange needs to be in one of the ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statuses(pub Vec<RangeInclusive<u16>>);
+
+impl Statuses {
+    /// `2xx`: what a route looks for unless it says otherwise.
+    pub fn success() -> Statuses {
+        Statuses(vec![200..=299])
+    }
+
+    /// Whether `status` is one of them.
+    pub fn contain(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// A regular expression that is searched, not anchored, in the path.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    regex: Regex,
+    /// The expression, where it is plain text: searching that is many times faster.
+    literal: Option<String>,
+}
+
+impl Matcher {
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// What `regex-lite` says of a pattern that is not valid or too large.
+    pub fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
+        let literal = (!pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c))).then(|| pattern.to_owned());
+        Ok(Matcher { regex: Regex::new(pattern)?, literal })
+    }
+
+    /// Whether the pattern is found in `path`.
+    pub fn is_match(&self, path: &str) -> bool {
+        match &self.literal {
+            Some(literal) => path.contains(literal.as_str()),
+            None => self.regex.is_match(path),
+        }
+    }
+
+    /// The names of the pattern's named groups.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.regex.capture_names().flatten()
+    }
+}
+
+/// Which exchanges become events, and what those events carry beside the record.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// On the request method.
+    pub methods: Methods,
+    /// On the request path.
+    pub matcher: Matcher,
+    /// On the response status.
+    pub statuses: Statuses,
+    /// The attribute `event_type`, which is also in the message.
+    pub event_type: Option<String>,
+    /// The configured attributes: those for every route and the route's own.
+    pub attributes: Vec<(String, Template)>,
+    /// The SNS subject.
+    pub subject: Option<Template>,
+    /// The group whose order a FIFO topic keeps.
+    pub message_group_id: Option<Template>,
+}
+
+impl Route {
+    /// Whether a request may become an event of this route, as far as the request tells.
+    pub fn wants_request(&self, method: &str, path: &str) -> bool {
+        self.methods.contain(method) && self.matcher.is_match(path)
+    }
+
+    /// The named groups of the matcher in `path`.
+    pub fn groups<'a>(&self, path: &'a str) -> Groups<'a> {
+        Groups(self.matcher.regex.captures(path))
+    }
+}
+
+/// The named groups that a route's matcher found in a path.
+pub struct Groups<'a>(Option<Captures<'a>>);
+
+impl PathGroups for Groups<'_> {
+    fn group(&self, name: &str) -> Option<&str> {
+        self.0.as_ref()?.name(name).map(|group| group.as_str())
+    }
+}
+
+/// The routes in the order of the configuration. The first that matches an exchange takes it: one event each.
+#[derive(Clone, Debug)]
+pub struct Routes(pub Vec<Route>);
+
+impl Routes {
+    /// Whether some route has this method: the first question, answered without the path.
+    pub fn want_method(&self, method: &str) -> bool {
+        self.0.iter().any(|route| route.methods.contain(method))
+    }
+
+    /// Whether some route wants a request of this method and path, whatever its response.
+    pub fn want_request(&self, method: &str, path: &str) -> bool {
+        self.0.iter().any(|route| route.wants_request(method, path))
+    }
+
+    /// The first route that wants this exchange.
+    pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
+        self.0.iter().find(|route| route.statuses.contain(status) && route.wants_request(method, path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(methods: &[&str], matcher: &str, statuses: Statuses) -> Route {
+        Route {
+            methods: if methods == ["*"] {
+                Methods::Any
+            } else {
+                Methods::OneOf(methods.iter().map(|method| (*method).to_owned()).collect())
+            },
+            matcher: Matcher::new(matcher).unwrap(),
+            statuses,
+            event_type: None,
+            attributes: vec![],
+            subject: None,
+            message_group_id: None,
+        }
+    }
+
+    #[test]
+    fn the_matcher_is_searched_not_anchored() {
+        for pattern in ["/profile", "/prof.le"] {
+            let matcher = Matcher::new(pattern).unwrap();
+            assert!(matcher.is_match("/mockbin/profile/7"), "{pattern}");
+            assert!(!matcher.is_match("/mockbin/prof"), "{pattern}");
+        }
+        assert!(!Matcher::new("^/profile$").unwrap().is_match("/mockbin/profile"));
+        assert!(Matcher::new("").unwrap().is_match("/anything"));
+    }
+
+    #[test]
+    fn only_success_unless_it_says_otherwise() {
+        let success = Statuses::success();
+        assert!(success.contain(200) && success.contain(299));
+        assert!(!success.contain(199) && !success.contain(300) && !success.contain(500));
+    }
+
+    #[test]
+    fn the_first_route_that_matches_takes_it() {
+        let routes = Routes(vec![
+            route(&["PUT"], "/profile", Statuses(vec![404..=404])),
+            route(&["PUT", "PATCH"], "/profile", Statuses::success()),
+            route(&["*"], "/pro", Statuses::success()),
+        ]);
+        let position = |method: &str, path: &str, status| {
+            routes.find(method, path, status).and_then(|found| routes.0.iter().position(|r| std::ptr::eq(r, found)))
+        };
+        assert_eq!(position("PUT", "/profile", 404), Some(0));
+        assert_eq!(position("PATCH", "/profile", 204), Some(1));
+        assert_eq!(position("DELETE", "/profile", 204), Some(2));
+        assert_eq!(position("DELETE", "/profile", 500), None);
+        assert_eq!(position("put", "/other", 200), None);
+        assert!(routes.want_method("GET") && routes.want_request("PUT", "/profile"));
+    }
+
+    #[test]
+    fn named_groups_are_found() {
+        let route = route(&["*"], "/profile/(?<id>[0-9]+)(?<rest>/.*)?", Statuses::success());
+        let groups = route.groups("/v1/profile/42");
+        assert_eq!(groups.group("id"), Some("42"));
+        assert_eq!(groups.group("rest"), None);
+        assert_eq!(route.matcher.group_names().collect::<Vec<_>>(), ["id", "rest"]);
+    }
+}

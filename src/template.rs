@@ -1,0 +1,237 @@
+//! `${…}` in configured values: parsed once at start, rendered for each exchange that matches.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use crate::exchange::Exchange;
+
+/// Where a placeholder takes its value from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// `path.NAME`: a named group of the route's matcher.
+    PathGroup(String),
+    /// `request.method`.
+    RequestMethod,
+    /// `request.path`, without the query string.
+    RequestPath,
+    /// `request.headers.NAME`; the name is kept in lower case.
+    RequestHeader(String),
+    /// `request.query.NAME`, decoded; of a repeated key the first.
+    RequestQuery(String),
+    /// `request.id`.
+    RequestId,
+    /// `response.status`.
+    ResponseStatus,
+    /// `response.headers.NAME`; the name is kept in lower case.
+    ResponseHeader(String),
+    /// `route.name`, as the host knows it.
+    RouteName,
+    /// `service.name`, as the host knows it.
+    ServiceName,
+}
+
+/// All placeholders, as they are written; `NAME` stands for a name of the user's.
+pub const VARIABLES: [&str; 10] = [
+    "path.NAME",
+    "request.method",
+    "request.path",
+    "request.headers.NAME",
+    "request.query.NAME",
+    "request.id",
+    "response.status",
+    "response.headers.NAME",
+    "route.name",
+    "service.name",
+];
+
+/// Why a text is not a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A `${` that is never closed.
+    #[error("`${{` without a closing `}}`")]
+    Unclosed,
+    /// A placeholder that names nothing.
+    #[error("unknown placeholder `${{{0}}}`")]
+    Unknown(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Text(String),
+    Variable(Variable),
+}
+
+/// A text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Segment>);
+
+/// The named groups of a matcher, as matched in one path.
+pub trait PathGroups {
+    /// The text that the group `name` matched, if it took part in the match.
+    fn group(&self, name: &str) -> Option<&str>;
+}
+
+impl FromStr for Variable {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Variable, TemplateError> {
+        let named = |prefix: &str| text.strip_prefix(prefix).filter(|name| !name.is_empty());
+        Ok(match text {
+            "request.method" => Variable::RequestMethod,
+            "request.path" => Variable::RequestPath,
+            "request.id" => Variable::RequestId,
+            "response.status" => Variable::ResponseStatus,
+            "route.name" => Variable::RouteName,
+            "service.name" => Variable::ServiceName,
+            _ => {
+                if let Some(name) = named("path.") {
+                    Variable::PathGroup(name.to_owned())
+                } else if let Some(name) = named("request.headers.") {
+                    Variable::RequestHeader(name.to_ascii_lowercase())
+                } else if let Some(name) = named("request.query.") {
+                    Variable::RequestQuery(name.to_owned())
+                } else if let Some(name) = named("response.headers.") {
+                    Variable::ResponseHeader(name.to_ascii_lowercase())
+                } else {
+                    return Err(TemplateError::Unknown(text.to_owned()));
+                }
+            }
+        })
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Template, TemplateError> {
+        let mut segments = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+            if !before.is_empty() {
+                segments.push(Segment::Text(before.to_owned()));
+            }
+            segments.push(Segment::Variable(name.parse()?));
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            segments.push(Segment::Text(rest.to_owned()));
+        }
+        Ok(Template(segments))
+    }
+}
+
+impl Template {
+    /// The placeholders, in order.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Variable(variable) => Some(variable),
+            Segment::Text(_) => None,
+        })
+    }
+
+    /// The text for one exchange; a placeholder whose value is absent gives the empty text.
+    pub fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
+        let mut text = String::new();
+        for segment in &self.0 {
+            match segment {
+                Segment::Text(part) => text.push_str(part),
+                Segment::Variable(variable) => {
+                    if let Some(value) = variable.value(exchange, groups) {
+                        text.push_str(&value);
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Variable {
+    fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
+        let Exchange { request, response, .. } = exchange;
+        match self {
+            Variable::PathGroup(name) => groups.group(name).map(Cow::Borrowed),
+            Variable::RequestMethod => Some(Cow::Borrowed(&request.method)),
+            Variable::RequestPath => Some(Cow::Borrowed(request.path())),
+            Variable::RequestHeader(name) => request.headers.get(name).map(Cow::Borrowed),
+            Variable::RequestQuery(name) => {
+                form_urlencoded::parse(request.query().as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+            }
+            Variable::RequestId => request.id.as_deref().map(Cow::Borrowed),
+            Variable::ResponseStatus => Some(Cow::Owned(response.status.to_string())),
+            Variable::ResponseHeader(name) => response.headers.get(name).map(Cow::Borrowed),
+            Variable::RouteName => exchange.route.as_ref().map(|route| Cow::Borrowed(route.name.as_ref())),
+            Variable::ServiceName => exchange.service.as_ref().map(|service| Cow::Borrowed(service.name.as_ref())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Entity, Headers, Request, Response};
+
+    struct Groups;
+
+    impl PathGroups for Groups {
+        fn group(&self, name: &str) -> Option<&str> {
+            (name == "id").then_some("42")
+        }
+    }
+
+    fn exchange() -> Exchange<'static> {
+        Exchange {
+            request: Request {
+                id: Some("r-1".into()),
+                method: "PUT".into(),
+                target: "/profile/42?tenant=a%20b&tenant=c".into(),
+                headers: Headers(vec![("x-tenant".into(), "acme".into())]),
+                ..Request::default()
+            },
+            response: Response { status: 201, headers: Headers(vec![("etag".into(), "\"7\"".into())]), size: None },
+            route: Some(Entity { name: "profiles".into() }),
+            ..Exchange::default()
+        }
+    }
+
+    fn render(text: &str) -> String {
+        text.parse::<Template>().unwrap().render(&exchange(), &Groups)
+    }
+
+    #[test]
+    fn every_placeholder_has_a_value() {
+        assert_eq!(render("${path.id}"), "42");
+        assert_eq!(render("${request.method} ${request.path}"), "PUT /profile/42");
+        assert_eq!(render("${request.headers.X-Tenant}"), "acme");
+        assert_eq!(render("${request.query.tenant}"), "a b");
+        assert_eq!(render("${request.id}/${response.status}"), "r-1/201");
+        assert_eq!(render("${response.headers.etag}"), "\"7\"");
+        assert_eq!(render("${route.name}"), "profiles");
+    }
+
+    #[test]
+    fn what_is_absent_gives_the_empty_text() {
+        assert_eq!(render("<${path.nope}${request.headers.nope}${request.query.nope}${service.name}>"), "<>");
+    }
+
+    #[test]
+    fn plain_text_stays_as_it_is() {
+        assert_eq!(render("costs $5 {or} }"), "costs $5 {or} }");
+        assert_eq!(render(""), "");
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!("a${path.id".parse::<Template>(), Err(TemplateError::Unclosed));
+        assert_eq!("${req.path}".parse::<Template>(), Err(TemplateError::Unknown("req.path".into())));
+        assert_eq!("${path.}".parse::<Template>(), Err(TemplateError::Unknown("path.".into())));
+    }
+
+    #[test]
+    fn the_list_of_variables_is_the_parser_s() {
+        for name in VARIABLES {
+            assert!(name.parse::<Variable>().is_ok(), "{name}");
+        }
+    }
+}

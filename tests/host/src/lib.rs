@@ -1,0 +1,1 @@
+//! A Proxy-Wasm host for tests.
