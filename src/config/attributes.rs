@@ -18,26 +18,30 @@ pub(super) struct Attribute<'a> {
     field: Field<'a>,
 }
 
-/// The attributes of `section`, which is a route or the whole configuration.
-pub(super) fn read<'a>(section: &mut Section<'a>) -> Checked<Vec<Attribute<'a>>> {
-    each(section.section(KEY).entries(), |(name, field)| {
-        let checked = check_name(name, &field);
-        let template = template::read(&field)?;
-        checked.map(|()| Attribute { name, template, field })
-    })
+/// The attributes of `section`, which is a route or the whole configuration. Those with a fault are reported and left out,
+/// so that they hide no fault of the others.
+pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<Attribute<'a>> {
+    let entries = section.section(KEY).entries().into_iter();
+    entries
+        .filter_map(|(name, field)| {
+            let named = check_name(name, &field);
+            let template = template::read(&field).ok()?;
+            named.ok().map(|()| Attribute { name, template, field })
+        })
+        .collect()
 }
 
 /// The attributes of every route, which alone must leave room for the event's id.
-pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Checked<Vec<Attribute<'a>>> {
-    let attributes = read(root)?;
-    check_count(root, attributes.len(), false)?;
-    Ok(attributes)
+pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<Attribute<'a>> {
+    let attributes = read(root);
+    check_count(root, attributes.len(), false);
+    attributes
 }
 
 /// Checks the groups that attributes name.
 pub(super) fn check_groups(attributes: &[Attribute<'_>], groups: Option<&[&str]>) -> Checked<()> {
-    each(attributes.iter().collect(), |attribute| template::check_groups(&attribute.field, &attribute.template, groups))
-        .map(|_| ())
+    let check = |attribute: &Attribute<'_>| template::check_groups(&attribute.field, &attribute.template, groups);
+    each(attributes.iter().collect(), check).map(|_| ())
 }
 
 /// The attributes of a route: those of every route, and its own, which replace them.
@@ -46,30 +50,35 @@ pub(super) fn merge(
     shared: &[Attribute<'_>],
     own: &[Attribute<'_>],
     has_event_type: bool,
-) -> Checked<Vec<(String, Template)>> {
+) -> Vec<(String, Template)> {
     let merged: BTreeMap<&str, &Template> =
         shared.iter().chain(own).map(|attribute| (attribute.name, &attribute.template)).collect();
-    check_count(route, merged.len(), has_event_type)?;
-    Ok(merged.into_iter().map(|(name, template)| (name.to_owned(), template.clone())).collect())
+    // Where those for every route are too many already, that is one fault, not one for each route.
+    if shared.len() <= room(false) {
+        check_count(route, merged.len(), has_event_type);
+    }
+    merged.into_iter().map(|(name, template)| (name.to_owned(), template.clone())).collect()
 }
 
-fn check_count(section: &Section<'_>, count: usize, has_event_type: bool) -> Checked<()> {
-    let (taken, room) = if has_event_type {
-        ("`event_id` and `event_type` are two", MAX_ATTRIBUTES - 2)
-    } else {
-        ("`event_id` is one", MAX_ATTRIBUTES - 1)
-    };
+/// How many attributes the built-in ones that never give way leave room for.
+fn room(has_event_type: bool) -> usize {
+    MAX_ATTRIBUTES - if has_event_type { 2 } else { 1 }
+}
+
+fn check_count(section: &Section<'_>, count: usize, has_event_type: bool) {
+    let room = room(has_event_type);
     if count <= room {
-        return Ok(());
+        return;
     }
-    Err(section.fault_at(
+    let taken = if has_event_type { "`event_id` and `event_type` are two" } else { "`event_id` is one" };
+    section.fault_at(
         KEY,
         format!(
             "{count} attributes, those for every route included, are too many: a message has at most {MAX_ATTRIBUTES}, of \
              which {taken} (with more, raw delivery from SNS to SQS discards the message)"
         ),
         format!("give at most {room}"),
-    ))
+    );
 }
 
 fn check_name(name: &str, field: &Field<'_>) -> Checked<()> {

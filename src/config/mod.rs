@@ -141,7 +141,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let upstream = target::upstream(root, borrowed(&endpoint));
     let attributes = attributes::read_shared(root);
     let fifo = borrowed(&topic).is_ok_and(|topic| topic.fifo);
-    let routes = route::read(root, borrowed(&attributes).map(Vec::as_slice), fifo);
+    let routes = route::read(root, &attributes, fifo);
     let credentials = credentials::read(root);
     let redact = redact::read(root);
     let batch = read_batch(root);

@@ -22,7 +22,7 @@ const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `
 const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
 
 /// The routes; `attributes` are those of every route.
-pub(super) fn read(root: &mut Section<'_>, attributes: Checked<&[Attribute<'_>]>, fifo: bool) -> Checked<Routes> {
+pub(super) fn read(root: &mut Section<'_>, attributes: &[Attribute<'_>], fifo: bool) -> Checked<Routes> {
     let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
     let field = root.required(KEY, remedy)?;
     let routes = field.items()?;
@@ -49,14 +49,14 @@ pub(super) fn read(root: &mut Section<'_>, attributes: Checked<&[Attribute<'_>]>
         route
     });
     let groups: Option<Vec<&str>> = groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect());
-    attributes::check_groups(attributes?, groups.as_deref())?;
+    attributes::check_groups(attributes, groups.as_deref())?;
     routes.map(Routes)
 }
 
 fn read_route(
     section: &mut Section<'_>,
     matcher: Checked<Matcher>,
-    shared: Checked<&[Attribute<'_>]>,
+    shared: &[Attribute<'_>],
     fifo: bool,
 ) -> Checked<Route> {
     let methods = read_methods(section);
@@ -66,9 +66,9 @@ fn read_route(
     let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
     let groups = groups.as_deref();
     let own = attributes::read(section);
-    let own = own.and_then(|own| attributes::check_groups(&own, groups).map(|()| own));
+    let groups_of_own = attributes::check_groups(&own, groups);
     let has_event_type = !matches!(event_type, Ok(None));
-    let attributes = shared.and_then(|shared| attributes::merge(section, shared, &own?, has_event_type));
+    let attributes = attributes::merge(section, shared, &own, has_event_type);
 
     let subject = template::optional(section, "subject", groups);
     let message_group_id = template::optional(section, GROUP_KEY, groups);
@@ -84,7 +84,7 @@ fn read_route(
         matcher: matcher?,
         statuses: statuses?,
         event_type: event_type?,
-        attributes: attributes?,
+        attributes: groups_of_own.map(|()| attributes)?,
         subject: subject?,
         message_group_id: message_group_id?,
     })
