@@ -2,7 +2,8 @@
 
 use crate::clock::Timestamp;
 
-/// Attributes on one message at most: with more, raw delivery from SNS to SQS discards the message.
+/// Attributes on one message at most: with more, raw delivery from SNS to SQS discards the message (SNS Developer Guide, "Amazon
+/// SNS message attributes").
 pub const MAX_ATTRIBUTES: usize = 10;
 
 /// The attributes that every message may have beside the configured ones, the most important first: `event_id` always,

@@ -28,12 +28,6 @@ pub const MAX_BATCH_BYTES: usize = 262_144;
 /// SNS API Reference, action PublishBatch; one more gives `TooManyEntriesInBatchRequest`.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
-/// Attributes of one message: 10.
-///
-/// SNS Developer Guide, "Amazon SNS message attributes": with raw message delivery to SQS a message with more is
-/// discarded as a client-side error.
-pub const MAX_ATTRIBUTES: usize = 10;
-
 /// Characters of a subject: 99.
 ///
 /// SNS API Reference, action Publish, parameter Subject: "less than 100 characters long".
