@@ -1,7 +1,6 @@
 //! What all contexts of one root share: the routes, the publisher, and the loop that drives it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
@@ -22,7 +21,8 @@ pub struct Worker {
     /// Which exchanges become events.
     pub routes: Routes,
     publisher: RefCell<Publisher>,
-    callouts: RefCell<BTreeMap<u32, BatchId>>,
+    /// The callouts in flight by the host's token; there are never more than `max_in_flight`.
+    callouts: RefCell<Vec<(u32, BatchId)>>,
     metric_ids: Vec<Option<u32>>,
     stopping: Cell<bool>,
 }
@@ -79,7 +79,7 @@ impl Worker {
             let Some((batch, callout)) = due else { break };
             match host::dispatch(&callout) {
                 Ok(token) => {
-                    self.callouts.borrow_mut().insert(token, batch);
+                    self.callouts.borrow_mut().push((token, batch));
                 }
                 Err(status) => {
                     let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
@@ -120,10 +120,16 @@ impl Worker {
 
     /// Takes the reply to the callout `token` from the host.
     pub fn handle_reply(&self, token: u32, headers: usize, body_size: usize) {
-        let Some(batch) = self.callouts.borrow_mut().remove(&token) else { return };
+        let Some(batch) = self.forget_callout(token) else { return };
         let reply = read_reply(headers, body_size);
         self.publisher.borrow_mut().handle_reply(batch, &reply, host::now());
         self.send();
+    }
+
+    fn forget_callout(&self, token: u32) -> Option<BatchId> {
+        let mut callouts = self.callouts.borrow_mut();
+        let position = callouts.iter().position(|(candidate, _)| *candidate == token)?;
+        Some(callouts.swap_remove(position).1)
     }
 
     /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.

@@ -9,7 +9,6 @@ mod health;
 mod queue;
 mod retry;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass, Outcome};
@@ -22,7 +21,7 @@ use crate::notice::Notice;
 pub use drops::DropReason;
 use drops::Drops;
 use health::Health;
-use queue::{Entry, EntryId, Queue};
+use queue::{Entry, Queue, Room};
 
 /// How the outbox works; see [`crate::config`] for the meaning of the parts.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +41,12 @@ pub struct Settings {
 }
 
 /// Names a batch in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchId(u64);
 
 struct Flight {
-    entries: Vec<EntryId>,
+    id: BatchId,
+    entries: Vec<Box<Entry>>,
     deadline: Timestamp,
 }
 
@@ -54,7 +54,10 @@ struct Flight {
 pub struct Outbox {
     settings: Settings,
     queue: Queue,
-    flights: BTreeMap<BatchId, Flight>,
+    flights: Vec<Flight>,
+    /// Of everything queued and in flight.
+    entries: usize,
+    bytes: usize,
     next_batch: u64,
     drops: Drops,
     health: Health,
@@ -67,7 +70,9 @@ impl Outbox {
         Outbox {
             settings,
             queue: Queue::new(settings.ordered),
-            flights: BTreeMap::new(),
+            flights: Vec::new(),
+            entries: 0,
+            bytes: 0,
             next_batch: 0,
             drops: Drops::default(),
             health: Health::default(),
@@ -82,19 +87,21 @@ impl Outbox {
         }
         while !self.has_room(size) {
             let oldest = match self.settings.queue.when_full {
-                config::WhenFull::DropOldest => self.queue.pop_oldest_queued(),
+                config::WhenFull::DropOldest => self.queue.pop_oldest(),
                 config::WhenFull::DropNewest => None,
             };
             match oldest {
-                Some(dropped) => self.drops.record(DropReason::QueueFull, &dropped.event.id, metrics),
+                Some(dropped) => self.dropped(&dropped, DropReason::QueueFull, metrics),
                 None => return self.drops.record(DropReason::QueueFull, &event.id, metrics),
             }
         }
-        self.queue.push(Entry { event, size, queued_at: now, attempts: 0, alone: false });
+        self.entries += 1;
+        self.bytes += size;
+        self.queue.push(Entry::new(event, size, now));
     }
 
     fn has_room(&self, size: usize) -> bool {
-        self.queue.len() < self.settings.queue.max_entries && self.queue.bytes() + size <= self.settings.queue.max_bytes
+        self.entries < self.settings.queue.max_entries && self.bytes + size <= self.settings.queue.max_bytes
     }
 
     /// The next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or the
@@ -106,97 +113,110 @@ impl Outbox {
         if self.flights.len() >= self.settings.max_in_flight {
             return None;
         }
-        let batch = self.settings.batch;
-        let entries = self.queue.take_batch(batch.max_entries, self.settings.max_batch_bytes, |oldest| {
-            now.since(oldest.queued_at) >= batch.max_delay
-        })?;
+        let config::Batch { max_entries, max_delay } = self.settings.batch;
+        let room = Room { entries: max_entries, bytes: self.settings.max_batch_bytes };
+        let entries = self.queue.take_batch(room, |oldest| now.since(oldest.queued_at) >= max_delay)?;
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
-        self.flights.insert(id, Flight { entries, deadline: now + self.settings.deadline });
+        self.flights.push(Flight { id, entries, deadline: now + self.settings.deadline });
         Some(id)
     }
 
-    /// The events of a batch in flight, in order.
+    /// The events of a batch in flight, in order; none if it is not in flight any more.
     pub fn events(&self, id: BatchId) -> Vec<&Event> {
-        let entries = self.flights.get(&id).map_or(&[][..], |flight| &flight.entries);
-        entries.iter().filter_map(|entry| self.queue.get(*entry)).map(|entry| &entry.event).collect()
+        let flight = self.flights.iter().find(|flight| flight.id == id);
+        flight.map_or(Vec::new(), |flight| flight.entries.iter().map(|entry| &entry.event).collect())
     }
 
     /// Says what came of each event of a batch, in order. A batch that is not in flight any more is ignored: its deadline has
     /// passed, and its events are queued again.
     pub fn settle(&mut self, id: BatchId, outcomes: Vec<Outcome>, now: Timestamp, metrics: &mut Metrics) {
-        let Some(flight) = self.flights.remove(&id) else { return };
+        let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
+        let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(entry, now, metrics),
-                Outcome::Failed(failure) => self.failed(entry, failure, split, now, metrics),
+                Outcome::Delivered => self.delivered(&entry, now, metrics),
+                Outcome::Failed(_) if split => self.split_off(entry, now, metrics),
+                Outcome::Failed(failure) => self.failed(entry, &failure, now, metrics),
             }
         }
     }
 
-    fn delivered(&mut self, id: EntryId, now: Timestamp, metrics: &mut Metrics) {
-        let Some(entry) = self.queue.remove(id) else { return };
+    fn delivered(&mut self, entry: &Entry, now: Timestamp, metrics: &mut Metrics) {
+        self.settled(entry);
         metrics.add(Metric::EventsPublished, 1);
         let delay = now.since(entry.event.at);
         metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         self.health.delivered(now);
     }
 
-    /// `split`: the batch was refused as a whole, so that the fault may be another entry's.
-    fn failed(&mut self, id: EntryId, failure: Failure, split: bool, now: Timestamp, metrics: &mut Metrics) {
-        let final_reason = match failure.class {
-            _ if split => None,
-            FailureClass::Permanent => Some(DropReason::Refused),
-            FailureClass::BatchTooLarge => Some(DropReason::TooLarge),
-            FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => None,
+    /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
+    fn split_off(&mut self, mut entry: Box<Entry>, now: Timestamp, metrics: &mut Metrics) {
+        entry.alone = true;
+        self.retry(entry, now, metrics);
+    }
+
+    fn failed(&mut self, mut entry: Box<Entry>, failure: &Failure, now: Timestamp, metrics: &mut Metrics) {
+        let reason = match failure.class {
+            FailureClass::Permanent => DropReason::Refused,
+            FailureClass::BatchTooLarge => DropReason::TooLarge,
+            FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
+                self.health.failed(failure, now);
+                let delay = retry::delay(failure.class, entry.attempts, &mut self.rng);
+                entry.attempts += 1;
+                return self.retry(entry, now + delay, metrics);
+            }
         };
-        match final_reason {
-            Some(reason) => {
-                if let Some(entry) = self.queue.remove(id) {
-                    self.drops.record_failure(reason, &entry.event.id, &failure, metrics);
-                }
-            }
-            None => {
-                metrics.add(Metric::EventsRetried, 1);
-                let rng = &mut self.rng;
-                self.queue.put_back(id, |entry| {
-                    entry.alone |= split;
-                    let delay = if split { Duration::ZERO } else { retry::delay(failure.class, entry.attempts, rng) };
-                    entry.attempts += 1;
-                    now + delay
-                });
-                if !split {
-                    self.health.failed(&failure, now);
-                }
-            }
-        }
+        self.settled(&entry);
+        self.drops.record_failure(reason, &entry.event.id, failure, metrics);
+    }
+
+    fn retry(&mut self, mut entry: Box<Entry>, not_before: Timestamp, metrics: &mut Metrics) {
+        metrics.add(Metric::EventsRetried, 1);
+        entry.not_before = not_before;
+        self.queue.put_back(entry);
+    }
+
+    fn dropped(&mut self, entry: &Entry, reason: DropReason, metrics: &mut Metrics) {
+        self.settled(entry);
+        self.drops.record(reason, &entry.event.id, metrics);
+    }
+
+    /// An entry has come to its end, whatever that is.
+    fn settled(&mut self, entry: &Entry) {
+        self.queue.settled(entry);
+        self.entries -= 1;
+        self.bytes -= entry.size;
     }
 
     fn give_up_lost_flights(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
-        while let Some((&id, flight)) = self.flights.iter().find(|(_, flight)| flight.deadline <= now) {
-            let count = flight.entries.len();
-            self.settle(id, vec![Outcome::Failed(lost.clone()); count], now, metrics);
+        while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
+            let (id, count) = (flight.id, flight.entries.len());
+            let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
+            self.settle(id, vec![Outcome::Failed(lost); count], now, metrics);
         }
     }
 
     fn drop_expired(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        while let Some(entry) =
-            self.queue.pop_oldest_queued_if(|entry| now.since(entry.queued_at) >= self.settings.queue.max_age)
-        {
-            self.drops.record(DropReason::Expired, &entry.event.id, metrics);
+        let max_age = self.settings.queue.max_age;
+        while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
+            if let Some(entry) = self.queue.pop_oldest() {
+                self.dropped(&entry, DropReason::Expired, metrics);
+            }
         }
     }
 
     /// How much is queued and in flight.
     pub fn backlog(&self) -> Backlog {
-        Backlog { entries: self.queue.len(), bytes: self.queue.bytes(), oldest: self.queue.oldest() }
+        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
+        let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
+        Backlog { entries: self.entries, bytes: self.bytes, oldest }
     }
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.health.take_notices(self.queue.len());
+        let mut notices = self.health.take_notices(self.entries);
         notices.extend(self.drops.take_notices(now));
         notices
     }

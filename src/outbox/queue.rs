@@ -1,7 +1,7 @@
-//! The entries of an outbox, in the order they came: ready to be sent, waiting for another attempt, or in flight. Knows nothing
-//! of why an attempt failed.
+//! The entries of an outbox that are not in flight, in the order they came: ready to be sent, or waiting for another attempt.
+//! Knows nothing of why an attempt failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -10,10 +10,7 @@ use crate::event::Event;
 /// groups before them, and a long queue does not cost more than a short one.
 const ORDERED_SCAN: usize = 1_000;
 
-/// Names an entry; later entries have larger ids.
-pub type EntryId = u64;
-
-/// An event in the queue.
+/// An event on its way.
 #[derive(Debug)]
 pub struct Entry {
     /// What is to be delivered.
@@ -26,176 +23,165 @@ pub struct Entry {
     pub attempts: u32,
     /// Whether it must be sent in a batch of its own.
     pub alone: bool,
+    /// Not to be sent before this.
+    pub not_before: Timestamp,
+    /// Its place in the order.
+    sequence: u64,
 }
 
-#[derive(Debug)]
-enum State {
-    Ready,
-    Waiting(Timestamp),
-    InFlight,
+impl Entry {
+    /// An event that may be sent at once.
+    pub fn new(event: Event, size: usize, now: Timestamp) -> Box<Entry> {
+        Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, sequence: 0 })
+    }
 }
 
-/// The entries that are not settled yet.
+/// Entries in order.
+type Line = VecDeque<Box<Entry>>;
+
+/// The entries that are not in flight.
 #[derive(Debug)]
 pub struct Queue {
-    entries: BTreeMap<EntryId, (Entry, State)>,
-    ready: BTreeSet<EntryId>,
-    waiting: BTreeSet<(Timestamp, EntryId)>,
+    ready: Line,
+    waiting: Line,
+    /// The first time at which an entry stops waiting.
+    next_wake: Option<Timestamp>,
     /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty if order does not matter.
-    busy_groups: BTreeSet<String>,
+    busy_groups: Vec<String>,
     ordered: bool,
-    bytes: usize,
-    next_id: EntryId,
+    next_sequence: u64,
+}
+
+/// How much one batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of all entries.
+    pub bytes: usize,
 }
 
 impl Queue {
     /// An empty queue; `ordered` if the order within a group is to be kept.
     pub fn new(ordered: bool) -> Queue {
         Queue {
-            entries: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            busy_groups: BTreeSet::new(),
+            ready: Line::new(),
+            waiting: Line::new(),
+            next_wake: None,
+            busy_groups: Vec::new(),
             ordered,
-            bytes: 0,
-            next_id: 0,
+            next_sequence: 0,
         }
     }
 
-    /// Entries in every state.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Their bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// When the oldest entry was queued.
-    pub fn oldest(&self) -> Option<Timestamp> {
-        self.entries.first_key_value().map(|(_, (entry, _))| entry.queued_at)
-    }
-
-    /// The entry `id`, if it is not settled.
-    pub fn get(&self, id: EntryId) -> Option<&Entry> {
-        self.entries.get(&id).map(|(entry, _)| entry)
+    /// The entry that came first.
+    pub fn oldest(&self) -> Option<&Entry> {
+        let (ready, waiting) = (self.ready.front(), self.waiting.front());
+        ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(Box::as_ref)
     }
 
     /// Adds an entry, ready to be sent.
-    pub fn push(&mut self, entry: Entry) {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.bytes += entry.size;
-        self.entries.insert(id, (entry, State::Ready));
-        self.ready.insert(id);
+    pub fn push(&mut self, mut entry: Box<Entry>) {
+        entry.sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.ready.push_back(entry);
     }
 
     /// Makes the entries ready whose time has come.
     pub fn wake(&mut self, now: Timestamp) {
-        while let Some(&(due, id)) = self.waiting.first() {
-            if due > now {
-                break;
-            }
-            self.waiting.pop_first();
-            self.ready.insert(id);
-            if let Some((entry, state)) = self.entries.get_mut(&id) {
-                *state = State::Ready;
-                if let Some(group) = &entry.event.group_id {
-                    self.busy_groups.remove(group);
-                }
+        if self.next_wake.is_none_or(|next_wake| now < next_wake) {
+            return;
+        }
+        self.next_wake = None;
+        for entry in std::mem::take(&mut self.waiting) {
+            if entry.not_before <= now {
+                self.free_group_of(&entry);
+                insert(&mut self.ready, entry);
+            } else {
+                self.next_wake = earlier(self.next_wake, entry.not_before);
+                self.waiting.push_back(entry);
             }
         }
     }
 
     /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
-    /// for others long enough. The entries are in flight then.
-    pub fn take_batch(
-        &mut self,
-        max_entries: usize,
-        max_bytes: usize,
-        is_due: impl Fn(&Entry) -> bool,
-    ) -> Option<Vec<EntryId>> {
-        let mut batch = Vec::new();
-        let mut groups = BTreeSet::new();
-        let mut bytes = 0;
-        let mut full = false;
-        let scan = if self.ordered { ORDERED_SCAN } else { usize::MAX };
-        for &id in self.ready.iter().take(scan) {
-            let Some((entry, _)) = self.entries.get(&id) else { continue };
-            let group = entry.event.group_id.as_deref().filter(|_| self.ordered);
-            if group.is_some_and(|group| self.busy_groups.contains(group) || groups.contains(group)) {
-                continue;
-            }
-            if !batch.is_empty() && (bytes + entry.size > max_bytes || entry.alone) {
-                full = true;
-                break;
-            }
-            batch.push(id);
-            bytes += entry.size;
-            groups.extend(group);
-            if batch.len() >= max_entries || entry.alone {
-                full = true;
-                break;
-            }
-        }
-        let oldest = batch.first().and_then(|id| self.get(*id))?;
+    /// for others long enough. Whoever takes it gives each entry back to [`Queue::put_back`] or [`Queue::settled`].
+    pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Box<Entry>>> {
+        let (positions, full) = self.choose(room);
+        let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
         if !full && oldest.attempts == 0 && !is_due(oldest) {
             return None;
         }
-        let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
-        self.busy_groups.extend(groups);
-        for id in &batch {
-            self.ready.remove(id);
-            if let Some((_, state)) = self.entries.get_mut(id) {
-                *state = State::InFlight;
-            }
+        let from_the_back = positions.into_iter().rev();
+        let mut batch: Vec<_> = from_the_back.filter_map(|position| self.ready.remove(position)).collect();
+        batch.reverse();
+        if self.ordered {
+            self.busy_groups.extend(batch.iter().filter_map(|entry| entry.event.group_id.clone()));
         }
         Some(batch)
     }
 
-    /// Lets an entry in flight wait for another attempt, until the time that `until` gives.
-    pub fn put_back(&mut self, id: EntryId, until: impl FnOnce(&mut Entry) -> Timestamp) {
-        if let Some((entry, state @ State::InFlight)) = self.entries.get_mut(&id) {
-            let due = until(entry);
-            *state = State::Waiting(due);
-            self.waiting.insert((due, id));
+    /// The positions of the entries of the next batch, and whether the batch can take no more.
+    fn choose(&self, room: Room) -> (Vec<usize>, bool) {
+        let mut positions = Vec::with_capacity(room.entries);
+        let mut groups: Vec<&str> = Vec::new();
+        let mut bytes = 0;
+        let scan = if self.ordered { ORDERED_SCAN } else { room.entries };
+        for (position, entry) in self.ready.iter().enumerate().take(scan) {
+            if let Some(group) = entry.event.group_id.as_deref().filter(|_| self.ordered) {
+                if groups.contains(&group) || self.busy_groups.iter().any(|busy| busy == group) {
+                    continue;
+                }
+                groups.push(group);
+            }
+            if !positions.is_empty() && (bytes + entry.size > room.bytes || entry.alone) {
+                return (positions, true);
+            }
+            positions.push(position);
+            bytes += entry.size;
+            if positions.len() >= room.entries || entry.alone {
+                return (positions, true);
+            }
         }
+        (positions, false)
     }
 
-    /// Takes an entry out for good.
-    pub fn remove(&mut self, id: EntryId) -> Option<Entry> {
-        let (entry, state) = self.entries.remove(&id)?;
-        self.bytes -= entry.size;
-        match state {
-            State::Ready => {
-                self.ready.remove(&id);
-                return Some(entry);
-            }
-            State::Waiting(due) => {
-                self.waiting.remove(&(due, id));
-            }
-            State::InFlight => {}
+    /// Lets an entry of a batch wait for another attempt, until its `not_before`.
+    pub fn put_back(&mut self, entry: Box<Entry>) {
+        self.next_wake = earlier(self.next_wake, entry.not_before);
+        insert(&mut self.waiting, entry);
+    }
+
+    /// An entry of a batch will not come back.
+    pub fn settled(&mut self, entry: &Entry) {
+        self.free_group_of(entry);
+    }
+
+    /// Takes out the entry that came first.
+    pub fn pop_oldest(&mut self) -> Option<Box<Entry>> {
+        let sequence = self.oldest()?.sequence;
+        if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
+            return self.ready.pop_front();
         }
-        if let Some(group) = &entry.event.group_id {
-            self.busy_groups.remove(group);
-        }
+        let entry = self.waiting.pop_front()?;
+        self.free_group_of(&entry);
         Some(entry)
     }
 
-    /// Takes out the oldest entry that is not in flight.
-    pub fn pop_oldest_queued(&mut self) -> Option<Entry> {
-        self.pop_oldest_queued_if(|_| true)
+    fn free_group_of(&mut self, entry: &Entry) {
+        let group = entry.event.group_id.as_deref();
+        if let Some(position) = self.busy_groups.iter().position(|busy| Some(busy.as_str()) == group) {
+            self.busy_groups.swap_remove(position);
+        }
     }
+}
 
-    /// Takes out the oldest entry that is not in flight, if `condition` holds for it.
-    pub fn pop_oldest_queued_if(&mut self, condition: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let id = self
-            .entries
-            .iter()
-            .find(|(_, (_, state))| !matches!(state, State::InFlight))
-            .filter(|(_, (entry, _))| condition(entry))
-            .map(|(id, _)| *id)?;
-        self.remove(id)
-    }
+fn earlier(time: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(time.map_or(other, |time| time.min(other)))
+}
+
+/// Puts an entry where it belongs in the order.
+fn insert(line: &mut Line, entry: Box<Entry>) {
+    let position = line.partition_point(|other| other.sequence < entry.sequence);
+    line.insert(position, entry);
 }

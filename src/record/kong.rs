@@ -2,8 +2,8 @@
 //! own: `event_id`, `event_type`, and `truncated` where something was cut. What the host does not know is absent.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::exchange::{Entity, Exchange, Headers};
@@ -145,45 +145,40 @@ impl<'a> From<&'a Entity<'_>> for Named<'a> {
     }
 }
 
-/// One value, or an array where a name came several times.
+/// A value of a header or of the query string.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
+enum Value<'a> {
+    Text(Cow<'a, str>),
+    /// A key of the query string that has no value counts as `true`.
+    Present(bool),
 }
 
-fn group<'a, T>(pairs: impl Iterator<Item = (Cow<'a, str>, T)>) -> BTreeMap<Cow<'a, str>, OneOrMany<T>> {
-    let mut grouped: BTreeMap<Cow<'a, str>, OneOrMany<T>> = BTreeMap::new();
-    for (name, value) in pairs {
-        let values = match grouped.remove(&name) {
-            None => OneOrMany::One(value),
-            Some(OneOrMany::One(first)) => OneOrMany::Many(vec![first, value]),
-            Some(OneOrMany::Many(mut values)) => {
-                values.push(value);
-                OneOrMany::Many(values)
-            }
-        };
-        grouped.insert(name, values);
+/// Writes an object; a name that came several times has an array of its values.
+fn serialize_grouped<S: Serializer>(
+    mut pairs: Vec<(Cow<'_, str>, Value<'_>)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
+    let groups = pairs.chunk_by(|(name, _), (other, _)| name == other);
+    let mut map = serializer.serialize_map(None)?;
+    for group in groups {
+        match group {
+            [] => {}
+            [(name, value)] => map.serialize_entry(name, value)?,
+            [(name, _), ..] => map.serialize_entry(name, &group.iter().map(|(_, value)| value).collect::<Vec<_>>())?,
+        }
     }
-    grouped
+    map.end()
 }
 
 struct HeaderMap<'a>(&'a Headers<'a>);
 
 impl Serialize for HeaderMap<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0 .0.iter().map(|(name, value)| (Cow::Borrowed(name.as_ref()), value.as_ref()));
-        serializer.collect_map(group(pairs))
+        let pairs = self.0 .0.iter().map(|(name, value)| (name.as_ref().into(), Value::Text(value.as_ref().into())));
+        serialize_grouped(pairs.collect(), serializer)
     }
-}
-
-/// A value of the query string; a key without one counts as `true`.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum QueryValue<'a> {
-    Present(bool),
-    Text(Cow<'a, str>),
 }
 
 struct QueryString<'a>(&'a str);
@@ -192,9 +187,9 @@ impl Serialize for QueryString<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pairs = self.0.split('&').filter_map(|pair| {
             let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
-            let value = if pair.contains('=') { QueryValue::Text(value) } else { QueryValue::Present(true) };
+            let value = if pair.contains('=') { Value::Text(value) } else { Value::Present(true) };
             Some((name, value))
         });
-        serializer.collect_map(group(pairs))
+        serialize_grouped(pairs.collect(), serializer)
     }
 }
