@@ -91,12 +91,20 @@ pub struct Response {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// The body ends with the connection: neither `content-length` nor chunked. Kong then sees none.
+    pub close_delimited: bool,
 }
 
 impl Response {
     /// A reply without headers and without a body.
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Headers::default(), body: Vec::new() }
+        Response { status, headers: Headers::default(), body: Vec::new(), close_delimited: false }
+    }
+
+    /// Its body has no declared length.
+    pub fn close_delimited(mut self) -> Response {
+        self.close_delimited = true;
+        self
     }
 
     /// Adds a header.
@@ -165,13 +173,9 @@ impl Reply {
             Profile::Kong => rest.len(),
         };
         headers.0.extend(rest.0);
-        Reply {
-            headers,
-            announced_headers,
-            announced_body: response.body.len(),
-            body: Some(response.body),
-            has_map: true,
-        }
+        let lost = profile == Profile::Kong && response.close_delimited;
+        let body = if lost { Vec::new() } else { response.body };
+        Reply { headers, announced_headers, announced_body: body.len(), body: Some(body), has_map: true }
     }
 
     /// `None`: this host does not tell at all.

@@ -1,7 +1,9 @@
 //! Header maps: bytes in the order they came, and their form on the wire between host and module.
 
+use std::fmt;
+
 /// Headers in order; names and values are bytes, for a client may send anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Headers {
@@ -92,6 +94,14 @@ impl Headers {
             headers.0.push((take(name)?, take(value)?));
         }
         Some(headers)
+    }
+}
+
+/// As text, so that a failing test can be read.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs = self.0.iter();
+        f.debug_map().entries(pairs.map(|(n, v)| (String::from_utf8_lossy(n), String::from_utf8_lossy(v)))).finish()
     }
 }
 

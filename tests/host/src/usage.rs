@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::callback::Callback;
+
 /// Costs of everything that ran in a window.
 ///
 /// **Instructions** are the WebAssembly instructions that were executed, as the engine's fuel counts them: one for
@@ -19,6 +21,8 @@ pub struct Usage {
     pub host_calls: BTreeMap<&'static str, u64>,
     /// Instructions executed.
     pub instructions: u64,
+    /// The same, by the callback that they were executed in.
+    pub instructions_in: BTreeMap<Callback, u64>,
     /// Blocks that the host asked of the module.
     pub host_allocations: u64,
     /// Their bytes.

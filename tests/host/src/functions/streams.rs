@@ -110,7 +110,7 @@ pub(super) fn send_local_response(
     if kong && stream.local_response.is_some() {
         return Err(trap("local response already stashed"));
     }
-    stream.local_response = Some(Response { status: status as u16, headers, body });
+    stream.local_response = Some(Response { status: status as u16, headers, body, close_delimited: false });
     stream.continued = true;
     Ok(Status::Ok)
 }

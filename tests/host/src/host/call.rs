@@ -32,7 +32,9 @@ impl Host {
         let outcome = self.store.set_fuel(FUEL).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
         let left = self.store.get_fuel().unwrap_or(0);
         let vm = self.vm_mut();
-        vm.usage.instructions += FUEL.saturating_sub(left);
+        let spent = FUEL.saturating_sub(left);
+        vm.usage.instructions += spent;
+        *vm.usage.instructions_in.entry(callback).or_default() += spent;
         vm.active = None;
         match outcome {
             Ok(()) => Ok(results.first().and_then(Val::i32).map_or(0, |result| result as u32)),

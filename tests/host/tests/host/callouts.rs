@@ -111,6 +111,17 @@ fn a_body_cut_short_cannot_be_read_on_kong() {
 }
 
 #[test]
+fn kong_does_not_see_a_body_of_undeclared_length() {
+    for (profile, len) in [(Profile::Envoy, 4), (Profile::Kong, 0)] {
+        let mut host = told(profile, "call");
+        host.advance(TICK).unwrap();
+        let token = take_token(&mut host);
+        host.respond(token, Response::new(200).body("text").close_delimited()).unwrap();
+        assert!(said(&mut host).last().unwrap().ends_with(&format!("body {len}")), "{profile:?}");
+    }
+}
+
+#[test]
 fn a_reset_has_no_header_map_on_envoy() {
     let (said, error) = failed(Host::builder(Profile::Envoy), FailureKind::Reset);
     assert_eq!(said[0], "reply 1 headers 0 body 0");
