@@ -28,8 +28,6 @@ pub struct Entity<'a> {
 pub struct Tls<'a> {
     /// `TLSv1.2`, `TLSv1.3`.
     pub version: Option<Cow<'a, str>>,
-    /// The server name that the client asked for.
-    pub server_name: Option<Cow<'a, str>>,
     /// Whether the client showed a certificate that the gateway accepted.
     pub client_verified: bool,
 }
@@ -105,12 +103,14 @@ pub struct Exchange<'a> {
     pub started_at: Option<Timestamp>,
     /// When the exchange was over.
     pub finished_at: Timestamp,
-    /// The client's address, without port.
+    /// The client's address, without the port.
     pub client_ip: Option<Cow<'a, str>>,
     /// The path that the upstream was asked for.
     pub upstream_uri: Option<Cow<'a, str>>,
     /// The upstream's status; several after retries, `500, 200`.
     pub upstream_status: Option<Cow<'a, str>>,
+    /// Who made the response: `upstream`, or the gateway itself.
+    pub source: Option<Cow<'a, str>>,
     /// The gateway's route.
     pub route: Option<Entity<'a>>,
     /// The gateway's service.

@@ -12,6 +12,24 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod exchange;
+pub mod filter;
+pub mod metrics;
+pub mod notice;
+pub mod outbox;
+pub mod publisher;
+pub mod record;
 pub mod route;
 pub mod secret;
 pub mod template;
+
+/// Where the host enters: `_initialize`, as the SDK writes it.
+mod entry {
+    #![allow(missing_docs)]
+
+    use crate::filter::Root;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    }}
+}

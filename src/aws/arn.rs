@@ -1,5 +1,7 @@
 //! Amazon resource names of SNS topics.
 
+use std::str::FromStr;
+
 /// The ARN of an SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicArn {
@@ -11,4 +13,149 @@ pub struct TopicArn {
     pub region: String,
     /// Whether the topic is FIFO (its name ends in `.fifo`).
     pub fifo: bool,
+}
+
+/// Why a text is not the ARN of an SNS topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicArnError {
+    /// Not an ARN at all.
+    #[error("an ARN has six parts, `arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME`")]
+    Form,
+    /// A partition that AWS does not have.
+    #[error("its partition is not one of AWS (`aws`, `aws-cn`, `aws-us-gov`, …)")]
+    Partition,
+    /// An ARN of something else.
+    #[error("it names a resource of `{0}`, and a topic of `sns` is needed")]
+    Service(String),
+    /// The ARN of a topic with the id of a subscription behind it.
+    #[error("it names a subscription, and the topic is needed: the ARN without its last part")]
+    Subscription,
+    /// The fourth part is not a region.
+    #[error("its region does not look like `us-east-1`")]
+    Region,
+    /// The fifth part is not an account.
+    #[error("its account is not 12 digits")]
+    Account,
+    /// The last part is not the name of a topic.
+    #[error("its name is not 1 to 256 of `A-Z a-z 0-9 _ -` (and `.fifo` at the end for a FIFO topic)")]
+    Name,
+}
+
+impl FromStr for TopicArn {
+    type Err = TopicArnError;
+
+    fn from_str(text: &str) -> Result<TopicArn, TopicArnError> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (&["arn", partition, service, region, account, name]
+        | &["arn", partition, service, region, account, name, _]) = parts.as_slice()
+        else {
+            return Err(TopicArnError::Form);
+        };
+        if !is_lower_case_name(service) {
+            return Err(TopicArnError::Form);
+        }
+        // First: what is wrong with an SQS queue's ARN is not that its partition or its name is odd.
+        if service != "sns" {
+            return Err(TopicArnError::Service(service.to_owned()));
+        }
+        if parts.len() == 7 {
+            return Err(TopicArnError::Subscription);
+        }
+        if partition != "aws" && !partition.strip_prefix("aws-").is_some_and(is_lower_case_name) {
+            return Err(TopicArnError::Partition);
+        }
+        if !is_region(region) {
+            return Err(TopicArnError::Region);
+        }
+        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TopicArnError::Account);
+        }
+        let stem = name.strip_suffix(".fifo").unwrap_or(name);
+        let of_the_alphabet = stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if stem.is_empty() || name.len() > 256 || !of_the_alphabet {
+            return Err(TopicArnError::Name);
+        }
+        Ok(TopicArn {
+            text: text.to_owned(),
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            fifo: stem.len() < name.len(),
+        })
+    }
+}
+
+/// Whether `text` has the form of a region: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`. New regions appear faster than
+/// lists of them are kept.
+pub fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let area = parts.next().is_some_and(|part| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let number =
+        parts.next_back().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut middle = parts.peekable();
+    area && number && middle.peek().is_some() && middle.all(is_lower_case_name) && text.len() <= 32
+}
+
+fn is_lower_case_name(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> TopicArnError {
+        text.parse::<TopicArn>().unwrap_err()
+    }
+
+    #[test]
+    fn topics_of_every_partition() {
+        for (text, partition, region, fifo) in [
+            ("arn:aws:sns:us-east-1:123456789012:profile-events", "aws", "us-east-1", false),
+            ("arn:aws:sns:us-east-1:123456789012:Profile_Events.fifo", "aws", "us-east-1", true),
+            ("arn:aws-cn:sns:cn-northwest-1:123456789012:t", "aws-cn", "cn-northwest-1", false),
+            ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:t", "aws-us-gov", "us-gov-west-1", false),
+            ("arn:aws-iso-b:sns:us-isob-east-1:123456789012:t", "aws-iso-b", "us-isob-east-1", false),
+        ] {
+            let topic: TopicArn = text.parse().unwrap();
+            assert_eq!(
+                topic,
+                TopicArn { text: text.into(), partition: partition.into(), region: region.into(), fifo },
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_topic_is_named() {
+        for text in
+            ["", "profile-events", "arn:aws:sns:us-east-1:123456789012", "arn:aws:s ns:us-east-1:123456789012:t"]
+        {
+            assert_eq!(error(text), TopicArnError::Form, "{text}");
+        }
+        assert_eq!(error("ARN:aws:sns:us-east-1:123456789012:t"), TopicArnError::Form);
+        assert_eq!(error("arn:gcp:sns:us-east-1:123456789012:t"), TopicArnError::Partition);
+        assert_eq!(error("arn:aws-:sns:us-east-1:123456789012:t"), TopicArnError::Partition);
+        assert_eq!(error("arn:aws:sqs:us-east-1:123456789012:t"), TopicArnError::Service("sqs".into()));
+        assert_eq!(error("arn:aws:lambda:us-east-1:123456789012:function:t"), TopicArnError::Service("lambda".into()));
+        assert_eq!(error("arn:aws:sns:us-east-1:123456789012:t:0e1b"), TopicArnError::Subscription);
+        assert_eq!(error("arn:aws:sns::123456789012:t"), TopicArnError::Region);
+        assert_eq!(error("arn:aws:sns:us-east-1:1234:t"), TopicArnError::Account);
+        assert_eq!(error("arn:aws:sns:us-east-1:12345678901x:t"), TopicArnError::Account);
+        for name in ["", ".fifo", "a.b", "a b", &"n".repeat(257), &format!("{}.fifo", "n".repeat(252))] {
+            assert_eq!(error(&format!("arn:aws:sns:us-east-1:123456789012:{name}")), TopicArnError::Name, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_region_has_an_area_a_place_and_a_number() {
+        for region in ["us-east-1", "ap-southeast-7", "us-gov-west-1", "eusc-de-east-1", "mx-central-1"] {
+            assert!(is_region(region), "{region}");
+        }
+        for text in
+            ["", "us", "us-east", "us-1", "us-east-", "us--1", "US-EAST-1", "us-east-1a", "us east-1", "-east-1"]
+        {
+            assert!(!is_region(text), "{text}");
+        }
+    }
 }

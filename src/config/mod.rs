@@ -10,6 +10,21 @@ use crate::aws::endpoint::Endpoint;
 use crate::route::Routes;
 use crate::secret::Secret;
 
+mod attributes;
+mod credentials;
+mod fault;
+mod reader;
+mod redact;
+mod route;
+mod target;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use fault::{borrowed, Checked, Faultbook};
+pub use fault::{Fault, Faults};
+use reader::{Field, Section};
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -91,4 +106,86 @@ pub enum WhenFull {
     DropOldest,
     /// The event that is to be added.
     DropNewest,
+}
+
+impl Config {
+    /// Reads the JSON text of a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_json(text: &[u8]) -> Result<Config, Faults> {
+        let faults = Faultbook::default();
+        let value = parse(text, &faults);
+        let config = borrowed(&value).and_then(|value| {
+            let mut root = Field::root(value, &faults).section()?;
+            let config = read(&mut root);
+            root.finish();
+            config
+        });
+        faults.conclude(config)
+    }
+}
+
+fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
+    let remedy = "give one JSON object with at least `topic_arn` and `routes`";
+    if text.trim_ascii().is_empty() {
+        return Err(faults.report("", "the configuration is empty", remedy));
+    }
+    serde_json::from_slice(text).map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
+}
+
+fn read(root: &mut Section<'_>) -> Checked<Config> {
+    let topic = target::topic(root);
+    let region = target::region(root, borrowed(&topic));
+    let endpoint = target::endpoint(root, borrowed(&topic), borrowed(&region).map(String::as_str));
+    let upstream = target::upstream(root, borrowed(&endpoint));
+    let attributes = attributes::read_shared(root);
+    let fifo = borrowed(&topic).is_ok_and(|topic| topic.fifo);
+    let routes = route::read(root, &attributes, fifo);
+    let credentials = credentials::read(root);
+    let redact = redact::read(root);
+    let batch = read_batch(root);
+    let queue = read_queue(root);
+    let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
+    let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
+    Ok(Config {
+        topic: topic?,
+        region: region?,
+        endpoint: endpoint?,
+        upstream: upstream?,
+        routes: routes?,
+        credentials: credentials?,
+        redact: redact?,
+        batch,
+        queue: queue?,
+        timeout,
+        max_in_flight,
+    })
+}
+
+fn read_batch(root: &mut Section<'_>) -> Batch {
+    let mut section = root.section("batch");
+    let batch = Batch {
+        max_entries: section.integer("max_entries", 1..=10, 10) as usize,
+        max_delay: milliseconds(section.integer("max_delay_ms", 0..=60_000, 100)),
+    };
+    section.finish();
+    batch
+}
+
+fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
+    const DROP_OLDEST: &str = "drop_oldest";
+    let mut section = root.section("queue");
+    let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
+    // A queue has room for one event of the largest size that SNS takes.
+    let max_bytes = section.integer("max_bytes", 262_144..=268_435_456, 16_777_216) as usize;
+    let max_age = Duration::from_secs(section.integer("max_age_seconds", 1..=4 * 86_400, 3_600).into());
+    let when_full = section.choice("when_full", &[DROP_OLDEST, "drop_newest"]);
+    section.finish();
+    let when_full = if when_full? == DROP_OLDEST { WhenFull::DropOldest } else { WhenFull::DropNewest };
+    Ok(Queue { max_entries, max_bytes, max_age, when_full })
+}
+
+fn milliseconds(count: u32) -> Duration {
+    Duration::from_millis(count.into())
 }

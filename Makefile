@@ -1,0 +1,46 @@
+# `make` lists the targets. Each installs what it needs: nothing has to be set up by hand but Rust and Python 3.
+
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+FIXTURES := $(notdir $(wildcard tests/fixtures/*))
+FIXTURE_MODULES := $(FIXTURES:%=dist/fixtures/%.wasm)
+
+.PHONY: help wasm test test-rust test-envoy lint demo up bench doc clean venv
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
+
+dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh $(shell find src -name '*.rs')
+	scripts/build-wasm.sh . $@
+
+dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh
+	scripts/build-wasm.sh tests/fixtures/$* $@
+
+venv: $(VENV)/installed ## the Python environment of the tests and the demo
+
+$(VENV)/installed: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test: lint test-rust test-envoy ## every test: the core, the wasm in a test host, the wasm in real Envoy
+
+test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
+	cargo test --locked --workspace
+
+test-envoy: wasm venv ## the wasm in real Envoy against a real SNS and SQS server
+	$(PYTHON) -m pytest tests
+
+lint: ## formatting, clippy, documentation
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --quiet
+
+doc: ## the documentation of the crate, in target/doc
+	cargo doc --no-deps
+
+clean: ## remove everything that was built or installed
+	rm -rf target dist $(VENV)

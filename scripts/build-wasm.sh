@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Builds one crate for wasm32-wasip1 and writes the optimised module.
+#   scripts/build-wasm.sh CRATE_FOLDER OUTPUT.wasm
+# Takes rustup's target where it is or can be installed, else the compiler that Debian packages for the web.
+set -euo pipefail
+
+crate=$1 output=$2
+target=wasm32-wasip1
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+say() { echo "build-wasm: $*"; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+install_debian() {
+  command -v apt-get >/dev/null || return 1
+  as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive as_root apt-get install -qqy --no-install-recommends "$@" >/dev/null
+}
+
+rustup_target() {
+  command -v rustup >/dev/null || return 1
+  rustup target list --installed 2>/dev/null | grep -qx "$target" || rustup target add "$target" >/dev/null 2>&1
+}
+
+debian_compiler() {
+  [ -x /usr/bin/rustc ] && [ -d /usr/lib/wasm32-wasi ] && [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src" ] ||
+    install_debian rustc-web rust-web-src wasi-libc
+}
+
+cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml")
+if rustup_target; then
+  say "$crate with rustup's target $target"
+  target_dir=$root/target/wasm-rustup
+  cargo "${cargo_args[@]}" --target-dir "$target_dir"
+elif debian_compiler; then
+  say "$crate with Debian's rustc-web, building the standard library (rustup has no target $target here)"
+  target_dir=$root/target/wasm-debian
+  linker=$(find "$(rustc --print sysroot)/lib/rustlib" /usr/lib/llvm-*/bin /usr/bin \
+    \( -name rust-lld -o -name 'wasm-ld*' \) 2>/dev/null | head -n 1)
+  [ -n "$linker" ] || { say "no rust-lld and no wasm-ld found: install Debian's package lld" >&2; exit 1; }
+  RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+    CARGO_TARGET_WASM32_WASIP1_LINKER=$linker \
+    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L native=/usr/lib/wasm32-wasi" \
+    cargo "${cargo_args[@]}" --target-dir "$target_dir" -Z build-std=std,panic_abort
+else
+  say "no compiler for $target: run 'rustup target add $target', or install Debian's rustc-web, rust-web-src and wasi-libc" >&2
+  exit 1
+fi
+
+name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$crate/Cargo.toml" | head -n 1 | tr - _)
+built=$target_dir/$target/release/$name.wasm
+mkdir -p "$(dirname "$output")"
+if command -v wasm-opt >/dev/null || install_debian binaryen; then
+  # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
+  wasm-opt -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+    --enable-reference-types --enable-sign-ext "$built" -o "$output"
+  say "$output: $(wc -c <"$output") bytes, by $(wasm-opt --version) from $(wc -c <"$built")"
+else
+  cp "$built" "$output"
+  say "$output: $(wc -c <"$output") bytes; wasm-opt was not found (package binaryen) and would make it smaller and faster"
+fi

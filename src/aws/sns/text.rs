@@ -1,0 +1,116 @@
+//! Makes texts that come from requests fit for SNS.
+//!
+//! One refused text would cost the whole event, so what does not fit is replaced, never refused. A text that fits comes
+//! back as it is, without a copy.
+
+use super::{MAX_GROUP_ID_CHARS, MAX_SUBJECT_CHARS};
+
+/// A subject that SNS takes, or `None` if nothing is left of it.
+///
+/// Printable ASCII, no white space at either end, at most [`MAX_SUBJECT_CHARS`] characters; anything else becomes `?`,
+/// line breaks and control characters a space. The API Reference (Publish, Subject) allows UTF-8 by now, but asked for
+/// ASCII for years, and emulators still do: a subject is a headline for mail, not worth an event.
+pub fn subject(text: String) -> Option<String> {
+    let fits = text.len() <= MAX_SUBJECT_CHARS
+        && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        && text.trim_ascii().len() == text.len();
+    let text = if fits {
+        text
+    } else {
+        let printable = |c: char| match c {
+            c if c.is_ascii_graphic() => c,
+            c if c.is_whitespace() || c.is_control() => ' ',
+            _ => '?',
+        };
+        let spaced: String = text.chars().map(printable).skip_while(|c| *c == ' ').take(MAX_SUBJECT_CHARS).collect();
+        spaced.trim_ascii_end().to_owned()
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A message group id that SNS takes, or `None` if the text is empty.
+///
+/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation (SNS API Reference, Publish, MessageGroupId);
+/// anything else becomes `_`, what is longer is cut. Two groups may so become one: their order is then kept more
+/// strictly than asked for, never less.
+pub fn group_id(text: String) -> Option<String> {
+    let fits = text.len() <= MAX_GROUP_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = if fits {
+        text
+    } else {
+        text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(MAX_GROUP_ID_CHARS).collect()
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A value for an attribute of type String, or `None` if the text is empty: SNS refuses empty values (API Reference,
+/// MessageAttributeValue), so that such an attribute has to be left out.
+pub fn attribute_value(text: String) -> Option<String> {
+    Some(message(text)).filter(|text| !text.is_empty())
+}
+
+/// A text that SNS and SQS carry: the characters of XML 1.0, others replaced by U+FFFD.
+///
+/// #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF (SQS API Reference, SendMessage, MessageBody;
+/// SNS: the same restrictions for attribute values as for the message).
+pub fn message(text: String) -> String {
+    if text.chars().all(is_carried) {
+        return text;
+    }
+    text.chars().map(|c| if is_carried(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+fn is_carried(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_subject_is_one_line_of_ascii() {
+        let subject = |text: &str| subject(text.to_owned());
+        assert_eq!(subject("Profile 42 updated!").unwrap(), "Profile 42 updated!");
+        assert_eq!(subject("\n  a\tb\r\nc \u{7f}").unwrap(), "a b  c");
+        assert_eq!(subject("Größe 日本").unwrap(), "Gr??e ??");
+        assert_eq!(subject(&"x".repeat(100)).unwrap().len(), 99);
+        assert_eq!(subject(""), None);
+        assert_eq!(subject(" \r\n\u{a0}\0"), None);
+    }
+
+    #[test]
+    fn a_group_id_is_ascii_without_spaces() {
+        let group_id = |text: &str| group_id(text.to_owned());
+        assert_eq!(group_id("tenant/42:~!").unwrap(), "tenant/42:~!");
+        assert_eq!(group_id("a b\né").unwrap(), "a_b__");
+        assert_eq!(group_id(&"é".repeat(200)).unwrap(), "_".repeat(128));
+        assert_eq!(group_id(""), None);
+    }
+
+    #[test]
+    fn what_sqs_does_not_carry_is_replaced() {
+        let value = |text: &str| attribute_value(text.to_owned());
+        assert_eq!(value("a\t\r\n\u{D7FF}\u{E000}\u{FFFD}😀").unwrap(), "a\t\r\n\u{D7FF}\u{E000}\u{FFFD}😀");
+        assert_eq!(value("a\0b\u{1b}c\u{FFFE}d\u{FFFF}").unwrap(), "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{FFFD}");
+        assert_eq!(value(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in_what_goes_out_fits(text in any::<String>()) {
+            if let Some(subject) = subject(text.clone()) {
+                prop_assert!((1..=MAX_SUBJECT_CHARS).contains(&subject.len()));
+                prop_assert!(subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+                prop_assert!(!subject.starts_with(' '));
+            }
+            if let Some(group) = group_id(text.clone()) {
+                prop_assert!((1..=MAX_GROUP_ID_CHARS).contains(&group.len()));
+                prop_assert!(group.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+            prop_assert!(message(text).chars().all(is_carried));
+        }
+    }
+}

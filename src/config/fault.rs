@@ -1,0 +1,183 @@
+//! What is wrong with a configuration, in words for the operator. Quotes what was found, but never what may be a secret.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde_json::Value;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: `routes[1].matcher`; `$` is the whole configuration.
+    pub path: String,
+    /// What is wrong there.
+    pub problem: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path, self.problem, self.remedy)
+    }
+}
+
+/// Everything that is wrong with a configuration, at least one fault; one line for each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// The faults, in the order in which they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The proof that a fault was reported: only [`Faultbook::report`] makes one, so that nothing is refused in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reported(());
+
+/// A part of the configuration, or the proof that its fault was reported.
+pub(super) type Checked<T> = Result<T, Reported>;
+
+/// A look at a part that others depend on.
+pub(super) fn borrowed<T>(checked: &Checked<T>) -> Checked<&T> {
+    checked.as_ref().map_err(|reported| *reported)
+}
+
+/// Collects the faults while the configuration is read.
+#[derive(Debug, Default)]
+pub(super) struct Faultbook(RefCell<Vec<Fault>>);
+
+impl Faultbook {
+    pub(super) fn report(&self, path: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
+        let path = if path.is_empty() { "$" } else { path };
+        let fault = Fault { path: path.to_owned(), problem: problem.into(), remedy: remedy.into() };
+        self.0.borrow_mut().push(fault);
+        Reported(())
+    }
+
+    /// What was read, unless there was any fault.
+    pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<T, Faults> {
+        match read {
+            Ok(value) if self.0.borrow().is_empty() => Ok(value),
+            _ => Err(Faults(self.0.into_inner())),
+        }
+    }
+}
+
+/// How a value is shown in a fault.
+pub(super) fn show(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", excerpt(text)),
+        Value::Array(_) | Value::Object(_) => kind(value).to_owned(),
+        scalar => scalar.to_string(),
+    }
+}
+
+/// What sort of value it is, with nothing of the value.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// As much of `text` as fits into a line.
+pub(super) fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if looks_secret(text) {
+        return "(not shown: looks like a secret)".to_owned();
+    }
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN) {
+        if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// AWS secret keys are 40 characters of base64 and session tokens more; one may stand where a region should.
+fn looks_secret(text: &str) -> bool {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).any(|run| {
+        run.len() >= 40
+            && run.bytes().any(|byte| byte.is_ascii_lowercase())
+            && run.bytes().any(|byte| byte.is_ascii_uppercase())
+    })
+}
+
+/// The candidate that `name` was probably meant to be.
+pub(super) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    let name = name.to_lowercase();
+    candidates
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+/// `` `one`, `two`, `three` ``.
+pub(super) fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fault_is_one_line() {
+        let faults = Faultbook::default();
+        faults.report("", "one", "right");
+        let reported = faults.report("routes[1].matcher", "two", "right too");
+        let faults = faults.conclude::<()>(Err(reported)).unwrap_err();
+        assert_eq!(faults.to_string(), "$: one; right\nroutes[1].matcher: two; right too");
+        assert_eq!(faults.iter().count(), 2);
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_stays_on_the_line() {
+        assert_eq!(show(&json!("a\nb\u{2028}")), "\"a\\nb\\u{2028}\"");
+        assert_eq!(show(&json!("é".repeat(60))), format!("\"{}\"", "é".repeat(60)));
+        assert_eq!(show(&json!("é".repeat(61))), format!("\"{}…\"", "é".repeat(60)));
+        assert_eq!(show(&json!({"secret": "x"})), "an object");
+        assert_eq!(show(&json!(1.5)), "1.5");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_shown() {
+        for secret in ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY!"] {
+            assert_eq!(excerpt(secret), "(not shown: looks like a secret)");
+        }
+        for text in ["arn:aws:sns:us-east-1:123456789012:profile-events", "/mockbin/profile/settings/of/the/gateway/v2"]
+        {
+            assert_eq!(excerpt(text), text);
+        }
+    }
+
+    #[test]
+    fn the_nearest_name() {
+        let keys = ["topic_arn", "timeout_ms", "routes"];
+        assert_eq!(nearest("topicArn", &keys), Some("topic_arn"));
+        assert_eq!(nearest("route", &keys), Some("routes"));
+        assert_eq!(nearest("zzz", &keys), None);
+    }
+}

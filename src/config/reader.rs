@@ -1,0 +1,289 @@
+//! Walks the JSON of a configuration: a cursor that knows its path, remembers which keys were asked for, and reports what
+//! is not as it should be. Knows nothing of what the keys mean.
+//!
+//! A key is known because something asks for it, so there is no second list of keys. Null is as absent. Kong cannot tell
+//! `{}` from `[]`, so each stands for the other.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::fault::{excerpt, kind, listed, nearest, show, Checked, Faultbook, Reported};
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub(super) struct Field<'a> {
+    value: &'a Value,
+    path: String,
+    /// Whether values here are never shown.
+    confidential: bool,
+    faults: &'a Faultbook,
+}
+
+/// An object whose keys are asked for one by one.
+pub(super) struct Section<'a> {
+    entries: Option<&'a Map<String, Value>>,
+    path: String,
+    confidential: bool,
+    faults: &'a Faultbook,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn root(value: &'a Value, faults: &'a Faultbook) -> Field<'a> {
+        Field { value, path: String::new(), confidential: false, faults }
+    }
+
+    pub(super) fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    pub(super) fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
+        self.faults.report(&self.path, problem, remedy)
+    }
+
+    /// The value for use in a fault.
+    pub(super) fn shown(&self) -> String {
+        if self.confidential {
+            kind(self.value).to_owned()
+        } else {
+            show(self.value)
+        }
+    }
+
+    pub(super) fn text(&self) -> Checked<&'a str> {
+        self.value.as_str().ok_or_else(|| self.fault(format!("{} is not a string", self.shown()), "give a string"))
+    }
+
+    pub(super) fn section(&self) -> Checked<Section<'a>> {
+        let entries = match self.value {
+            Value::Object(entries) => Some(entries),
+            Value::Array(items) if items.is_empty() => None,
+            _ => return Err(self.fault(format!("{} is not an object", self.shown()), "give an object")),
+        };
+        let (path, confidential) = (self.path.clone(), self.confidential);
+        Ok(Section { entries, path, confidential, faults: self.faults, known: Vec::new() })
+    }
+
+    pub(super) fn items(&self) -> Checked<Vec<Field<'a>>> {
+        match self.value {
+            Value::Array(items) => Ok(items
+                .iter()
+                .enumerate()
+                .map(|(index, value)| Field { value, path: format!("{}[{index}]", self.path), ..self.clone() })
+                .collect()),
+            Value::Object(entries) if entries.is_empty() => Ok(Vec::new()),
+            _ => Err(self.fault(format!("{} is not a list", self.shown()), "give a list")),
+        }
+    }
+
+    /// The items of a list that has some, or the one value that stands for a list of one.
+    pub(super) fn one_or_more(&self, remedy: &str) -> Checked<Vec<Field<'a>>> {
+        let a_list = self.value.is_array() || self.value.as_object().is_some_and(Map::is_empty);
+        let items = if a_list { self.items()? } else { vec![self.clone()] };
+        if items.is_empty() {
+            return Err(self.fault("is empty", remedy));
+        }
+        Ok(items)
+    }
+
+    /// A number without a fraction; `10.0` is one.
+    pub(super) fn whole_number(&self) -> Option<u32> {
+        match self.value.as_u64() {
+            Some(number) => u32::try_from(number).ok(),
+            None => self
+                .value
+                .as_f64()
+                .filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number))
+                .map(|number| number as u32),
+        }
+    }
+}
+
+impl<'a> Section<'a> {
+    /// What stands under `key`, which from now on is a known key.
+    pub(super) fn optional(&mut self, key: &'static str) -> Option<Field<'a>> {
+        self.known.push(key);
+        let value = self.entries?.get(key)?;
+        (!value.is_null()).then(|| self.child(key, value))
+    }
+
+    /// What stands under `key`; `remedy` says what should.
+    pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Checked<Field<'a>> {
+        self.optional(key).ok_or_else(|| self.fault_at(key, "is missing", remedy))
+    }
+
+    /// The object under `key`; where there is none, one without entries.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
+        self.section_or_empty(key, false)
+    }
+
+    /// The object under `key`, whose values are never shown.
+    pub(super) fn confidential_section(&mut self, key: &'static str) -> Section<'a> {
+        self.section_or_empty(key, true)
+    }
+
+    pub(super) fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u32>, default: u32) -> u32 {
+        let Some(field) = self.optional(key) else { return default };
+        field.whole_number().filter(|number| bounds.contains(number)).unwrap_or_else(|| {
+            field.fault(
+                format!("{} is not an integer from {} to {}", field.shown(), bounds.start(), bounds.end()),
+                format!("give one, without quotes, or leave it out: the default is {default}"),
+            );
+            default
+        })
+    }
+
+    /// One of a few names; the first is the default.
+    pub(super) fn choice(&mut self, key: &'static str, names: &[&'static str]) -> Checked<&'static str> {
+        let Some(field) = self.optional(key) else {
+            return Ok(names.first().copied().unwrap_or_default());
+        };
+        let text = field.text()?;
+        names.iter().find(|name| **name == text).copied().ok_or_else(|| {
+            field.fault(format!("{} is not known here", field.shown()), format!("give one of {}", listed(names)))
+        })
+    }
+
+    /// The items of the list under `key`, none where there is no list.
+    pub(super) fn list(&mut self, key: &'static str) -> Checked<Vec<Field<'a>>> {
+        self.optional(key).map_or_else(|| Ok(Vec::new()), |field| field.items())
+    }
+
+    /// Every entry of an object whose keys are the operator's own.
+    pub(super) fn entries(&self) -> Vec<(&'a str, Field<'a>)> {
+        let entries = self.entries.into_iter().flatten().filter(|(_, value)| !value.is_null());
+        entries.map(|(key, value)| (key.as_str(), self.child(key, value))).collect()
+    }
+
+    /// Reports a fault of what stands under `key`, or should.
+    pub(super) fn fault_at(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
+        self.faults.report(&join(&self.path, key), problem, remedy)
+    }
+
+    /// Reports every key that nothing asked for.
+    pub(super) fn finish(self) {
+        for (key, _) in self.entries() {
+            if self.known.contains(&key) {
+                continue;
+            }
+            let remedy = match nearest(key, &self.known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("known here are {}", listed(&self.known)),
+            };
+            self.fault_at(key, "unknown key", remedy);
+        }
+    }
+
+    fn section_or_empty(&mut self, key: &'static str, confidential: bool) -> Section<'a> {
+        let Some(mut field) = self.optional(key) else { return self.empty_section(key, confidential) };
+        field.confidential |= confidential;
+        field.section().unwrap_or_else(|_| self.empty_section(key, confidential))
+    }
+
+    fn empty_section(&self, key: &str, confidential: bool) -> Section<'a> {
+        let path = join(&self.path, key);
+        Section { entries: None, path, confidential, faults: self.faults, known: Vec::new() }
+    }
+
+    fn child(&self, key: &str, value: &'a Value) -> Field<'a> {
+        Field { value, path: join(&self.path, key), confidential: self.confidential, faults: self.faults }
+    }
+}
+
+/// Checks every one of `items`, also behind the first that has a fault.
+pub(super) fn each<I, T>(items: Vec<I>, mut check: impl FnMut(I) -> Checked<T>) -> Checked<Vec<T>> {
+    let mut checked = Ok(Vec::new());
+    for item in items {
+        match (check(item), &mut checked) {
+            (Ok(value), Ok(values)) => values.push(value),
+            (Err(reported), _) => checked = Err(reported),
+            (Ok(_), Err(_)) => {}
+        }
+    }
+    checked
+}
+
+fn join(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let shown = excerpt(key);
+    match (plain, path.is_empty()) {
+        (true, true) => shown,
+        (true, false) => format!("{path}.{shown}"),
+        (false, _) => format!("{path}[\"{shown}\"]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What `read` made of `value`, and the lines of the faults.
+    fn read<T>(value: &Value, read: impl FnOnce(&mut Section<'_>) -> T) -> (T, Vec<String>) {
+        let faults = Faultbook::default();
+        let mut section = Field::root(value, &faults).section().unwrap();
+        let made = read(&mut section);
+        section.finish();
+        let lines = match faults.conclude(Ok(())) {
+            Ok(()) => Vec::new(),
+            Err(faults) => faults.iter().map(ToString::to_string).collect(),
+        };
+        (made, lines)
+    }
+
+    #[test]
+    fn an_integer_has_bounds_and_a_default() {
+        for (value, expected) in [(json!(1), 1), (json!(10), 10), (json!(7.0), 7), (json!(null), 5)] {
+            assert_eq!(read(&json!({"n": value}), |section| section.integer("n", 1..=10, 5)), (expected, vec![]));
+        }
+        for value in [json!(0), json!(11), json!(-1), json!(1.5), json!("7"), json!(true), json!([7]), json!(1e300)] {
+            let (_, faults) = read(&json!({"n": value}), |section| section.integer("n", 1..=10, 5));
+            assert_eq!(faults.len(), 1, "{value}");
+            assert!(faults[0].starts_with("n: ") && faults[0].contains("is not an integer from 1 to 10"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_an_empty_object_and_the_reverse() {
+        let (count, faults) = read(&json!([]), |section| section.list("items").unwrap().len());
+        assert_eq!((count, faults.len()), (0, 0));
+        let value = json!({"items": {}, "object": []});
+        let (_, faults) = read(&value, |section| {
+            assert!(section.list("items").unwrap().is_empty());
+            section.section("object").finish();
+        });
+        assert_eq!(faults, Vec::<String>::new());
+    }
+
+    #[test]
+    fn keys_that_nothing_asked_for_are_reported() {
+        let value = json!({"timeout": 1, "zzz": 2, "a\nb": 3, "gone": null, "n": {"x.y": 1}});
+        let (_, faults) = read(&value, |section| {
+            section.optional("timeout_ms");
+            section.section("n").finish();
+        });
+        assert_eq!(
+            faults,
+            [
+                "n[\"x.y\"]: unknown key; known here are ",
+                "[\"a\\nb\"]: unknown key; known here are `timeout_ms`, `n`",
+                "timeout: unknown key; did you mean `timeout_ms`?",
+                "zzz: unknown key; known here are `timeout_ms`, `n`",
+            ]
+        );
+    }
+
+    #[test]
+    fn confidential_values_are_not_shown() {
+        let value = json!({"a": {"b": "hunter2", "c": {"d": "hunter2"}}, "e": "hunter2"});
+        let (_, faults) = read(&value, |section| {
+            let mut a = section.confidential_section("a");
+            assert_eq!(a.choice("b", &["x", "y"]).ok(), None);
+            a.integer("c", 1..=2, 1);
+            section.confidential_section("e").finish();
+        });
+        assert_eq!(faults.len(), 3);
+        assert!(!faults.concat().contains("hunter2"), "{faults:?}");
+    }
+}

@@ -1,0 +1,156 @@
+//! The list `routes`: which exchanges become events, and what those carry.
+
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+
+use super::attributes::{self, Attribute};
+use super::fault::Checked;
+use super::reader::{each, Section};
+use super::redact::is_token;
+use super::template;
+use crate::route::{Matcher, Methods, Route, Routes, Statuses};
+
+const KEY: &str = "routes";
+const GROUP_KEY: &str = "message_group_id";
+const MAX_ROUTES: usize = 100;
+const MAX_EVENT_TYPE_LENGTH: usize = 256;
+const STATUSES: RangeInclusive<u16> = 100..=599;
+
+const METHOD_REMEDY: &str = "give a method, a list of them, or `*` alone for every method";
+const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `*` for every status";
+const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
+
+/// The routes; `attributes` are those of every route.
+pub(super) fn read(root: &mut Section<'_>, attributes: &[Attribute<'_>], fifo: bool) -> Checked<Routes> {
+    let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
+    let field = root.required(KEY, remedy)?;
+    let routes = field.items()?;
+    if routes.is_empty() {
+        return Err(field.fault("is empty, so that nothing would become an event", remedy));
+    }
+    if routes.len() > MAX_ROUTES {
+        return Err(field.fault(
+            format!("has {} routes, of at most {MAX_ROUTES}", routes.len()),
+            "put several paths into one route: `/(profile|account)`",
+        ));
+    }
+
+    let mut groups = Some(Vec::new());
+    let routes = each(routes, |field| {
+        let mut section = field.section()?;
+        let matcher = read_matcher(&mut section);
+        match (&matcher, &mut groups) {
+            (Ok(matcher), Some(groups)) => groups.extend(matcher.group_names().map(str::to_owned)),
+            _ => groups = None,
+        }
+        let route = read_route(&mut section, matcher, attributes, fifo);
+        section.finish();
+        route
+    });
+    let groups: Option<Vec<&str>> = groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect());
+    attributes::check_groups(attributes, groups.as_deref())?;
+    routes.map(Routes)
+}
+
+fn read_route(
+    section: &mut Section<'_>,
+    matcher: Checked<Matcher>,
+    shared: &[Attribute<'_>],
+    fifo: bool,
+) -> Checked<Route> {
+    let methods = read_methods(section);
+    let statuses = read_statuses(section);
+    let event_type = read_event_type(section);
+
+    let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
+    let groups = groups.as_deref();
+    let own = attributes::read(section);
+    let groups_of_own = attributes::check_groups(&own, groups);
+    let has_event_type = !matches!(event_type, Ok(None));
+    let attributes = attributes::merge(section, shared, &own, has_event_type);
+
+    let subject = template::optional(section, "subject", groups);
+    let message_group_id = template::optional(section, GROUP_KEY, groups);
+    if fifo && message_group_id == Ok(None) {
+        section.fault_at(
+            GROUP_KEY,
+            "is missing, and a FIFO topic needs one",
+            "say which events keep their order among each other, such as `${request.path}`",
+        );
+    }
+    Ok(Route {
+        methods: methods?,
+        matcher: matcher?,
+        statuses: statuses?,
+        event_type: event_type?,
+        attributes: groups_of_own.map(|()| attributes)?,
+        subject: subject?,
+        message_group_id: message_group_id?,
+    })
+}
+
+fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
+    let methods = section.required("method", METHOD_REMEDY)?.one_or_more(METHOD_REMEDY)?;
+    let alone = methods.len() == 1;
+    let methods = each(methods, |field| match field.text()? {
+        "*" if !alone => Err(field.fault("`*` stands for every method, but there are others", METHOD_REMEDY)),
+        method if method == "*" || is_token(method) => Ok(method.to_ascii_uppercase()),
+        _ => Err(field.fault(format!("{} is not a method", field.shown()), METHOD_REMEDY)),
+    })?;
+    Ok(if methods.iter().any(|method| method == "*") { Methods::Any } else { Methods::OneOf(methods) })
+}
+
+fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
+    let field = section.required("matcher", MATCHER_REMEDY)?;
+    Matcher::new(field.text()?)
+        .map_err(|error| field.fault(format!("{} cannot be compiled: {error}", field.shown()), MATCHER_REMEDY))
+}
+
+fn read_statuses(section: &mut Section<'_>) -> Checked<Statuses> {
+    let Some(field) = section.optional("status") else { return Ok(Statuses::success()) };
+    each(field.one_or_more(STATUS_REMEDY)?, |field| {
+        let range = match field.value() {
+            Value::String(text) => parse_statuses(text),
+            _ => field.whole_number().and_then(|number| u16::try_from(number).ok()).map(|status| status..=status),
+        };
+        range
+            .filter(|range| !range.is_empty() && STATUSES.contains(range.start()) && STATUSES.contains(range.end()))
+            .ok_or_else(|| {
+                let (lowest, highest) = STATUSES.into_inner();
+                field.fault(format!("{} is not a status from {lowest} to {highest}", field.shown()), STATUS_REMEDY)
+            })
+    })
+    .map(Statuses)
+}
+
+/// `2xx`, `204`, `200-204` or `*`.
+fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
+    let number = |digits: &str| -> Option<u16> {
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    };
+    if text == "*" {
+        return Some(STATUSES);
+    }
+    if let Some(class) = text.strip_suffix("xx") {
+        let first = number(class)?.checked_mul(100)?;
+        return Some(first..=first.checked_add(99)?);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(number(first)?..=number(last)?)
+}
+
+fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {
+    let Some(field) = section.optional("event_type") else { return Ok(None) };
+    let text = field.text()?;
+    let remedy = "give a fixed name such as `profile.updated`";
+    if text.is_empty() || text.chars().count() > MAX_EVENT_TYPE_LENGTH || text.chars().any(char::is_control) {
+        return Err(
+            field.fault(format!("{} is not 1 to {MAX_EVENT_TYPE_LENGTH} printable characters", field.shown()), remedy)
+        );
+    }
+    if text.contains("${") {
+        return Err(field.fault("a placeholder would stay as it is written here", remedy));
+    }
+    Ok(Some(text.to_owned()))
+}

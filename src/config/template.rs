@@ -1,0 +1,66 @@
+//! Values with `${…}`: whether they can be parsed, and whether the groups that they name are in a matcher.
+
+use serde_json::Value;
+
+use super::fault::{excerpt, listed, nearest, Checked};
+use super::reader::{Field, Section};
+use crate::template::{Template, TemplateError, Variable, VARIABLES};
+
+/// A template that, unlike that of an attribute, is of no use when it is empty.
+pub(super) fn optional(
+    section: &mut Section<'_>,
+    key: &'static str,
+    groups: Option<&[&str]>,
+) -> Checked<Option<Template>> {
+    let Some(field) = section.optional(key) else { return Ok(None) };
+    required(&field, groups).map(Some)
+}
+
+/// The same where it must be there.
+pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
+    if field.text()?.is_empty() {
+        return Err(field.fault("is empty", "give a text, or leave the key out"));
+    }
+    let template = read(field)?;
+    check_groups(field, &template, groups)?;
+    Ok(template)
+}
+
+/// A template; numbers and booleans count as the text that they are written as.
+pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
+    let parsed = match field.value() {
+        Value::Number(number) => number.to_string().parse(),
+        Value::Bool(boolean) => boolean.to_string().parse(),
+        _ => field.text()?.parse(),
+    };
+    parsed.map_err(|error| match error {
+        TemplateError::Unclosed => field.fault(error.to_string(), "close it, as in `${request.path}`"),
+        TemplateError::Unknown(name) => {
+            let remedy = match nearest(&name, &VARIABLES) {
+                Some(variable) => format!("did you mean `${{{variable}}}`? Known are {}", listed(&VARIABLES)),
+                None => format!("known are {}", listed(&VARIABLES)),
+            };
+            field.fault(format!("unknown placeholder `${{{}}}`", excerpt(&name)), remedy)
+        }
+    })
+}
+
+/// Checks `${path.NAME}` against the named groups that there are; without `groups`, a matcher has a fault of its own.
+pub(super) fn check_groups(field: &Field<'_>, template: &Template, groups: Option<&[&str]>) -> Checked<()> {
+    let Some(groups) = groups else { return Ok(()) };
+    let mut checked = Ok(());
+    for variable in template.variables() {
+        let Variable::PathGroup(name) = variable else { continue };
+        if groups.contains(&name.as_str()) {
+            continue;
+        }
+        let remedy = match (nearest(name, groups), groups) {
+            (Some(group), _) => format!("did you mean `${{path.{group}}}`?"),
+            (None, []) => "name a part of the path in the matcher, as in `/profile/(?<id>[^/]+)`".to_owned(),
+            (None, _) => format!("its groups are {}", listed(groups)),
+        };
+        checked =
+            Err(field.fault(format!("`${{path.{}}}` is not a named group of the matcher", excerpt(name)), remedy));
+    }
+    checked
+}

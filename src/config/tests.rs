@@ -1,0 +1,306 @@
+//! The configuration as a whole: files of faulty and valid ones (`tests/configs`, also read by the check of the schema),
+//! secrets in every place, and whatever JSON there may be.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::{json, Map, Value};
+
+use super::*;
+use crate::callout::Scheme;
+use crate::route::Methods;
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(name)
+}
+
+fn faulty() -> Vec<Value> {
+    serde_json::from_slice(&fs::read(data("faults.json")).unwrap()).unwrap()
+}
+
+fn valid(name: &str) -> Config {
+    Config::from_json(&fs::read(data("valid").join(name)).unwrap()).unwrap_or_else(|faults| panic!("{name}:\n{faults}"))
+}
+
+fn faults_of(text: &[u8]) -> Vec<Fault> {
+    Config::from_json(text).unwrap_err().iter().cloned().collect()
+}
+
+fn attributes_of(route: &crate::route::Route) -> Vec<&str> {
+    route.attributes.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn every_faulty_configuration_is_refused_with_its_faults() {
+    for case in faulty() {
+        let mut found = faults_of(case["config"].to_string().as_bytes());
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        let mut expected: Vec<_> = case["faults"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|fault| (fault["path"].as_str().unwrap(), fault["says"].as_str().unwrap()))
+            .collect();
+        expected.sort_by_key(|(path, _)| *path);
+        let paths: Vec<_> = found.iter().map(|fault| fault.path.as_str()).collect();
+        let expected_paths: Vec<_> = expected.iter().map(|(path, _)| *path).collect();
+        assert_eq!(paths, expected_paths, "{}\n{found:#?}", case["name"]);
+        for (fault, (_, says)) in found.iter().zip(expected) {
+            let line = fault.to_string();
+            assert!(line.contains(says), "{}\n{line}", case["name"]);
+            assert!(!line.contains('\n') && !fault.problem.is_empty() && !fault.remedy.is_empty(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_valid_configuration_is_accepted() {
+    for entry in fs::read_dir(data("valid")).unwrap() {
+        valid(entry.unwrap().file_name().to_str().unwrap());
+    }
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let config = valid("minimal.json");
+    assert_eq!(config.region, "us-east-1");
+    assert_eq!(config.endpoint.authority(), "sns.us-east-1.amazonaws.com");
+    assert_eq!(config.upstream, "sns.us-east-1.amazonaws.com:443");
+    assert_eq!(config.credentials, CredentialSource::Environment);
+    assert_eq!(config.redact, Redact::default());
+    assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
+    assert_eq!(
+        config.queue,
+        Queue {
+            max_entries: 10_000,
+            max_bytes: 16 * 1024 * 1024,
+            max_age: Duration::from_secs(3600),
+            when_full: WhenFull::DropOldest
+        }
+    );
+    assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));
+    let [route] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
+    assert_eq!(route.methods, Methods::OneOf(vec!["PUT".into()]));
+    assert!(route.matcher.is_match("/mockbin/profile") && route.statuses.contain(204) && !route.statuses.contain(302));
+    assert!(route.event_type.is_none() && route.attributes.is_empty() && route.subject.is_none());
+}
+
+#[test]
+fn what_is_given_is_taken() {
+    let config = valid("full.json");
+    assert_eq!(config.upstream, "sns");
+    let CredentialSource::Static { access_key_id, secret_access_key, session_token } = &config.credentials else {
+        panic!("{:?}", config.credentials);
+    };
+    assert_eq!(access_key_id, "AKIAIOSFODNN7EXAMPLE");
+    assert_eq!(secret_access_key.reveal(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    assert_eq!(session_token.as_ref().unwrap().reveal(), "AQoDYXdzEJr");
+    assert_eq!(config.redact, Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] });
+    assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
+    assert_eq!(config.queue.when_full, WhenFull::DropNewest);
+    assert_eq!((config.timeout, config.max_in_flight), (Duration::from_millis(2500), 8));
+
+    let [profile, health] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
+    assert_eq!(profile.methods, Methods::OneOf(vec!["PUT".into(), "PATCH".into()]));
+    for (status, wanted) in [(200, true), (299, true), (300, false), (304, true), (404, true), (405, false)] {
+        assert_eq!(profile.statuses.contain(status), wanted, "{status}");
+    }
+    assert_eq!(profile.event_type.as_deref(), Some("profile.updated"));
+    assert_eq!(attributes_of(profile), ["beta", "gateway", "profile_id", "tenant", "version"]);
+    assert_eq!(profile.attributes[3].1, "${request.headers.x-tenant}".parse().unwrap());
+    assert_eq!(profile.attributes[4].1, "3".parse().unwrap());
+    assert_eq!(profile.subject, Some("Profile ${path.id} was updated".parse().unwrap()));
+    assert_eq!(profile.message_group_id, Some("${path.id}".parse().unwrap()));
+    assert_eq!(health.methods, Methods::Any);
+    assert!(health.statuses.contain(100) && health.statuses.contain(599));
+    assert_eq!(attributes_of(health), ["gateway", "tenant"]);
+}
+
+#[test]
+fn an_emulator_and_a_fifo_topic() {
+    let emulator = valid("emulator.json");
+    assert_eq!(emulator.endpoint, Endpoint { scheme: Scheme::Http, host: "localhost".into(), port: 5000 });
+    assert_eq!(emulator.upstream, "moto");
+    assert_eq!(valid("sns_endpoint.json").upstream, "127.0.0.1:4566");
+    assert!(valid("fifo.json").topic.fifo);
+}
+
+#[test]
+fn texts_that_are_not_json_have_one_fault() {
+    for (text, says) in [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ("{\n  \"topic_arn\": ,\n}", "line 2 column 16"),
+        ("{\"topic_arn\": \"hunter2", "line 1 column 22"),
+        ("{} {}", "line 1 column 4"),
+        ("topic_arn: hunter2", "line 1"),
+    ] {
+        let faults = faults_of(text.as_bytes());
+        assert_eq!(faults.len(), 1, "{text}");
+        assert_eq!(faults[0].path, "$");
+        assert!(faults[0].problem.contains(says) && !faults[0].problem.contains("hunter2"), "{}", faults[0]);
+    }
+    assert_eq!(faults_of(b"{\"topic_arn\": \"\xff\"}")[0].path, "$");
+    assert_eq!(faults_of("[".repeat(100_000).as_bytes())[0].path, "$");
+}
+
+/// A secret at every place of a whole configuration, one after the other, as a value and in a list.
+#[test]
+fn no_fault_shows_a_secret_wherever_it_stands() {
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
+    let mut pointers = Vec::new();
+    walk(&full, "", &mut pointers);
+    for pointer in pointers {
+        for replacement in [json!(SECRET), json!([SECRET]), json!({SECRET: SECRET}), json!(format!("${{{SECRET}}} "))] {
+            let mut config = full.clone();
+            *config.pointer_mut(&pointer).unwrap() = replacement;
+            if let Err(faults) = Config::from_json(config.to_string().as_bytes()) {
+                assert!(!faults.to_string().contains(SECRET), "{pointer}: {faults}");
+                assert!(!format!("{faults:?}").contains(SECRET), "{pointer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_fault_shows_what_stands_under_credentials_nor_a_password() {
+    for config in [
+        json!({"credentials": "hunter2"}),
+        json!({"credentials": ["hunter2"]}),
+        json!({"credentials": {"source": "hunter2"}}),
+        json!({"credentials": {"source": "static", "access_key_id": "hunter2 ", "secret_access_key": "hunter2\n"}}),
+        json!({"credentials": {"secret": "hunter2", "session_token": {"hunter": "hunter2"}}}),
+        json!({"secret_access_key": "hunter2", "password": {"a": "hunter2"}}),
+        json!({"endpoint": "https://user:hunter2@localhost"}),
+        json!({"endpoint": "https://localhost/?token=hunter2"}),
+    ] {
+        let faults = Config::from_json(config.to_string().as_bytes()).unwrap_err();
+        assert!(!faults.to_string().contains("hunter2"), "{config}: {faults}");
+    }
+}
+
+fn walk(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
+    pointers.push(pointer.to_owned());
+    match value {
+        Value::Object(entries) => {
+            entries.iter().for_each(|(key, value)| walk(value, &format!("{pointer}/{key}"), pointers));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| walk(value, &format!("{pointer}/{index}"), pointers));
+        }
+        _ => {}
+    }
+}
+
+const KEYS: [&str; 30] = [
+    "topic_arn",
+    "region",
+    "endpoint",
+    "sns_endpoint",
+    "upstream",
+    "routes",
+    "method",
+    "matcher",
+    "status",
+    "event_type",
+    "attributes",
+    "subject",
+    "message_group_id",
+    "credentials",
+    "source",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "redact",
+    "headers",
+    "query",
+    "batch",
+    "max_entries",
+    "max_delay_ms",
+    "queue",
+    "max_bytes",
+    "max_age_seconds",
+    "when_full",
+    "timeout_ms",
+    "max_in_flight",
+];
+
+const TEXTS: [&str; 16] = [
+    "arn:aws:sns:us-east-1:123456789012:t",
+    "arn:aws:sns:us-east-1:123456789012:t.fifo",
+    "us-east-1",
+    "http://[::1]:80/",
+    "https://a",
+    "*",
+    "PUT",
+    "2xx",
+    "200-204",
+    "9xx",
+    "/(?<id>.)",
+    "(",
+    "${path.id}",
+    "${",
+    "static",
+    "drop_newest",
+];
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0..700u32).prop_map(Value::from),
+        prop::sample::select(&TEXTS[..]).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 64, 8, |inner| {
+        let key = prop_oneof![9 => prop::sample::select(&KEYS[..]).prop_map(str::to_owned), 1 => any::<String>()];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..10)
+                .prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+/// The valid configurations, with some values replaced.
+fn nearly_valid() -> impl Strategy<Value = Value> {
+    let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
+    let mut pointers = Vec::new();
+    walk(&full, "", &mut pointers);
+    prop::collection::vec((prop::sample::select(pointers), any_json()), 0..4).prop_map(move |changes| {
+        let mut config = full.clone();
+        for (pointer, value) in changes {
+            if let Some(place) = config.pointer_mut(&pointer) {
+                *place = value;
+            }
+        }
+        config
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_a_configuration_or_has_faults(value in prop_oneof![any_json(), nearly_valid()]) {
+        match Config::from_json(value.to_string().as_bytes()) {
+            Ok(config) => {
+                prop_assert!((1..=100).contains(&config.routes.0.len()));
+                prop_assert!(config.routes.0.iter().all(|route| route.attributes.len() <= 9));
+            }
+            Err(faults) => {
+                prop_assert!(faults.iter().count() > 0);
+                prop_assert_eq!(faults.to_string().lines().count(), faults.iter().count());
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_configuration_or_have_faults(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(faults) = Config::from_json(&bytes) {
+            prop_assert!(faults.iter().count() > 0);
+        }
+    }
+}

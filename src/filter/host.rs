@@ -1,0 +1,204 @@
+//! Calls into the host that never panic.
+//!
+//! The SDK's own wrappers panic on any status that they do not expect, and a panic takes the queue of the whole worker with it.
+//! So what can fail on one of the hosts is bound here once more. The callout itself goes through the SDK, which must know its
+//! token in order to route the reply.
+
+use std::ptr::null_mut;
+use std::time::Duration;
+
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+
+use crate::callout::Callout;
+use crate::clock::Timestamp;
+use crate::notice::Level;
+
+const OK: u32 = Status::Ok as u32;
+
+#[link(wasm_import_module = "env")]
+extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, value: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, value: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, value: *mut *mut u8, size: *mut usize)
+        -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_done() -> u32;
+}
+
+/// Runs a host call that returns bytes; `None` if it fails.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0);
+    if call(&mut data, &mut size) != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which is a `Vec` of this capacity that the SDK has let
+    // go of; the host has filled it and keeps no pointer to it.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Writes a line to the host's log.
+pub fn log(level: Level, text: &str) {
+    use proxy_wasm::types::LogLevel;
+    let level = match level {
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    };
+    // SAFETY: the host only reads the text, during the call. There is nobody to tell that the log does not work.
+    unsafe { proxy_log(level as u32, text.as_ptr(), text.len()) };
+}
+
+/// The host's clock.
+pub fn now() -> Timestamp {
+    let mut nanoseconds = 0;
+    // SAFETY: the host writes eight bytes to a place that lives for the call.
+    unsafe { proxy_get_current_time_nanoseconds(&mut nanoseconds) };
+    Timestamp(nanoseconds / 1_000_000)
+}
+
+/// Asks for a tick every `period`; `false` if the host refuses.
+pub fn set_tick_period(period: Duration) -> bool {
+    let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: takes a number.
+    unsafe { proxy_set_tick_period_milliseconds(millis) == OK }
+}
+
+/// A property; `path` has a zero byte between its parts.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    // SAFETY: the host reads the path during the call; see `returned` for the rest.
+    returned(|value, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), value, size) })
+}
+
+/// All headers of a map, as the host serialises them; see [`pairs`].
+pub fn header_map(map: MapType) -> Vec<u8> {
+    // SAFETY: see `returned`.
+    returned(|value, size| unsafe { proxy_get_header_map_pairs(map as u32, value, size) }).unwrap_or_default()
+}
+
+/// One header.
+pub fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: the host reads the name during the call; see `returned` for the rest.
+    returned(|value, size| unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), value, size) })
+}
+
+/// The first `max_size` bytes of a buffer; `None` if the host cannot give them.
+pub fn buffer(buffer: BufferType, max_size: usize) -> Option<Vec<u8>> {
+    // SAFETY: see `returned`.
+    returned(|value, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, value, size) })
+}
+
+/// Defines a metric and gives its id; `None` if the host refuses.
+pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
+    let mut id = 0;
+    // SAFETY: the host reads the name, and writes four bytes, during the call.
+    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
+    (status == OK).then_some(id)
+}
+
+/// Adds to a counter or a gauge.
+pub fn increment_metric(id: u32, offset: i64) {
+    // SAFETY: takes numbers. A metric that fails must not stop the traffic.
+    unsafe { proxy_increment_metric(id, offset) };
+}
+
+/// Sets a gauge, or adds to a histogram.
+pub fn record_metric(id: u32, value: u64) {
+    // SAFETY: takes numbers. A metric that fails must not stop the traffic.
+    unsafe { proxy_record_metric(id, value) };
+}
+
+/// Tells the host that a context which said "not yet" in its `on_done` is done.
+pub fn done() {
+    // SAFETY: takes nothing.
+    unsafe { proxy_done() };
+}
+
+/// Starts a callout.
+///
+/// # Errors
+/// What the host says: an upstream that it does not know, or a connection that it cannot make at once.
+pub fn dispatch(callout: &Callout) -> Result<u32, Status> {
+    let mut headers = vec![
+        (":method", callout.method),
+        (":scheme", callout.scheme.as_str()),
+        (":authority", &callout.authority),
+        (":path", &callout.path),
+    ];
+    headers.extend(callout.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    proxy_wasm::hostcalls::dispatch_http_call(&callout.upstream, headers, Some(&callout.body), vec![], callout.timeout)
+}
+
+/// The headers in a serialised map: a count, the lengths of all names and values, then the texts with a zero byte after each
+/// (Proxy-Wasm ABI 0.2.1, "Header map pairs"). Stops at what is not of that form.
+pub fn pairs(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let (count, rest) = split_length(map).unwrap_or((0, &[]));
+    let (mut lengths, mut texts) = rest.split_at_checked(count.saturating_mul(8)).unwrap_or((&[], &[]));
+    std::iter::from_fn(move || {
+        let (name_length, after) = split_length(lengths)?;
+        let (value_length, after) = split_length(after)?;
+        lengths = after;
+        let (name, after) = split_text(texts, name_length)?;
+        let (value, after) = split_text(after, value_length)?;
+        texts = after;
+        Some((name, value))
+    })
+}
+
+fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*length) as usize, rest))
+}
+
+fn split_text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(length)?;
+    Some((text, rest.split_first()?.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn serialise(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let mut map = u32::try_from(headers.len()).unwrap().to_le_bytes().to_vec();
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            map.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+        }
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            map.extend(text);
+            map.push(0);
+        }
+        map
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_what_the_host_serialised(headers: Vec<(Vec<u8>, Vec<u8>)>, cut in 0usize..200) {
+            let map = serialise(&headers);
+            let read: Vec<_> = pairs(&map).map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            prop_assert_eq!(&read, &headers);
+            let cut_short = &map[..map.len().saturating_sub(cut)];
+            prop_assert!(pairs(cut_short).count() <= headers.len());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            pairs(&bytes).count();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Reads a finished exchange from Envoy: which property and which header means what.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use proxy_wasm::types::MapType;
+
+use super::host;
+use crate::clock::Timestamp;
+use crate::exchange::{Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+
+/// Headers that Envoy adds for its own use, beside the client's.
+const ENVOY_INTERNAL: [&str; 3] =
+    ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
+
+/// The status of the response, as far as there is one.
+pub fn status() -> Option<u16> {
+    u16::try_from(number("response\0code")?).ok()
+}
+
+/// The header maps of a finished exchange, as the host serialises them.
+pub struct HeaderMaps {
+    request: Vec<u8>,
+    response: Vec<u8>,
+}
+
+impl HeaderMaps {
+    /// Asks the host for what has not been read yet.
+    pub fn read(request: Option<Vec<u8>>) -> HeaderMaps {
+        HeaderMaps {
+            request: request.unwrap_or_else(|| host::header_map(MapType::HttpRequestHeaders)),
+            response: host::header_map(MapType::HttpResponseHeaders),
+        }
+    }
+}
+
+/// The target that the client asked for, among request headers: the router keeps it in `x-envoy-original-path` when it
+/// rewrites the path.
+pub fn client_target(request_headers: &[u8]) -> Option<String> {
+    let find = |wanted: &[u8]| host::pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
+}
+
+/// The exchange that is just over. `method` and `target` are the client's own, and already known.
+pub fn exchange<'a>(
+    method: &'a str,
+    target: String,
+    status: u16,
+    maps: &'a HeaderMaps,
+    now: Timestamp,
+) -> Exchange<'a> {
+    let request_headers = headers(&maps.request);
+    let duration = number("request\0duration").map(Duration::from_nanos);
+    let via_upstream = host::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
+    let tls = text_property("connection\0tls_version").map(|version| Tls {
+        version: Some(version.into()),
+        client_verified: host::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1)),
+    });
+    Exchange {
+        request: Request {
+            id: request_headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned())),
+            method: Cow::Borrowed(method),
+            target: Cow::Owned(target),
+            scheme: text_property("request\0scheme").map(Cow::Owned),
+            host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
+            headers: request_headers,
+            size: number("request\0total_size"),
+            tls,
+        },
+        response: Response { status, headers: headers(&maps.response), size: number("response\0total_size") },
+        latencies: Latencies {
+            request: duration.map(millis),
+            upstream: number("response\0backend_latency").map(Duration::from_nanos).map(millis),
+        },
+        started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
+        finished_at: now,
+        client_ip: text_property("source\0address").map(|address| Cow::Owned(without_port(address))),
+        upstream_uri: upstream_uri(&maps.request),
+        upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),
+        source: via_upstream.then_some(Cow::Borrowed("upstream")),
+        route: entity("xds\0route_name"),
+        service: entity("xds\0cluster_name"),
+    }
+}
+
+fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
+    host::pairs(request_headers).find(|(name, _)| *name == b":path").map(|(_, path)| String::from_utf8_lossy(path))
+}
+
+fn entity(property: &str) -> Option<Entity<'static>> {
+    text_property(property).filter(|name| !name.is_empty()).map(|name| Entity { name: Cow::Owned(name) })
+}
+
+/// The headers of a map, without pseudo headers and without what Envoy adds for itself; `:authority` is `host`, as in HTTP/1.
+fn headers(map: &[u8]) -> Headers<'_> {
+    let named = host::pairs(map).map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+    Headers(
+        named
+            .map(|(name, value)| if name == ":authority" { (Cow::Borrowed("host"), value) } else { (name, value) })
+            .filter(|(name, _)| !name.starts_with(':') && !ENVOY_INTERNAL.contains(&name.as_ref()))
+            .collect(),
+    )
+}
+
+/// Envoy writes numbers, times and durations (in nanoseconds) as eight bytes, little-endian.
+fn number(property: &str) -> Option<u64> {
+    let bytes: [u8; 8] = host::property(property)?.try_into().ok()?;
+    u64::try_from(i64::from_le_bytes(bytes)).ok()
+}
+
+fn text_property(property: &str) -> Option<String> {
+    host::property(property).map(text)
+}
+
+/// Bytes of the client's as text; what is not UTF-8 becomes U+FFFD.
+pub fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `10.0.0.1:80` and `[::1]:80` without port and brackets.
+fn without_port(mut address: String) -> String {
+    if let Some(end) = address.rfind(':') {
+        address.truncate(end);
+    }
+    address.trim_start_matches('[').trim_end_matches(']').to_owned()
+}

@@ -1,0 +1,92 @@
+//! One configured filter: reads the configuration, and is woken by the host's ticks, replies and, as an access logger, by every
+//! finished request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+
+use super::host;
+use super::http::HttpFilter;
+use super::worker::Worker;
+use crate::aws::credentials;
+use crate::config::Config;
+use crate::notice::Level;
+use crate::publisher::Publisher;
+
+/// A batch that waits for company goes out at a tick; so this bounds what a tick adds to `batch.max_delay_ms`.
+const MAX_TICK: Duration = Duration::from_millis(25);
+const MIN_TICK: Duration = Duration::from_millis(1);
+
+/// The root context. Has a worker once its configuration was accepted.
+#[derive(Default)]
+pub struct Root {
+    worker: Option<Rc<Worker>>,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        if let Some(worker) = &self.worker {
+            worker.handle_reply(token, headers, body_size);
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.worker.as_ref().is_none_or(|worker| worker.stop())
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
+        let (worker, tick) = match start(&text) {
+            Ok(started) => started,
+            Err(faults) => {
+                for line in faults.lines() {
+                    host::log(Level::Error, line);
+                }
+                return false;
+            }
+        };
+        self.worker = Some(Rc::new(worker));
+        let ticking = host::set_tick_period(tick);
+        if !ticking {
+            host::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
+        }
+        ticking
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.tick();
+        }
+    }
+
+    fn on_log(&mut self) {
+        if let Some(worker) = &self.worker {
+            if worker.observe_logged() {
+                worker.send();
+            }
+        }
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpFilter::new(self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// The worker of a configuration and how often it is to be woken, or the faults, one a line.
+fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
+    let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
+    let credentials = credentials::resolve(&config.credentials, &|name| std::env::var(name).ok())
+        .map_err(|error| format!("credentials: {error}"))?;
+    let tick = (config.batch.max_delay / 4).clamp(MIN_TICK, MAX_TICK);
+    let seed = getrandom::u64().unwrap_or(host::now().0);
+    let routes = config.routes.clone();
+    Ok((Worker::new(routes, Publisher::new(config, credentials, seed)), tick))
+}

@@ -1,0 +1,173 @@
+//! The filter's metrics: the one place that has their names, kinds and meanings.
+//!
+//! The core counts in plain numbers, and the filter hands the changes to the host a few times a second. So a request pays
+//! for no host call, whatever it counts.
+
+use crate::clock::Timestamp;
+
+/// How a metric behaves, as Proxy-Wasm has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution of observed values.
+    Histogram,
+}
+
+/// What a metric is called and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Which of the metrics it is.
+    pub metric: Metric,
+    /// How it behaves.
+    pub kind: Kind,
+    /// The name that operators see, in the convention of Prometheus.
+    pub name: &'static str,
+    /// What it counts or measures, for the documentation.
+    pub meaning: &'static str,
+}
+
+macro_rules! metrics {
+    ($($metric:ident $kind:ident $name:literal $meaning:literal;)*) => {
+        /// The metrics, by name in the code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Metric { $(#[doc = $meaning] $metric,)* }
+
+        /// Every metric, in the order of [`Metric`].
+        pub const DEFINITIONS: &[Definition] = &[
+            $(Definition { metric: Metric::$metric, kind: Kind::$kind, name: $name, meaning: $meaning },)*
+        ];
+    };
+}
+
+metrics! {
+    EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
+    EventsPublished Counter "retrohook_events_published_total" "Events that the topic acknowledged.";
+    EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
+    EventsDroppedQueueFull Counter "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
+    EventsDroppedExpired Counter "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
+    EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
+    EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
+    CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
+    CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status.";
+    CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer: refused, broken off, or timed out.";
+    QueuedEntries Gauge "retrohook_queued_entries" "Events that are queued or in flight.";
+    QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
+    OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
+    Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the topic's acknowledgement, in milliseconds.";
+}
+
+/// One change to report to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Add this much, which is negative where a gauge fell.
+    Add(Metric, i64),
+    /// Set a gauge, or add an observation to a histogram.
+    Record(Metric, u64),
+}
+
+/// The state of a queue, for the gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Events that are queued or in flight.
+    pub entries: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// When the oldest of them was queued.
+    pub oldest: Option<Timestamp>,
+}
+
+/// What has been counted and not been reported yet.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pending: Vec<Update>,
+    reported: Backlog,
+    reported_age: u64,
+}
+
+impl Metrics {
+    /// Adds `count` to a counter.
+    pub fn add(&mut self, metric: Metric, count: usize) {
+        self.adjust(metric, signed(count));
+    }
+
+    /// Adds an observation to a histogram.
+    pub fn observe(&mut self, metric: Metric, value: u64) {
+        self.pending.push(Update::Record(metric, value));
+    }
+
+    /// Takes what has changed since the last time.
+    ///
+    /// The queues of all workers share one gauge in the host, so what a worker reports is by how much its own queue grew or
+    /// shrank. Ages do not add up: the gauge of the age is that of the worker that reported last.
+    pub fn take_updates(&mut self, backlog: Backlog, now: Timestamp) -> Vec<Update> {
+        self.adjust(Metric::QueuedEntries, signed(backlog.entries) - signed(self.reported.entries));
+        self.adjust(Metric::QueuedBytes, signed(backlog.bytes) - signed(self.reported.bytes));
+        self.reported = backlog;
+        let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
+        if age != self.reported_age {
+            self.reported_age = age;
+            self.pending.push(Update::Record(Metric::OldestEntryAge, age));
+        }
+        std::mem::take(&mut self.pending)
+    }
+
+    fn adjust(&mut self, metric: Metric, by: i64) {
+        let pending = self.pending.iter_mut().find_map(|update| match update {
+            Update::Add(candidate, sum) if *candidate == metric => Some(sum),
+            _ => None,
+        });
+        match pending {
+            _ if by == 0 => {}
+            Some(sum) => *sum += by,
+            None => self.pending.push(Update::Add(metric, by)),
+        }
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_stand_in_the_order_of_the_metrics() {
+        for (position, definition) in DEFINITIONS.iter().enumerate() {
+            assert_eq!(definition.metric as usize, position);
+            assert_eq!(definition.kind == Kind::Counter, definition.name.ends_with("_total"), "{}", definition.name);
+        }
+    }
+
+    #[test]
+    fn only_changes_are_reported() {
+        let mut metrics = Metrics::default();
+        let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };
+        metrics.add(Metric::EventsMatched, 2);
+        metrics.add(Metric::EventsMatched, 1);
+        metrics.observe(Metric::Delivery, 12);
+        assert_eq!(
+            metrics.take_updates(backlog, Timestamp(3_500)),
+            [
+                Update::Add(Metric::EventsMatched, 3),
+                Update::Record(Metric::Delivery, 12),
+                Update::Add(Metric::QueuedEntries, 3),
+                Update::Add(Metric::QueuedBytes, 300),
+                Update::Record(Metric::OldestEntryAge, 2),
+            ]
+        );
+        assert_eq!(metrics.take_updates(backlog, Timestamp(3_600)), []);
+        assert_eq!(
+            metrics.take_updates(Backlog { entries: 1, bytes: 100, oldest: None }, Timestamp(3_700)),
+            [
+                Update::Add(Metric::QueuedEntries, -2),
+                Update::Add(Metric::QueuedBytes, -200),
+                Update::Record(Metric::OldestEntryAge, 0),
+            ]
+        );
+    }
+}

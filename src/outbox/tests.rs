@@ -1,0 +1,320 @@
+use super::*;
+use crate::aws::error::Failure;
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings() -> Settings {
+    Settings {
+        batch: config::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
+        queue: config::Queue {
+            max_entries: 10,
+            max_bytes: 1_000,
+            max_age: 60 * SECOND,
+            when_full: config::WhenFull::DropOldest,
+        },
+        max_in_flight: 2,
+        max_batch_bytes: 300,
+        deadline: 6 * SECOND,
+        ordered: false,
+    }
+}
+
+struct Bench {
+    outbox: Outbox,
+    metrics: Metrics,
+    now: Timestamp,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Bench {
+        Bench { outbox: Outbox::new(settings, 7), metrics: Metrics::default(), now: Timestamp(1_000_000) }
+    }
+
+    fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
+        let event = Event {
+            id: id.to_owned(),
+            message: String::new(),
+            attributes: vec![],
+            subject: None,
+            group_id: group.map(str::to_owned),
+            at: self.now,
+        };
+        self.outbox.push(event, size, self.now, &mut self.metrics);
+    }
+
+    fn push(&mut self, ids: &[&str]) {
+        for id in ids {
+            self.push_sized(id, None, 50);
+        }
+    }
+
+    fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
+        let batch = self.outbox.poll(self.now, &mut self.metrics)?;
+        Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
+    }
+
+    fn poll_ids(&mut self) -> Vec<String> {
+        self.poll().map(|(_, ids)| ids).unwrap_or_default()
+    }
+
+    fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
+        self.outbox.settle(batch, outcomes, self.now, &mut self.metrics);
+    }
+
+    fn wait(&mut self, delay: Duration) {
+        self.now = self.now + delay;
+    }
+
+    fn count(&mut self, metric: Metric) -> i64 {
+        let updates = self.metrics.take_updates(self.outbox.backlog(), self.now);
+        updates
+            .into_iter()
+            .map(|update| match update {
+                crate::metrics::Update::Add(candidate, by) if candidate == metric => by,
+                _ => 0,
+            })
+            .sum()
+    }
+}
+
+fn failure(class: FailureClass) -> Outcome {
+    Outcome::Failed(Failure { class, code: format!("{class:?}"), message: String::new() })
+}
+
+#[test]
+fn a_batch_goes_when_it_is_full_or_has_waited() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b"]);
+    assert_eq!(bench.poll_ids(), [""; 0]);
+    bench.push(&["c", "d"]);
+    assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
+    assert_eq!(bench.poll_ids(), [""; 0]);
+    bench.wait(Duration::from_millis(100));
+    assert_eq!(bench.poll_ids(), ["d"]);
+}
+
+#[test]
+fn a_batch_goes_when_the_next_event_would_not_fit() {
+    let mut bench = Bench::new(settings());
+    bench.push_sized("a", None, 200);
+    bench.push_sized("b", None, 101);
+    assert_eq!(bench.poll_ids(), ["a"]);
+    assert_eq!(bench.poll_ids(), [""; 0]);
+}
+
+#[test]
+fn no_more_batches_are_in_flight_than_allowed() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+    let (first, _) = bench.poll().unwrap();
+    assert!(bench.poll().is_some());
+    assert!(bench.poll().is_none());
+    bench.settle(first, vec![Outcome::Delivered; 3]);
+    assert_eq!(bench.poll_ids(), ["g", "h", "i"]);
+}
+
+#[test]
+fn each_entry_has_its_own_fate() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.settle(batch, vec![Outcome::Delivered, failure(FailureClass::Transient), failure(FailureClass::Permanent)]);
+    assert_eq!(bench.outbox.backlog().entries, 1);
+    bench.wait(Duration::from_millis(50));
+    assert_eq!(bench.poll_ids(), ["b"], "what failed for now is tried again, alone and without waiting for company");
+    let notices = bench.outbox.take_notices(bench.now);
+    assert!(notices.iter().any(|notice| notice.text.contains("event c: Permanent")), "{notices:?}");
+}
+
+#[test]
+fn a_batch_that_is_refused_as_a_whole_is_tried_one_by_one() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.settle(batch, vec![failure(FailureClass::Permanent); 3]);
+    let (first, ids) = bench.poll().unwrap();
+    assert_eq!(ids, ["a"]);
+    bench.settle(first, vec![failure(FailureClass::Permanent)]);
+    for id in ["b", "c"] {
+        let (batch, ids) = bench.poll().unwrap();
+        assert_eq!(ids, [id]);
+        bench.settle(batch, vec![Outcome::Delivered]);
+    }
+    assert_eq!(bench.outbox.backlog().entries, 0);
+    assert_eq!(bench.count(Metric::EventsDroppedRefused), 1);
+}
+
+#[test]
+fn a_full_queue_drops_as_configured() {
+    for (when_full, kept) in
+        [(config::WhenFull::DropOldest, ["b", "c", "d"]), (config::WhenFull::DropNewest, ["a", "b", "c"])]
+    {
+        let queue = config::Queue { max_entries: 3, when_full, ..settings().queue };
+        let mut bench = Bench::new(Settings { queue, ..settings() });
+        bench.push(&["a", "b", "c", "d"]);
+        assert_eq!(bench.poll_ids(), kept);
+        assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_never_dropped_to_make_room() {
+    let queue = config::Queue { max_entries: 3, ..settings().queue };
+    let mut bench = Bench::new(Settings { queue, ..settings() });
+    bench.push(&["a", "b", "c"]);
+    let (batch, ids) = bench.poll().unwrap();
+    bench.push(&["d"]);
+    assert_eq!(ids, ["a", "b", "c"]);
+    assert_eq!(bench.outbox.events(batch).len(), 3);
+    assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+}
+
+#[test]
+fn an_event_is_given_up_at_its_maximum_age() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a"]);
+    bench.wait(60 * SECOND);
+    assert_eq!(bench.poll_ids(), [""; 0]);
+    assert_eq!(bench.outbox.backlog().entries, 0);
+    assert_eq!(bench.count(Metric::EventsDroppedExpired), 1);
+}
+
+#[test]
+fn a_batch_without_a_reply_is_queued_again_at_its_deadline_and_a_late_reply_is_ignored() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (lost, _) = bench.poll().unwrap();
+    bench.wait(6 * SECOND);
+    bench.poll();
+    bench.wait(SECOND);
+    bench.settle(lost, vec![Outcome::Delivered; 3]);
+    assert_eq!(bench.outbox.backlog().entries, 3);
+    assert_eq!(bench.count(Metric::EventsRetried), 3);
+}
+
+#[test]
+fn a_group_keeps_its_order_in_an_ordered_outbox() {
+    let mut bench = Bench::new(Settings { ordered: true, ..settings() });
+    for (id, group) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")] {
+        bench.push_sized(id, Some(group), 50);
+    }
+    let (batch, ids) = bench.poll().unwrap();
+    assert_eq!(ids, ["a1", "b1", "c1"]);
+    bench.wait(SECOND);
+    assert_eq!(bench.poll_ids(), [""; 0], "a2 must not overtake a1, which is in flight");
+    bench.settle(batch, vec![failure(FailureClass::Throttled), Outcome::Delivered, Outcome::Delivered]);
+    assert_eq!(bench.poll_ids(), [""; 0], "a2 must not overtake a1, which waits for another attempt");
+    bench.wait(SECOND);
+    let (batch, ids) = bench.poll().unwrap();
+    assert_eq!(ids, ["a1"]);
+    bench.settle(batch, vec![Outcome::Delivered]);
+    assert_eq!(bench.poll_ids(), ["a2"]);
+}
+
+#[test]
+fn the_log_has_a_line_when_delivery_begins_to_fail_and_one_when_it_succeeds_again() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let mut lines = vec![];
+    for (delay, outcome) in [
+        (SECOND, failure(FailureClass::Transient)),
+        (21 * SECOND, failure(FailureClass::Transient)),
+        (22 * SECOND, Outcome::Delivered),
+    ] {
+        bench.wait(delay);
+        while let Some((batch, ids)) = bench.poll() {
+            bench.settle(batch, vec![outcome.clone(); ids.len()]);
+        }
+        lines.extend(bench.outbox.take_notices(bench.now).into_iter().map(|notice| notice.text));
+    }
+    assert_eq!(
+        lines,
+        [
+            "delivery fails and will be tried again, 3 event(s) queued: Transient: ",
+            "delivery succeeds again after 43 s, 0 event(s) queued",
+        ]
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { size: usize, group: u8 },
+    Settle { which: usize, fates: Vec<u8> },
+    Wait(u64),
+    TurnBack(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1usize..400, 0u8..4).prop_map(|(size, group)| Step::Push { size, group }),
+        3 => (any::<usize>(), prop::collection::vec(0u8..6, 3)).prop_map(|(which, fates)| Step::Settle { which, fates }),
+        2 => (0u64..10_000).prop_map(Step::Wait),
+        1 => (0u64..100_000).prop_map(Step::TurnBack),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, every event ends once: delivered, dropped and counted, or still queued; and the bounds hold.
+    #[test]
+    fn every_event_ends_exactly_once(
+        steps in prop::collection::vec(step(), 1..200),
+        ordered: bool,
+        drop_newest: bool,
+    ) {
+        let when_full = if drop_newest { config::WhenFull::DropNewest } else { config::WhenFull::DropOldest };
+        let queue = config::Queue { when_full, ..settings().queue };
+        let mut bench = Bench::new(Settings { ordered, queue, ..settings() });
+        let (mut pushed, mut delivered, mut dropped) = (0, 0, 0);
+        let mut flying: Vec<(BatchId, Vec<String>)> = vec![];
+        let mut acknowledged = std::collections::BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Push { size, group } => {
+                    bench.push_sized(&pushed.to_string(), Some(&group.to_string()), size);
+                    pushed += 1;
+                }
+                Step::Settle { which, fates } if !flying.is_empty() => {
+                    let (batch, ids) = flying.remove(which % flying.len());
+                    let still_flying = !bench.outbox.events(batch).is_empty();
+                    let outcomes = ids.iter().zip(fates).map(|(id, fate)| match fate {
+                        0..=2 => {
+                            if still_flying {
+                                acknowledged.insert(id.clone());
+                            }
+                            Outcome::Delivered
+                        }
+                        3 => failure(FailureClass::Transient),
+                        4 => failure(FailureClass::Permanent),
+                        _ => failure(FailureClass::Throttled),
+                    }).collect();
+                    bench.settle(batch, outcomes);
+                }
+                Step::Settle { .. } => {}
+                Step::Wait(millis) => bench.wait(Duration::from_millis(millis)),
+                Step::TurnBack(millis) => bench.now = Timestamp(bench.now.0.saturating_sub(millis)),
+            }
+            while let Some((batch, ids)) = bench.poll() {
+                prop_assert!(!ids.is_empty() && ids.len() <= 3);
+                prop_assert!(ids.iter().all(|id| !acknowledged.contains(id)), "sent again after its acknowledgement");
+                flying.push((batch, ids));
+            }
+            for update in bench.metrics.take_updates(bench.outbox.backlog(), bench.now) {
+                match update {
+                    crate::metrics::Update::Add(Metric::EventsPublished, by) => delivered += by,
+                    crate::metrics::Update::Add(
+                        Metric::EventsDroppedQueueFull
+                        | Metric::EventsDroppedExpired
+                        | Metric::EventsDroppedRefused
+                        | Metric::EventsDroppedTooLarge,
+                        by,
+                    ) => dropped += by,
+                    _ => {}
+                }
+            }
+            let backlog = bench.outbox.backlog();
+            prop_assert!(backlog.entries <= 10 && backlog.bytes <= 1_000);
+            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as i64);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The publish path of one worker: exchanges in, callouts to SNS out. Ties the recorder, the outbox and the protocol of AWS
+//! together, and does no I/O.
+
+use std::time::Duration;
+
+use crate::aws::credentials::Credentials;
+use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::sign::{sign, SigningScope};
+use crate::aws::sns;
+use crate::callout::{Callout, Reply};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::exchange::Exchange;
+use crate::metrics::{Metric, Metrics, Update};
+use crate::notice::Notice;
+use crate::outbox::{BatchId, Outbox, Settings};
+use crate::record::Recorder;
+use crate::route::Route;
+
+/// The host times a callout out; this is how much later one counts as lost that the host has forgotten.
+const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+
+/// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
+pub struct Publisher {
+    config: Config,
+    credentials: Credentials,
+    scope: SigningScope,
+    recorder: Recorder,
+    outbox: Outbox,
+    metrics: Metrics,
+    rng: fastrand::Rng,
+}
+
+impl Publisher {
+    /// A publisher with an empty queue. `seed` makes the ids of its events and its retries differ from those of other workers.
+    pub fn new(config: Config, credentials: Credentials, seed: u64) -> Publisher {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let settings = Settings {
+            batch: config.batch,
+            queue: config.queue,
+            max_in_flight: config.max_in_flight,
+            max_batch_bytes: sns::MAX_BATCH_BYTES,
+            deadline: config.timeout + DEADLINE_GRACE,
+            ordered: config.topic.fifo,
+        };
+        Publisher {
+            scope: SigningScope { region: config.region.clone(), service: "sns" },
+            recorder: Recorder::new(config.redact.clone(), config.topic.fifo),
+            outbox: Outbox::new(settings, rng.u64(..)),
+            metrics: Metrics::default(),
+            config,
+            credentials,
+            rng,
+        }
+    }
+
+    /// Makes an exchange that matched `route` an event and queues it.
+    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
+        self.metrics.add(Metric::EventsMatched, 1);
+        let id = event_id(now, &mut self.rng);
+        let event = self.recorder.event(exchange, route, id, now);
+        let size = sns::size(&event);
+        self.outbox.push(event, size, now, &mut self.metrics);
+    }
+
+    /// The next callout to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
+    /// start it.
+    pub fn poll(&mut self, now: Timestamp) -> Option<(BatchId, Callout)> {
+        loop {
+            let batch = self.outbox.poll(now, &mut self.metrics)?;
+            let mut callout = self.callout(batch);
+            match sign(&mut callout, &self.credentials, &self.scope, now) {
+                Ok(()) => return Some((batch, callout)),
+                Err(error) => {
+                    let count = self.outbox.events(batch).len();
+                    let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
+                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], now, &mut self.metrics);
+                }
+            }
+        }
+    }
+
+    fn callout(&self, batch: BatchId) -> Callout {
+        Callout {
+            upstream: self.config.upstream.clone(),
+            scheme: self.config.endpoint.scheme,
+            method: "POST",
+            authority: self.config.endpoint.authority(),
+            path: "/".to_owned(),
+            headers: vec![("content-type".to_owned(), sns::CONTENT_TYPE.to_owned())],
+            body: sns::body(&self.config.topic, &self.outbox.events(batch)).into_bytes(),
+            timeout: self.config.timeout,
+        }
+    }
+
+    /// Says what came of the callout for `batch`.
+    pub fn handle_reply(&mut self, batch: BatchId, reply: &Reply, now: Timestamp) {
+        let metric = match reply {
+            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
+            Reply::Response { .. } => Metric::CalloutsError,
+            Reply::NoResponse(_) => Metric::CalloutsNoReply,
+        };
+        self.metrics.add(metric, 1);
+        let outcomes = sns::parse_reply(reply, self.outbox.events(batch).len());
+        self.outbox.settle(batch, outcomes, now, &mut self.metrics);
+    }
+
+    /// Whether nothing is queued and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.outbox.backlog().entries == 0
+    }
+
+    /// How many events are queued or in flight.
+    pub fn queued(&self) -> usize {
+        self.outbox.backlog().entries
+    }
+
+    /// What changed in the metrics since the last time.
+    pub fn take_metric_updates(&mut self, now: Timestamp) -> Vec<Update> {
+        self.metrics.take_updates(self.outbox.backlog(), now)
+    }
+
+    /// What the operator should read, since the last time.
+    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+        self.outbox.take_notices(now)
+    }
+}
+
+/// A UUID of version 7 (RFC 9562): unique among all workers, and in the order of time.
+fn event_id(now: Timestamp, rng: &mut fastrand::Rng) -> String {
+    let mut random = [0; 10];
+    rng.fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid().to_string()
+}

@@ -1,0 +1,98 @@
+//! From an exchange to an event: what is redacted, what the message and its attributes say, and what is cut when it is too
+//! much.
+
+mod kong;
+mod redact;
+mod shrink;
+
+use crate::aws::sns;
+use crate::clock::Timestamp;
+use crate::config::Redact;
+use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
+use crate::exchange::Exchange;
+use crate::route::Route;
+use crate::template::PathGroups;
+
+use redact::Redaction;
+
+/// Turns exchanges into events.
+#[derive(Debug)]
+pub struct Recorder {
+    redaction: Redaction,
+    fifo: bool,
+}
+
+impl Recorder {
+    /// A recorder that redacts what `redact` names beside the built-in list; `fifo` if the target keeps the order of groups.
+    pub fn new(redact: Redact, fifo: bool) -> Recorder {
+        Recorder { redaction: Redaction::new(redact), fifo }
+    }
+
+    /// The event of an exchange that matched `route`. What would be larger than the service takes is cut, and says so in
+    /// `truncated`.
+    pub fn event(&self, mut exchange: Exchange<'_>, route: &Route, id: String, now: Timestamp) -> Event {
+        self.redaction.apply(&mut exchange);
+        let target = exchange.request.target.clone();
+        let groups = route.groups(crate::exchange::split_target(&target).0);
+        let mut event = self.build(&exchange, route, &groups, &id, now, &[]);
+        for limit in shrink::LIMITS {
+            if sns::size(&event) <= sns::MAX_MESSAGE_BYTES {
+                break;
+            }
+            let truncated = shrink::shrink(&mut exchange, limit);
+            event = self.build(&exchange, route, &groups, &id, now, &truncated);
+            for attribute in &mut event.attributes {
+                shrink::cut(&mut attribute.value, limit);
+            }
+        }
+        event
+    }
+
+    fn build(
+        &self,
+        exchange: &Exchange<'_>,
+        route: &Route,
+        groups: &dyn PathGroups,
+        id: &str,
+        now: Timestamp,
+        truncated: &[&'static str],
+    ) -> Event {
+        let render = |template: &crate::template::Template| template.render(exchange, groups);
+        let group_id = route.message_group_id.as_ref().and_then(|template| sns::group_id(render(template)));
+        Event {
+            message: sns::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
+            attributes: attributes(exchange, route, groups, id),
+            subject: route.subject.as_ref().and_then(|template| sns::subject(render(template))),
+            // An event that belongs to no group has no order to keep: it is a group of its own.
+            group_id: group_id.or_else(|| self.fifo.then(|| id.to_owned())),
+            at: now,
+            id: id.to_owned(),
+        }
+    }
+}
+
+/// The attributes that every subscriber may rely on come first; those that a filter policy can do without give way to the
+/// configured ones.
+fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, id: &str) -> Vec<Attribute> {
+    let text = |name: &str, value: &str| {
+        let value = sns::attribute_value(value.to_owned())?;
+        Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
+    };
+    let mut attributes = Vec::with_capacity(MAX_ATTRIBUTES);
+    attributes.extend(text("event_id", id));
+    attributes.extend(route.event_type.as_deref().and_then(|event_type| text("event_type", event_type)));
+    let configured = route.attributes.iter();
+    attributes.extend(configured.filter_map(|(name, template)| text(name, &template.render(exchange, groups))));
+    attributes.extend(text("method", &exchange.request.method));
+    attributes.push(Attribute {
+        name: "status".to_owned(),
+        data_type: AttributeType::Number,
+        value: exchange.response.status.to_string(),
+    });
+    attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", &entity.name)));
+    attributes.truncate(MAX_ATTRIBUTES);
+    attributes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Cuts an exchange whose record would be larger than the service takes: the longest texts first, and everything that was cut
+//! is named.
+
+use std::borrow::Cow;
+
+use crate::exchange::{Exchange, Headers};
+
+/// How long, in bytes, the texts of an exchange may be: tried one after the other until the event fits. At the last, headers
+/// and the query string go altogether, so that every event fits.
+pub const LIMITS: [usize; 4] = [16_384, 2_048, 256, 64];
+
+/// Cuts the texts of `exchange` to `limit` bytes each, and says which parts of the record that touched.
+pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
+    let mut truncated = Vec::new();
+    let drop_all = LIMITS.last() == Some(&limit);
+    let mut note = |part: &'static str, was_cut: bool| {
+        if was_cut {
+            truncated.push(part);
+        }
+    };
+    note("request.headers", shrink_headers(&mut exchange.request.headers, limit, drop_all));
+    note("response.headers", shrink_headers(&mut exchange.response.headers, limit, drop_all));
+    if drop_all {
+        let path = exchange.request.path().to_owned();
+        note("request.querystring", path.len() < exchange.request.target.len());
+        exchange.request.target = Cow::Owned(path);
+    }
+    note("request.uri", cut_cow(&mut exchange.request.target, limit));
+    let others = [&mut exchange.upstream_uri, &mut exchange.request.host, &mut exchange.request.id];
+    for (part, text) in ["upstream_uri", "request.url", "request.id"].into_iter().zip(others) {
+        note(part, text.as_mut().is_some_and(|text| cut_cow(text, limit)));
+    }
+    truncated
+}
+
+fn shrink_headers(headers: &mut Headers<'_>, limit: usize, drop_all: bool) -> bool {
+    if drop_all {
+        let any = !headers.0.is_empty();
+        headers.0.clear();
+        return any;
+    }
+    headers.0.iter_mut().fold(false, |any, (name, value)| cut_cow(name, limit) | cut_cow(value, limit) | any)
+}
+
+fn cut_cow(text: &mut Cow<'_, str>, limit: usize) -> bool {
+    text.len() > limit && cut(text.to_mut(), limit)
+}
+
+/// Cuts `text` to `limit` bytes, or a few less so as not to split a character. Says whether it did.
+pub fn cut(text: &mut String, limit: usize) -> bool {
+    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let was_longer = text.len() > limit;
+    if was_longer {
+        text.truncate(end);
+    }
+    was_longer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        let mut text = "aé€".to_owned();
+        assert!(!cut(&mut text, 6));
+        assert!(cut(&mut text, 5));
+        assert_eq!(text, "aé");
+        assert!(cut(&mut text, 2));
+        assert_eq!(text, "a");
+    }
+}

@@ -1,0 +1,223 @@
+use super::*;
+use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
+use crate::route::{Matcher, Methods, Statuses};
+use proptest::prelude::*;
+use serde_json::{json, Value};
+
+const ID: &str = "018f3c5e-0000-7000-8000-000000000000";
+const NOW: Timestamp = Timestamp(1_726_783_839_711);
+
+fn route() -> Route {
+    Route {
+        methods: Methods::Any,
+        matcher: Matcher::new("/profile/(?<id>[0-9]+)").unwrap(),
+        statuses: Statuses::success(),
+        event_type: Some("profile.updated".into()),
+        attributes: vec![
+            ("auth".into(), "${request.headers.authorization}".parse().unwrap()),
+            ("nothing".into(), "${request.headers.nothing}".parse().unwrap()),
+            ("profile_id".into(), "${path.id}".parse().unwrap()),
+        ],
+        subject: Some("profile ${path.id}".parse().unwrap()),
+        message_group_id: Some("${path.id}".parse().unwrap()),
+    }
+}
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> Headers<'static> {
+    Headers(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+}
+
+fn exchange() -> Exchange<'static> {
+    Exchange {
+        request: Request {
+            id: Some("2f69".into()),
+            method: "PUT".into(),
+            target: "/mockbin/profile/42?a=1&a=2&flag&b=x%20y&empty=".into(),
+            scheme: Some("https".into()),
+            host: Some("shop.example".into()),
+            headers: headers(&[
+                ("host", "shop.example"),
+                ("authorization", "Bearer s3cret"),
+                ("accept", "a"),
+                ("accept", "b"),
+            ]),
+            size: Some(139),
+            tls: Some(Tls { version: Some("TLSv1.3".into()), client_verified: false }),
+        },
+        response: Response {
+            status: 200,
+            headers: headers(&[("content-type", "application/json")]),
+            size: Some(9_982),
+        },
+        latencies: Latencies { request: Some(173), upstream: Some(171) },
+        started_at: Some(Timestamp(1_726_783_839_538)),
+        finished_at: NOW,
+        client_ip: Some("192.168.65.1".into()),
+        upstream_uri: Some("/profile/42".into()),
+        upstream_status: Some("200".into()),
+        source: Some("upstream".into()),
+        route: Some(Entity { name: "example_route".into() }),
+        service: Some(Entity { name: "example_service".into() }),
+    }
+}
+
+fn event(exchange: Exchange<'_>) -> Event {
+    Recorder::new(Redact::default(), false).event(exchange, &route(), ID.to_owned(), NOW)
+}
+
+fn message(event: &Event) -> Value {
+    serde_json::from_str(&event.message).unwrap()
+}
+
+#[test]
+fn the_message_has_the_shape_of_kong_s_file_log() {
+    assert_eq!(
+        message(&event(exchange())),
+        json!({
+            "event_id": ID,
+            "event_type": "profile.updated",
+            "request": {
+                "id": "2f69",
+                "method": "PUT",
+                "uri": "/mockbin/profile/42?a=1&a=2&flag&b=x%20y&empty=",
+                "url": "https://shop.example:443/mockbin/profile/42?a=1&a=2&flag&b=x%20y&empty=",
+                "size": 139,
+                "querystring": {"a": ["1", "2"], "flag": true, "b": "x y", "empty": ""},
+                "headers": {"host": "shop.example", "authorization": "REDACTED", "accept": ["a", "b"]},
+                "tls": {"version": "TLSv1.3", "client_verify": "NONE"},
+            },
+            "response": {"status": 200, "size": 9982, "headers": {"content-type": "application/json"}},
+            "latencies": {"kong": 2, "proxy": 171, "request": 173},
+            "route": {"name": "example_route"},
+            "service": {"name": "example_service"},
+            "client_ip": "192.168.65.1",
+            "started_at": 1_726_783_839_538u64,
+            "upstream_uri": "/profile/42",
+            "upstream_status": "200",
+            "source": "upstream",
+        })
+    );
+}
+
+#[test]
+fn what_is_unknown_is_absent() {
+    let bare = Exchange {
+        request: Request { method: "GET".into(), target: "/".into(), ..Request::default() },
+        response: Response { status: 204, ..Response::default() },
+        ..Exchange::default()
+    };
+    assert_eq!(
+        message(&event(bare)),
+        json!({
+            "event_id": ID,
+            "event_type": "profile.updated",
+            "request": {"method": "GET", "uri": "/", "querystring": {}, "headers": {}},
+            "response": {"status": 204, "headers": {}},
+            "latencies": {"proxy": -1},
+        })
+    );
+}
+
+#[test]
+fn attributes_are_for_filter_policies() {
+    let event = event(exchange());
+    let attributes: Vec<_> = event
+        .attributes
+        .iter()
+        .map(|attribute| (attribute.name.as_str(), attribute.data_type.as_str(), attribute.value.as_str()))
+        .collect();
+    assert_eq!(
+        attributes,
+        [
+            ("event_id", "String", ID),
+            ("event_type", "String", "profile.updated"),
+            ("auth", "String", "REDACTED"),
+            ("profile_id", "String", "42"),
+            ("method", "String", "PUT"),
+            ("status", "Number", "200"),
+            ("route", "String", "example_route"),
+        ]
+    );
+    assert_eq!(event.subject.as_deref(), Some("profile 42"));
+    assert_eq!(event.group_id.as_deref(), Some("42"));
+}
+
+#[test]
+fn no_more_attributes_than_a_message_may_have() {
+    let attributes = (0..8).map(|n| (format!("own{n}"), "x".parse().unwrap())).collect();
+    let route = Route { attributes, ..route() };
+    let event = Recorder::new(Redact::default(), false).event(exchange(), &route, ID.to_owned(), NOW);
+    assert_eq!(event.attributes.len(), MAX_ATTRIBUTES);
+    assert_eq!(event.attributes[0].name, "event_id");
+    assert_eq!(event.attributes[9].name, "own7");
+}
+
+#[test]
+fn an_event_without_a_group_is_a_group_of_its_own_in_a_fifo_topic() {
+    let route = Route { message_group_id: Some("${request.headers.nothing}".parse().unwrap()), ..route() };
+    let group = |fifo| Recorder::new(Redact::default(), fifo).event(exchange(), &route, ID.to_owned(), NOW).group_id;
+    assert_eq!(group(true).as_deref(), Some(ID));
+    assert_eq!(group(false), None);
+}
+
+#[test]
+fn the_port_is_the_host_s_or_the_scheme_s() {
+    let url = |scheme: &'static str, host: &'static str| {
+        let mut exchange = exchange();
+        exchange.request =
+            Request { target: "/".into(), scheme: Some(scheme.into()), host: Some(host.into()), ..Request::default() };
+        message(&event(exchange))["request"]["url"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(url("http", "a.example"), "http://a.example:80/");
+    assert_eq!(url("https", "a.example:8443"), "https://a.example:8443/");
+    assert_eq!(url("http", "[::1]"), "http://[::1]:80/");
+    assert_eq!(url("http", "[::1]:8000"), "http://[::1]:8000/");
+}
+
+#[test]
+fn what_is_too_large_is_cut_and_says_so() {
+    let mut large = exchange();
+    large.request.headers.0.push(("x-large".into(), "é".repeat(500_000).into()));
+    let event = event(large);
+    assert!(sns::size(&event) <= sns::MAX_MESSAGE_BYTES);
+    let message = message(&event);
+    assert_eq!(message["truncated"], json!(["request.headers"]));
+    assert_eq!(message["request"]["headers"]["accept"], json!(["a", "b"]), "what is not large stays");
+    assert!(message["request"]["headers"]["x-large"].as_str().unwrap().len() > 1_000);
+}
+
+#[test]
+fn even_a_flood_of_small_headers_fits() {
+    let mut large = exchange();
+    let flood = (0..20_000).map(|n| (format!("x-{n}").into(), "\u{1}".repeat(20).into()));
+    large.response.headers.0.extend(flood);
+    let event = event(large);
+    assert!(sns::size(&event) <= sns::MAX_MESSAGE_BYTES);
+    assert_eq!(message(&event)["truncated"], json!(["request.headers", "response.headers", "request.querystring"]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever clients send, the event is JSON, fits, and shows no secret.
+    #[test]
+    fn every_exchange_gives_an_event_that_fits(
+        method in ".{0,20}",
+        target in ".{0,300}",
+        host in ".{0,50}",
+        names in prop::collection::vec("[a-z-]{0,10}", 0..20),
+        value in ".{0,100}",
+        repeat in 1usize..400,
+    ) {
+        let mut exchange = exchange();
+        exchange.request.method = method.into();
+        exchange.request.target = target.into();
+        exchange.request.host = Some(host.into());
+        exchange.request.headers.0.extend(names.into_iter().map(|name| (name.into(), value.repeat(repeat).into())));
+        let event = event(exchange);
+        prop_assert!(sns::size(&event) <= sns::MAX_MESSAGE_BYTES);
+        prop_assert!(serde_json::from_str::<Value>(&event.message).is_ok());
+        prop_assert!(!event.message.contains("s3cret"));
+        prop_assert!(event.attributes.len() <= MAX_ATTRIBUTES);
+    }
+}
