@@ -1,0 +1,25 @@
+//! Logging and the clock.
+
+use crate::guest::{trap, Answer, Guest, Status};
+use crate::vm::LogLevel;
+
+pub(super) fn log(guest: &mut Guest<'_>, level: u32, at: u32, len: u32) -> Answer {
+    let text = guest.read_text(at, len)?;
+    let Some(level) = LogLevel::from_number(level) else { return Ok(Status::BadArgument) };
+    guest.vm().log(level, text);
+    Ok(Status::Ok)
+}
+
+pub(super) fn get_log_level(guest: &mut Guest<'_>, out: u32) -> Answer {
+    if guest.vm().rules.is_kong() {
+        return Err(trap("proxy_get_log_level is not there on Kong"));
+    }
+    guest.write_u32(out, LogLevel::Info as u32)?;
+    Ok(Status::Ok)
+}
+
+pub(super) fn get_current_time(guest: &mut Guest<'_>, out: u32) -> Answer {
+    let now = guest.vm().now;
+    guest.write_u64(out, now)?;
+    Ok(Status::Ok)
+}

@@ -1,0 +1,110 @@
+//! The clock, and what comes with time: ticks, replies, and the host's own patience running out.
+
+use std::time::Duration;
+
+use super::Host;
+use crate::callback::Callback;
+use crate::callout::{FailureKind, Reply, Response};
+use crate::contexts::Context;
+use crate::error::Error;
+use crate::exchange::nanos;
+
+enum Event {
+    /// A timer of this root.
+    Tick(u32),
+    /// The host gives up on this callout.
+    TimedOut(u32),
+}
+
+impl Host {
+    /// Moves the clock, and on the way fires every tick and every timeout of a callout that falls due, in order.
+    pub fn advance(&mut self, by: Duration) -> Result<(), Error> {
+        let until = self.vm().now.saturating_add(nanos(by));
+        while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
+            let vm = self.vm_mut();
+            vm.now = vm.now.max(at);
+            match event {
+                Event::Tick(root) => self.tick(root, at)?,
+                Event::TimedOut(token) => self.fail(token, FailureKind::Timeout)?,
+            }
+        }
+        self.vm_mut().now = until;
+        Ok(())
+    }
+
+    /// Moves the clock without any timer firing: the process was stopped, or the clock was set.
+    pub fn skip(&mut self, by: Duration) {
+        let vm = self.vm_mut();
+        vm.now = vm.now.saturating_add(nanos(by));
+    }
+
+    fn next_event(&self) -> Option<(u64, Event)> {
+        let roots = self.vm().contexts.values().filter_map(Context::as_root);
+        let ticks = roots.flat_map(|root| root.timers.iter().map(|at| (*at, Event::Tick(root.id))));
+        let open = self.vm().pending.iter().filter(|pending| !pending.answered);
+        let timeouts = open.filter_map(|pending| Some((pending.deadline?, Event::TimedOut(pending.callout.token))));
+        // Between two at the same time the earlier in this list: a timeout before a tick.
+        timeouts.chain(ticks).min_by_key(|(at, _)| *at)
+    }
+
+    fn tick(&mut self, id: u32, at: u64) -> Result<(), Error> {
+        if let Some(root) = self.vm_mut().root_mut(id) {
+            // The next one is counted from now, as both hosts do, and not from when this one was due.
+            let next = root.tick;
+            if let Some(timer) = root.timers.iter_mut().find(|timer| **timer == at) {
+                *timer = at.saturating_add(next.max(1));
+            }
+            if next == 0 {
+                root.timers.clear();
+                return Ok(());
+            }
+        }
+        self.call(Callback::Tick, id, &[id])?;
+        self.settle()
+    }
+
+    /// Answers a callout. A second answer to the same one is delivered too: a test may want to see what comes of it.
+    pub fn respond(&mut self, token: u32, response: Response) -> Result<(), Error> {
+        let reply = Reply::proper(self.vm().rules.profile, response);
+        self.deliver(token, Some(reply))
+    }
+
+    /// Tells that a callout came to nothing, in this host's words; Kong 3.8 tells nothing.
+    pub fn fail(&mut self, token: u32, kind: FailureKind) -> Result<(), Error> {
+        let reply = Reply::failed(&self.vm().rules, kind);
+        self.deliver(token, reply)
+    }
+
+    fn deliver(&mut self, token: u32, reply: Option<Reply>) -> Result<(), Error> {
+        let vm = self.vm_mut();
+        let unknown = || Error::Misused(format!("there is no callout {token}; its root may be gone"));
+        let pending = vm.pending.iter_mut().find(|pending| pending.callout.token == token).ok_or_else(unknown)?;
+        pending.answered = true;
+        if pending.taken {
+            // Thousands of them would be kept for nothing but their tokens.
+            pending.callout.body = Vec::new();
+        }
+        let (context, root) = (pending.callout.context, pending.root);
+        let Some(reply) = reply else { return Ok(()) };
+        // On Envoy every callout is the root's; the SDK finds the context that it belongs to.
+        let called = if vm.rules.is_kong() && vm.contexts.contains_key(&context) { context } else { root };
+        let (headers, body) = (reply.announced_headers as u32, reply.announced_body as u32);
+        vm.reply = Some(reply);
+        let outcome = self.call(Callback::CallResponse, called, &[called, token, headers, body, 0]);
+        self.vm_mut().reply = None;
+        outcome?;
+        self.resume_after(context);
+        self.settle()
+    }
+
+    /// Kong lets a request go on by itself once its last callout is answered.
+    fn resume_after(&mut self, context: u32) {
+        let vm = self.vm_mut();
+        let more = vm.pending.iter().any(|pending| pending.callout.context == context && !pending.answered);
+        if vm.rules.is_kong() && !more {
+            if let Some(stream) = vm.stream_mut(context) {
+                stream.continued = true;
+            }
+        }
+    }
+}

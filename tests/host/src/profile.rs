@@ -1,0 +1,69 @@
+//! Which host is played, and how this installation of it differs from another.
+
+use std::time::Duration;
+
+/// The host to behave like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Envoy 1.40.
+    Envoy,
+    /// Kong Gateway 3.9 (ngx_wasm_module).
+    Kong,
+}
+
+/// A profile with what an operator or a version changes about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub profile: Profile,
+    /// Kong: `nginx_wasm_shm_kv` is set. Envoy always has shared data.
+    pub shared_data: bool,
+    /// Kong 3.8 and older: a callout that fails is never answered.
+    pub silent_failures: bool,
+    /// Envoy: the clusters that exist.
+    pub clusters: Vec<String>,
+    /// Kong: what nginx listens as, which is what `:authority` and `request.host` say there.
+    pub server_name: String,
+}
+
+impl Rules {
+    pub fn new(profile: Profile) -> Rules {
+        Rules {
+            profile,
+            shared_data: profile == Profile::Envoy,
+            silent_failures: false,
+            clusters: Vec::new(),
+            server_name: "kong".into(),
+        }
+    }
+
+    pub fn is_kong(&self) -> bool {
+        self.profile == Profile::Kong
+    }
+
+    /// Kong's header maps stop here.
+    pub fn max_pairs(&self) -> usize {
+        match self.profile {
+            Profile::Envoy => usize::MAX,
+            Profile::Kong => 100,
+        }
+    }
+
+    /// Kong counts callouts from zero, which a filter must not take for "none".
+    pub fn first_token(&self) -> u32 {
+        match self.profile {
+            Profile::Envoy => 1,
+            Profile::Kong => 0,
+        }
+    }
+
+    /// When the host itself gives up on a callout.
+    pub fn gives_up_after(&self, timeout: Duration) -> Option<Duration> {
+        (!timeout.is_zero()).then_some(timeout)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules::new(Profile::Envoy)
+    }
+}
