@@ -70,6 +70,11 @@ pub fn split_target(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
+/// The path of a request target that is not known to be text.
+pub fn path_of(target: &[u8]) -> &[u8] {
+    memchr::memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
+}
+
 /// What the client got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response<'a> {
@@ -126,5 +131,6 @@ mod tests {
         assert_eq!(split_target("/a/b?c=d?e"), ("/a/b", "c=d?e"));
         assert_eq!(split_target("/a"), ("/a", ""));
         assert_eq!(split_target(""), ("", ""));
+        assert_eq!([path_of(b"/a/b?c=d?e"), path_of(b"/a"), path_of(b"")], [&b"/a/b"[..], b"/a", b""]);
     }
 }

@@ -6,6 +6,8 @@
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
 //! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).
 
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod allocator;
 pub mod aws;
 pub mod callout;
 pub mod clock;
@@ -27,6 +29,10 @@ mod entry {
     #![allow(missing_docs)]
 
     use crate::filter::Root;
+
+    #[cfg(target_arch = "wasm32")]
+    #[global_allocator]
+    static ALLOCATOR: crate::allocator::SmallBlocks = crate::allocator::SmallBlocks::new();
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);

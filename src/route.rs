@@ -1,7 +1,9 @@
 //! Which exchanges become events: method first, then path, then status, the cheapest question first.
 
+use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
+use memchr::memmem::Finder;
 use regex_lite::{Captures, Regex};
 
 use crate::template::{PathGroups, Template};
@@ -17,10 +19,10 @@ pub enum Methods {
 
 impl Methods {
     /// Whether `method` is one of them; methods are case-sensitive (RFC 9110, 9.1).
-    pub fn contain(&self, method: &str) -> bool {
+    pub fn contain(&self, method: &[u8]) -> bool {
         match self {
             Methods::Any => true,
-            Methods::OneOf(methods) => methods.iter().any(|candidate| candidate == method),
+            Methods::OneOf(methods) => methods.iter().any(|candidate| candidate.as_bytes() == method),
         }
     }
 }
@@ -46,7 +48,7 @@ impl Statuses {
 pub struct Matcher {
     regex: Regex,
     /// The expression, where it is plain text: searching that is many times faster.
-    literal: Option<String>,
+    literal: Option<Finder<'static>>,
 }
 
 impl Matcher {
@@ -55,15 +57,16 @@ impl Matcher {
     /// # Errors
     /// What `regex-lite` says of a pattern that is not valid or too large.
     pub fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
-        let literal = (!pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c))).then(|| pattern.to_owned());
+        let literal =
+            (!pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c))).then(|| Finder::new(pattern).into_owned());
         Ok(Matcher { regex: Regex::new(pattern)?, literal })
     }
 
     /// Whether the pattern is found in `path`.
-    pub fn is_match(&self, path: &str) -> bool {
+    pub fn is_match(&self, path: &[u8]) -> bool {
         match &self.literal {
-            Some(literal) => path.contains(literal.as_str()),
-            None => self.regex.is_match(path),
+            Some(literal) => literal.find(path).is_some(),
+            None => self.regex.is_match(&String::from_utf8_lossy(path)),
         }
     }
 
@@ -94,22 +97,27 @@ pub struct Route {
 
 impl Route {
     /// Whether a request may become an event of this route, as far as the request tells.
-    pub fn wants_request(&self, method: &str, path: &str) -> bool {
+    pub fn wants_request(&self, method: &[u8], path: &[u8]) -> bool {
         self.methods.contain(method) && self.matcher.is_match(path)
     }
 
     /// The named groups of the matcher in `path`.
-    pub fn groups<'a>(&self, path: &'a str) -> Groups<'a> {
-        Groups(self.matcher.regex.captures(path))
+    pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
+        Groups { matcher: &self.matcher, path, captures: OnceCell::new() }
     }
 }
 
-/// The named groups that a route's matcher found in a path.
-pub struct Groups<'a>(Option<Captures<'a>>);
+/// The named groups that a route's matcher finds in a path, looked for once and only if somebody asks.
+pub struct Groups<'a> {
+    matcher: &'a Matcher,
+    path: &'a str,
+    captures: OnceCell<Option<Captures<'a>>>,
+}
 
 impl PathGroups for Groups<'_> {
     fn group(&self, name: &str) -> Option<&str> {
-        self.0.as_ref()?.name(name).map(|group| group.as_str())
+        let captures = self.captures.get_or_init(|| self.matcher.regex.captures(self.path));
+        captures.as_ref()?.name(name).map(|group| group.as_str())
     }
 }
 
@@ -119,18 +127,20 @@ pub struct Routes(pub Vec<Route>);
 
 impl Routes {
     /// Whether some route has this method: the first question, answered without the path.
-    pub fn want_method(&self, method: &str) -> bool {
+    pub fn want_method(&self, method: &[u8]) -> bool {
         self.0.iter().any(|route| route.methods.contain(method))
     }
 
     /// Whether some route wants a request of this method and path, whatever its response.
-    pub fn want_request(&self, method: &str, path: &str) -> bool {
+    pub fn want_request(&self, method: &[u8], path: &[u8]) -> bool {
         self.0.iter().any(|route| route.wants_request(method, path))
     }
 
     /// The first route that wants this exchange.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
-        self.0.iter().find(|route| route.statuses.contain(status) && route.wants_request(method, path))
+        self.0
+            .iter()
+            .find(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
     }
 }
 
@@ -158,11 +168,11 @@ mod tests {
     fn the_matcher_is_searched_not_anchored() {
         for pattern in ["/profile", "/prof.le"] {
             let matcher = Matcher::new(pattern).unwrap();
-            assert!(matcher.is_match("/mockbin/profile/7"), "{pattern}");
-            assert!(!matcher.is_match("/mockbin/prof"), "{pattern}");
+            assert!(matcher.is_match(b"/mockbin/profile/7"), "{pattern}");
+            assert!(!matcher.is_match(b"/mockbin/prof"), "{pattern}");
         }
-        assert!(!Matcher::new("^/profile$").unwrap().is_match("/mockbin/profile"));
-        assert!(Matcher::new("").unwrap().is_match("/anything"));
+        assert!(!Matcher::new("^/profile$").unwrap().is_match(b"/mockbin/profile"));
+        assert!(Matcher::new("").unwrap().is_match(b"/anything"));
     }
 
     #[test]
@@ -187,7 +197,7 @@ mod tests {
         assert_eq!(position("DELETE", "/profile", 204), Some(2));
         assert_eq!(position("DELETE", "/profile", 500), None);
         assert_eq!(position("put", "/other", 200), None);
-        assert!(routes.want_method("GET") && routes.want_request("PUT", "/profile"));
+        assert!(routes.want_method(b"GET") && routes.want_request(b"PUT", b"/profile"));
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));
     let [route] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
     assert_eq!(route.methods, Methods::OneOf(vec!["PUT".into()]));
-    assert!(route.matcher.is_match("/mockbin/profile") && route.statuses.contain(204) && !route.statuses.contain(302));
+    assert!(route.matcher.is_match(b"/mockbin/profile") && route.statuses.contain(204) && !route.statuses.contain(302));
     assert!(route.event_type.is_none() && route.attributes.is_empty() && route.subject.is_none());
 }
 

@@ -9,8 +9,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::host;
+use super::observe::text;
 use super::worker::Worker;
-use crate::exchange::split_target;
+use crate::exchange::path_of;
 
 /// Watches one request for a worker.
 pub struct HttpFilter {
@@ -30,14 +31,9 @@ impl Context for HttpFilter {}
 
 impl HttpContext for HttpFilter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        self.candidate = self.worker.as_ref().and_then(|worker| {
-            let method = host::header(MapType::HttpRequestHeaders, ":method")?;
-            let method = std::str::from_utf8(&method).ok().filter(|method| worker.routes.want_method(method))?;
-            let target = host::header(MapType::HttpRequestHeaders, ":path")?;
-            let target = super::observe::text(target);
-            let wanted = worker.routes.want_request(method, split_target(&target).0);
-            wanted.then(|| (method.to_owned(), target))
-        });
+        if let Some(worker) = &self.worker {
+            self.candidate = candidate(worker);
+        }
         Action::Continue
     }
 
@@ -46,4 +42,17 @@ impl HttpContext for HttpFilter {
             worker.observe(&method, target, None);
         }
     }
+}
+
+/// Method and target of the request, if a route may want it: the cheapest question first.
+fn candidate(worker: &Worker) -> Option<(String, String)> {
+    let method = host::header(MapType::HttpRequestHeaders, ":method")?;
+    if !worker.routes.want_method(&method) {
+        return None;
+    }
+    let target = host::header(MapType::HttpRequestHeaders, ":path")?;
+    if !worker.routes.want_request(&method, path_of(&target)) {
+        return None;
+    }
+    Some((text(method), text(target)))
 }

@@ -62,13 +62,12 @@ impl Worker {
     /// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
     pub fn observe_logged(&self) -> bool {
         let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return false };
-        let Ok(method) = std::str::from_utf8(&method) else { return false };
-        if !self.routes.want_method(method) {
+        if !self.routes.want_method(&method) {
             return false;
         }
         let request_headers = host::header_map(MapType::HttpRequestHeaders);
         let Some(target) = observe::client_target(&request_headers) else { return false };
-        self.observe(method, target, Some(request_headers))
+        self.observe(&observe::text(method), target, Some(request_headers))
     }
 
     /// Makes the callouts that are due.

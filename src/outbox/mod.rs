@@ -21,7 +21,7 @@ use crate::notice::Notice;
 pub use drops::DropReason;
 use drops::Drops;
 use health::Health;
-use queue::{Entry, Queue, Room};
+use queue::{Entry, Queue, Queued, Room};
 
 /// How the outbox works; see [`crate::config`] for the meaning of the parts.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub struct BatchId(u64);
 
 struct Flight {
     id: BatchId,
-    entries: Vec<Box<Entry>>,
+    entries: Vec<Queued>,
     deadline: Timestamp,
 }
 
@@ -152,12 +152,12 @@ impl Outbox {
     }
 
     /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
-    fn split_off(&mut self, mut entry: Box<Entry>, now: Timestamp, metrics: &mut Metrics) {
+    fn split_off(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
         entry.alone = true;
         self.retry(entry, now, metrics);
     }
 
-    fn failed(&mut self, mut entry: Box<Entry>, failure: &Failure, now: Timestamp, metrics: &mut Metrics) {
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, now: Timestamp, metrics: &mut Metrics) {
         let reason = match failure.class {
             FailureClass::Permanent => DropReason::Refused,
             FailureClass::BatchTooLarge => DropReason::TooLarge,
@@ -172,7 +172,7 @@ impl Outbox {
         self.drops.record_failure(reason, &entry.event.id, failure, metrics);
     }
 
-    fn retry(&mut self, mut entry: Box<Entry>, not_before: Timestamp, metrics: &mut Metrics) {
+    fn retry(&mut self, mut entry: Queued, not_before: Timestamp, metrics: &mut Metrics) {
         metrics.add(Metric::EventsRetried, 1);
         entry.not_before = not_before;
         self.queue.put_back(entry);

@@ -29,15 +29,18 @@ pub struct Entry {
     sequence: u64,
 }
 
+/// Entries move between lines and batches; in a box that costs the move of a pointer.
+pub type Queued = Box<Entry>;
+
 impl Entry {
     /// An event that may be sent at once.
-    pub fn new(event: Event, size: usize, now: Timestamp) -> Box<Entry> {
+    pub fn new(event: Event, size: usize, now: Timestamp) -> Queued {
         Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, sequence: 0 })
     }
 }
 
 /// Entries in order.
-type Line = VecDeque<Box<Entry>>;
+type Line = VecDeque<Queued>;
 
 /// The entries that are not in flight.
 #[derive(Debug)]
@@ -77,11 +80,11 @@ impl Queue {
     /// The entry that came first.
     pub fn oldest(&self) -> Option<&Entry> {
         let (ready, waiting) = (self.ready.front(), self.waiting.front());
-        ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(Box::as_ref)
+        ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(AsRef::as_ref)
     }
 
     /// Adds an entry, ready to be sent.
-    pub fn push(&mut self, mut entry: Box<Entry>) {
+    pub fn push(&mut self, mut entry: Queued) {
         entry.sequence = self.next_sequence;
         self.next_sequence += 1;
         self.ready.push_back(entry);
@@ -106,7 +109,7 @@ impl Queue {
 
     /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
     /// for others long enough. Whoever takes it gives each entry back to [`Queue::put_back`] or [`Queue::settled`].
-    pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Box<Entry>>> {
+    pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
         if !full && oldest.attempts == 0 && !is_due(oldest) {
@@ -147,7 +150,7 @@ impl Queue {
     }
 
     /// Lets an entry of a batch wait for another attempt, until its `not_before`.
-    pub fn put_back(&mut self, entry: Box<Entry>) {
+    pub fn put_back(&mut self, entry: Queued) {
         self.next_wake = earlier(self.next_wake, entry.not_before);
         insert(&mut self.waiting, entry);
     }
@@ -158,7 +161,7 @@ impl Queue {
     }
 
     /// Takes out the entry that came first.
-    pub fn pop_oldest(&mut self) -> Option<Box<Entry>> {
+    pub fn pop_oldest(&mut self) -> Option<Queued> {
         let sequence = self.oldest()?.sequence;
         if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
             return self.ready.pop_front();
@@ -181,7 +184,7 @@ fn earlier(time: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
 }
 
 /// Puts an entry where it belongs in the order.
-fn insert(line: &mut Line, entry: Box<Entry>) {
+fn insert(line: &mut Line, entry: Queued) {
     let position = line.partition_point(|other| other.sequence < entry.sequence);
     line.insert(position, entry);
 }

@@ -46,14 +46,23 @@ pub fn group_id(text: String) -> Option<String> {
 /// A value for an attribute of type String, or `None` if the text is empty: SNS refuses empty values (API Reference,
 /// MessageAttributeValue), so that such an attribute has to be left out.
 pub fn attribute_value(text: String) -> Option<String> {
-    Some(message(text)).filter(|text| !text.is_empty())
+    Some(carried(text)).filter(|text| !text.is_empty())
 }
 
-/// A text that SNS and SQS carry: the characters of XML 1.0, others replaced by U+FFFD.
+/// A JSON text as a message that SNS and SQS carry. JSON has its control characters escaped already, so that there is nothing
+/// to look for in one of ASCII alone.
+pub fn message(json: String) -> String {
+    if json.is_ascii() {
+        return json;
+    }
+    carried(json)
+}
+
+/// The characters of XML 1.0, others replaced by U+FFFD.
 ///
 /// #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF (SQS API Reference, SendMessage, MessageBody;
 /// SNS: the same restrictions for attribute values as for the message).
-pub fn message(text: String) -> String {
+fn carried(text: String) -> String {
     if text.chars().all(is_carried) {
         return text;
     }
