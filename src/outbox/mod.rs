@@ -46,6 +46,7 @@ pub struct BatchId(u64);
 
 struct Flight {
     id: BatchId,
+    #[allow(clippy::vec_box, reason = "they come boxed from the queue and go back to it")]
     entries: Vec<Box<Entry>>,
     deadline: Timestamp,
 }

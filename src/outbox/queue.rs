@@ -106,6 +106,7 @@ impl Queue {
 
     /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
     /// for others long enough. Whoever takes it gives each entry back to [`Queue::put_back`] or [`Queue::settled`].
+    #[allow(clippy::vec_box, reason = "a line moves its entries about, and a box is moved faster than an entry")]
     pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Box<Entry>>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
