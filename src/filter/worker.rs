@@ -134,12 +134,13 @@ impl Worker {
 
     /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.
     pub fn stop(&self) -> bool {
+        // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
+        self.report();
         let queued = self.publisher.borrow().queued();
         if queued == 0 {
             return true;
         }
         self.stopping.set(true);
-        self.report();
         host::log(
             Level::Warn,
             &format!("stopping with {queued} event(s) queued: they are lost if the process ends now"),
