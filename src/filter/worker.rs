@@ -25,6 +25,9 @@ pub struct Worker {
     callouts: RefCell<Vec<(u32, BatchId)>>,
     metric_ids: Vec<Option<u32>>,
     stopping: Cell<bool>,
+    /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
+    /// queue, each of which was signed for nothing.
+    refused: Cell<bool>,
 }
 
 impl Worker {
@@ -44,6 +47,7 @@ impl Worker {
             callouts: RefCell::default(),
             metric_ids: DEFINITIONS.iter().map(define).collect(),
             stopping: Cell::new(false),
+            refused: Cell::new(false),
         }
     }
 
@@ -74,7 +78,7 @@ impl Worker {
     /// Makes the callouts that are due.
     pub fn send(&self) {
         let now = host::now();
-        loop {
+        while !self.refused.get() {
             let due = self.publisher.borrow_mut().poll(now);
             let Some((batch, callout)) = due else { break };
             match host::dispatch(&callout) {
@@ -82,6 +86,7 @@ impl Worker {
                     self.callouts.borrow_mut().push((token, batch));
                 }
                 Err(status) => {
+                    self.refused.set(true);
                     let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
                     self.publisher.borrow_mut().handle_reply(batch, &Reply::NoResponse(reason), now);
                 }
@@ -91,6 +96,7 @@ impl Worker {
 
     /// What is to be done again and again: sends what is due, and tells the host what changed.
     pub fn tick(&self) {
+        self.refused.set(false);
         self.send();
         self.report();
         if self.stopping.get() && self.publisher.borrow().is_idle() {
