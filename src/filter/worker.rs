@@ -25,6 +25,9 @@ pub struct Worker {
     callouts: RefCell<Vec<(u32, BatchId)>>,
     metric_ids: Vec<Option<u32>>,
     stopping: Cell<bool>,
+    /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
+    /// queue, each of which was signed for nothing.
+    refused: Cell<bool>,
 }
 
 impl Worker {
@@ -44,6 +47,7 @@ impl Worker {
             callouts: RefCell::default(),
             metric_ids: DEFINITIONS.iter().map(define).collect(),
             stopping: Cell::new(false),
+            refused: Cell::new(false),
         }
     }
 
@@ -73,7 +77,7 @@ impl Worker {
     /// Makes the callouts that are due.
     pub fn send(&self) {
         let now = host::now();
-        loop {
+        while !self.refused.get() {
             let due = self.publisher.borrow_mut().poll(now);
             let Some((batch, callout)) = due else { break };
             match host::dispatch(&callout) {
@@ -81,6 +85,7 @@ impl Worker {
                     self.callouts.borrow_mut().push((token, batch));
                 }
                 Err(status) => {
+                    self.refused.set(true);
                     let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
                     self.publisher.borrow_mut().handle_reply(batch, &Reply::NoResponse(reason), now);
                 }
@@ -90,6 +95,7 @@ impl Worker {
 
     /// What is to be done again and again: sends what is due, and tells the host what changed.
     pub fn tick(&self) {
+        self.refused.set(false);
         self.send();
         self.report();
         if self.stopping.get() && self.publisher.borrow().is_idle() {
@@ -133,12 +139,13 @@ impl Worker {
 
     /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.
     pub fn stop(&self) -> bool {
+        // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
+        self.report();
         let queued = self.publisher.borrow().queued();
         if queued == 0 {
             return true;
         }
         self.stopping.set(true);
-        self.report();
         host::log(
             Level::Warn,
             &format!("stopping with {queued} event(s) queued: they are lost if the process ends now"),

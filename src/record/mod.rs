@@ -34,18 +34,27 @@ impl Recorder {
         self.redaction.apply(&mut exchange);
         let target = exchange.request.target.clone();
         let groups = route.groups(crate::exchange::split_target(&target).0);
-        let mut event = self.build(&exchange, route, &groups, &id, now, &[]);
-        for limit in shrink::LIMITS {
-            if sns::size(&event) <= sns::MAX_MESSAGE_BYTES {
-                break;
-            }
-            let truncated = shrink::shrink(&mut exchange, limit);
-            event = self.build(&exchange, route, &groups, &id, now, &truncated);
+        let build = |exchange: &Exchange<'_>, truncated: &[&'static str], limit| {
+            let mut event = self.build(exchange, route, &groups, &id, now, truncated);
             for attribute in &mut event.attributes {
                 shrink::cut(&mut attribute.value, limit);
             }
+            event
+        };
+        let (mut truncated, mut attribute_limit) = (Vec::new(), usize::MAX);
+        for limit in shrink::LIMITS {
+            // What is sure not to fit is not written first: that is most of the work, and would let a client that sends a
+            // megabyte hold the worker for a second.
+            if shrink::least_size(&exchange) <= sns::MAX_MESSAGE_BYTES {
+                let event = build(&exchange, &truncated, attribute_limit);
+                if sns::size(&event) <= sns::MAX_MESSAGE_BYTES {
+                    return event;
+                }
+            }
+            truncated = shrink::shrink(&mut exchange, limit);
+            attribute_limit = limit;
         }
-        event
+        build(&exchange, &truncated, attribute_limit)
     }
 
     fn build(

@@ -9,6 +9,13 @@ use crate::exchange::{Exchange, Headers};
 /// and the query string go altogether, so that every event fits.
 pub const LIMITS: [usize; 4] = [16_384, 2_048, 256, 64];
 
+/// Bytes that the record of `exchange` has at least. Header names are not among them: one that came often stands there once.
+pub fn least_size(exchange: &Exchange<'_>) -> usize {
+    const QUOTES_AND_COMMA: usize = 3;
+    let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
+    headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>() + exchange.request.target.len()
+}
+
 /// Cuts the texts of `exchange` to `limit` bytes each, and says which parts of the record that touched.
 pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
     let mut truncated = Vec::new();
@@ -26,6 +33,7 @@ pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
         exchange.request.target = Cow::Owned(path);
     }
     note("request.uri", cut_cow(&mut exchange.request.target, limit));
+    note("request.method", cut_cow(&mut exchange.request.method, limit));
     let others = [&mut exchange.upstream_uri, &mut exchange.request.host, &mut exchange.request.id];
     for (part, text) in ["upstream_uri", "request.url", "request.id"].into_iter().zip(others) {
         note(part, text.as_mut().is_some_and(|text| cut_cow(text, limit)));
@@ -48,9 +56,9 @@ fn cut_cow(text: &mut Cow<'_, str>, limit: usize) -> bool {
 
 /// Cuts `text` to `limit` bytes, or a few less so as not to split a character. Says whether it did.
 pub fn cut(text: &mut String, limit: usize) -> bool {
-    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let was_longer = text.len() > limit;
     if was_longer {
+        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
     }
     was_longer

@@ -214,8 +214,10 @@ proptest! {
         exchange.request.target = target.into();
         exchange.request.host = Some(host.into());
         exchange.request.headers.0.extend(names.into_iter().map(|name| (name.into(), value.repeat(repeat).into())));
+        let least = shrink::least_size(&exchange);
         let event = event(exchange);
         prop_assert!(sns::size(&event) <= sns::MAX_MESSAGE_BYTES);
+        prop_assert!(least <= event.message.len() || event.message.contains("\"truncated\""));
         prop_assert!(serde_json::from_str::<Value>(&event.message).is_ok());
         prop_assert!(!event.message.contains("s3cret"));
         prop_assert!(event.attributes.len() <= MAX_ATTRIBUTES);

@@ -23,6 +23,15 @@ impl Exchange {
         Exchange { spec: spec.clone(), request, response, started_at }
     }
 
+    /// Envoy's router changes the header map of the request on its way to the upstream.
+    pub fn rewrite_path(&mut self, rules: &Rules) {
+        let path = self.request.get(":path").map(<[u8]>::to_vec);
+        if let (Some(path), Some(rewritten), false) = (path, &self.spec.rewritten_path, rules.is_kong()) {
+            self.request.replace(b"x-envoy-original-path", &path);
+            self.request.replace(b":path", rewritten);
+        }
+    }
+
     /// The headers that the callback is told of: Kong does not count its pseudo headers.
     pub fn announced(&self, rules: &Rules, headers: &Headers) -> u32 {
         let pseudo = headers.0.iter().filter(|(name, _)| name.starts_with(b":")).count();

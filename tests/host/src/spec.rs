@@ -33,6 +33,8 @@ pub struct ExchangeSpec {
     pub(crate) client: (String, u16),
     pub(crate) tls: Option<Tls>,
     pub(crate) upstream: Option<String>,
+    pub(crate) rewritten_path: Option<Vec<u8>>,
+    pub(crate) left_open: bool,
     pub(crate) duration: Duration,
     pub(crate) upstream_latency: Duration,
     pub(crate) route: Option<String>,
@@ -57,6 +59,8 @@ impl ExchangeSpec {
             client: ("192.0.2.7".into(), 52_114),
             tls: None,
             upstream: Some("10.0.0.5:8080".into()),
+            rewritten_path: None,
+            left_open: false,
             duration: Duration::from_millis(12),
             upstream_latency: Duration::from_millis(9),
             route: None,
@@ -147,6 +151,19 @@ impl ExchangeSpec {
     /// The upstream's address; `None` if the gateway answered by itself.
     pub fn upstream(mut self, address: Option<&str>) -> Self {
         self.upstream = address.map(str::to_owned);
+        self
+    }
+
+    /// The router asks the upstream for another path (with its query string) than the client asked for. Envoy then shows
+    /// that as `:path` to all but the request's own callbacks, and keeps the client's in `x-envoy-original-path`.
+    pub fn rewritten_to(mut self, path: impl AsRef<[u8]>) -> Self {
+        self.rewritten_path = Some(path.as_ref().to_vec());
+        self
+    }
+
+    /// The end of the response does not come before [`crate::Host::finish_exchange`].
+    pub fn left_open(mut self) -> Self {
+        self.left_open = true;
         self
     }
 

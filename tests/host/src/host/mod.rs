@@ -134,6 +134,11 @@ impl Host {
         self.store.data_mut()
     }
 
+    /// Envoy: a cluster appears, as a configuration server may send one at any time.
+    pub fn add_cluster(&mut self, name: &str) {
+        self.vm_mut().rules.clusters.push(name.into());
+    }
+
     /// What the clock says.
     pub fn now(&self) -> SystemTime {
         self.vm().time()

@@ -48,7 +48,8 @@ impl Host {
         if vm.rules.is_kong() {
             return Err(Error::Misused("Kong has no access loggers".into()));
         }
-        let exchange = Exchange::new(&vm.rules, spec, vm.now);
+        let mut exchange = Exchange::new(&vm.rules, spec, vm.now);
+        exchange.rewrite_path(&vm.rules);
         if let Some(root) = vm.root_mut(id) {
             root.logging = Some(exchange);
         }
@@ -58,6 +59,14 @@ impl Host {
         }
         outcome?;
         self.settle()
+    }
+
+    /// Ends an exchange that was left open.
+    pub fn finish_exchange(&mut self, stream: u32) -> Result<Exchanged, Error> {
+        self.stream(stream)?.exchange.spec.left_open = false;
+        let outcome = self.go_on(stream)?;
+        self.settle()?;
+        Ok(outcome)
     }
 
     /// An exchange that was paused, once it is over.
@@ -91,6 +100,7 @@ impl Host {
                 Phase::RequestBody(chunk) => self.request_body(id, chunk)?,
                 Phase::ResponseHeaders => self.response_headers(id)?,
                 Phase::ResponseBody(chunk) => self.response_body(id, chunk)?,
+                Phase::End if stream.exchange.spec.left_open => return Ok(exchanged(stream)),
                 Phase::End => {
                     let outcome = exchanged(stream);
                     self.end(id)?;
@@ -143,6 +153,7 @@ impl Host {
     fn response_headers(&mut self, id: u32) -> Result<(), Error> {
         let rules = self.vm().rules.clone();
         let stream = self.stream(id)?;
+        stream.exchange.rewrite_path(&rules);
         stream.body_in_view.clear();
         stream.response_headers_held = true;
         let announced = stream.exchange.announced(&rules, &stream.exchange.response);

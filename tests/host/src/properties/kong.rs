@@ -185,7 +185,7 @@ fn nginx_variable(vm: &Vm, exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
         "upstream_addr" => text(upstream?),
         "upstream_status" => upstream.and_then(|_| text(&spec.status.to_string())),
         "upstream_response_time" => upstream.and_then(|_| text(&seconds_of(spec.upstream_latency))),
-        "upstream_uri" => spec.upstream.as_ref().and(path),
+        "upstream_uri" => spec.upstream.as_ref().and(spec.rewritten_path.clone().or(path)),
         "kong_request_id" => spec.request_id.as_deref().and_then(text),
         "ssl_server_name" => tls.and_then(|tls| text(&tls.server_name)),
         "ssl_protocol" => tls.and_then(|tls| text(&tls.version)),
