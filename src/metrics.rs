@@ -51,8 +51,8 @@ metrics! {
     EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
     EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
-    CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status.";
-    CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer: refused, broken off, or timed out.";
+    CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
+    CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
     QueuedEntries Gauge "retrohook_queued_entries" "Events that are queued or in flight.";
     QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
     OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";

@@ -93,8 +93,11 @@ impl Publisher {
         }
     }
 
-    /// Says what came of the callout for `batch`.
+    /// Says what came of the callout for `batch`; ignored after the deadline, when the batch counts as lost.
     pub fn handle_reply(&mut self, batch: BatchId, reply: &Reply, now: Timestamp) {
+        if !self.outbox.is_in_flight(batch) {
+            return;
+        }
         let metric = match reply {
             Reply::Response { status: 200, .. } => Metric::CalloutsOk,
             Reply::Response { .. } => Metric::CalloutsError,
@@ -103,6 +106,11 @@ impl Publisher {
         self.metrics.add(metric, 1);
         let outcomes = sns::parse_reply(reply, self.outbox.events(batch).len());
         self.outbox.settle(batch, outcomes, now, &mut self.metrics);
+    }
+
+    /// Whether a reply for `batch` is still awaited.
+    pub fn awaits(&self, batch: BatchId) -> bool {
+        self.outbox.is_in_flight(batch)
     }
 
     /// Whether nothing is queued and nothing is in flight.

@@ -82,7 +82,10 @@ impl Worker {
             let Some((batch, callout)) = due else { break };
             match host::dispatch(&callout) {
                 Ok(token) => {
-                    self.callouts.borrow_mut().push((token, batch));
+                    let publisher = self.publisher.borrow();
+                    let mut callouts = self.callouts.borrow_mut();
+                    callouts.retain(|(_, batch)| publisher.awaits(*batch));
+                    callouts.push((token, batch));
                 }
                 Err(status) => {
                     self.refused.set(true);

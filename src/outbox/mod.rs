@@ -194,6 +194,7 @@ impl Outbox {
         while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
+            metrics.add(Metric::CalloutsNoReply, 1);
             self.settle(id, vec![Outcome::Failed(lost); count], now, metrics);
         }
     }
@@ -212,6 +213,11 @@ impl Outbox {
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
         Backlog { entries: self.entries, bytes: self.bytes, oldest }
+    }
+
+    /// Whether a batch still waits for what came of it.
+    pub fn is_in_flight(&self, id: BatchId) -> bool {
+        self.flights.iter().any(|flight| flight.id == id)
     }
 
     /// What the operator should read, since the last time.

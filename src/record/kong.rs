@@ -8,9 +8,14 @@ use serde::{Serialize, Serializer};
 
 use crate::exchange::{Entity, Exchange, Headers};
 
+/// Parameters that `querystring` holds at most; `uri` has them all. A client can put ten thousands into one request.
+const MAX_QUERY_PAIRS: usize = 1_000;
+
 /// The message of one exchange.
 pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, truncated: &[&str]) -> String {
     let Exchange { request, response, .. } = exchange;
+    let too_many_pairs = request.query().split('&').nth(MAX_QUERY_PAIRS).map(|_| "request.querystring");
+    let truncated: Vec<&str> = truncated.iter().copied().chain(too_many_pairs).collect();
     let record = Record {
         event_id: id,
         event_type,
@@ -36,7 +41,7 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
         upstream_uri: exchange.upstream_uri.as_deref(),
         upstream_status: exchange.upstream_status.as_deref(),
         source: exchange.source.as_deref(),
-        truncated,
+        truncated: &truncated,
     };
     // Only a map with keys that are not texts, or an error of a type's own, can make this fail: there is neither.
     serde_json::to_string(&record).unwrap_or_default()
@@ -185,7 +190,7 @@ struct QueryString<'a>(&'a str);
 
 impl Serialize for QueryString<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0.split('&').filter_map(|pair| {
+        let pairs = self.0.split('&').take(MAX_QUERY_PAIRS).filter_map(|pair| {
             let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
             let value = if pair.contains('=') { Value::Text(value) } else { Value::Present(true) };
             Some((name, value))

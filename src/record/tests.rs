@@ -187,6 +187,16 @@ fn what_is_too_large_is_cut_and_says_so() {
 }
 
 #[test]
+fn a_flood_of_query_parameters_is_cut_in_the_object_and_whole_in_the_uri() {
+    let mut large = exchange();
+    large.request.target = format!("/profile?{}", vec!["a"; 20_000].join("&")).into();
+    let message = message(&event(large));
+    assert_eq!(message["truncated"], json!(["request.querystring"]));
+    assert_eq!(message["request"]["querystring"]["a"].as_array().unwrap().len(), 1_000);
+    assert_eq!(message["request"]["uri"].as_str().unwrap().len(), "/profile?".len() + 39_999);
+}
+
+#[test]
 fn even_a_flood_of_small_headers_fits() {
     let mut large = exchange();
     let flood = (0..20_000).map(|n| (format!("x-{n}").into(), "\u{1}".repeat(20).into()));
