@@ -144,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_metric() {
+        let documentation = include_str!("../docs/operation.md");
+        for Definition { kind, name, meaning, .. } in DEFINITIONS {
+            let row = format!("| `{name}` | {} | {meaning} |", format!("{kind:?}").to_lowercase());
+            assert!(documentation.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn only_changes_are_reported() {
         let mut metrics = Metrics::default();
         let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };

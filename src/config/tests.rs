@@ -62,6 +62,43 @@ fn every_valid_configuration_is_accepted() {
 }
 
 #[test]
+fn every_example_of_the_documentation_is_accepted() {
+    for (page, examples) in [("README.md", 1), ("docs/configuration.md", 2)] {
+        let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(blocks.len(), examples, "{page}");
+        for block in blocks {
+            Config::from_json(block.as_bytes()).unwrap_or_else(|faults| panic!("{page}:\n{block}{faults}"));
+        }
+    }
+}
+
+#[test]
+fn the_documentation_has_every_key_placeholder_and_redacted_header() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let (configuration, events) = (page("configuration.md"), page("events.md"));
+    let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
+    let named = ["attributes", "headers", "query"];
+    let keys = full.as_object().unwrap().iter().chain(full["routes"][0].as_object().unwrap());
+    for (key, value) in keys {
+        let inner = value.as_object().filter(|_| !named.contains(&key.as_str()));
+        for key in inner.into_iter().flat_map(Map::keys).chain([key]) {
+            assert!(
+                configuration.contains(&format!("`{key}`")) || configuration.contains(&format!(".{key}`")),
+                "{key}"
+            );
+        }
+    }
+    for placeholder in crate::template::VARIABLES {
+        assert!(configuration.contains(&format!("`${{{placeholder}}}`")), "{placeholder}");
+    }
+    for header in crate::record::REDACTED_HEADERS {
+        assert!(events.contains(&format!("`{header}`")), "{header}");
+    }
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let config = valid("minimal.json");
     assert_eq!(config.region, "us-east-1");

@@ -14,6 +14,7 @@ use crate::route::Route;
 use crate::template::PathGroups;
 
 use redact::Redaction;
+pub use redact::HEADERS as REDACTED_HEADERS;
 
 /// Turns exchanges into events.
 #[derive(Debug)]
