@@ -65,7 +65,7 @@ def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Itera
     def start(
         way: str,
         aws: Address,
-        credentials: Credentials = ANY_CREDENTIALS,
+        keys: Credentials = ANY_CREDENTIALS,
         trusted_ca: Path | None = None,
         adjust: Callable[[EnvoyConfig], None] = lambda config: None,
         **settings: Any,
@@ -75,7 +75,7 @@ def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Itera
         document.configure(**settings)
         adjust(document)
         path = document.write(tmp_path / f"envoy-{len(started)}.yaml")
-        started.append(Envoy(path, credentials.environment()))
+        started.append(Envoy(path, keys.environment()))
         return started[-1]
 
     yield start

@@ -1,4 +1,7 @@
-"""A configuration with a fault never half-works: Envoy does not start, and its log says where the fault is."""
+"""A configuration with a fault never half-works: Envoy does not start, and its log says where the fault is.
+
+The configuration is read alike on both ways into Envoy; that both refuse to start is one test at the end.
+"""
 
 import json
 import subprocess
@@ -49,15 +52,15 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_by_its_path(config: Callable[[str], EnvoyConfig], tmp_path: Path, fault: str, way: str) -> None:
+def test_a_fault_is_named_by_its_path(config: LoadConfig, tmp_path: Path, fault: str) -> None:
     changes, path = FAULTS[fault]
-    document = config(way)
+    document = config("http-filter")
     document.configure(**changes)
     assert path in refusal(document, tmp_path)
 
 
-def test_all_faults_are_reported_at_once(config: LoadConfig, tmp_path: Path, way: str) -> None:
-    document = config(way)
+def test_all_faults_are_reported_at_once(config: LoadConfig, tmp_path: Path) -> None:
+    document = config("http-filter")
     document.configure(topic_arn="x", routes=[{**PUT_PROFILE, "matcher": "("}], batch={"max_entries": 0})
     log = refusal(document, tmp_path)
     for path in ("topic_arn", "routes[0].matcher", "batch.max_entries"):
@@ -65,14 +68,14 @@ def test_all_faults_are_reported_at_once(config: LoadConfig, tmp_path: Path, way
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"routes": [', json.dumps("x"), "{}"])
-def test_what_is_no_configuration_at_all(config: LoadConfig, tmp_path: Path, text: str, way: str) -> None:
-    document = config(way)
+def test_what_is_no_configuration_at_all(config: LoadConfig, tmp_path: Path, text: str) -> None:
+    document = config("http-filter")
     document.configure_text(text)
     refusal(document, tmp_path)
 
 
-def test_a_struct_is_refused_with_the_mend(config: LoadConfig, tmp_path: Path, way: str) -> None:
-    document = config(way)
+def test_a_struct_is_refused_with_the_mend(config: LoadConfig, tmp_path: Path) -> None:
+    document = config("http-filter")
     document.plugin["configuration"] = {
         "@type": "type.googleapis.com/google.protobuf.Struct",
         "value": document.settings,
@@ -80,8 +83,8 @@ def test_a_struct_is_refused_with_the_mend(config: LoadConfig, tmp_path: Path, w
     assert "StringValue" in refusal(document, tmp_path)
 
 
-def test_a_secret_in_a_faulty_configuration_is_not_logged(config: LoadConfig, tmp_path: Path, way: str) -> None:
-    document = config(way)
+def test_a_secret_in_a_faulty_configuration_is_not_logged(config: LoadConfig, tmp_path: Path) -> None:
+    document = config("http-filter")
     credentials = {"source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "do-not-show-this"}
     document.configure(credentials=credentials, timeout_ms="x")
     assert "do-not-show-this" not in refusal(document, tmp_path)

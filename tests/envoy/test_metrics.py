@@ -4,7 +4,7 @@ import re
 
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
-from rig.sns_answers import first, error
+from rig.sns_answers import error, first
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
@@ -48,7 +48,8 @@ def test_the_counters_tell_what_happened(start_gateway: StartGateway, sink: SnsS
     counted = {name.removeprefix("retrohook_").removesuffix("_total"): value for name, value in metrics.items()}
     assert counted["events_matched"] == 3
     assert counted["events_retried"] == 3
-    assert counted["callouts_ok"] == 1
+    # Each entry waits by a dice of its own, so that they may come back in several calls.
+    assert 1 <= counted["callouts_ok"] <= 3
     assert counted["callouts_error"] == 1
     assert counted["callouts_no_reply"] == 0
     assert counted["queued_entries"] == 0

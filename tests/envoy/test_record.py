@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from rig.gateway import StartGateway
-from rig.http import send
+from rig.http import send, send_raw
 from rig.sns_sink import SnsSink
 
 SECRETS = {
@@ -70,8 +70,6 @@ def test_the_shape_is_that_of_kongs_file_log(start_gateway: StartGateway, sink: 
 
 
 def test_a_header_that_came_several_times_is_an_array(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
-    from rig.http import send_raw
-
     envoy = start_gateway(way, sink.address)
     raw = b"PUT /mockbin/profile HTTP/1.1\r\nhost: gateway\r\nx-many: one\r\nx-many: two\r\ncontent-length: 0\r\n\r\n"
     assert send_raw(envoy.address_of(), raw) == 200

@@ -36,15 +36,22 @@ class Envoy(ServerProcess):
         try:
             host, port = wait_for(lambda: self._read(admin_address), "Envoy's admin address", 30).rsplit(":", 1)
             self.admin: Address = (host, int(port))
-            wait_for(lambda: self.admin_get("/ready").startswith("LIVE"), "Envoy to be ready", 30)
+            wait_for(self._is_ready, "Envoy to be ready", 30)
         except BaseException:
             self.stop()
             raise
 
     def _read(self, path: Path) -> str:
-        if self.exit_code is not None:
-            raise AssertionError(f"Envoy ended with {self.exit_code}:\n{self.log()[-4000:]}")
+        self.assert_running()
         return path.read_text() if path.exists() else ""
+
+    def _is_ready(self) -> bool:
+        self.assert_running()
+        try:
+            return self.admin_get("/ready").startswith("LIVE")
+        except OSError:
+            # On its way out; the exit code and the log will tell why.
+            return False
 
     def admin_get(self, path: str) -> str:
         return send(self.admin, "GET", path).body.decode()

@@ -47,13 +47,17 @@ class ServerProcess:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def assert_running(self) -> None:
+        if self.exit_code is not None:
+            raise AssertionError(f"{self.log_path.name} ended with {self.exit_code}:\n{self.log()[-4000:]}")
+
     def wait_for_log(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
         """The first match of `pattern` in the log of the running server."""
 
         def probe() -> re.Match[str] | None:
             match = re.search(pattern, self.log())
-            if not match and self.exit_code is not None:
-                raise AssertionError(f"{self.log_path.name} ended with {self.exit_code}:\n{self.log()[-4000:]}")
+            if not match:
+                self.assert_running()
             return match
 
         return wait_for(probe, f"{pattern!r} in {self.log_path}", timeout)
