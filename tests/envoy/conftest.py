@@ -9,7 +9,7 @@ from rig.envoy import Envoy
 from rig.envoy_config import EXAMPLES, EnvoyConfig
 from rig.gateway import ANY_CREDENTIALS, StartGateway, wasm_path
 from rig.http import Address
-from rig.moto import Credentials, Moto
+from rig.moto import Credentials
 from rig.profile_service import ProfileService
 from rig.sns_sink import SnsSink
 
@@ -19,12 +19,6 @@ def wasm() -> Path:
         return wasm_path()
     except FileNotFoundError as missing:
         pytest.exit(str(missing), returncode=2)
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    with Moto(tmp_path_factory.mktemp("moto") / "moto.log") as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
