@@ -15,6 +15,7 @@ from rig.gateway import MISSION_PUT  # noqa: E402
 from rig.http import send  # noqa: E402
 from rig.latency import compare  # noqa: E402
 from rig.stage import Stage, open_stage  # noqa: E402
+from rig.waiting import wait_for  # noqa: E402
 
 LOGS = PROJECT / ".run" / "demo"
 ROUNDS = 400
@@ -59,7 +60,9 @@ def show_latency(stage: Stage) -> None:
 
 
 def show_metrics(stage: Stage) -> None:
-    print("\nEnvoy's /stats/prometheus, of Retrohook:")
+    published = "retrohook_events_published_total"
+    wait_for(lambda: stage.envoy.metric(published) == ROUNDS + 1, "SNS to have all events", timeout=60)
+    print("\nSNS has all of them by now. Envoy's /stats/prometheus, of Retrohook:")
     for name, value in sorted(stage.envoy.metrics().items()):
         if name.endswith("_total") and value:
             print(f"  {name} {value:g}")

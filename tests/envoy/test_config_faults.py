@@ -68,19 +68,18 @@ def test_all_faults_are_reported_at_once(config: LoadConfig, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"routes": [', json.dumps("x"), "{}"])
-def test_what_is_no_configuration_at_all(config: LoadConfig, tmp_path: Path, text: str) -> None:
+def test_what_is_no_configuration_is_refused(config: LoadConfig, tmp_path: Path, text: str) -> None:
     document = config("http-filter")
     document.configure_text(text)
     refusal(document, tmp_path)
 
 
-def test_a_struct_is_refused_with_the_mend(config: LoadConfig, tmp_path: Path) -> None:
+def test_a_struct_is_refused(config: LoadConfig, tmp_path: Path) -> None:
+    # Envoy hands it over as binary protobuf.
     document = config("http-filter")
-    document.plugin["configuration"] = {
-        "@type": "type.googleapis.com/google.protobuf.Struct",
-        "value": document.settings,
-    }
-    assert "StringValue" in refusal(document, tmp_path)
+    struct = {"@type": "type.googleapis.com/google.protobuf.Struct", "value": document.settings}
+    document.plugin["configuration"] = struct
+    assert "not valid JSON" in refusal(document, tmp_path)
 
 
 def test_a_secret_in_a_faulty_configuration_is_not_logged(config: LoadConfig, tmp_path: Path) -> None:

@@ -63,5 +63,5 @@ def test_the_gauges_show_a_queue_that_waits(start_gateway: StartGateway, sink: S
     for _ in range(3):
         send(envoy.address_of(), *MISSION_PUT)
     wait_for(lambda: envoy.metric("retrohook_oldest_entry_age_seconds") >= 1, "the oldest entry to age")
-    assert envoy.metric("retrohook_queued_entries") == 3
+    wait_for(lambda: envoy.metric("retrohook_queued_entries") == 3, "three entries to be queued")
     assert envoy.metric("retrohook_queued_bytes") > 3 * 500

@@ -7,6 +7,7 @@ from rig.gateway import MISSION_PUT, StartGateway
 from rig.envoy import Envoy
 from rig.http import send
 from rig.moto import Moto
+from rig.waiting import wait_for
 
 
 def start(start_gateway: StartGateway, moto: Moto, way: str, topic_arn: str, **settings: object) -> Envoy:
@@ -48,6 +49,7 @@ def test_what_does_not_match_or_did_not_succeed_is_not_published(
 
     (message,) = moto.receive(queue, 1)
     assert json.loads(message["Body"])["request"]["uri"] == "/mockbin/profile?last"
+    wait_for(lambda: envoy.metric("retrohook_events_published_total") == 1, "the counters")
     assert envoy.metric("retrohook_events_matched_total") == 1
 
 
