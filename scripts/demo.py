@@ -3,7 +3,6 @@
 Starts everything on free ports, shows it, measures what the client pays for it, and stops all that it started.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -54,8 +53,7 @@ def show_latency(stage: Stage) -> None:
     print(f"  without Retrohook  {without.median_ms:6.2f} ms  {without.p99_ms:6.2f} ms")
     print(f"  with Retrohook     {with_it.median_ms:6.2f} ms  {with_it.p99_ms:6.2f} ms")
     print(
-        f"  ratio              {with_it.median_ms / without.median_ms:6.2f}     "
-        f"{with_it.p99_ms / without.p99_ms:6.2f}"
+        f"  ratio              {with_it.median_ms / without.median_ms:6.2f}     {with_it.p99_ms / without.p99_ms:6.2f}"
     )
 
 

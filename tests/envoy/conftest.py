@@ -13,6 +13,7 @@ from rig.moto import Credentials
 from rig.profile_service import ProfileService
 from rig.sns_sink import SnsSink
 
+
 @pytest.fixture(scope="session")
 def wasm() -> Path:
     try:

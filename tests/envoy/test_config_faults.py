@@ -46,7 +46,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "batch of eleven": ({"batch": {"max_entries": 11}}, "batch.max_entries"),
     "no room in the queue": ({"queue": {"max_entries": 0}}, "queue.max_entries"),
     "absurd timeout": ({"timeout_ms": -1}, "timeout_ms"),
-    "half a key": ({"credentials": {"source": "static", "access_key_id": "AKIDEXAMPLE"}}, "credentials.secret_access_key"),
+    "half a key": (
+        {"credentials": {"source": "static", "access_key_id": "AKIDEXAMPLE"}},
+        "credentials.secret_access_key",
+    ),
     "FIFO topic without group": ({"topic_arn": "arn:aws:sns:us-east-1:123456789012:profile.fifo"}, "message_group_id"),
 }
 

@@ -46,7 +46,7 @@ def test_a_wrong_secret_is_refused_and_that_is_seen(start_gateway: StartGateway,
 
 
 def test_missing_keys_refuse_the_start_with_the_mend(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
-    with pytest.raises(AssertionError, match="AWS_ACCESS_KEY_ID.*host_env_keys"):
+    with pytest.raises(AssertionError, match=r"AWS_ACCESS_KEY_ID.*host_env_keys"):
         start_gateway(way, sink.address, NO_CREDENTIALS)
 
 

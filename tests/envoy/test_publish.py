@@ -3,8 +3,8 @@
 import json
 import uuid
 
-from rig.gateway import MISSION_PUT, StartGateway
 from rig.envoy import Envoy
+from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
 from rig.moto import Moto
 from rig.waiting import wait_for
@@ -73,7 +73,9 @@ def test_subscribers_can_filter_by_attributes(start_gateway: StartGateway, moto:
     topic_arn = moto.create_topic()
     everything = moto.subscribe_queue(topic_arn)
     of_acme = moto.subscribe_queue(topic_arn, FilterPolicy=json.dumps({"tenant": ["acme"]}))
-    successes = moto.subscribe_queue(topic_arn, FilterPolicy=json.dumps({"status": [{"numeric": [">=", 200, "<", 300]}]}))
+    successes = moto.subscribe_queue(
+        topic_arn, FilterPolicy=json.dumps({"status": [{"numeric": [">=", 200, "<", 300]}]})
+    )
     failures = moto.subscribe_queue(topic_arn, FilterPolicy=json.dumps({"status": [{"numeric": [">=", 500]}]}))
     route = {
         "method": "PUT",

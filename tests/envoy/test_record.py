@@ -95,9 +95,7 @@ def test_secrets_stay_in_the_gateway(start_gateway: StartGateway, sink: SnsSink,
 
 
 @pytest.mark.parametrize("spelling", ["token", "%74oken"])
-def test_more_can_be_named_to_be_redacted(
-    start_gateway: StartGateway, sink: SnsSink, way: str, spelling: str
-) -> None:
+def test_more_can_be_named_to_be_redacted(start_gateway: StartGateway, sink: SnsSink, way: str, spelling: str) -> None:
     event = publish_one(
         start_gateway, sink, way, "PUT", f"/mockbin/profile?{spelling}=of-the-url&a=1", {"X-Internal": "of-the-header"},
         redact={"headers": ["x-internal"], "query": ["token"]},

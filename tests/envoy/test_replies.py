@@ -44,9 +44,7 @@ def settle(start_gateway: StartGateway, sink: SnsSink, way: str, fault: Answers)
 
 
 @pytest.mark.parametrize("fault", NOTHING_STORED)
-def test_an_event_is_sent_until_it_is_stored(
-    start_gateway: StartGateway, sink: SnsSink, way: str, fault: str
-) -> None:
+def test_an_event_is_sent_until_it_is_stored(start_gateway: StartGateway, sink: SnsSink, way: str, fault: str) -> None:
     metrics = settle(start_gateway, sink, way, NOTHING_STORED[fault])
     assert list(sink.stored.values()) == [1] * EVENTS
     assert metrics["retrohook_events_retried_total"] >= 1
@@ -62,7 +60,9 @@ def test_a_lost_reply_repeats_events_with_the_same_id(
     assert max(sink.stored.values()) > 1
 
 
-def test_only_the_refused_entries_of_a_batch_are_sent_again(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+def test_only_the_refused_entries_of_a_batch_are_sent_again(
+    start_gateway: StartGateway, sink: SnsSink, way: str
+) -> None:
     refused: set[str] = set()
 
     def every_third(event_id: str) -> bool:

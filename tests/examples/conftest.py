@@ -70,7 +70,7 @@ class Signer:
             "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
             "Token": "2336412f37",
             "TopicArn": TOPIC_ARN,
-            "Message": "You have chosen to subscribe to the topic.\nTo confirm the subscription, visit the SubscribeURL.",
+            "Message": "You have chosen to subscribe to the topic.\nTo confirm it, visit the SubscribeURL.",
             "SubscribeURL": url,
             "Timestamp": "2026-01-02T03:04:05.678Z",
             **changes,

@@ -39,7 +39,9 @@ def messages_left(moto: Moto, queue: Queue) -> int:
     return sum(map(int, counts.values()))
 
 
-@pytest.mark.parametrize("delivery", [{"RawMessageDelivery": "true"}, {"RawMessageDelivery": ""}], ids=["raw", "enveloped"])
+@pytest.mark.parametrize(
+    "delivery", [{"RawMessageDelivery": "true"}, {"RawMessageDelivery": ""}], ids=["raw", "enveloped"]
+)
 def test_events_are_handled_and_deleted(moto: Moto, tmp_path: Path, delivery: dict[str, str]) -> None:
     topic_arn = moto.create_topic()
     queue = moto.subscribe_queue(topic_arn, **delivery)

@@ -60,48 +60,53 @@ class _Connection:
     def __init__(self, address: Address, poller: select.epoll):
         self._address = address
         self._poller = poller
-        self.socket: socket.socket | None = None
+        self._socket: socket.socket | None = None
         self.awaits_response = False
         self.sent_at = 0.0
-        self.buffer = b""
+        self._buffer = b""
 
-    def send(self, request: bytes) -> None:
-        if self.socket is None:
-            self.socket = socket.create_connection(self._address)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._poller.register(self.socket, select.EPOLLIN)
+    def send(self, request: bytes) -> int:
+        """Gives the descriptor that will be readable when there is something to receive."""
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._poller.register(self._socket, select.EPOLLIN)
         self.awaits_response = True
         self.sent_at = time.perf_counter()
-        self.socket.sendall(request)
-
-    def close(self) -> None:
-        if self.socket:
-            self._poller.unregister(self.socket)
-            self.socket.close()
-        self.socket, self.buffer = None, b""
+        self._socket.sendall(request)
+        return self._socket.fileno()
 
     def receive(self) -> int | None:
         """The status of the response once it is whole, 0 if the peer hung up on it, None if there is more to come."""
+        data = self._read()
+        if not data:
+            hung_up_on_us, self.awaits_response = self.awaits_response, False
+            return 0 if hung_up_on_us else None
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(self._buffer) < end + 4 + length:
+            return None
+        self._buffer = b""
+        self.awaits_response = False
+        return int(head[9:12])
+
+    def _read(self) -> bytes:
+        """What has come; nothing, and the connection is closed, if the peer hung up."""
+        assert self._socket
         try:
-            data = self.socket.recv(65536)
+            data = self._socket.recv(65536)
         except ConnectionError:
             data = b""
         if not data:
-            self.close()
-            hung_up_on_us, self.awaits_response = self.awaits_response, False
-            return 0 if hung_up_on_us else None
-        self.buffer += data
-        end = self.buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return None
-        head = self.buffer[:end].lower()
-        at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        if len(self.buffer) < end + 4 + length:
-            return None
-        self.buffer = b""
-        self.awaits_response = False
-        return int(head[9:12])
+            self._poller.unregister(self._socket)
+            self._socket.close()
+            self._socket, self._buffer = None, b""
+        return data
 
 
 def _drive(address: Address, method: str, path: str, count: int, rate: float, connections: int) -> LoadResult:
@@ -117,8 +122,7 @@ def _drive(address: Address, method: str, path: str, count: int, rate: float, co
         due = min(count, int((time.perf_counter() - start) * rate) + 1)
         while idle and sent < due:
             connection = idle.pop()
-            connection.send((template % sent).encode())
-            by_descriptor[connection.socket.fileno()] = connection
+            by_descriptor[connection.send((template % sent).encode())] = connection
             sent += 1
         until_next = start + sent / rate - time.perf_counter()
         for descriptor, _ in poller.poll(max(0.0, until_next) if idle and sent < count else 1.0):

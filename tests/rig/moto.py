@@ -92,9 +92,11 @@ class Moto(ServerProcess):
 
     def create_queue(self, fifo: bool = False, **attributes: str) -> Queue:
         sqs = self.client("sqs")
+        name = f"queue-{uuid.uuid4()}"
         if fifo:
+            name += ".fifo"
             attributes["FifoQueue"] = "true"
-        url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4()}{'.fifo' if fifo else ''}", Attributes=attributes)["QueueUrl"]
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return Queue(url, found["Attributes"]["QueueArn"])
 

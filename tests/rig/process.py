@@ -1,21 +1,16 @@
 """A server in a process of its own: started with a log file, stopped by its process id."""
 
-import ctypes
 import os
 import re
-import signal
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Self
 
 from .waiting import wait_for
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-
-
-def _die_with_parent() -> None:
-    """So that a killed test run leaves no server behind."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+# So that a test run that is killed leaves no server behind; where there is no setpriv (util-linux), it may.
+_DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class ServerProcess:
@@ -26,13 +21,12 @@ class ServerProcess:
         with open(log_path, "wb") as log:
             # In a session of its own: Ctrl-C in a terminal reaches only the parent, which then stops all in order.
             self._process = subprocess.Popen(
-                command,
+                [*_DIE_WITH_PARENT, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={"PATH": os.environ["PATH"], **(environment or {})},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
 
     @property
@@ -74,7 +68,7 @@ class ServerProcess:
                 self._process.kill()
                 self._process.wait()
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_plus
 # Under load, decoding every message would make the sink the slowest part; these are looked for in the form as it came,
 # where a quote, a colon and an equals sign are %22, %3A and %3D.
 _EVENT_ID = b"%22event_id%22%3A%22"
-_MARK = b"mark%3D"
+_MARK = re.compile(rb"mark%3D(\d+)")
 
 # Id of the only entry of a Publish call, which has none of its own.
 SINGLE = ""
@@ -41,6 +42,12 @@ class Entry:
     def event(self) -> dict[str, Any]:
         return json.loads(self.message)
 
+    @property
+    def size(self) -> int:
+        """What SNS counts against its limit: the message, and name, type and value of the attributes."""
+        texts = [self.message, *self.attributes, *(text for pair in self.attributes.values() for text in pair)]
+        return sum(len(text.encode()) for text in texts)
+
 
 @dataclass(frozen=True)
 class SnsRequest:
@@ -60,24 +67,20 @@ class SnsRequest:
 
     @cached_property
     def summaries(self) -> list[EntrySummary]:
-        ids: dict[bytes, str] = {}
-        messages: dict[bytes, bytes] = {}
-        for field in self.body.split(b"&"):
-            name, _, value = field.partition(b"=")
-            if name.endswith(b".Id"):
-                ids[name.removesuffix(b".Id")] = unquote_plus(value.decode())
-            elif name.endswith(b".Message"):
-                messages[name.removesuffix(b".Message")] = value
-            elif name == b"Message":
-                ids[name], messages[name] = SINGLE, value
-        return [self._summary(ids[member], message) for member, message in messages.items()]
+        if not self.is_batch:
+            _, message = next(self._fields(b"Message="))
+            return [_summary(SINGLE, message)]
+        ids = {member: unquote_plus(value.decode()) for member, value in self._fields(b".Id=")}
+        return [_summary(ids[member], message) for member, message in self._fields(b".Message=")]
 
-    @staticmethod
-    def _summary(entry_id: str, message: bytes) -> EntrySummary:
-        _, _, from_id = message.partition(_EVENT_ID)
-        _, _, from_mark = message.partition(_MARK)
-        mark = re.match(rb"\d+", from_mark)
-        return EntrySummary(entry_id, from_id.partition(b"%22")[0].decode(), int(mark[0]) if mark else None)
+    def _fields(self, name_end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The form's fields whose names end so, each as what comes before that in its name, and its value."""
+        position = 0
+        while (at := self.body.find(name_end, position)) >= 0:
+            start = self.body.rfind(b"&", 0, at) + 1
+            end = self.body.find(b"&", at)
+            position = end if end >= 0 else len(self.body)
+            yield self.body[start:at], self.body[at + len(name_end) : position]
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -100,3 +103,9 @@ class SnsRequest:
                 rest[name] = value
         by_name = {each["Name"]: (each["Value.DataType"], each["Value.StringValue"]) for each in attributes.values()}
         return Entry(fields["Id"], fields["Message"], by_name, rest)
+
+
+def _summary(entry_id: str, message: bytes) -> EntrySummary:
+    at = message.find(_EVENT_ID) + len(_EVENT_ID)
+    mark = _MARK.search(message)
+    return EntrySummary(entry_id, message[at : message.find(b"%", at)].decode(), int(mark[1]) if mark else None)

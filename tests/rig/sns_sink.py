@@ -7,7 +7,7 @@ import asyncio
 import ssl
 import threading
 from collections import Counter, deque
-from typing import Any
+from typing import cast
 
 from . import LOOPBACK
 from .http import Address
@@ -93,10 +93,9 @@ class _Connection(asyncio.Protocol):
     def __init__(self, sink: SnsSink):
         self._sink = sink
         self._buffer = bytearray()
-        self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._sink.connection_opened(self)
 
     def connection_lost(self, _: Exception | None) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(probe: Callable[[], T], what: str, timeout: float = 15.0) -> T:
+def wait_for(probe: Callable[[], T | None], what: str, timeout: float = 15.0) -> T:
     """The first true value of `probe`; an AssertionError naming `what` if there is none in time."""
     deadline = time.monotonic() + timeout
     while True:
