@@ -1,0 +1,86 @@
+"""The story in one run: a profile changes behind a gateway, and a cache and a worker hear of it.
+
+Starts everything on free ports, shows it, measures what the client pays for it, and stops all that it started.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT / "tests"))
+
+from rig.gateway import MISSION_PUT  # noqa: E402
+from rig.http import send  # noqa: E402
+from rig.latency import compare  # noqa: E402
+from rig.stage import Stage, open_stage  # noqa: E402
+from rig.waiting import wait_for  # noqa: E402
+
+LOGS = PROJECT / ".run" / "demo"
+ROUNDS = 400
+
+
+def show_page(stage: Stage, when: str) -> None:
+    reply = send(stage.callback_app.address, "GET", "/mockbin/profile")
+    print(f"  GET the page {when:<12} {reply.body.decode()}  (cache {reply.headers['x-cache']})")
+
+
+def show_story(stage: Stage) -> None:
+    print("\nThe application shows a page of the profile service, from its cache when it can:")
+    show_page(stage, "once")
+    show_page(stage, "again")
+
+    method, path, headers, body = MISSION_PUT
+    host, port = stage.gateway
+    print("\nSomebody changes the profile, through the gateway:")
+    print(f"  curl -X {method} http://{host}:{port}{path} -H 'Content-Type: {headers['content-type']}' -d '{body}'")
+    reply = send(stage.gateway, *MISSION_PUT)
+    print(f"  {reply.status} {reply.body.decode()}")
+
+    expiry = stage.callback_app.wait_for_log(r"expired (\S+) by event (\S+)")
+    print(f"\nSNS called the callback route, which expired {expiry[1]} (event {expiry[2]}):")
+    show_page(stage, "after")
+    show_page(stage, "and again")
+
+    work = stage.worker.wait_for_log(rf"event {expiry[2]} .*")
+    print(f"\nThe worker took the same event from the SQS queue:\n  {work[0]}")
+
+
+def show_latency(stage: Stage) -> None:
+    print(f"\nWhat the client pays: {ROUNDS} PUTs with Retrohook and {ROUNDS} without, in turn ...", flush=True)
+    without, with_it = compare(stage.gateway_without_retrohook, stage.gateway, MISSION_PUT, ROUNDS)
+    print("                     median        p99")
+    print(f"  without Retrohook  {without.median_ms:6.2f} ms  {without.p99_ms:6.2f} ms")
+    print(f"  with Retrohook     {with_it.median_ms:6.2f} ms  {with_it.p99_ms:6.2f} ms")
+    print(
+        f"  ratio              {with_it.median_ms / without.median_ms:6.2f}     {with_it.p99_ms / without.p99_ms:6.2f}"
+    )
+
+
+def show_metrics(stage: Stage) -> None:
+    published = "retrohook_events_published_total"
+    wait_for(lambda: stage.envoy.metric(published) == ROUNDS + 1, "SNS to have all events", timeout=60)
+    print("\nSNS has all of them by now. Envoy's /stats/prometheus, of Retrohook:")
+    for name, value in sorted(stage.envoy.metrics().items()):
+        if name.endswith("_total") and value:
+            print(f"  {name} {value:g}")
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print("Starting:")
+    with open_stage(LOGS) as stage:
+        show_story(stage)
+        show_latency(stage)
+        show_metrics(stage)
+        print("\nStopping everything ...", flush=True)
+    print(f"Done. The logs are in {LOGS.relative_to(PROJECT)}.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FileNotFoundError as missing:
+        sys.exit(str(missing))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")

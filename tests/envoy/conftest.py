@@ -1,0 +1,81 @@
+"""The built wasm in real Envoy: what the tests of this folder start, and how it ends."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig.envoy import Envoy
+from rig.envoy_config import EXAMPLES, EnvoyConfig
+from rig.gateway import ANY_CREDENTIALS, StartGateway, wasm_path
+from rig.http import Address
+from rig.moto import Credentials
+from rig.profile_service import ProfileService
+from rig.sns_sink import SnsSink
+
+
+@pytest.fixture(scope="session")
+def wasm() -> Path:
+    try:
+        return wasm_path()
+    except FileNotFoundError as missing:
+        pytest.exit(str(missing), returncode=2)
+
+
+@pytest.fixture(scope="session")
+def profile_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProfileService]:
+    with ProfileService(tmp_path_factory.mktemp("service") / "service.log") as service:
+        yield service
+
+
+@pytest.fixture
+def sink() -> Iterator[SnsSink]:
+    with SnsSink() as server:
+        yield server
+
+
+@pytest.fixture(params=sorted(EXAMPLES))
+def way(request: pytest.FixtureRequest) -> str:
+    """Each of the two ways into Envoy."""
+    return request.param
+
+
+@pytest.fixture
+def config(wasm: Path, profile_service: ProfileService) -> Callable[[str], EnvoyConfig]:
+    """A shipped configuration, aimed at the stand-in service."""
+
+    def load(way: str) -> EnvoyConfig:
+        config = EnvoyConfig(way, wasm)
+        config.aim_service(profile_service.address)
+        return config
+
+    return load
+
+
+@pytest.fixture
+def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts Envoys; at the end of the test they stop, and none may have seen a trap."""
+    started: list[Envoy] = []
+
+    def start(
+        way: str,
+        aws: Address,
+        keys: Credentials = ANY_CREDENTIALS,
+        trusted_ca: Path | None = None,
+        adjust: Callable[[EnvoyConfig], None] = lambda config: None,
+        **settings: Any,
+    ) -> Envoy:
+        document = config(way)
+        document.aim_aws(aws, trusted_ca)
+        document.configure(**settings)
+        adjust(document)
+        path = document.write(tmp_path / f"envoy-{len(started)}.yaml")
+        started.append(Envoy(path, keys.environment()))
+        return started[-1]
+
+    yield start
+    for envoy in started:
+        envoy.stop()
+    for envoy in started:
+        log = envoy.log()
+        assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]

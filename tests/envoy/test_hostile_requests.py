@@ -1,0 +1,94 @@
+"""Requests that no friendly client sends: an answer and a clean event, or a refusal of Envoy's; never a trap."""
+
+import pytest
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import MISSION_PUT, StartGateway
+from rig.http import send, send_raw
+from rig.sns_sink import SnsSink
+
+# For a message with its attributes, and for a batch of such.
+SNS_LIMIT = 262_144
+
+
+def put(target: bytes = b"/mockbin/profile", headers: bytes = b"") -> bytes:
+    return b"PUT " + target + b" HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n" + headers + b"\r\n"
+
+
+REQUESTS = {
+    "invalid UTF-8 in a header": put(headers=b"x-odd: \xff\xfe\xc3\x28\r\n"),
+    "Latin-1 in a header": put(headers=b"x-odd: caf\xe9\r\n"),
+    "invalid UTF-8 in the path": put(b"/mockbin/profile/\xff\xfe"),
+    "invalid UTF-8 in the query": put(b"/mockbin/profile?a=\xff\xfe"),
+    "percent-encoded rubbish": put(b"/mockbin/profile?%ff=%fe&%=%zz&&=&a%00b=%00"),
+    "no path": b"OPTIONS * HTTP/1.1\r\nhost: gateway\r\n\r\n",
+    "absolute target": put(b"http://gateway/mockbin/profile"),
+    "CONNECT": b"CONNECT gateway:443 HTTP/1.1\r\nhost: gateway:443\r\n\r\n",
+    "two slashes": put(b"//mockbin//profile"),
+    "path of 50 KB": put(b"/mockbin/profile?a=" + b"x" * 50_000),
+    "50 equal headers": put(headers=b"x-many: of these\r\n" * 50),
+    "quotes and controls": put(b'/mockbin/profile?"a"=\'<b>&amp;', b'x-odd: "\t\\ </Message>&Action=DeleteTopic\r\n'),
+    "a header that is a template": put(headers=b"x-odd: ${path.id} ${request.headers.authorization}\r\n"),
+}
+
+
+def take_all(config: EnvoyConfig) -> None:
+    # What the native filter would skip must do no harm where an operator has none.
+    config.remove_native_filter()
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_the_gateway_lives_on_and_so_do_events(
+    start_gateway: StartGateway, sink: SnsSink, way: str, request_name: str
+) -> None:
+    routes = [{"method": "*", "matcher": "", "status": ["*"], "attributes": {"odd": "${request.headers.x-odd}"}}]
+    envoy = start_gateway(way, sink.address, adjust=take_all, routes=routes)
+    gateway = envoy.address_of()
+    status = send_raw(gateway, REQUESTS[request_name])
+    assert send(gateway, *MISSION_PUT).status == 200
+
+    entries = sink.wait_for_events(2 if status == 200 else 1)
+    assert all(entry.event["request"] for entry in entries), "JSON, whatever came"
+    assert entries[-1].event["request"]["uri"] == "/mockbin/profile"
+    assert all(request.parameters["Action"] == "PublishBatch" for request in sink.requests if request.is_batch)
+
+
+def test_a_megabyte_of_headers_becomes_an_event_that_sns_takes(
+    start_gateway: StartGateway, sink: SnsSink, way: str
+) -> None:
+    def allow_big_headers(config: EnvoyConfig) -> None:
+        config.http_manager["max_request_headers_kb"] = 2048
+        config.http_manager["common_http_protocol_options"] = {"max_headers_count": 1000}
+
+    envoy = start_gateway(way, sink.address, adjust=allow_big_headers)
+    headers = b"".join(b"x-big-%d: %s\r\n" % (number, b"x" * 50_000) for number in range(20))
+    assert send_raw(envoy.address_of(), put(headers=headers)) == 200
+    (entry,) = sink.wait_for_events(1)
+    assert entry.size <= SNS_LIMIT
+    assert entry.event["truncated"]
+    assert entry.event["request"]["uri"] == "/mockbin/profile"
+
+
+def test_batches_of_big_events_stay_within_what_sns_takes(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address)
+    for number in range(12):
+        headers = {f"x-big-{part}": "y" * 10_000 for part in range(5)}
+        assert send(envoy.address_of(), "PUT", f"/mockbin/profile?mark={number}", headers).status == 200
+    sink.wait_for_events(12)
+    assert sink.marks == set(range(12))
+    for request in sink.requests:
+        assert sum(entry.size for entry in request.entries) <= SNS_LIMIT
+
+
+def test_a_forged_original_path_is_not_believed(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    def without_rewrite(config: EnvoyConfig) -> None:
+        # Where the router rewrites nothing, it also overwrites nothing.
+        (route,) = config.http_manager["route_config"]["virtual_hosts"][0]["routes"]
+        del route["route"]["regex_rewrite"]
+
+    envoy = start_gateway(
+        way, sink.address, adjust=without_rewrite, routes=[{"method": "PUT", "matcher": "forged|last"}]
+    )
+    assert send(envoy.address_of(), "PUT", "/mockbin/profile", {"x-envoy-original-path": "/forged"}).status == 200
+    assert send(envoy.address_of(), "PUT", "/mockbin/last/profile").status == 200
+    (entry,) = sink.wait_for_events(1)
+    assert entry.event["request"]["uri"] == "/mockbin/last/profile"

@@ -1,0 +1,67 @@
+"""What an operator's Prometheus gets from Envoy."""
+
+import re
+
+from rig.gateway import MISSION_PUT, StartGateway
+from rig.http import send
+from rig.sns_answers import error, first
+from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
+
+COUNTERS = {
+    "events_matched",
+    "events_published",
+    "events_retried",
+    "events_dropped_queue_full",
+    "events_dropped_expired",
+    "events_dropped_refused",
+    "events_dropped_too_large",
+    "callouts_ok",
+    "callouts_error",
+    "callouts_no_reply",
+}
+GAUGES = {"queued_entries", "queued_bytes", "oldest_entry_age_seconds"}
+HISTOGRAMS = {"delivery_milliseconds"}
+
+
+def test_every_metric_is_there_with_its_type(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address)
+    send(envoy.address_of(), *MISSION_PUT)
+    sink.wait_for_events(1)
+    # Envoy shows a histogram only after it has merged the workers' shares, which it does by a timer.
+    wait_for(lambda: envoy.metric("retrohook_delivery_milliseconds_count") == 1, "the histogram to be merged")
+    kinds = dict(re.findall(r"^# TYPE retrohook_(\w+) (\w+)$", envoy.admin_get("/stats/prometheus"), re.MULTILINE))
+    assert kinds == (
+        {f"{name}_total": "counter" for name in COUNTERS}
+        | dict.fromkeys(GAUGES, "gauge")
+        | dict.fromkeys(HISTOGRAMS, "histogram")
+    )
+
+
+def test_the_counters_tell_what_happened(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    sink.answers = first(1, error(500))
+    envoy = start_gateway(way, sink.address, batch={"max_delay_ms": 500})
+    for _ in range(3):
+        send(envoy.address_of(), *MISSION_PUT)
+    wait_for(lambda: envoy.metric("retrohook_events_published_total") == 3, "three published events")
+    metrics = envoy.metrics()
+    counted = {name.removeprefix("retrohook_").removesuffix("_total"): value for name, value in metrics.items()}
+    assert counted["events_matched"] == 3
+    assert counted["events_retried"] == 3
+    # Each entry waits by a dice of its own, so that they may come back in several calls.
+    assert 1 <= counted["callouts_ok"] <= 3
+    assert counted["callouts_error"] == 1
+    assert counted["callouts_no_reply"] == 0
+    assert counted["queued_entries"] == 0
+    assert counted["queued_bytes"] == 0
+    assert counted["oldest_entry_age_seconds"] == 0
+
+
+def test_the_gauges_show_a_queue_that_waits(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    sink.answers = error(500)
+    envoy = start_gateway(way, sink.address)
+    for _ in range(3):
+        send(envoy.address_of(), *MISSION_PUT)
+    wait_for(lambda: envoy.metric("retrohook_oldest_entry_age_seconds") >= 1, "the oldest entry to age")
+    wait_for(lambda: envoy.metric("retrohook_queued_entries") == 3, "three entries to be queued")
+    assert envoy.metric("retrohook_queued_bytes") > 3 * 500

@@ -1,0 +1,93 @@
+"""What SNS, or something that claims to be SNS, may answer: no event is lost, none is counted as published wrongly."""
+
+import pytest
+from rig.gateway import MISSION_PUT, StartGateway
+from rig.http import send
+from rig.sns_answers import Answers, acknowledge, body, cut, error, first, partial_failure
+from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
+
+EVENTS = 7
+
+NOTHING_STORED = {
+    "empty": body(b""),
+    "not XML": body(b'{"this": "is JSON"}'),
+    "not UTF-8": body(b"<PublishBatchResponse>\xff\xfe\x00</PublishBatchResponse>"),
+    "another document": body(b"<html><body>Sign in to the hotel's network</body></html>"),
+    "XML that never ends": body(b"<PublishBatchResponse><PublishBatchResult>" * 1000),
+    "huge": body(b"<PublishBatchResponse>" + b"x" * (20 << 20)),
+    "nothing confirmed": body(b"<PublishBatchResponse><PublishBatchResult/></PublishBatchResponse>"),
+    "500": error(500),
+    "503 without a body": body(b"", 503),
+    "throttled": error(400, "Throttling"),
+    "hung up at once": cut(0, error(500)),
+    "cut in the head": cut(20, error(500)),
+}
+"""Replies after which the event has to be sent again."""
+
+REPLY_LOST = {
+    "hung up after storing": cut(0),
+    "cut in the head after storing": cut(20),
+    "cut in the body after storing": cut(200),
+}
+"""Only these may make an event arrive twice."""
+
+
+def settle(start_gateway: StartGateway, sink: SnsSink, way: str, fault: Answers) -> dict[str, float]:
+    sink.answers = first(2, fault)
+    envoy = start_gateway(way, sink.address, timeout_ms=1000)
+    for _ in range(EVENTS):
+        assert send(envoy.address_of(), *MISSION_PUT).status == 200
+    published = "retrohook_events_published_total"
+    wait_for(lambda: envoy.metric(published) == EVENTS, f"{EVENTS} published events", 30)
+    return envoy.metrics()
+
+
+@pytest.mark.parametrize("fault", NOTHING_STORED)
+def test_an_event_is_sent_until_it_is_stored(start_gateway: StartGateway, sink: SnsSink, way: str, fault: str) -> None:
+    metrics = settle(start_gateway, sink, way, NOTHING_STORED[fault])
+    assert list(sink.stored.values()) == [1] * EVENTS
+    assert metrics["retrohook_events_retried_total"] >= 1
+    assert metrics["retrohook_queued_entries"] == 0
+
+
+@pytest.mark.parametrize("fault", REPLY_LOST)
+def test_a_lost_reply_repeats_events_with_the_same_id(
+    start_gateway: StartGateway, sink: SnsSink, way: str, fault: str
+) -> None:
+    settle(start_gateway, sink, way, REPLY_LOST[fault])
+    assert len(sink.stored) == EVENTS
+    assert max(sink.stored.values()) > 1
+
+
+def test_only_the_refused_entries_of_a_batch_are_sent_again(
+    start_gateway: StartGateway, sink: SnsSink, way: str
+) -> None:
+    refused: set[str] = set()
+
+    def every_third(event_id: str) -> bool:
+        if event_id not in refused and (len(sink.stored) + len(refused)) % 3 == 0:
+            refused.add(event_id)
+            return True
+        return False
+
+    sink.answers = partial_failure(every_third)
+    envoy = start_gateway(way, sink.address)
+    for _ in range(30):
+        send(envoy.address_of(), *MISSION_PUT)
+    sink.wait_for_events(30, 30)
+    assert list(sink.stored.values()) == [1] * 30
+    assert refused, "the test refused some"
+
+
+def test_what_sns_refuses_for_good_is_dropped_and_counted(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    sink.answers = error(403, "AuthorizationError")
+    envoy = start_gateway(way, sink.address)
+    send(envoy.address_of(), *MISSION_PUT)
+    wait_for(lambda: envoy.metric("retrohook_events_dropped_refused_total") == 1, "the event to be dropped")
+    assert envoy.metric("retrohook_queued_entries") == 0
+    wait_for(lambda: "AuthorizationError" in envoy.log(), "the reason to be logged")
+
+    sink.answers = acknowledge
+    send(envoy.address_of(), *MISSION_PUT)
+    wait_for(lambda: len(sink.stored) == 1, "the next event, which is allowed")

@@ -1,0 +1,70 @@
+"""A running Envoy: started from a configuration file, asked through its admin interface."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from .http import Address, send
+from .process import ServerProcess
+from .waiting import wait_for
+
+BINARY = Path(sys.executable).parent / "envoy"
+
+
+def command(config: Path, *more: str) -> list[str]:
+    # Without hot restart, Envoys on one machine do not meet in shared memory.
+    return [str(BINARY), "-c", str(config), "--disable-hot-restart", "-l", "warning", *more]
+
+
+class Envoy(ServerProcess):
+    """Ready when constructed."""
+
+    def __init__(self, config: Path, environment: dict[str, str] | None = None, workers: int = 1):
+        admin_address = config.with_suffix(".admin-address")
+        admin_address.unlink(missing_ok=True)
+        super().__init__(
+            command(
+                config,
+                "--component-log-level", "wasm:info",
+                "--concurrency", str(workers),
+                "--admin-address-path", str(admin_address),
+            ),
+            config.with_suffix(".log"),
+            environment,
+        )  # fmt: skip
+        try:
+            host, port = wait_for(lambda: self._read(admin_address), "Envoy's admin address", 30).rsplit(":", 1)
+            self.admin: Address = (host, int(port))
+            wait_for(self._is_ready, "Envoy to be ready", 30)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _read(self, path: Path) -> str:
+        self.assert_running()
+        return path.read_text() if path.exists() else ""
+
+    def _is_ready(self) -> bool:
+        self.assert_running()
+        try:
+            return self.admin_get("/ready").startswith("LIVE")
+        except OSError:
+            # On its way out; the exit code and the log will tell why.
+            return False
+
+    def admin_get(self, path: str) -> str:
+        return send(self.admin, "GET", path).body.decode()
+
+    def address_of(self, listener: str = "gateway") -> Address:
+        statuses = json.loads(self.admin_get("/listeners?format=json"))["listener_statuses"]
+        (address,) = (each["local_address"]["socket_address"] for each in statuses if each["name"] == listener)
+        return address["address"], address["port_value"]
+
+    def metrics(self) -> dict[str, float]:
+        """The samples at /stats/prometheus whose names begin with retrohook, labels left out."""
+        samples = re.findall(r"^(retrohook\w*)\{?[^}\n]*\}? (\S+)$", self.admin_get("/stats/prometheus"), re.MULTILINE)
+        return {name: float(value) for name, value in samples}
+
+    def metric(self, name: str) -> float:
+        return self.metrics().get(name, 0.0)

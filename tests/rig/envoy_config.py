@@ -1,0 +1,113 @@
+"""An operator's Envoy configuration, changed only in what differs between a data centre and a test.
+
+Ports, addresses, the path of the wasm and the AWS cluster are replaced; the rest runs as it is shipped.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import LOOPBACK, PROJECT
+from .http import Address
+
+EXAMPLES = {way: PROJECT / "envoy" / f"{way}.yaml" for way in ("http-filter", "access-logger")}
+
+_HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
+
+
+def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _mappings(child)
+
+
+class EnvoyConfig:
+    """One of the shipped examples, loaded and then changed in place."""
+
+    def __init__(self, way: str, wasm: Path):
+        self.document: dict[str, Any] = yaml.safe_load(EXAMPLES[way].read_text())
+        self.plugin["vm_config"]["code"]["local"]["filename"] = str(wasm)
+        for listener in self._resources["listeners"]:
+            listener["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}
+        self.document["admin"]["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}
+
+    @property
+    def _resources(self) -> dict[str, Any]:
+        return self.document["static_resources"]
+
+    @property
+    def plugin(self) -> dict[str, Any]:
+        """Envoy's settings of the wasm plugin, wherever in the document they stand."""
+        (plugin,) = (mapping for mapping in _mappings(self.document) if "vm_config" in mapping)
+        return plugin
+
+    @property
+    def http_manager(self) -> dict[str, Any]:
+        """The gateway's HTTP connection manager."""
+        return self._http_manager_of(self._resources["listeners"][0])
+
+    @staticmethod
+    def _http_manager_of(listener: dict[str, Any]) -> dict[str, Any]:
+        (manager,) = (
+            mapping["typed_config"] for mapping in _mappings(listener) if mapping.get("name") == _HTTP_MANAGER
+        )
+        return manager
+
+    def _cluster(self, name: str) -> dict[str, Any]:
+        (cluster,) = (cluster for cluster in self._resources["clusters"] if cluster["name"] == name)
+        return cluster
+
+    def _aim(self, cluster: dict[str, Any], address: Address) -> None:
+        (endpoint,) = (mapping for mapping in _mappings(cluster) if "socket_address" in mapping)
+        endpoint["socket_address"] = {"address": address[0], "port_value": address[1]}
+
+    def aim_service(self, address: Address) -> None:
+        self._aim(self._cluster("mockbin"), address)
+
+    def aim_aws(self, address: Address, trusted_ca: Path | None = None) -> None:
+        """Sends the filter's calls to `address`: in plain text, or with the shipped TLS settings and another CA."""
+        cluster = self._cluster(self.settings["upstream"])
+        self._aim(cluster, address)
+        if trusted_ca is None:
+            del cluster["transport_socket"]
+        else:
+            validation = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
+            validation["trusted_ca"]["filename"] = str(trusted_ca)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Retrohook's own configuration."""
+        return json.loads(self.plugin["configuration"]["value"])
+
+    def configure(self, **changes: Any) -> None:
+        """Replaces top-level keys of Retrohook's configuration."""
+        self.configure_text(json.dumps({**self.settings, **changes}))
+
+    def configure_text(self, text: str) -> None:
+        """Replaces Retrohook's configuration by any text at all."""
+        self.plugin["configuration"]["value"] = text
+
+    def remove_native_filter(self) -> None:
+        """Lets every request through to the access logger; nothing to do for the HTTP filter."""
+        for logger in self.http_manager.get("access_log", []):
+            logger.pop("filter", None)
+
+    def add_listener_without_retrohook(self, name: str) -> None:
+        """The same gateway once more, for comparison."""
+        bare = copy.deepcopy(self._resources["listeners"][0])
+        bare["name"] = name
+        manager = self._http_manager_of(bare)
+        manager.pop("access_log", None)
+        manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != "retrohook"]
+        self._resources["listeners"].append(bare)
+
+    def write(self, path: Path) -> Path:
+        path.write_text(yaml.safe_dump(self.document, sort_keys=False))
+        return path

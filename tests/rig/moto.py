@@ -1,0 +1,130 @@
+"""SNS, SQS and IAM: a moto server that checks signatures and permissions, and what a test needs to make in it."""
+
+import json
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from . import LOOPBACK
+from .http import Address
+from .process import ServerProcess
+from .waiting import wait_for
+
+REGION = "us-east-1"
+
+# The calls that make the first user, whom nobody could have authorised; every later call must be signed and allowed.
+_UNAUTHENTICATED_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key_id: str
+    secret_access_key: str
+
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
+
+    def settings(self) -> dict[str, str]:
+        """As `credentials` of Retrohook's configuration."""
+        return {"source": "static", **self.__dict__}
+
+
+@dataclass(frozen=True)
+class Queue:
+    url: str
+    arn: str
+
+
+class Moto(ServerProcess):
+    """Ready when constructed, with an administrator."""
+
+    def __init__(self, log_path: Path):
+        super().__init__(
+            [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", "0"],
+            log_path,
+            {"INITIAL_NO_AUTH_ACTION_COUNT": str(_UNAUTHENTICATED_CALLS)},
+        )
+        try:
+            self.address: Address = (LOOPBACK, int(self.wait_for_log(r"Running on http://[\d.]+:(\d+)")[1]))
+            self.url = f"http://{self.address[0]}:{self.address[1]}"
+            self.administrator = Credentials("bootstrap", "bootstrap")
+            self.administrator = self.create_user(["*"])
+        except BaseException:
+            self.stop()
+            raise
+
+    def client(self, service: str, credentials: Credentials | None = None) -> Any:
+        credentials = credentials or self.administrator
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.url,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+        )
+
+    def create_user(self, actions: list[str]) -> Credentials:
+        iam = self.client("iam")
+        name = f"user-{uuid.uuid4()}"
+        iam.create_user(UserName=name)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        iam.put_user_policy(
+            UserName=name,
+            PolicyName="only",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+    def create_publisher(self) -> Credentials:
+        """A user who may do what Retrohook needs and nothing else."""
+        # AWS has sns:Publish for both calls, and would let a policy name the topic; moto knows neither.
+        return self.create_user(["sns:Publish", "sns:PublishBatch"])
+
+    def create_topic(self, fifo: bool = False) -> str:
+        suffix = ".fifo" if fifo else ""
+        attributes = {"FifoTopic": "true"} if fifo else {}
+        return self.client("sns").create_topic(Name=f"topic-{uuid.uuid4()}{suffix}", Attributes=attributes)["TopicArn"]
+
+    def create_queue(self, fifo: bool = False, **attributes: str) -> Queue:
+        sqs = self.client("sqs")
+        name = f"queue-{uuid.uuid4()}"
+        if fifo:
+            name += ".fifo"
+            attributes["FifoQueue"] = "true"
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return Queue(url, found["Attributes"]["QueueArn"])
+
+    def subscribe(self, topic_arn: str, protocol: str, endpoint: str, **attributes: str) -> None:
+        self.client("sns").subscribe(TopicArn=topic_arn, Protocol=protocol, Endpoint=endpoint, Attributes=attributes)
+
+    def subscribe_queue(self, topic_arn: str, fifo: bool = False, **attributes: str) -> Queue:
+        """A queue that gets the topic's events as they were published, unless `attributes` says otherwise."""
+        queue = self.create_queue(fifo)
+        self.subscribe(topic_arn, "sqs", queue.arn, **{"RawMessageDelivery": "true", **attributes})
+        return queue
+
+    def receive(self, queue: Queue, count: int, timeout: float = 15.0) -> list[dict[str, Any]]:
+        """Takes messages out of `queue` until there are `count` or more."""
+        sqs = self.client("sqs")
+        messages: list[dict[str, Any]] = []
+
+        def enough() -> bool:
+            reply = sqs.receive_message(
+                QueueUrl=queue.url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["All"],
+            )
+            for message in reply.get("Messages", []):
+                sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"])
+                messages.append(message)
+            return len(messages) >= count
+
+        wait_for(enough, f"{count} messages in {queue.arn}", timeout)
+        return messages

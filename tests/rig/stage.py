@@ -1,0 +1,119 @@
+"""The whole story of the project in processes: gateway, service, SNS, SQS, and the application's two consumers."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import LOOPBACK, PROJECT
+from .envoy import Envoy
+from .envoy_config import EnvoyConfig
+from .gateway import wasm_path
+from .http import Address
+from .moto import REGION, Moto, Queue
+from .process import ServerProcess
+from .profile_service import ProfileService
+
+WITHOUT_RETROHOOK = "without-retrohook"
+
+_EXAMPLES = PROJECT / "examples"
+
+
+class CallbackApp(ServerProcess):
+    """examples/callback_app.py. Ready when constructed."""
+
+    def __init__(self, gateway: Address, topic_arn: str, log_path: Path):
+        super().__init__(
+            [
+                sys.executable, str(_EXAMPLES / "callback_app.py"),
+                "--origin", f"http://{gateway[0]}:{gateway[1]}",
+                "--topic-arn", topic_arn,
+                "--port", "0",
+                # moto signs, but names a certificate at AWS that is not there.
+                "--insecure-skip-signature-check",
+            ],
+            log_path,
+        )  # fmt: skip
+        self.address: Address = (LOOPBACK, int(self.wait_for_log(r"listening on port (\d+)")[1]))
+
+
+class QueueWorker(ServerProcess):
+    """examples/queue_worker.py. Ready when constructed."""
+
+    def __init__(self, moto: Moto, queue: Queue, log_path: Path):
+        user = moto.create_user(["sqs:ReceiveMessage", "sqs:DeleteMessage"])
+        super().__init__(
+            [
+                sys.executable, str(_EXAMPLES / "queue_worker.py"),
+                "--queue-url", queue.url,
+                "--inbox", str(log_path.with_suffix(".sqlite3")),
+            ],
+            log_path,
+            {**user.environment(), "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION},
+        )  # fmt: skip
+        self.wait_for_log("draining")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All of it, running."""
+
+    service: ProfileService
+    moto: Moto
+    envoy: Envoy
+    callback_app: CallbackApp
+    worker: QueueWorker
+    topic_arn: str
+    queue: Queue
+
+    @property
+    def gateway(self) -> Address:
+        return self.envoy.address_of()
+
+    @property
+    def gateway_without_retrohook(self) -> Address:
+        return self.envoy.address_of(WITHOUT_RETROHOOK)
+
+
+@contextmanager
+def open_stage(directory: Path) -> Iterator[Stage]:
+    """Starts everything, says what it does on the way, and stops everything at the end. Logs go to `directory`."""
+    wasm = wasm_path()
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.iterdir():
+        leftover.unlink()
+    with ExitStack() as running:
+
+        def say(what: str) -> None:
+            print(f"  {what}", flush=True)
+
+        service = running.enter_context(ProfileService(directory / "profile-service.log"))
+        say(f"profile service    {_url(service.address)}")
+
+        moto = running.enter_context(Moto(directory / "moto.log"))
+        say(f"SNS, SQS and IAM   {moto.url}  (moto; it checks signatures and permissions)")
+
+        topic_arn = moto.create_topic()
+        config = EnvoyConfig("http-filter", wasm)
+        config.aim_service(service.address)
+        config.aim_aws(moto.address)
+        config.configure(topic_arn=topic_arn)
+        config.add_listener_without_retrohook(WITHOUT_RETROHOOK)
+        publisher = moto.create_publisher().environment()
+        envoy = running.enter_context(Envoy(config.write(directory / "envoy.yaml"), publisher))
+        say(f"Envoy              {_url(envoy.address_of())}  (envoy/http-filter.yaml; admin {_url(envoy.admin)})")
+
+        app = running.enter_context(CallbackApp(envoy.address_of(), topic_arn, directory / "callback-app.log"))
+        moto.subscribe(topic_arn, "http", f"{_url(app.address)}/events")
+        say(f"callback app       {_url(app.address)}  (its /events is subscribed to the topic)")
+
+        queue = moto.subscribe_queue(topic_arn)
+        worker = running.enter_context(QueueWorker(moto, queue, directory / "queue-worker.log"))
+        say("queue worker       drains an SQS queue that is subscribed to the topic")
+
+        yield Stage(service, moto, envoy, app, worker, topic_arn, queue)
+
+
+def _url(address: Address) -> str:
+    return f"http://{address[0]}:{address[1]}"
