@@ -34,6 +34,15 @@ test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 test-envoy: wasm venv ## the wasm in real Envoy against a real SNS and SQS server
 	$(PYTHON) -m pytest tests
 
+demo: wasm venv ## a change of a profile reaches a cache and a worker, through real Envoy
+	$(PYTHON) scripts/demo.py
+
+up: wasm venv ## the demo that stays up, to play with
+	$(PYTHON) scripts/up.py
+
+bench: ## what a matching request costs the core
+	cargo bench --locked
+
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
