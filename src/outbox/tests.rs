@@ -66,7 +66,7 @@ impl Bench {
         self.now = self.now + delay;
     }
 
-    fn count(&mut self, metric: Metric) -> i64 {
+    fn count(&mut self, metric: Metric) -> u64 {
         let updates = self.metrics.take_updates(self.outbox.backlog(), self.now);
         updates
             .into_iter()
@@ -324,7 +324,7 @@ proptest! {
             }
             let backlog = bench.outbox.backlog();
             prop_assert!(backlog.entries <= 10 && backlog.bytes <= 1_000);
-            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as i64);
+            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as u64);
         }
     }
 }
