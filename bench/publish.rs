@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use retrohook::aws::credentials::resolve;
-use retrohook::callout::Reply;
+use retrohook::callout::{Limits, Reply};
 use retrohook::clock::Timestamp;
 use retrohook::config::Config;
 use retrohook::exchange::{Exchange, Headers, Request, Response};
@@ -16,6 +16,7 @@ use retrohook::route::Routes;
 
 const ROUNDS: u32 = 30;
 const EVENTS_PER_ROUND: u32 = 1_000;
+const LIMITS: Limits = Limits { at_once: 4, deadline: Duration::from_secs(6) };
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn config(matcher: &str) -> Config {
@@ -33,7 +34,7 @@ fn publisher() -> (Publisher, Routes) {
     let config = config("/profile");
     let routes = config.routes.clone();
     let credentials = resolve(&config.credentials, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    (Publisher::new(config, credentials, 7), routes)
+    (Publisher::new(config, credentials, LIMITS, 7), routes)
 }
 
 /// Twelve headers in each direction: about 2 KB of JSON.
@@ -85,7 +86,7 @@ fn accept_and_publish() {
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
     let body = format!("<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful></PublishBatchResult></PublishBatchResponse>");
-    let reply = Reply::Response { status: 200, headers: vec![], body: body.into_bytes() };
+    let reply = Reply::Response { status: 200, body: body.into_bytes() };
     for _ in 0..ROUNDS {
         let (mut publisher, routes) = publisher();
         (0..EVENTS_PER_ROUND).for_each(|_| publisher.accept(exchange(&texts), &routes.0[0], NOW));
