@@ -14,7 +14,8 @@ VALIDATOR = Draft4Validator(SCHEMA)
 # What the validator inside Kong 3.9 implements and the schema uses; real Kong agreed with this test's verdicts on it.
 KEYWORDS = frozenset(
     "$schema $ref definitions description default type enum properties patternProperties additionalProperties required "
-    "maxProperties items minItems maxItems minLength maxLength pattern multipleOf minimum maximum allOf anyOf not".split()
+    "maxProperties items minItems maxItems minLength maxLength pattern multipleOf minimum maximum allOf anyOf "
+    "not".split()
 )
 
 

@@ -102,7 +102,7 @@ def product(expression: str) -> int:
 def test_bounds_and_defaults_are_those_of_the_filter() -> None:
     source = page("src/config/mod.rs")
     calls = re.findall(r'\.integer\("(\w+)", ([\d_]+)\.\.=([\d_ *]+), ([\d_]+)\)', source)
-    in_filter = sorted((name, product(lowest), product(highest), product(default)) for name, lowest, highest, default in calls)
+    in_filter = sorted((name, *map(product, numbers)) for name, *numbers in calls)
     in_schema = sorted(
         (name, node["minimum"], node["maximum"], node["default"])
         for group in (SCHEMA, *properties().values())
