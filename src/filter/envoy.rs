@@ -43,26 +43,26 @@ impl Candidate {
     }
 }
 
-/// Looks at an exchange that is just over and of which nothing is known: the access logger's way. Whether an event was queued.
-pub fn observe_logged(worker: &Worker) -> bool {
-    let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return false };
+/// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
+pub fn observe_logged(worker: &Worker) {
+    let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return };
     if !worker.routes.want_method(&method) {
-        return false;
+        return;
     }
     let request_headers = host::header_map(MapType::HttpRequestHeaders);
-    let Some(target) = client_target(&request_headers) else { return false };
-    observe(worker, &text(method), target, Some(request_headers))
+    if let Some(target) = client_target(&request_headers) {
+        observe(worker, &text(method), target, Some(request_headers));
+    }
 }
 
 /// Queues the event of an exchange whose request was wanted, if its response is, too. `request_headers` are passed where they
-/// have been read. Whether an event was queued.
-fn observe(worker: &Worker, method: &str, target: String, request_headers: Option<Vec<u8>>) -> bool {
-    let Some(status) = status() else { return false };
-    let Some(route) = worker.routes.find(method, split_target(&target).0, status) else { return false };
+/// have been read.
+fn observe(worker: &Worker, method: &str, target: String, request_headers: Option<Vec<u8>>) {
+    let Some(status) = status() else { return };
+    let Some(route) = worker.routes.find(method, split_target(&target).0, status) else { return };
     let maps = HeaderMaps::read(request_headers);
     let now = host::now();
     worker.accept(exchange(method, target, status, &maps, now), route, now);
-    true
 }
 
 /// The status of the response, as far as there is one.

@@ -128,6 +128,16 @@ fn each_entry_has_its_own_fate() {
 }
 
 #[test]
+fn what_failed_together_is_one_batch_again() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.settle(batch, vec![failure(FailureClass::Throttled); 3]);
+    bench.wait(SECOND);
+    assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
+}
+
+#[test]
 fn a_batch_that_is_refused_as_a_whole_is_tried_one_by_one() {
     let mut bench = Bench::new(settings());
     bench.push(&["a", "b", "c"]);

@@ -186,14 +186,16 @@ fn an_event_that_is_refused_alone_and_for_good_is_lost_with_a_line_that_says_why
 #[test]
 fn a_reply_that_never_comes_is_not_waited_for_and_one_that_comes_too_late_is_ignored() {
     let (mut host, callout, sent) = under_way(Way::HttpFilter);
+    Way::HttpFilter.run(&mut host, &numbered(3));
+    host.advance(MAX_DELAY).unwrap();
+    let other = host.take_callouts().remove(0);
     // The host forgets its own timeout: the filter's is a second longer.
-    host.skip(Duration::from_millis(6_000));
-    // An access log wakes the filter without letting the host catch up on its timers.
-    Way::AccessLogger.run(&mut host, &numbered(3));
+    host.skip(Duration::from_millis(5_950));
+    // The other reply wakes the filter without letting the host catch up on its timers.
+    host.respond(other.token, sns::accept(&other)).unwrap();
     host.respond(callout.token, sns::accept(&callout)).unwrap();
     let resent = deliver(&mut host, LONG);
-    assert_eq!(resent.len(), 4);
-    assert!(sent.iter().all(|entry| event_ids(&resent).contains(&entry.event_id().to_owned())));
+    assert_eq!(event_ids(&resent), event_ids(&sent));
     assert_eq!(count(&host, Metric::EventsRetried), 3);
     assert_eq!(count(&host, Metric::EventsPublished), 4, "the late reply counts for nothing");
 }
