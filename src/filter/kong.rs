@@ -9,103 +9,15 @@ use std::borrow::Cow;
 use proxy_wasm::types::MapType;
 use serde::Deserialize;
 
+mod header_map;
+
+use header_map::HeaderMap;
+pub use header_map::Wanted;
+
 use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
 use crate::exchange::{path_of, split_target, Consumer, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
-use crate::route::Routes;
-use crate::template::Variable;
-
-/// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of
-/// the request, and up to nine that it makes itself to those of the response.
-const MAX_REQUEST_HEADERS: usize = 96;
-const MAX_RESPONSE_HEADERS: usize = 90;
-
-/// What is read of a request with more headers.
-const REQUEST_HEADERS: [&str; 11] = [
-    "host",
-    "user-agent",
-    "content-type",
-    "accept",
-    "referer",
-    "x-forwarded-for",
-    "x-request-id",
-    "x-consumer-id",
-    "x-consumer-username",
-    "x-consumer-custom-id",
-    "x-credential-identifier",
-];
-
-/// What is read of a response with more headers.
-const RESPONSE_HEADERS: [&str; 4] = ["content-type", "content-length", "location", "etag"];
-
-/// The headers to ask for by name where there are too many to ask for all: the usual ones, and those that the configuration
-/// names.
-pub struct Wanted {
-    request: Vec<String>,
-    response: Vec<String>,
-}
-
-impl Wanted {
-    /// What the events of these routes need.
-    pub fn by(routes: &Routes) -> Wanted {
-        let mut wanted = Wanted {
-            request: REQUEST_HEADERS.map(str::to_owned).into(),
-            response: RESPONSE_HEADERS.map(str::to_owned).into(),
-        };
-        for variable in routes.variables() {
-            let (names, name) = match variable {
-                Variable::RequestHeader(name) => (&mut wanted.request, name),
-                Variable::ResponseHeader(name) => (&mut wanted.response, name),
-                _ => continue,
-            };
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        wanted
-    }
-}
-
-/// The headers of a message, as they were read.
-enum HeaderMap {
-    /// All of them, as the host serialises them.
-    Whole(Vec<u8>),
-    /// Those that were asked for by name.
-    Some(Vec<(String, Vec<u8>)>),
-}
-
-impl HeaderMap {
-    fn read(map: MapType, whole: bool, wanted: &[String]) -> HeaderMap {
-        if whole {
-            return HeaderMap::Whole(host::header_map(map));
-        }
-        let found = wanted.iter().filter_map(|name| Some((name.clone(), host::header(map, name)?)));
-        HeaderMap::Some(found.collect())
-    }
-
-    /// Without pseudo headers, and with names in lower case: Kong has them as the client wrote them.
-    fn headers(&self) -> Headers<'_> {
-        match self {
-            HeaderMap::Whole(map) => {
-                let own = host::pairs(map).filter(|(name, _)| !name.starts_with(b":"));
-                Headers(own.map(|(name, value)| (lower_case(name), String::from_utf8_lossy(value))).collect())
-            }
-            HeaderMap::Some(found) => {
-                let found = found.iter();
-                Headers(found.map(|(name, value)| (name.as_str().into(), String::from_utf8_lossy(value))).collect())
-            }
-        }
-    }
-}
-
-fn lower_case(name: &[u8]) -> Cow<'_, str> {
-    let mut name = String::from_utf8_lossy(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        name.to_mut().make_ascii_lowercase();
-    }
-    name
-}
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub struct Candidate {
@@ -139,11 +51,7 @@ impl Candidate {
         Some(Candidate {
             method: text(method),
             target: text(target),
-            headers: HeaderMap::read(
-                MapType::HttpRequestHeaders,
-                count <= MAX_REQUEST_HEADERS,
-                &worker.wanted_headers.request,
-            ),
+            headers: HeaderMap::of_request(count, &worker.wanted_headers),
             route: host::property("kong.router.route"),
             service: host::property("kong.router.service"),
             answer: None,
@@ -159,9 +67,7 @@ impl Candidate {
     fn answer(&self, worker: &Worker, count: usize) -> Option<Answer> {
         let status = number("response.code")?;
         let position = worker.routes.position(&self.method, split_target(&self.target).0, status)?;
-        let whole = count <= MAX_RESPONSE_HEADERS;
-        let headers = HeaderMap::read(MapType::HttpResponseHeaders, whole, &worker.wanted_headers.response);
-        Some(Answer { status, headers, position })
+        Some(Answer { status, headers: HeaderMap::of_response(count, &worker.wanted_headers), position })
     }
 
     /// Queues the event of the exchange that is just over.
@@ -170,6 +76,12 @@ impl Candidate {
         let Some(route) = worker.routes.0.get(answer.position) else { return };
         let now = host::now();
         worker.accept(self.exchange(answer, now), route, now);
+    }
+
+    /// The port that Kong listens at: its `:authority` is its own name and that, not what the client has sent.
+    fn port(&self) -> Option<u16> {
+        let own = self.headers.pseudo(":authority").and_then(|authority| authority.rsplit_once(':'));
+        own.and_then(|(_, port)| port.parse().ok()).or_else(|| number("ngx.server_port"))
     }
 
     fn exchange<'a>(&'a self, answer: &'a Answer, now: Timestamp) -> Exchange<'a> {
@@ -188,9 +100,12 @@ impl Candidate {
                 id: text_property("ngx.kong_request_id").map(Cow::Owned),
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
-                scheme: text_property("ngx.scheme").map(Cow::Owned),
+                scheme: match self.headers.pseudo(":scheme") {
+                    Some(scheme) => Some(Cow::Borrowed(scheme)),
+                    None => text_property("ngx.scheme").map(Cow::Owned),
+                },
                 host: header("host"),
-                port: number("ngx.server_port"),
+                port: self.port(),
                 headers: Headers::default(),
                 size: number("ngx.request_length"),
                 tls: None,
@@ -210,10 +125,7 @@ impl Candidate {
             route,
             service,
             workspace,
-            incomplete: incomplete
-                .into_iter()
-                .filter_map(|(part, map)| matches!(map, HeaderMap::Some(_)).then_some(part))
-                .collect(),
+            incomplete: incomplete.into_iter().filter(|(_, map)| map.is_cut()).map(|(part, _)| part).collect(),
         };
         exchange.request.headers = headers;
         exchange.request.tls = tls(exchange.request.scheme.as_deref());

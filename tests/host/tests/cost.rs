@@ -51,7 +51,7 @@ fn a_request_that_matches_nothing_is_nearly_free() {
 fn a_request_that_matches_asks_for_each_value_once() {
     let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
     let spec = ExchangeSpec::new("PUT", "/mockbin/profile");
-    for (profile, properties, headers, maps) in [(Profile::Envoy, 12, 2, 2), (Profile::Kong, 16, 1, 2)] {
+    for (profile, properties, headers, maps) in [(Profile::Envoy, 12, 2, 2), (Profile::Kong, 14, 1, 2)] {
         let usage = cost(profile, &filter, &spec);
         println!("{profile:?}, a match: {} instructions, host calls {:?}", usage.instructions, usage.host_calls);
         assert_eq!(usage.calls_of("proxy_get_property"), properties, "{profile:?}");

@@ -3,7 +3,7 @@
 use proxy_wasm_test_host::ExchangeSpec;
 use serde_json::json;
 
-use crate::support::{config, deliver, published, put, start, GATEWAYS, MAX_DELAY, TICK, WAYS};
+use crate::support::{config, deliver, published, put, GATEWAYS, MAX_DELAY, TICK, WAYS};
 
 #[test]
 fn only_what_a_route_names_is_published() {
@@ -77,7 +77,7 @@ fn nothing_is_published_while_the_response_is_not_over() {
 #[test]
 fn a_full_batch_goes_at_the_next_tick_and_not_on_a_client_s_time() {
     for way in WAYS {
-        let mut host = start(&config(json!({"batch": {"max_entries": 2}})));
+        let mut host = way.start(&config(json!({"batch": {"max_entries": 2}})));
         (0..2).for_each(|_| way.run(&mut host, &put()));
         assert_eq!(host.take_callouts(), [], "{way:?}");
         host.advance(TICK).unwrap();
