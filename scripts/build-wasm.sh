@@ -35,9 +35,8 @@ if rustup_target; then
 elif debian_compiler; then
   say "$crate with Debian's rustc-web, building the standard library (rustup has no target $target here)"
   target_dir=$root/target/wasm-debian
-  linker=$(find "$(rustc --print sysroot)/lib/rustlib" /usr/lib/llvm-*/bin /usr/bin \
-    \( -name rust-lld -o -name 'wasm-ld*' \) 2>/dev/null | head -n 1)
-  [ -n "$linker" ] || { say "no rust-lld and no wasm-ld found: install Debian's package lld" >&2; exit 1; }
+  linker=$(find "$(rustc --print sysroot)/lib/rustlib" -name rust-lld | head -n 1)
+  [ -n "$linker" ] || { say "no rust-lld in $(rustc --print sysroot): use a toolchain of rustup's" >&2; exit 1; }
   RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
     CARGO_TARGET_WASM32_WASIP1_LINKER=$linker \
     CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-L native=/usr/lib/wasm32-wasi" \
