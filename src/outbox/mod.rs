@@ -135,7 +135,7 @@ impl Outbox {
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
         // What failed together waits together, so that it is one batch again and not one call for each.
-        let jitter = self.rng.f32();
+        let jitter = self.rng.u32(0..=1_000);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => self.delivered(&entry, now, metrics),
@@ -159,7 +159,7 @@ impl Outbox {
         self.retry(entry, now, metrics);
     }
 
-    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: f32, now: Timestamp, metrics: &mut Metrics) {
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
         let reason = match failure.class {
             FailureClass::Permanent => DropReason::Refused,
             FailureClass::BatchTooLarge => DropReason::TooLarge,

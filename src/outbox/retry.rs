@@ -9,10 +9,10 @@ const TRANSIENT_BASE: Duration = Duration::from_millis(50);
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(20);
 
-/// How long to wait before the next attempt, when `attempts` have failed before this one: the share `jitter` (0 to 1) of a bound
-/// that doubles. Where the jitter is random, the workers of a fleet do not try in step.
-pub fn delay(class: FailureClass, attempts: u32, jitter: f32) -> Duration {
-    bound(class, attempts).mul_f32(jitter.clamp(0.0, 1.0))
+/// How long to wait before the next attempt, when `attempts` have failed before this one: `jitter` thousandths of a bound that
+/// doubles. Where the jitter is random, the workers of a fleet do not try in step.
+pub fn delay(class: FailureClass, attempts: u32, jitter: u32) -> Duration {
+    bound(class, attempts).saturating_mul(jitter.min(1_000)) / 1_000
 }
 
 fn bound(class: FailureClass, attempts: u32) -> Duration {
@@ -43,6 +43,6 @@ mod tests {
     #[test]
     fn the_delay_is_a_share_of_the_bound() {
         let delay = |jitter| delay(FailureClass::Throttled, 1, jitter).as_millis();
-        assert_eq!([delay(0.0), delay(0.25), delay(1.0), delay(7.0)], [0, 500, 2_000, 2_000]);
+        assert_eq!([delay(0), delay(250), delay(1_000), delay(7_000)], [0, 500, 2_000, 2_000]);
     }
 }

@@ -14,8 +14,8 @@ from . import LOOPBACK
 from .http import Address
 from .process import ServerProcess
 
-# Envoy, the only client, sends header names in lower case.
-_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)")
+# Envoy sends header names in lower case, Kong as its client wrote them.
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
 class _Profile:
@@ -63,9 +63,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head % (status, len(payload), target) + (b"" if method == b"HEAD" else payload))
 
 
-async def _serve() -> None:
+async def _serve(host: str = LOOPBACK, port: int = 0) -> None:
     profile = _Profile()
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(profile), LOOPBACK, 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(profile), host, port)
     print("listening on port", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -81,4 +81,5 @@ class ProfileService(ServerProcess):
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    # HOST and PORT, for a container.
+    asyncio.run(_serve(*sys.argv[1:2], *map(int, sys.argv[2:3])))

@@ -1,0 +1,148 @@
+"""The schema that Kong's Admin API checks with is held to the filter's own checks, which are in src/config.
+
+Both take every valid configuration. What the filter refuses, the schema refuses too, as far as draft 4 can say it.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft4Validator
+from rig import PROJECT
+
+from .schema import KEYWORDS, META, SCHEMA, VALIDATOR, nodes, properties
+
+CONFIGS = PROJECT / "tests" / "configs"
+FAULTS: list[dict[str, Any]] = json.loads((CONFIGS / "faults.json").read_text())
+
+# Where the schema says yes and the filter says no, by the reason why draft 4 has no words for it.
+BEYOND_DRAFT_4 = {
+    "whether a text is a regular expression": {
+        "matcher not a regular expression",
+        "matcher too large",
+        "groups of a bad matcher are not asked for",
+    },
+    "whether one text has a name that stands in another": {
+        "placeholder for a group that is not there",
+        "placeholder for a group of a matcher without any",
+        "two groups that are not there in one text",
+        "a group that no matcher has, for every route",
+    },
+    "which of two numbers in a text is larger": {"status range the wrong way"},
+    "how many keys two objects have together": {"too many attributes together"},
+}
+
+# Keys that are described with the host and not in docs/configuration.md.
+DOCUMENTED_ELSEWHERE = {"host"}
+
+
+def page(name: str) -> str:
+    return (PROJECT / name).read_text()
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "valid").iterdir()), ids=lambda path: path.stem)
+def test_every_valid_configuration_is_accepted(path: Any) -> None:
+    VALIDATOR.validate(json.loads(path.read_text()))
+
+
+def test_every_fault_that_draft_4_can_say_is_refused() -> None:
+    accepted = {fault["name"] for fault in FAULTS if VALIDATOR.is_valid(fault["config"])}
+    assert accepted == set().union(*BEYOND_DRAFT_4.values())
+
+
+def test_it_is_draft_4_with_keywords_that_kong_implements() -> None:
+    Draft4Validator.check_schema(SCHEMA)
+    used = {keyword for node in nodes() for keyword in node}
+    assert used <= KEYWORDS
+
+
+def test_no_check_of_a_value_stands_beside_a_check_of_its_parts() -> None:
+    # Kong's validator keeps the type of the value at hand where a check of its parts overwrites it: what is checked
+    # afterwards is skipped, or ends in an error. Objects and lists are safe, texts and numbers are not.
+    of_parts = {"properties", "patternProperties", "items"}
+    afterwards = {"minLength", "maxLength", "pattern", "multipleOf", "minimum", "maximum"}
+    for node in nodes():
+        assert not (of_parts & node.keys() and afterwards & node.keys()), node
+
+
+def test_a_key_of_aws_is_never_shown() -> None:
+    # Kong quotes what did not match a pattern, in its reply and in its log, but not what a `not` refused.
+    key = SCHEMA["definitions"]["key"]
+    assert "pattern" not in key and "pattern" in key["not"]
+
+
+def schema_keys() -> dict[str, set[str]]:
+    """The keys by the object that they stand in; the outermost is the empty text."""
+    objects = {name: child for name, child in properties().items() if "properties" in child}
+    objects |= {"": SCHEMA, "routes": SCHEMA["definitions"]["route"]}
+    return {name: set(properties(each)) for name, each in objects.items()}
+
+
+def test_every_key_that_the_filter_asks_for_is_in_the_schema() -> None:
+    files = [path for path in (PROJECT / "src" / "config").glob("*.rs") if path.stem not in ("tests", "reader")]
+    source = "".join(path.read_text() for path in files)
+    asking = r'\.?(?:optional|required|integer|choice|list|section)\((?:section, )?"([a-z_]+)"'
+    asked_for = set(re.findall(asking, source))
+    assert len(asked_for) > 15 and asked_for <= set().union(*schema_keys().values())
+
+
+def test_every_key_of_the_schema_is_documented() -> None:
+    documented = set(re.findall(r"`([a-z_.]+)`", page("docs/configuration.md"))) | DOCUMENTED_ELSEWHERE
+    for section, keys in schema_keys().items():
+        assert {key for key in keys if not {key, f"{section}.{key}"} & documented} == set()
+
+
+def product(expression: str) -> int:
+    """Of numbers as Rust writes them: `4 * 86_400`."""
+    return math.prod(map(int, expression.split("*")))
+
+
+def test_bounds_and_defaults_are_those_of_the_filter() -> None:
+    source = page("src/config/mod.rs")
+    calls = re.findall(r'\.integer\("(\w+)", ([\d_]+)\.\.=([\d_ *]+), ([\d_]+)\)', source)
+    in_filter = sorted((name, *map(product, numbers)) for name, *numbers in calls)
+    in_schema = sorted(
+        (name, node["minimum"], node["maximum"], node["default"])
+        for group in (SCHEMA, *properties().values())
+        for name, node in properties(group).items()
+        if "default" in node and "minimum" in node
+    )
+    assert in_filter == in_schema and len(in_filter) == source.count(".integer(")
+
+
+def test_bounds_and_defaults_are_those_of_the_documentation() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+)` \| `?([^|`]+)`? \| (.+) \|$", page("docs/configuration.md"), re.MULTILINE)
+    documented = {name: (default, meaning) for name, default, meaning in rows}
+    numbers = {
+        path.lstrip("."): node
+        for section, group in {"": SCHEMA, **properties()}.items()
+        for path, node in ((f"{section}.{name}", node) for name, node in properties(group).items())
+        if "minimum" in node and "default" in node
+    }
+    for path, node in numbers.items():
+        default, meaning = documented[path]
+        assert default == str(node["default"]) and f"{node['minimum']} to {node['maximum']}" in meaning, path
+
+
+@pytest.mark.parametrize("variable", re.findall(r'^    "([a-z.]+(?:NAME)?)",$', page("src/template.rs"), re.MULTILINE))
+def test_every_placeholder_is_known(variable: str) -> None:
+    template = Draft4Validator(SCHEMA["definitions"]["template"])
+    template.validate(f"a ${{{variable}}} b $ {{}}")
+    assert not template.is_valid(f"${{{variable}") and not template.is_valid(f"${{x{variable}}}")
+
+
+def test_every_metric_with_a_reason_gets_a_label() -> None:
+    # Kong: the first group is what the label stands in for, up to the end of the name; the second is its value.
+    names = set(re.findall(r'"(retrohook_\w+)"', page("src/metrics.rs")))
+    labelled = {}
+    for entry in META["metrics"]["label_patterns"]:
+        for name in names:
+            if match := re.search(entry["pattern"], f"pw:retrohook:{name}"):
+                assert match.end(1) == match.endpos
+                labelled[name] = (entry["label"], match[2])
+    expected = {name for name in names if re.match(r"retrohook_(events_dropped|callouts)_", name)}
+    assert labelled.keys() == expected
+    assert labelled["retrohook_events_dropped_queue_full_total"] == ("reason", "queue_full")
+    assert labelled["retrohook_callouts_no_reply_total"] == ("outcome", "no_reply")
