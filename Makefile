@@ -41,7 +41,7 @@ up: wasm venv ## the demo that stays up, to play with
 	$(PYTHON) scripts/up.py
 
 bench: ## what a matching request costs the core
-	cargo bench --locked
+	cargo bench --locked --bench publish
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

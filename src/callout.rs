@@ -50,6 +50,15 @@ pub struct Callout {
     pub timeout: Duration,
 }
 
+/// What a host allows of callouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many may be under way at once.
+    pub at_once: usize,
+    /// After this time one counts as lost that the host has forgotten.
+    pub deadline: Duration,
+}
+
 /// What came of a callout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -57,8 +66,6 @@ pub enum Reply {
     Response {
         /// HTTP status code.
         status: u16,
-        /// Headers, names in lower case.
-        headers: Vec<(String, String)>,
         /// The body, whole as far as the host knows.
         body: Vec<u8>,
     },

@@ -19,8 +19,21 @@ impl Headers<'_> {
 /// A route or a service, as the host knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entity<'a> {
+    /// Its name, if it has one.
+    pub name: Option<Cow<'a, str>>,
+    /// All of it, as JSON, where the host tells more than the name.
+    pub json: Option<Cow<'a, str>>,
+}
+
+/// On whose behalf the request was made, as far as the host has found that out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consumer<'a> {
+    /// The gateway's id of it.
+    pub id: Option<Cow<'a, str>>,
     /// Its name.
-    pub name: Cow<'a, str>,
+    pub username: Option<Cow<'a, str>>,
+    /// The operator's own id of it.
+    pub custom_id: Option<Cow<'a, str>>,
 }
 
 /// The TLS session between the client and the gateway.
@@ -28,8 +41,10 @@ pub struct Entity<'a> {
 pub struct Tls<'a> {
     /// `TLSv1.2`, `TLSv1.3`.
     pub version: Option<Cow<'a, str>>,
-    /// Whether the client showed a certificate that the gateway accepted.
-    pub client_verified: bool,
+    /// As OpenSSL calls it.
+    pub cipher: Option<Cow<'a, str>>,
+    /// What came of the client's certificate: `SUCCESS`, `NONE` where it showed none, `FAILED:` and why.
+    pub client_verify: Option<Cow<'a, str>>,
 }
 
 /// What the client sent.
@@ -45,6 +60,8 @@ pub struct Request<'a> {
     pub scheme: Option<Cow<'a, str>>,
     /// The `Host` header or `:authority`.
     pub host: Option<Cow<'a, str>>,
+    /// The port of the gateway that it came to, where the host tells.
+    pub port: Option<u16>,
     /// The headers.
     pub headers: Headers<'a>,
     /// Bytes received, headers included where the host counts them.
@@ -91,8 +108,10 @@ pub struct Response<'a> {
 pub struct Latencies {
     /// From the first byte of the request to the last of the response.
     pub request: Option<u64>,
-    /// What the upstream took.
+    /// What the upstream took; where the host tells [`Latencies::receive`], only until its response began.
     pub upstream: Option<u64>,
+    /// What the upstream's response took from its begin to its end.
+    pub receive: Option<u64>,
 }
 
 /// One request and its response.
@@ -120,6 +139,14 @@ pub struct Exchange<'a> {
     pub route: Option<Entity<'a>>,
     /// The gateway's service.
     pub service: Option<Entity<'a>>,
+    /// Who made the request.
+    pub consumer: Option<Consumer<'a>>,
+    /// The id of the credential that the request was made with.
+    pub credential_id: Option<Cow<'a, str>>,
+    /// The id of the gateway's workspace.
+    pub workspace: Option<Cow<'a, str>>,
+    /// The parts of the record that the host did not give whole.
+    pub incomplete: Vec<&'static str>,
 }
 
 #[cfg(test)]

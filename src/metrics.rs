@@ -62,10 +62,28 @@ metrics! {
 /// One change to report to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// Add this much, which is negative where a gauge fell.
-    Add(Metric, i64),
+    /// Add this much to a counter.
+    Add(Metric, u64),
+    /// A gauge that is the sum of what all workers have: this is what this worker has now, and by how much that changed.
+    Level {
+        /// Which gauge.
+        metric: Metric,
+        /// What this worker has.
+        value: u64,
+        /// By how much that is more than at the last time.
+        change: i64,
+    },
     /// Set a gauge, or add an observation to a histogram.
     Record(Metric, u64),
+}
+
+impl Update {
+    /// The metric that changed.
+    pub fn metric(self) -> Metric {
+        match self {
+            Update::Add(metric, _) | Update::Record(metric, _) | Update::Level { metric, .. } => metric,
+        }
+    }
 }
 
 /// The state of a queue, for the gauges.
@@ -90,7 +108,16 @@ pub struct Metrics {
 impl Metrics {
     /// Adds `count` to a counter.
     pub fn add(&mut self, metric: Metric, count: usize) {
-        self.adjust(metric, signed(count));
+        let count = unsigned(count);
+        let pending = self.pending.iter_mut().find_map(|update| match update {
+            Update::Add(candidate, sum) if *candidate == metric => Some(sum),
+            _ => None,
+        });
+        match pending {
+            _ if count == 0 => {}
+            Some(sum) => *sum += count,
+            None => self.pending.push(Update::Add(metric, count)),
+        }
     }
 
     /// Adds an observation to a histogram.
@@ -100,11 +127,11 @@ impl Metrics {
 
     /// Takes what has changed since the last time.
     ///
-    /// The queues of all workers share one gauge in the host, so what a worker reports is by how much its own queue grew or
-    /// shrank. Ages do not add up: the gauge of the age is that of the worker that reported last.
+    /// The queues of all workers share one gauge in the host, so what a worker reports is also by how much its own queue grew
+    /// or shrank. Ages do not add up: the gauge of the age is that of the worker that reported last.
     pub fn take_updates(&mut self, backlog: Backlog, now: Timestamp) -> Vec<Update> {
-        self.adjust(Metric::QueuedEntries, signed(backlog.entries) - signed(self.reported.entries));
-        self.adjust(Metric::QueuedBytes, signed(backlog.bytes) - signed(self.reported.bytes));
+        self.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
+        self.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes);
         self.reported = backlog;
         let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
         if age != self.reported_age {
@@ -114,21 +141,16 @@ impl Metrics {
         std::mem::take(&mut self.pending)
     }
 
-    fn adjust(&mut self, metric: Metric, by: i64) {
-        let pending = self.pending.iter_mut().find_map(|update| match update {
-            Update::Add(candidate, sum) if *candidate == metric => Some(sum),
-            _ => None,
-        });
-        match pending {
-            _ if by == 0 => {}
-            Some(sum) => *sum += by,
-            None => self.pending.push(Update::Add(metric, by)),
+    fn level(&mut self, metric: Metric, now: usize, before: usize) {
+        if now != before {
+            let change = unsigned(now).wrapping_sub(unsigned(before)) as i64;
+            self.pending.push(Update::Level { metric, value: unsigned(now), change });
         }
     }
 }
 
-fn signed(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn unsigned(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -164,8 +186,8 @@ mod tests {
             [
                 Update::Add(Metric::EventsMatched, 3),
                 Update::Record(Metric::Delivery, 12),
-                Update::Add(Metric::QueuedEntries, 3),
-                Update::Add(Metric::QueuedBytes, 300),
+                Update::Level { metric: Metric::QueuedEntries, value: 3, change: 3 },
+                Update::Level { metric: Metric::QueuedBytes, value: 300, change: 300 },
                 Update::Record(Metric::OldestEntryAge, 2),
             ]
         );
@@ -173,8 +195,8 @@ mod tests {
         assert_eq!(
             metrics.take_updates(Backlog { entries: 1, bytes: 100, oldest: None }, Timestamp(3_700)),
             [
-                Update::Add(Metric::QueuedEntries, -2),
-                Update::Add(Metric::QueuedBytes, -200),
+                Update::Level { metric: Metric::QueuedEntries, value: 1, change: -2 },
+                Update::Level { metric: Metric::QueuedBytes, value: 100, change: -200 },
                 Update::Record(Metric::OldestEntryAge, 0),
             ]
         );

@@ -1,13 +1,11 @@
 //! The publish path of one worker: exchanges in, callouts to SNS out. Ties the recorder, the outbox and the protocol of AWS
 //! together, and does no I/O.
 
-use std::time::Duration;
-
 use crate::aws::credentials::Credentials;
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::sign::{sign, SigningScope};
 use crate::aws::sns;
-use crate::callout::{Callout, Reply};
+use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::Exchange;
@@ -16,9 +14,6 @@ use crate::notice::Notice;
 use crate::outbox::{BatchId, Outbox, Settings};
 use crate::record::Recorder;
 use crate::route::Route;
-
-/// The host times a callout out; this is how much later one counts as lost that the host has forgotten.
-const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
@@ -32,15 +27,15 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher with an empty queue. `seed` makes the ids of its events and its retries differ from those of other workers.
-    pub fn new(config: Config, credentials: Credentials, seed: u64) -> Publisher {
+    /// A publisher with an empty queue that keeps to the host's `limits`. `seed` makes the ids of its events and its retries differ from those of other workers.
+    pub fn new(config: Config, credentials: Credentials, limits: Limits, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let settings = Settings {
             batch: config.batch,
             queue: config.queue,
-            max_in_flight: config.max_in_flight,
+            max_in_flight: limits.at_once,
             max_batch_bytes: sns::MAX_BATCH_BYTES,
-            deadline: config.timeout + DEADLINE_GRACE,
+            deadline: limits.deadline,
             ordered: config.topic.fifo,
         };
         Publisher {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use memchr::memmem::Finder;
 use regex_lite::{Captures, Regex};
 
-use crate::template::{PathGroups, Template};
+use crate::template::{PathGroups, Template, Variable};
 
 /// The methods of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +143,23 @@ impl Routes {
 
     /// The first route that wants this exchange.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
+        self.0.get(self.position(method, path, status)?)
+    }
+
+    /// Which route [`Routes::find`] finds.
+    pub fn position(&self, method: &str, path: &str, status: u16) -> Option<usize> {
         self.0
             .iter()
-            .find(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
+            .position(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
+    }
+
+    /// Every placeholder in what the routes' events carry.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let templates = self.0.iter().flat_map(|route| {
+            let attributes = route.attributes.iter().map(|(_, template)| template);
+            attributes.chain(&route.subject).chain(&route.message_group_id)
+        });
+        templates.flat_map(Template::variables)
     }
 }
 

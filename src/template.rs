@@ -161,8 +161,8 @@ impl Variable {
             Variable::RequestId => request.id.as_deref().map(Cow::Borrowed),
             Variable::ResponseStatus => Some(Cow::Owned(response.status.to_string())),
             Variable::ResponseHeader(name) => response.headers.get(name).map(Cow::Borrowed),
-            Variable::RouteName => exchange.route.as_ref().map(|route| Cow::Borrowed(route.name.as_ref())),
-            Variable::ServiceName => exchange.service.as_ref().map(|service| Cow::Borrowed(service.name.as_ref())),
+            Variable::RouteName => exchange.route.as_ref()?.name.as_deref().map(Cow::Borrowed),
+            Variable::ServiceName => exchange.service.as_ref()?.name.as_deref().map(Cow::Borrowed),
         }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
                 ..Request::default()
             },
             response: Response { status: 201, headers: Headers(vec![("etag".into(), "\"7\"".into())]), size: None },
-            route: Some(Entity { name: "profiles".into() }),
+            route: Some(Entity { name: Some("profiles".into()), json: None }),
             ..Exchange::default()
         }
     }

@@ -28,6 +28,8 @@ use reader::{Field, Section};
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The gateway that the filter runs in.
+    pub host: HostChoice,
     /// The SNS topic that events go to.
     pub topic: TopicArn,
     /// The region that requests are signed for.
@@ -50,6 +52,17 @@ pub struct Config {
     pub timeout: Duration,
     /// Callouts at once per worker.
     pub max_in_flight: usize,
+}
+
+/// Which gateway the filter is to take its host for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostChoice {
+    /// The one that it recognises.
+    Auto,
+    /// Envoy.
+    Envoy,
+    /// Kong Gateway, or nginx with Kong's module.
+    Kong,
 }
 
 /// Where credentials come from.
@@ -148,7 +161,13 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let queue = read_queue(root);
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
+    let host = root.choice("host", &["auto", "envoy", "kong"]);
     Ok(Config {
+        host: match host? {
+            "envoy" => HostChoice::Envoy,
+            "kong" => HostChoice::Kong,
+            _ => HostChoice::Auto,
+        },
         topic: topic?,
         region: region?,
         endpoint: endpoint?,

@@ -231,7 +231,7 @@ fn walk(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
     }
 }
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 31] = [
     "topic_arn",
     "region",
     "endpoint",
@@ -262,6 +262,7 @@ const KEYS: [&str; 30] = [
     "when_full",
     "timeout_ms",
     "max_in_flight",
+    "host",
 ];
 
 const TEXTS: [&str; 16] = [

@@ -20,6 +20,7 @@ extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, value: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, value: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_value(
@@ -51,16 +52,23 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// Writes a line to the host's log.
+/// What a line may have: Kong cuts at 4,096 bytes, its own part included.
+const MAX_LINE_BYTES: usize = 3_800;
+
+/// Writes a line to the host's log. It is one line whatever is in it, for Kong writes it as it is.
 pub fn log(level: Level, text: &str) {
     use proxy_wasm::types::LogLevel;
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if let Some(end) = (0..=MAX_LINE_BYTES).rev().find(|end| line.is_char_boundary(*end)) {
+        line.truncate(end);
+    }
     let level = match level {
         Level::Info => LogLevel::Info,
         Level::Warn => LogLevel::Warn,
         Level::Error => LogLevel::Error,
     };
     // SAFETY: the host only reads the text, during the call. There is nobody to tell that the log does not work.
-    unsafe { proxy_log(level as u32, text.as_ptr(), text.len()) };
+    unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
 /// The host's clock.
@@ -68,7 +76,8 @@ pub fn now() -> Timestamp {
     let mut nanoseconds = 0;
     // SAFETY: the host writes eight bytes to a place that lives for the call.
     unsafe { proxy_get_current_time_nanoseconds(&mut nanoseconds) };
-    Timestamp(nanoseconds / 1_000_000)
+    // Kong's clock has milliseconds, but as a fraction that may come out a little below.
+    Timestamp(nanoseconds.saturating_add(500_000) / 1_000_000)
 }
 
 /// Asks for a tick every `period`; `false` if the host refuses.
@@ -76,6 +85,12 @@ pub fn set_tick_period(period: Duration) -> bool {
     let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: takes a number.
     unsafe { proxy_set_tick_period_milliseconds(millis) == OK }
+}
+
+/// Whether the host agrees to speak for `context`; if it does, it does so until the callback ends.
+pub fn knows_context(context: u32) -> bool {
+    // SAFETY: takes a number.
+    unsafe { proxy_set_effective_context(context) == OK }
 }
 
 /// A property; `path` has a zero byte between its parts.
@@ -157,6 +172,11 @@ pub fn pairs(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         texts = after;
         Some((name, value))
     })
+}
+
+/// Bytes of the client's as text; what is not UTF-8 becomes U+FFFD.
+pub fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {

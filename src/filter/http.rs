@@ -1,23 +1,24 @@
 //! One request, where the filter runs as an HTTP filter.
-//!
-//! The request headers are the only place where the client's own path can be seen: the router may rewrite it. Everything else
-//! is read when the exchange is over, and only if the exchange matches.
 
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::Action;
 
-use super::host;
-use super::observe::text;
+use super::hosts::Host;
 use super::worker::Worker;
-use crate::exchange::path_of;
+use super::{envoy, kong};
 
 /// Watches one request for a worker.
 pub struct HttpFilter {
     worker: Option<Rc<Worker>>,
-    /// Method and target of a request that may become an event.
-    candidate: Option<(String, String)>,
+    candidate: Option<Candidate>,
+}
+
+/// A request that may become an event.
+enum Candidate {
+    Envoy(envoy::Candidate),
+    Kong(Box<kong::Candidate>),
 }
 
 impl HttpFilter {
@@ -30,29 +31,30 @@ impl HttpFilter {
 impl Context for HttpFilter {}
 
 impl HttpContext for HttpFilter {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, count: usize, _: bool) -> Action {
         if let Some(worker) = &self.worker {
-            self.candidate = candidate(worker);
+            self.candidate = match worker.host {
+                Host::Envoy => envoy::Candidate::of_request(worker).map(Candidate::Envoy),
+                Host::Kong => kong::Candidate::of_request(worker, count).map(Box::new).map(Candidate::Kong),
+            };
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, count: usize, _: bool) -> Action {
+        if let (Some(worker), Some(Candidate::Kong(candidate))) = (&self.worker, &mut self.candidate) {
+            if !candidate.see_response(worker, count) {
+                self.candidate = None;
+            }
         }
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        if let (Some(worker), Some((method, target))) = (&self.worker, self.candidate.take()) {
-            worker.observe(&method, target, None);
+        match (&self.worker, self.candidate.take()) {
+            (Some(worker), Some(Candidate::Envoy(candidate))) => candidate.finish(worker),
+            (Some(worker), Some(Candidate::Kong(candidate))) => candidate.finish(worker),
+            _ => {}
         }
     }
-}
-
-/// Method and target of the request, if a route may want it: the cheapest question first.
-fn candidate(worker: &Worker) -> Option<(String, String)> {
-    let method = host::header(MapType::HttpRequestHeaders, ":method")?;
-    if !worker.routes.want_method(&method) {
-        return None;
-    }
-    let target = host::header(MapType::HttpRequestHeaders, ":path")?;
-    if !worker.routes.want_request(&method, path_of(&target)) {
-        return None;
-    }
-    Some((text(method), text(target)))
 }

@@ -1,9 +1,12 @@
 //! The shell: the only code that talks to the host. It reads exchanges, hands them to the core, and makes the callouts that the
 //! core asks for. It decides nothing.
 
+mod envoy;
 mod host;
+mod hosts;
 mod http;
-mod observe;
+mod kong;
+mod reply;
 mod root;
 mod worker;
 

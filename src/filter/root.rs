@@ -7,17 +7,14 @@ use std::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use super::host;
+use super::hosts::{Host, TickGate};
 use super::http::HttpFilter;
 use super::worker::Worker;
+use super::{envoy, host};
 use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
 use crate::publisher::Publisher;
-
-/// A batch that waits for company goes out at a tick; so this bounds what a tick adds to `batch.max_delay_ms`.
-const MAX_TICK: Duration = Duration::from_millis(25);
-const MIN_TICK: Duration = Duration::from_millis(1);
 
 /// The root context. Has a worker once its configuration was accepted.
 #[derive(Default)]
@@ -26,9 +23,9 @@ pub struct Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
         if let Some(worker) = &self.worker {
-            worker.handle_reply(token, headers, body_size);
+            worker.handle_reply(token, body_size);
         }
     }
 
@@ -65,9 +62,8 @@ impl RootContext for Root {
 
     fn on_log(&mut self) {
         if let Some(worker) = &self.worker {
-            if worker.observe_logged() {
-                worker.send();
-            }
+            // Sending waits for the tick: Envoy logs before it flushes the response, so a client would wait for the signature.
+            envoy::observe_logged(worker);
         }
     }
 
@@ -83,10 +79,15 @@ impl RootContext for Root {
 /// The worker of a configuration and how often it is to be woken, or the faults, one a line.
 fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
     let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
+    let host = Host::of(config.host);
+    if let Some(objection) = host.objection(&config) {
+        return Err(objection);
+    }
     let credentials = credentials::resolve(&config.credentials, &|name| std::env::var(name).ok())
         .map_err(|error| format!("credentials: {error}"))?;
-    let tick = (config.batch.max_delay / 4).clamp(MIN_TICK, MAX_TICK);
+    let (tick, limits) = (host.tick(config.batch.max_delay), host.limits(&config));
     let seed = getrandom::u64().unwrap_or(host::now().0);
     let routes = config.routes.clone();
-    Ok((Worker::new(routes, Publisher::new(config, credentials, seed)), tick))
+    let publisher = Publisher::new(config, credentials, limits, seed);
+    Ok((Worker::new(host, routes, publisher, TickGate::new(tick)), tick))
 }

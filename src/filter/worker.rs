@@ -2,28 +2,30 @@
 
 use std::cell::{Cell, RefCell};
 
-use proxy_wasm::types::{BufferType, MapType, MetricType};
-
-use super::{host, observe};
+use super::hosts::{define_metrics, Host, TickGate};
+use super::kong::Wanted;
+use super::{host, reply};
 use crate::callout::Reply;
-use crate::exchange::split_target;
-use crate::metrics::{Kind, Update, DEFINITIONS};
+use crate::clock::Timestamp;
+use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::outbox::BatchId;
 use crate::publisher::Publisher;
-use crate::route::Routes;
-
-/// A reply of AWS is a few kilobytes; more is not read.
-const MAX_REPLY_BYTES: usize = 1 << 20;
+use crate::route::{Route, Routes};
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back.
 pub struct Worker {
     /// Which exchanges become events.
     pub routes: Routes,
+    /// Where it runs.
+    pub host: Host,
+    /// The headers to ask for where there are too many to ask for all.
+    pub wanted_headers: Wanted,
     publisher: RefCell<Publisher>,
-    /// The callouts in flight by the host's token; there are never more than `max_in_flight`.
+    /// The callouts in flight by the host's token; there are never more than the host allows.
     callouts: RefCell<Vec<(u32, BatchId)>>,
     metric_ids: Vec<Option<u32>>,
+    gate: RefCell<TickGate>,
     stopping: Cell<bool>,
     /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
     /// queue, each of which was signed for nothing.
@@ -31,52 +33,28 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts with an empty queue. Defines the metrics.
-    pub fn new(routes: Routes, publisher: Publisher) -> Worker {
-        let define = |definition: &crate::metrics::Definition| {
-            let kind = match definition.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
-                Kind::Histogram => MetricType::Histogram,
-            };
-            host::define_metric(kind, definition.name)
-        };
+    /// Starts with an empty queue, woken through `gate`. Defines the metrics.
+    pub fn new(host: Host, routes: Routes, publisher: Publisher, gate: TickGate) -> Worker {
         Worker {
+            wanted_headers: Wanted::by(&routes),
             routes,
+            host,
             publisher: RefCell::new(publisher),
             callouts: RefCell::default(),
-            metric_ids: DEFINITIONS.iter().map(define).collect(),
+            metric_ids: define_metrics(host),
+            gate: RefCell::new(gate),
             stopping: Cell::new(false),
             refused: Cell::new(false),
         }
     }
 
-    /// Looks at an exchange that is just over and whose request was wanted; queues its event if the response is, too.
-    /// `request_headers` are passed where they have been read. Whether an event was queued.
-    pub fn observe(&self, method: &str, target: String, request_headers: Option<Vec<u8>>) -> bool {
-        let Some(status) = observe::status() else { return false };
-        let Some(route) = self.routes.find(method, split_target(&target).0, status) else { return false };
-        let maps = observe::HeaderMaps::read(request_headers);
-        let now = host::now();
-        let exchange = observe::exchange(method, target, status, &maps, now);
+    /// Queues the event of an exchange that `route` wants.
+    pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
         self.publisher.borrow_mut().accept(exchange, route, now);
-        true
-    }
-
-    /// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
-    pub fn observe_logged(&self) -> bool {
-        let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return false };
-        if !self.routes.want_method(&method) {
-            return false;
-        }
-        let request_headers = host::header_map(MapType::HttpRequestHeaders);
-        let Some(target) = observe::client_target(&request_headers) else { return false };
-        self.observe(&observe::text(method), target, Some(request_headers))
     }
 
     /// Makes the callouts that are due.
-    pub fn send(&self) {
-        let now = host::now();
+    pub fn send(&self, now: Timestamp) {
         while !self.refused.get() {
             let due = self.publisher.borrow_mut().poll(now);
             let Some((batch, callout)) = due else { break };
@@ -98,27 +76,27 @@ impl Worker {
 
     /// What is to be done again and again: sends what is due, and tells the host what changed.
     pub fn tick(&self) {
+        let now = host::now();
+        if !self.gate.borrow_mut().admits(now) {
+            return;
+        }
         self.refused.set(false);
-        self.send();
-        self.report();
+        self.send(now);
+        self.report(now);
         if self.stopping.get() && self.publisher.borrow().is_idle() {
             self.stopping.set(false);
             host::done();
         }
     }
 
-    fn report(&self) {
-        let now = host::now();
+    fn report(&self, now: Timestamp) {
         let (updates, notices) = {
             let mut publisher = self.publisher.borrow_mut();
             (publisher.take_metric_updates(now), publisher.take_notices(now))
         };
         for update in updates {
-            let (Update::Add(metric, _) | Update::Record(metric, _)) = update;
-            let Some(Some(id)) = self.metric_ids.get(metric as usize) else { continue };
-            match update {
-                Update::Add(_, by) => host::increment_metric(*id, by),
-                Update::Record(_, value) => host::record_metric(*id, value),
+            if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
+                self.host.report(*id, update);
             }
         }
         for notice in notices {
@@ -127,11 +105,13 @@ impl Worker {
     }
 
     /// Takes the reply to the callout `token` from the host.
-    pub fn handle_reply(&self, token: u32, headers: usize, body_size: usize) {
+    pub fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(batch) = self.forget_callout(token) else { return };
-        let reply = read_reply(headers, body_size);
-        self.publisher.borrow_mut().handle_reply(batch, &reply, host::now());
-        self.send();
+        let (reply, now) = (reply::read(body_size), host::now());
+        self.publisher.borrow_mut().handle_reply(batch, &reply, now);
+        if self.host.calls_from_replies() {
+            self.send(now);
+        }
     }
 
     fn forget_callout(&self, token: u32) -> Option<BatchId> {
@@ -143,7 +123,7 @@ impl Worker {
     /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.
     pub fn stop(&self) -> bool {
         // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
-        self.report();
+        self.report(host::now());
         let queued = self.publisher.borrow().queued();
         if queued == 0 {
             return true;
@@ -154,31 +134,5 @@ impl Worker {
             &format!("stopping with {queued} event(s) queued: they are lost if the process ends now"),
         );
         false
-    }
-}
-
-fn read_reply(headers: usize, body_size: usize) -> Reply {
-    if headers == 0 {
-        return Reply::NoResponse("no reply".to_owned());
-    }
-    let map = host::header_map(MapType::HttpCallResponseHeaders);
-    let mut headers = Vec::new();
-    let mut status = None;
-    for (name, value) in host::pairs(&map) {
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        if name == ":status" {
-            status = value.parse().ok();
-        } else {
-            headers.push((name.to_ascii_lowercase(), value.into_owned()));
-        }
-    }
-    let Some(status) = status else { return Reply::NoResponse("a reply without status".to_owned()) };
-    let body = match body_size {
-        0 => Some(Vec::new()),
-        _ => host::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
-    };
-    match body {
-        Some(body) => Reply::Response { status, headers, body },
-        None => Reply::NoResponse("the reply's body was cut off".to_owned()),
     }
 }

@@ -134,11 +134,13 @@ impl Outbox {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
+        // What failed together waits together, so that it is one batch again and not one call for each.
+        let jitter = self.rng.u32(0..=1_000);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => self.delivered(&entry, now, metrics),
                 Outcome::Failed(_) if split => self.split_off(entry, now, metrics),
-                Outcome::Failed(failure) => self.failed(entry, &failure, now, metrics),
+                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, now, metrics),
             }
         }
     }
@@ -157,13 +159,13 @@ impl Outbox {
         self.retry(entry, now, metrics);
     }
 
-    fn failed(&mut self, mut entry: Queued, failure: &Failure, now: Timestamp, metrics: &mut Metrics) {
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
         let reason = match failure.class {
             FailureClass::Permanent => DropReason::Refused,
             FailureClass::BatchTooLarge => DropReason::TooLarge,
             FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
                 self.health.failed(failure, now);
-                let delay = retry::delay(failure.class, entry.attempts, &mut self.rng);
+                let delay = retry::delay(failure.class, entry.attempts, jitter);
                 entry.attempts += 1;
                 return self.retry(entry, now + delay, metrics);
             }

@@ -66,7 +66,7 @@ impl Bench {
         self.now = self.now + delay;
     }
 
-    fn count(&mut self, metric: Metric) -> i64 {
+    fn count(&mut self, metric: Metric) -> u64 {
         let updates = self.metrics.take_updates(self.outbox.backlog(), self.now);
         updates
             .into_iter()
@@ -125,6 +125,16 @@ fn each_entry_has_its_own_fate() {
     assert_eq!(bench.poll_ids(), ["b"], "what failed for now is tried again, alone and without waiting for company");
     let notices = bench.outbox.take_notices(bench.now);
     assert!(notices.iter().any(|notice| notice.text.contains("event c: Permanent")), "{notices:?}");
+}
+
+#[test]
+fn what_failed_together_is_one_batch_again() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.settle(batch, vec![failure(FailureClass::Throttled); 3]);
+    bench.wait(SECOND);
+    assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
 }
 
 #[test]
@@ -314,7 +324,7 @@ proptest! {
             }
             let backlog = bench.outbox.backlog();
             prop_assert!(backlog.entries <= 10 && backlog.bytes <= 1_000);
-            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as i64);
+            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as u64);
         }
     }
 }

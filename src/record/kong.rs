@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
-use crate::exchange::{Entity, Exchange, Headers};
+use crate::exchange::{Consumer, Entity, Exchange, Headers};
 
 /// Parameters that `querystring` holds at most; `uri` has them all. A client can put ten thousands into one request.
 const MAX_QUERY_PAIRS: usize = 1_000;
@@ -29,13 +30,17 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
             headers: HeaderMap(&request.headers),
             tls: request.tls.as_ref().map(|tls| Tls {
                 version: tls.version.as_deref(),
-                client_verify: if tls.client_verified { "SUCCESS" } else { "NONE" },
+                cipher: tls.cipher.as_deref(),
+                client_verify: tls.client_verify.as_deref(),
             }),
         },
         response: Response { status: response.status, size: response.size, headers: HeaderMap(&response.headers) },
         latencies: latencies(exchange),
-        route: exchange.route.as_ref().map(Named::from),
-        service: exchange.service.as_ref().map(Named::from),
+        route: exchange.route.as_ref().map(whole_or_named),
+        service: exchange.service.as_ref().map(whole_or_named),
+        consumer: exchange.consumer.as_ref().map(Person::from),
+        authenticated_entity: exchange.credential_id.as_deref().map(|id| Identified { id }),
+        workspace: exchange.workspace.as_deref(),
         client_ip: exchange.client_ip.as_deref(),
         started_at: exchange.started_at.map(|started| started.0),
         upstream_uri: exchange.upstream_uri.as_deref(),
@@ -47,28 +52,38 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
     serde_json::to_string(&record).unwrap_or_default()
 }
 
-/// Kong's `url` always carries the port.
+/// Kong's `url` always carries the port: that of the gateway where it is known, whatever the client's `host` says.
 fn url(exchange: &Exchange<'_>) -> Option<String> {
-    let scheme = exchange.request.scheme.as_deref()?;
-    let host = exchange.request.host.as_deref()?;
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()));
-    let port = match (has_port, scheme) {
-        (true, _) => "",
-        (false, "https") => ":443",
-        (false, _) => ":80",
+    let request = &exchange.request;
+    let scheme = request.scheme.as_deref()?;
+    let (host, port_of_host) = split_port(request.host.as_deref()?);
+    let default_port = if scheme == "https" { "443" } else { "80" };
+    let port = match (request.port, port_of_host) {
+        (Some(port), _) => Cow::Owned(port.to_string()),
+        (None, Some(port)) => Cow::Borrowed(port),
+        (None, None) => Cow::Borrowed(default_port),
     };
-    Some(format!("{scheme}://{host}{port}{}", exchange.request.target))
+    Some(format!("{scheme}://{host}:{port}{}", request.target))
+}
+
+/// `example.com:8080` as host and port.
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => {
+            (name, Some(port))
+        }
+        _ => (host, None),
+    }
 }
 
 fn latencies(exchange: &Exchange<'_>) -> Latencies {
-    let request = exchange.latencies.request;
-    let upstream = exchange.latencies.upstream;
+    let crate::exchange::Latencies { request, upstream, receive } = exchange.latencies;
+    let elsewhere = upstream.unwrap_or(0).saturating_add(receive.unwrap_or(0));
     Latencies {
-        kong: request.map(|request| request.saturating_sub(upstream.unwrap_or(0))),
+        kong: request.map(|request| request.saturating_sub(elsewhere)),
         proxy: upstream.map_or(-1, |upstream| i64::try_from(upstream).unwrap_or(i64::MAX)),
         request,
+        receive,
     }
 }
 
@@ -81,9 +96,15 @@ struct Record<'a> {
     response: Response<'a>,
     latencies: Latencies,
     #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<Named<'a>>,
+    route: Option<WholeOrNamed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<Named<'a>>,
+    service: Option<WholeOrNamed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer: Option<Person<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated_entity: Option<Identified<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_ip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +139,10 @@ struct Request<'a> {
 struct Tls<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
-    client_verify: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cipher: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_verify: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -137,16 +161,50 @@ struct Latencies {
     proxy: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive: Option<u64>,
+}
+
+/// A route or a service: as the host has it, or what is known of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WholeOrNamed<'a> {
+    Whole(&'a RawValue),
+    Named {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+}
+
+fn whole_or_named<'a>(entity: &'a Entity<'_>) -> WholeOrNamed<'a> {
+    match entity.json.as_deref().and_then(|json| serde_json::from_slice(json.as_bytes()).ok()) {
+        Some(whole) => WholeOrNamed::Whole(whole),
+        None => WholeOrNamed::Named { name: entity.name.as_deref() },
+    }
 }
 
 #[derive(Serialize)]
-struct Named<'a> {
-    name: &'a str,
+struct Identified<'a> {
+    id: &'a str,
 }
 
-impl<'a> From<&'a Entity<'_>> for Named<'a> {
-    fn from(entity: &'a Entity<'_>) -> Named<'a> {
-        Named { name: &entity.name }
+#[derive(Serialize)]
+struct Person<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_id: Option<&'a str>,
+}
+
+impl<'a> From<&'a Consumer<'_>> for Person<'a> {
+    fn from(consumer: &'a Consumer<'_>) -> Person<'a> {
+        Person {
+            id: consumer.id.as_deref(),
+            username: consumer.username.as_deref(),
+            custom_id: consumer.custom_id.as_deref(),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Recorder {
             }
             event
         };
-        let (mut truncated, mut attribute_limit) = (Vec::new(), usize::MAX);
+        let (mut truncated, mut attribute_limit) = (exchange.incomplete.clone(), usize::MAX);
         for limit in shrink::LIMITS {
             // What is sure not to fit is not written first: that is most of the work, and would let a client that sends a
             // megabyte hold the worker for a second.
@@ -99,7 +99,7 @@ fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, i
         data_type: AttributeType::Number,
         value: exchange.response.status.to_string(),
     });
-    attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", &entity.name)));
+    attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", entity.name.as_deref()?)));
     attributes.truncate(MAX_ATTRIBUTES);
     attributes
 }

@@ -33,8 +33,24 @@ impl Redaction {
         self.redact_headers(&mut exchange.request.headers);
         self.redact_headers(&mut exchange.response.headers);
         self.redact_url(&mut exchange.request.target);
+        self.redact_consumer(exchange);
         if let Some(uri) = &mut exchange.upstream_uri {
             self.redact_url(uri);
+        }
+    }
+
+    /// What was found in headers is as confidential as they are.
+    fn redact_consumer(&self, exchange: &mut Exchange<'_>) {
+        let mut found = vec![("x-credential-identifier", &mut exchange.credential_id)];
+        if let Some(consumer) = &mut exchange.consumer {
+            found.push(("x-consumer-id", &mut consumer.id));
+            found.push(("x-consumer-username", &mut consumer.username));
+            found.push(("x-consumer-custom-id", &mut consumer.custom_id));
+        }
+        for (header, value) in found {
+            if value.is_some() && self.headers.iter().any(|redacted| redacted == header) {
+                *value = Some(Cow::Borrowed(REDACTED));
+            }
         }
     }
 

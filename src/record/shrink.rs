@@ -16,12 +16,12 @@ pub fn least_size(exchange: &Exchange<'_>) -> usize {
     headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>() + exchange.request.target.len()
 }
 
-/// Cuts the texts of `exchange` to `limit` bytes each, and says which parts of the record that touched.
+/// Cuts the texts of `exchange` to `limit` bytes each, and says which parts of the record are not whole then.
 pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
-    let mut truncated = Vec::new();
+    let mut truncated = exchange.incomplete.clone();
     let drop_all = LIMITS.last() == Some(&limit);
     let mut note = |part: &'static str, was_cut: bool| {
-        if was_cut {
+        if was_cut && !truncated.contains(&part) {
             truncated.push(part);
         }
     };
@@ -37,6 +37,10 @@ pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
     let others = [&mut exchange.upstream_uri, &mut exchange.request.host, &mut exchange.request.id];
     for (part, text) in ["upstream_uri", "request.url", "request.id"].into_iter().zip(others) {
         note(part, text.as_mut().is_some_and(|text| cut_cow(text, limit)));
+    }
+    for (part, entity) in [("route", &mut exchange.route), ("service", &mut exchange.service)] {
+        let json = entity.as_mut().map(|entity| &mut entity.json);
+        note(part, json.is_some_and(|json| json.take_if(|json| json.len() > limit).is_some()));
     }
     truncated
 }

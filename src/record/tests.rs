@@ -35,6 +35,7 @@ fn exchange() -> Exchange<'static> {
             target: "/mockbin/profile/42?a=1&a=2&flag&b=x%20y&empty=".into(),
             scheme: Some("https".into()),
             host: Some("shop.example".into()),
+            port: None,
             headers: headers(&[
                 ("host", "shop.example"),
                 ("authorization", "Bearer s3cret"),
@@ -42,22 +43,23 @@ fn exchange() -> Exchange<'static> {
                 ("accept", "b"),
             ]),
             size: Some(139),
-            tls: Some(Tls { version: Some("TLSv1.3".into()), client_verified: false }),
+            tls: Some(Tls { version: Some("TLSv1.3".into()), client_verify: Some("NONE".into()), ..Tls::default() }),
         },
         response: Response {
             status: 200,
             headers: headers(&[("content-type", "application/json")]),
             size: Some(9_982),
         },
-        latencies: Latencies { request: Some(173), upstream: Some(171) },
+        latencies: Latencies { request: Some(173), upstream: Some(171), receive: None },
         started_at: Some(Timestamp(1_726_783_839_538)),
         finished_at: NOW,
         client_ip: Some("192.168.65.1".into()),
         upstream_uri: Some("/profile/42".into()),
         upstream_status: Some("200".into()),
         source: Some("upstream".into()),
-        route: Some(Entity { name: "example_route".into() }),
-        service: Some(Entity { name: "example_service".into() }),
+        route: Some(Entity { name: Some("example_route".into()), json: None }),
+        service: Some(Entity { name: Some("example_service".into()), json: None }),
+        ..Exchange::default()
     }
 }
 

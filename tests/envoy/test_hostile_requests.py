@@ -1,6 +1,5 @@
 """Requests that no friendly client sends: an answer and a clean event, or a refusal of Envoy's; never a trap."""
 
-import pytest
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send, send_raw
@@ -36,20 +35,19 @@ def take_all(config: EnvoyConfig) -> None:
     config.remove_native_filter()
 
 
-@pytest.mark.parametrize("request_name", REQUESTS)
-def test_the_gateway_lives_on_and_so_do_events(
-    start_gateway: StartGateway, sink: SnsSink, way: str, request_name: str
-) -> None:
+def test_the_gateway_lives_on_and_so_do_events(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
     routes = [{"method": "*", "matcher": "", "status": ["*"], "attributes": {"odd": "${request.headers.x-odd}"}}]
     envoy = start_gateway(way, sink.address, adjust=take_all, routes=routes)
     gateway = envoy.address_of()
-    status = send_raw(gateway, REQUESTS[request_name])
-    assert send(gateway, *MISSION_PUT).status == 200
+    for name, request in REQUESTS.items():
+        sink.forget()
+        status = send_raw(gateway, request)
+        assert send(gateway, *MISSION_PUT).status == 200, name
 
-    entries = sink.wait_for_events(2 if status == 200 else 1)
-    assert all(entry.event["request"] for entry in entries), "JSON, whatever came"
-    assert entries[-1].event["request"]["uri"] == "/mockbin/profile"
-    assert all(request.parameters["Action"] == "PublishBatch" for request in sink.requests if request.is_batch)
+        entries = sink.wait_for_events(2 if status == 200 else 1)
+        assert all(entry.event["request"] for entry in entries), f"{name}: JSON, whatever came"
+        assert entries[-1].event["request"]["uri"] == "/mockbin/profile", name
+        assert all(sent.parameters["Action"] == "PublishBatch" for sent in sink.requests if sent.is_batch), name
 
 
 def test_a_megabyte_of_headers_becomes_an_event_that_sns_takes(

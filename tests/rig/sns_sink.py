@@ -62,6 +62,11 @@ class SnsSink:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def forget(self) -> None:
+        """As if nothing had been received yet."""
+        self.stored.clear()
+        self.requests.clear()
+
     def wait_for_events(self, count: int, timeout: float = 15.0) -> list[Entry]:
         """All entries received, once `count` different events are stored."""
         wait_for(lambda: len(self.stored) >= count, f"{count} events in the sink", timeout)

@@ -98,4 +98,10 @@ pub enum Violation {
         /// The one that was sent on top of it.
         second: u32,
     },
+    /// Kong: a whole header map was read that has more than Kong asks memory for. It writes the rest over whatever the module
+    /// has there.
+    HeaderMapOverrun {
+        /// The headers in it, those left out that Kong adds itself.
+        headers: usize,
+    },
 }

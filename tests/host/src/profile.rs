@@ -48,6 +48,15 @@ impl Rules {
         }
     }
 
+    /// Kong asks memory for the first hundred headers and one pseudo header, and writes the pseudo headers and then as many as
+    /// make a hundred. That fits while there are no more headers than this.
+    pub fn max_safe_headers(&self) -> usize {
+        match self.profile {
+            Profile::Envoy => usize::MAX,
+            Profile::Kong => 97,
+        }
+    }
+
     /// Kong counts callouts from zero, which a filter must not take for "none".
     pub fn first_token(&self) -> u32 {
         match self.profile {

@@ -2,6 +2,7 @@
 
 use crate::callback::Callback;
 use crate::contexts::Context;
+use crate::error::Violation;
 use crate::guest::{crash, Answer, Guest, Status};
 use crate::headers::Headers;
 use crate::vm::Vm;
@@ -53,6 +54,13 @@ fn no_request() -> wasmtime::Error {
 pub(super) fn pairs(guest: &mut Guest<'_>, map: u32, data_out: u32, len_out: u32) -> Answer {
     let vm = guest.vm();
     let (kong, max) = (vm.rules.is_kong(), vm.rules.max_pairs());
+    if let Map::There(headers) = find(vm, map) {
+        let own = headers.0.iter().filter(|(name, _)| !name.starts_with(b":")).count();
+        if own > vm.rules.max_safe_headers() {
+            vm.violations.push(Violation::HeaderMapOverrun { headers: own });
+        }
+    }
+    let vm = guest.vm();
     let wire = match find(vm, map) {
         Map::There(headers) if headers.is_empty() && !kong => Vec::new(),
         Map::There(headers) => headers.to_wire(max),

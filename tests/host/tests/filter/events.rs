@@ -12,8 +12,8 @@ use serde_json::{json, Value};
 
 use crate::sns::{self, Entry};
 use crate::support::{
-    config, deliver, load, published, put, start, Way, ACCESS_KEY_ID, MAX_DELAY, NOON, SECRET_ACCESS_KEY, TOPIC,
-    UPSTREAM, WAYS,
+    config, deliver, load, published, put, start, Way, ACCESS_KEY_ID, ENVOY_WAYS, GATEWAYS, MAX_DELAY, NOON,
+    SECRET_ACCESS_KEY, TOPIC, UPSTREAM, WAYS,
 };
 
 const REQUEST_ID: &str = "6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1";
@@ -39,7 +39,7 @@ fn full() -> ExchangeSpec {
 
 #[test]
 fn a_matching_exchange_is_published_with_all_that_envoy_knows() {
-    for way in WAYS {
+    for way in ENVOY_WAYS {
         let mut entry = published(way, &mut start(&config(json!({}))), &full());
         let event_id = entry.message.as_object_mut().unwrap().remove("event_id").unwrap();
         let expected = json!({
@@ -98,7 +98,7 @@ fn what_is_unknown_is_absent() {
         .without_property("request.total_size")
         .without_property("response.total_size")
         .without_property("request.scheme");
-    for way in WAYS {
+    for way in ENVOY_WAYS {
         let mut entry = published(way, &mut start(&config(json!({}))), &unknown);
         let message = entry.message.as_object_mut().unwrap();
         message.remove("event_id");
@@ -129,7 +129,7 @@ fn single_fields_follow_the_exchange() {
         ("direct response", put().upstream(None), "/response/status", json!(200)),
         ("no truncation", put(), "/truncated", Value::Null),
     ];
-    for way in WAYS {
+    for way in ENVOY_WAYS {
         let mut host = start(&config(json!({})));
         for (case, spec, field, expected) in &cases {
             let message = published(way, &mut host, spec).message;
@@ -142,7 +142,7 @@ fn single_fields_follow_the_exchange() {
 #[test]
 fn a_rewriting_router_does_not_hide_what_the_client_asked_for() {
     let spec = ExchangeSpec::new("PUT", "/mockbin/profile/7?x=1").rewritten_to("/internal/v2/7");
-    for way in WAYS {
+    for way in ENVOY_WAYS {
         let message = published(way, &mut start(&config(json!({}))), &spec).message;
         assert_eq!(message["request"]["uri"], "/mockbin/profile/7?x=1", "{way:?}");
         assert_eq!(message["request"]["querystring"], json!({"x": "1"}), "{way:?}");
@@ -165,7 +165,7 @@ fn configured_values_are_filled_in() {
     }));
     for way in WAYS {
         let spec = ExchangeSpec::new("PUT", "/profile/42").request_header("X-Tenant", "acme");
-        let entry = published(way, &mut start(&config), &spec);
+        let entry = published(way, &mut way.start(&config), &spec);
         assert_eq!(entry.message["event_type"], "profile.updated");
         assert_eq!(entry.subject.as_deref(), Some("Profile 42"));
         for (name, value) in
@@ -220,27 +220,33 @@ fn the_request_to_sns_goes_where_it_should_and_is_signed_as_it_is_sent() {
     for session_token in [None, Some(token)] {
         let mut credentials = config(json!({}))["credentials"].clone();
         credentials["session_token"] = json!(session_token);
-        let callout = one_callout(&mut start(&config(json!({"credentials": credentials, "timeout_ms": 2500}))));
-        assert_eq!(callout.upstream, UPSTREAM);
-        assert_eq!(callout.timeout, Duration::from_millis(2500));
-        for (name, value) in [
-            (":method", "POST"),
-            (":path", "/"),
-            (":scheme", "https"),
-            (":authority", "sns.us-east-1.amazonaws.com"),
-            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
-            ("x-amz-date", "20260101T120000Z"),
-        ] {
-            assert_eq!(callout.header(name).as_deref(), Some(value), "{name}");
+        for way in GATEWAYS {
+            signed_as_sent(way, &credentials, session_token);
         }
-        assert_eq!(callout.header("x-amz-security-token").as_deref(), session_token);
-        let fields = sns::fields(&callout);
-        assert_eq!((&*fields["Action"], &*fields["Version"], &*fields["TopicArn"]), ("Publish", "2010-03-31", TOPIC));
-        let authorization = callout.header("authorization").unwrap();
-        let scope = format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY_ID}/20260101/us-east-1/sns/aws4_request, ");
-        assert!(authorization.starts_with(&scope), "{authorization}");
-        assert_eq!(authorization, expected_authorization(&callout, session_token));
     }
+}
+
+fn signed_as_sent(way: Way, credentials: &Value, session_token: Option<&str>) {
+    let callout = one_callout(&mut way.start(&config(json!({"credentials": credentials, "timeout_ms": 2500}))));
+    assert_eq!(callout.upstream, UPSTREAM);
+    assert_eq!(callout.timeout, Duration::from_millis(2500));
+    for (name, value) in [
+        (":method", "POST"),
+        (":path", "/"),
+        (":scheme", "https"),
+        (":authority", "sns.us-east-1.amazonaws.com"),
+        ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+        ("x-amz-date", "20260101T120000Z"),
+    ] {
+        assert_eq!(callout.header(name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(callout.header("x-amz-security-token").as_deref(), session_token);
+    let fields = sns::fields(&callout);
+    assert_eq!((&*fields["Action"], &*fields["Version"], &*fields["TopicArn"]), ("Publish", "2010-03-31", TOPIC));
+    let authorization = callout.header("authorization").unwrap();
+    let scope = format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY_ID}/20260101/us-east-1/sns/aws4_request, ");
+    assert!(authorization.starts_with(&scope), "{authorization}");
+    assert_eq!(authorization, expected_authorization(&callout, session_token));
 }
 
 /// The signature of what went over the wire, whatever the filter meant to send.

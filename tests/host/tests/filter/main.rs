@@ -8,6 +8,8 @@ mod bounds;
 mod configs;
 mod events;
 mod hostile;
+mod kong;
+mod kong_rules;
 mod lives;
 mod matching;
 mod metrics;

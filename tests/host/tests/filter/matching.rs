@@ -3,7 +3,7 @@
 use proxy_wasm_test_host::ExchangeSpec;
 use serde_json::json;
 
-use crate::support::{config, deliver, published, put, start, Way, MAX_DELAY, TICK, WAYS};
+use crate::support::{config, deliver, published, put, start, GATEWAYS, MAX_DELAY, TICK, WAYS};
 
 #[test]
 fn only_what_a_route_names_is_published() {
@@ -27,7 +27,7 @@ fn only_what_a_route_names_is_published() {
         ("no status at all", put().without_property("response.code"), 0),
     ];
     for way in WAYS {
-        let mut host = start(&config(json!({})));
+        let mut host = way.start(&config(json!({})));
         for (case, spec, expected) in &cases {
             way.run(&mut host, spec);
             assert_eq!(deliver(&mut host, MAX_DELAY).len(), *expected, "{way:?}: {case}");
@@ -51,7 +51,7 @@ fn a_route_may_name_other_methods_and_statuses_and_the_first_that_fits_takes_it(
     ] {
         for way in WAYS {
             let spec = ExchangeSpec::new(method, path).status(status);
-            let entry = published(way, &mut start(&config), &spec);
+            let entry = published(way, &mut way.start(&config), &spec);
             assert_eq!(entry.attribute("event_type"), Some(("String", expected)), "{way:?} {method} {path} {status}");
         }
     }
@@ -59,26 +59,28 @@ fn a_route_may_name_other_methods_and_statuses_and_the_first_that_fits_takes_it(
 
 #[test]
 fn nothing_is_published_while_the_response_is_not_over() {
-    let mut host = start(&config(json!({"batch": {"max_entries": 1}})));
-    let spec = put().request_chunks(["a", "b"]).response_chunks(["c", "d"]).left_open();
-    let open = host.exchange(&spec).unwrap();
-    assert_eq!(open.paused_at, None, "the request is never held");
-    host.advance(MAX_DELAY * 10).unwrap();
-    assert_eq!(host.take_callouts(), []);
-    let over = host.finish_exchange(open.stream).unwrap();
-    assert_eq!((over.status, over.body.as_slice(), over.local), (200, b"cd".as_slice(), false));
-    host.advance(TICK).unwrap();
-    assert_eq!(host.take_callouts().len(), 1);
-    assert!(host.streams().is_empty());
+    for way in GATEWAYS {
+        let mut host = way.start(&config(json!({"batch": {"max_entries": 1}})));
+        let spec = put().request_chunks(["a", "b"]).response_chunks(["c", "d"]).left_open();
+        let open = host.exchange(&spec).unwrap();
+        assert_eq!(open.paused_at, None, "the request is never held");
+        host.advance(MAX_DELAY * 10).unwrap();
+        assert_eq!(host.take_callouts(), []);
+        let over = host.finish_exchange(open.stream).unwrap();
+        assert_eq!((over.status, over.body.as_slice(), over.local), (200, b"cd".as_slice(), false));
+        host.advance(TICK).unwrap();
+        assert_eq!(host.take_callouts().len(), 1);
+        assert!(host.streams().is_empty());
+    }
 }
 
 #[test]
-fn the_access_logger_sends_a_full_batch_at_once_and_the_http_filter_at_the_next_tick() {
-    for (way, at_once) in [(Way::AccessLogger, 1), (Way::HttpFilter, 0)] {
+fn a_full_batch_goes_at_the_next_tick_and_not_on_a_client_s_time() {
+    for way in WAYS {
         let mut host = start(&config(json!({"batch": {"max_entries": 2}})));
         (0..2).for_each(|_| way.run(&mut host, &put()));
-        assert_eq!(host.take_callouts().len(), at_once, "{way:?}");
+        assert_eq!(host.take_callouts(), [], "{way:?}");
         host.advance(TICK).unwrap();
-        assert_eq!(host.take_callouts().len(), 1 - at_once, "{way:?}");
+        assert_eq!(host.take_callouts().len(), 1, "{way:?}");
     }
 }

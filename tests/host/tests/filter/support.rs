@@ -1,5 +1,5 @@
-//! What all tests of the filter begin with: a gateway with a configured filter, the two ways in which Envoy takes it, and
-//! time that passes.
+//! What all tests of the filter begin with: a gateway with a configured filter, the ways in which gateways take it, and time
+//! that passes.
 
 use std::time::Duration;
 
@@ -26,19 +26,42 @@ pub const MAX_DELAY: Duration = Duration::from_millis(100);
 /// Longer than any retry waits.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// How an exchange comes to the filter on Envoy.
+/// How an exchange comes to the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// On Envoy.
     HttpFilter,
+    /// On Envoy, too.
     AccessLogger,
+    Kong,
 }
 
-pub const WAYS: [Way; 2] = [Way::HttpFilter, Way::AccessLogger];
+pub const WAYS: [Way; 3] = [Way::HttpFilter, Way::AccessLogger, Way::Kong];
+
+/// Those on Envoy.
+pub const ENVOY_WAYS: [Way; 2] = [Way::HttpFilter, Way::AccessLogger];
+
+/// One way of each gateway.
+pub const GATEWAYS: [Way; 2] = [Way::HttpFilter, Way::Kong];
 
 impl Way {
+    /// A gateway that reaches SNS and runs the filter in this way.
+    pub fn start(self, config: &Value) -> Host {
+        let mut host = load(self.builder());
+        host.start_plugin(config.to_string()).unwrap();
+        host
+    }
+
+    pub fn builder(self) -> Builder {
+        match self {
+            Way::Kong => Host::builder(Profile::Kong),
+            _ => Host::builder(Profile::Envoy).cluster(UPSTREAM),
+        }
+    }
+
     pub fn run(self, host: &mut Host, spec: &ExchangeSpec) {
         match self {
-            Way::HttpFilter => drop(host.exchange(spec).unwrap()),
+            Way::HttpFilter | Way::Kong => drop(host.exchange(spec).unwrap()),
             Way::AccessLogger => host.access_log(spec).unwrap(),
         }
     }
@@ -65,9 +88,7 @@ pub fn load(builder: Builder) -> Host {
 
 /// An Envoy that reaches SNS and runs the filter.
 pub fn start(config: &Value) -> Host {
-    let mut host = load(Host::builder(Profile::Envoy).cluster(UPSTREAM));
-    host.start_plugin(config.to_string()).unwrap();
-    host
+    Way::HttpFilter.start(config)
 }
 
 /// A request that the configuration of [`config`] publishes.
@@ -101,6 +122,7 @@ pub fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
             delivered.extend(sns::entries(&callout));
         }
         if left.is_zero() {
+            assert_eq!(host.violations(), []);
             return delivered;
         }
         let step = TICK.min(left);

@@ -1,6 +1,6 @@
 //! Exchanges: the order of the callbacks, what can be read in them, and what they cost.
 
-use proxy_wasm_test_host::{Callback, Error, ExchangeSpec, Host, Profile, TrapKind};
+use proxy_wasm_test_host::{Callback, Error, ExchangeSpec, Host, Profile, TrapKind, Violation};
 
 use crate::{load, put, said, told, trapped, TICK};
 
@@ -42,7 +42,13 @@ fn a_header_map_stops_at_a_hundred_pairs_on_kong() {
         let mut host = told(profile, "observe");
         host.exchange(&many).unwrap();
         assert!(said(&mut host).contains(&format!("pairs Ok({pairs})")));
+        let overrun = Violation::HeaderMapOverrun { headers: 201 };
+        assert_eq!(host.violations(), if profile == Profile::Kong { vec![overrun] } else { vec![] });
     }
+    let as_many_as_fit = (0..96).fold(put(), |spec, n| spec.request_header(format!("x-{n}"), "v"));
+    let mut host = told(Profile::Kong, "observe");
+    host.exchange(&as_many_as_fit).unwrap();
+    assert!(host.violations().is_empty());
 }
 
 #[test]

@@ -1,32 +1,84 @@
-//! Reads a finished exchange from Envoy: which property and which header means what.
+//! Reads exchanges from Envoy: which property and which header means what.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::host;
+use super::host::{self, text};
+use super::worker::Worker;
 use crate::clock::Timestamp;
-use crate::exchange::{Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::exchange::{path_of, split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
 
 /// Headers that Envoy adds for its own use, beside the client's.
 const ENVOY_INTERNAL: [&str; 3] =
     ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
 
+/// A request that may become an event.
+///
+/// The request headers are the only place where the client's own path can be seen for sure: the router may rewrite it. All
+/// else is read when the exchange is over, and only if it matches.
+pub struct Candidate {
+    method: String,
+    target: String,
+}
+
+impl Candidate {
+    /// The request that just began, if a route may want it: the cheapest question first.
+    pub fn of_request(worker: &Worker) -> Option<Candidate> {
+        let method = host::header(MapType::HttpRequestHeaders, ":method")?;
+        if !worker.routes.want_method(&method) {
+            return None;
+        }
+        let target = host::header(MapType::HttpRequestHeaders, ":path")?;
+        if !worker.routes.want_request(&method, path_of(&target)) {
+            return None;
+        }
+        Some(Candidate { method: text(method), target: text(target) })
+    }
+
+    /// Queues the event of the exchange that is just over, if its response is wanted, too.
+    pub fn finish(self, worker: &Worker) {
+        observe(worker, &self.method, self.target, None);
+    }
+}
+
+/// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
+pub fn observe_logged(worker: &Worker) {
+    let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return };
+    if !worker.routes.want_method(&method) {
+        return;
+    }
+    let request_headers = host::header_map(MapType::HttpRequestHeaders);
+    if let Some(target) = client_target(&request_headers) {
+        observe(worker, &text(method), target, Some(request_headers));
+    }
+}
+
+/// Queues the event of an exchange whose request was wanted, if its response is, too. `request_headers` are passed where they
+/// have been read.
+fn observe(worker: &Worker, method: &str, target: String, request_headers: Option<Vec<u8>>) {
+    let Some(status) = status() else { return };
+    let Some(route) = worker.routes.find(method, split_target(&target).0, status) else { return };
+    let maps = HeaderMaps::read(request_headers);
+    let now = host::now();
+    worker.accept(exchange(method, target, status, &maps, now), route, now);
+}
+
 /// The status of the response, as far as there is one.
-pub fn status() -> Option<u16> {
+fn status() -> Option<u16> {
     u16::try_from(number("response\0code")?).ok()
 }
 
 /// The header maps of a finished exchange, as the host serialises them.
-pub struct HeaderMaps {
+struct HeaderMaps {
     request: Vec<u8>,
     response: Vec<u8>,
 }
 
 impl HeaderMaps {
     /// Asks the host for what has not been read yet.
-    pub fn read(request: Option<Vec<u8>>) -> HeaderMaps {
+    fn read(request: Option<Vec<u8>>) -> HeaderMaps {
         HeaderMaps {
             request: request.unwrap_or_else(|| host::header_map(MapType::HttpRequestHeaders)),
             response: host::header_map(MapType::HttpResponseHeaders),
@@ -36,25 +88,20 @@ impl HeaderMaps {
 
 /// The target that the client asked for, among request headers: the router keeps it in `x-envoy-original-path` when it
 /// rewrites the path.
-pub fn client_target(request_headers: &[u8]) -> Option<String> {
+fn client_target(request_headers: &[u8]) -> Option<String> {
     let find = |wanted: &[u8]| host::pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
     find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
 }
 
 /// The exchange that is just over. `method` and `target` are the client's own, and already known.
-pub fn exchange<'a>(
-    method: &'a str,
-    target: String,
-    status: u16,
-    maps: &'a HeaderMaps,
-    now: Timestamp,
-) -> Exchange<'a> {
+fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMaps, now: Timestamp) -> Exchange<'a> {
     let request_headers = headers(&maps.request);
     let duration = number("request\0duration").map(Duration::from_nanos);
     let via_upstream = host::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
     let tls = text_property("connection\0tls_version").map(|version| Tls {
         version: Some(version.into()),
-        client_verified: host::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1)),
+        client_verify: Some(if verified() { "SUCCESS" } else { "NONE" }.into()),
+        cipher: None,
     });
     Exchange {
         request: Request {
@@ -63,6 +110,7 @@ pub fn exchange<'a>(
             target: Cow::Owned(target),
             scheme: text_property("request\0scheme").map(Cow::Owned),
             host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
+            port: None,
             headers: request_headers,
             size: number("request\0total_size"),
             tls,
@@ -71,6 +119,7 @@ pub fn exchange<'a>(
         latencies: Latencies {
             request: duration.map(millis),
             upstream: number("response\0backend_latency").map(Duration::from_nanos).map(millis),
+            receive: None,
         },
         started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
         finished_at: now,
@@ -80,7 +129,13 @@ pub fn exchange<'a>(
         source: via_upstream.then_some(Cow::Borrowed("upstream")),
         route: entity("xds\0route_name"),
         service: entity("xds\0cluster_name"),
+        ..Exchange::default()
     }
+}
+
+/// Whether the client showed a certificate that Envoy accepted.
+fn verified() -> bool {
+    host::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
 }
 
 fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
@@ -88,7 +143,9 @@ fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 fn entity(property: &str) -> Option<Entity<'static>> {
-    text_property(property).filter(|name| !name.is_empty()).map(|name| Entity { name: Cow::Owned(name) })
+    text_property(property)
+        .filter(|name| !name.is_empty())
+        .map(|name| Entity { name: Some(Cow::Owned(name)), json: None })
 }
 
 /// The headers of a map, without pseudo headers and without what Envoy adds for itself; `:authority` is `host`, as in HTTP/1.
@@ -110,11 +167,6 @@ fn number(property: &str) -> Option<u64> {
 
 fn text_property(property: &str) -> Option<String> {
     host::property(property).map(text)
-}
-
-/// Bytes of the client's as text; what is not UTF-8 becomes U+FFFD.
-pub fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn millis(duration: Duration) -> u64 {

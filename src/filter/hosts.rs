@@ -1,0 +1,162 @@
+//! Which host this is, and the rules that differ from one to the other. What each host calls things is in [`super::envoy`] and
+//! [`super::kong`]; no code outside this folder asks where it runs.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::host;
+use crate::callout::{Limits, Scheme};
+use crate::clock::Timestamp;
+use crate::config::{Config, HostChoice};
+use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
+
+/// The gateways that the filter is at home in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Envoy.
+    Envoy,
+    /// Kong Gateway, or nginx with Kong's module.
+    Kong,
+}
+
+impl Host {
+    /// The one that is chosen, or else the one that this is.
+    ///
+    /// Kong kills the worker that asks for a property outside of a request, so it has to be told apart in another way: asked to
+    /// speak for a context that does not exist, Envoy refuses, and Kong, where that call does nothing, agrees. Both leave
+    /// everything as it is.
+    pub fn of(choice: HostChoice) -> Host {
+        match choice {
+            HostChoice::Envoy => Host::Envoy,
+            HostChoice::Kong => Host::Kong,
+            HostChoice::Auto if host::knows_context(u32::MAX) => Host::Kong,
+            HostChoice::Auto => Host::Envoy,
+        }
+    }
+
+    /// What there is to say against a configuration that is good elsewhere.
+    pub fn objection(self, config: &Config) -> Option<String> {
+        let name = config.endpoint.host.trim_start_matches('[').trim_end_matches(']');
+        let is_address = name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok();
+        (self == Host::Kong && config.endpoint.scheme == Scheme::Https && is_address).then(|| {
+            "endpoint: is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and the \
+             address as `upstream`"
+                .to_owned()
+        })
+    }
+
+    /// What this host allows of callouts.
+    ///
+    /// Of several calls of one root that are under way at once, Kong leaks a connection each. It also applies the timeout to
+    /// connecting, to sending and to each read, and not to DNS: if the filter gave up before Kong does, its next call would be
+    /// the second one.
+    pub fn limits(self, config: &Config) -> Limits {
+        match self {
+            Host::Envoy => Limits { at_once: config.max_in_flight, deadline: config.timeout + Duration::from_secs(1) },
+            Host::Kong => Limits { at_once: 1, deadline: config.timeout * 3 + Duration::from_secs(10) },
+        }
+    }
+
+    /// How often the filter is to be woken. A batch that waits for company goes out at a tick, so this bounds what a tick adds
+    /// to `max_delay`. On Kong every call starts at a tick, one at a time, so this also bounds how many there are in a second.
+    pub fn tick(self, max_delay: Duration) -> Duration {
+        let longest = match self {
+            Host::Envoy => Duration::from_millis(25),
+            Host::Kong => Duration::from_millis(5),
+        };
+        (max_delay / 4).clamp(Duration::from_millis(1), longest)
+    }
+
+    /// Whether a call may start while the reply to another is handled. On Kong that crashes the worker.
+    pub fn calls_from_replies(self) -> bool {
+        self == Host::Envoy
+    }
+
+    /// Brings a metric to where it begins: Kong keeps the value of a gauge when the worker that set it is gone.
+    pub fn begin(self, id: u32, definition: &Definition) {
+        if self == Host::Kong && definition.kind == Kind::Gauge {
+            host::record_metric(id, 0);
+        }
+    }
+
+    /// Tells the host of a change. On Envoy the gauges of all workers are one number, which changes add up to; on Kong a gauge
+    /// can only be set, and to add to one is a trap.
+    pub fn report(self, id: u32, update: Update) {
+        match (update, self) {
+            (Update::Add(_, count), _) => host::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
+            (Update::Level { change, .. }, Host::Envoy) => host::increment_metric(id, change),
+            (Update::Level { value, .. }, Host::Kong) | (Update::Record(_, value), _) => host::record_metric(id, value),
+        }
+    }
+}
+
+/// The metrics of this host, defined: their ids in the order of [`DEFINITIONS`].
+pub fn define_metrics(host: Host) -> Vec<Option<u32>> {
+    use proxy_wasm::types::MetricType;
+    let define = |definition: &Definition| {
+        let kind = match definition.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+        };
+        let id = host::define_metric(kind, definition.name)?;
+        host.begin(id, definition);
+        Some(id)
+    };
+    DEFINITIONS.iter().map(define).collect()
+}
+
+/// Lets a tick pass where it is one: after a trap Kong runs the old timer beside the new one, and one more after each further
+/// trap.
+#[derive(Debug)]
+pub struct TickGate {
+    period: Duration,
+    last: Option<Timestamp>,
+}
+
+impl TickGate {
+    /// A gate for ticks that come every `period`.
+    pub fn new(period: Duration) -> TickGate {
+        TickGate { period, last: None }
+    }
+
+    /// Whether it is time again. A millisecond early is on time, for that is how exact the clocks are; and a clock that was set
+    /// back closes no gate.
+    pub fn admits(&mut self, now: Timestamp) -> bool {
+        let early = |last: Timestamp| last <= now && now.since(last) + Duration::from_millis(1) < self.period;
+        if self.last.is_some_and(early) {
+            return false;
+        }
+        self.last = Some(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_opens_once_in_a_period_whatever_the_number_of_timers() {
+        let mut gate = TickGate::new(Duration::from_millis(5));
+        let admitted = (0..=100).filter(|millis| gate.admits(Timestamp(1_000 + millis))).count();
+        assert_eq!(admitted, 26, "every four milliseconds at most");
+        assert!(gate.admits(Timestamp(500)), "the clock was set back");
+        assert!(!gate.admits(Timestamp(501)));
+    }
+
+    #[test]
+    fn ticks_that_are_a_little_early_all_pass() {
+        let mut gate = TickGate::new(Duration::from_millis(5));
+        for at in [1_000, 1_004, 1_010, 1_014, 1_020] {
+            assert!(gate.admits(Timestamp(at)), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_tick_is_a_quarter_of_the_delay_within_the_host_s_bounds() {
+        let millis = |host: Host, delay| host.tick(Duration::from_millis(delay)).as_millis();
+        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(Host::Envoy, delay)), [1, 2, 15, 25]);
+        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(Host::Kong, delay)), [1, 2, 5, 5]);
+    }
+}

@@ -1,0 +1,357 @@
+//! Reads exchanges from Kong: which property and which header means what, and when each can be read.
+//!
+//! Every property is text. Header maps are read only while the host tells how many headers there are: of a long one Kong writes
+//! more than it has asked memory for. The entities (`kong.*`) trap at the end of a request unless they were read at its begin.
+//! A property of nginx that does not exist is absent, whenever it is asked for.
+
+use std::borrow::Cow;
+
+use proxy_wasm::types::MapType;
+use serde::Deserialize;
+
+use super::host::{self, text};
+use super::worker::Worker;
+use crate::clock::Timestamp;
+use crate::exchange::{path_of, split_target, Consumer, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::route::Routes;
+use crate::template::Variable;
+
+/// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of
+/// the request, and up to nine that it makes itself to those of the response.
+const MAX_REQUEST_HEADERS: usize = 96;
+const MAX_RESPONSE_HEADERS: usize = 90;
+
+/// What is read of a request with more headers.
+const REQUEST_HEADERS: [&str; 11] = [
+    "host",
+    "user-agent",
+    "content-type",
+    "accept",
+    "referer",
+    "x-forwarded-for",
+    "x-request-id",
+    "x-consumer-id",
+    "x-consumer-username",
+    "x-consumer-custom-id",
+    "x-credential-identifier",
+];
+
+/// What is read of a response with more headers.
+const RESPONSE_HEADERS: [&str; 4] = ["content-type", "content-length", "location", "etag"];
+
+/// The headers to ask for by name where there are too many to ask for all: the usual ones, and those that the configuration
+/// names.
+pub struct Wanted {
+    request: Vec<String>,
+    response: Vec<String>,
+}
+
+impl Wanted {
+    /// What the events of these routes need.
+    pub fn by(routes: &Routes) -> Wanted {
+        let mut wanted = Wanted {
+            request: REQUEST_HEADERS.map(str::to_owned).into(),
+            response: RESPONSE_HEADERS.map(str::to_owned).into(),
+        };
+        for variable in routes.variables() {
+            let (names, name) = match variable {
+                Variable::RequestHeader(name) => (&mut wanted.request, name),
+                Variable::ResponseHeader(name) => (&mut wanted.response, name),
+                _ => continue,
+            };
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        wanted
+    }
+}
+
+/// The headers of a message, as they were read.
+enum HeaderMap {
+    /// All of them, as the host serialises them.
+    Whole(Vec<u8>),
+    /// Those that were asked for by name.
+    Some(Vec<(String, Vec<u8>)>),
+}
+
+impl HeaderMap {
+    fn read(map: MapType, whole: bool, wanted: &[String]) -> HeaderMap {
+        if whole {
+            return HeaderMap::Whole(host::header_map(map));
+        }
+        let found = wanted.iter().filter_map(|name| Some((name.clone(), host::header(map, name)?)));
+        HeaderMap::Some(found.collect())
+    }
+
+    /// Without pseudo headers, and with names in lower case: Kong has them as the client wrote them.
+    fn headers(&self) -> Headers<'_> {
+        match self {
+            HeaderMap::Whole(map) => {
+                let own = host::pairs(map).filter(|(name, _)| !name.starts_with(b":"));
+                Headers(own.map(|(name, value)| (lower_case(name), String::from_utf8_lossy(value))).collect())
+            }
+            HeaderMap::Some(found) => {
+                let found = found.iter();
+                Headers(found.map(|(name, value)| (name.as_str().into(), String::from_utf8_lossy(value))).collect())
+            }
+        }
+    }
+}
+
+fn lower_case(name: &[u8]) -> Cow<'_, str> {
+    let mut name = String::from_utf8_lossy(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_mut().make_ascii_lowercase();
+    }
+    name
+}
+
+/// A request that may become an event, and what had to be read while it was under way.
+pub struct Candidate {
+    method: String,
+    target: String,
+    headers: HeaderMap,
+    route: Option<Vec<u8>>,
+    service: Option<Vec<u8>>,
+    answer: Option<Answer>,
+}
+
+/// The response, and the position of the route that wants it.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    position: usize,
+}
+
+impl Candidate {
+    /// The request that just began, with `count` headers, if a route may want it: the cheapest question first. `:path` is what
+    /// nginx made of the client's path, so it is not asked for.
+    pub fn of_request(worker: &Worker, count: usize) -> Option<Candidate> {
+        let method = host::header(MapType::HttpRequestHeaders, ":method")?;
+        if !worker.routes.want_method(&method) {
+            return None;
+        }
+        let target = host::property("ngx.request_uri")?;
+        if !worker.routes.want_request(&method, path_of(&target)) {
+            return None;
+        }
+        Some(Candidate {
+            method: text(method),
+            target: text(target),
+            headers: HeaderMap::read(
+                MapType::HttpRequestHeaders,
+                count <= MAX_REQUEST_HEADERS,
+                &worker.wanted_headers.request,
+            ),
+            route: host::property("kong.router.route"),
+            service: host::property("kong.router.service"),
+            answer: None,
+        })
+    }
+
+    /// Looks at the headers of the response, of which there are `count`. Whether it is wanted, too.
+    pub fn see_response(&mut self, worker: &Worker, count: usize) -> bool {
+        self.answer = self.answer(worker, count);
+        self.answer.is_some()
+    }
+
+    fn answer(&self, worker: &Worker, count: usize) -> Option<Answer> {
+        let status = number("response.code")?;
+        let position = worker.routes.position(&self.method, split_target(&self.target).0, status)?;
+        let whole = count <= MAX_RESPONSE_HEADERS;
+        let headers = HeaderMap::read(MapType::HttpResponseHeaders, whole, &worker.wanted_headers.response);
+        Some(Answer { status, headers, position })
+    }
+
+    /// Queues the event of the exchange that is just over.
+    pub fn finish(&self, worker: &Worker) {
+        let Some(answer) = &self.answer else { return };
+        let Some(route) = worker.routes.0.get(answer.position) else { return };
+        let now = host::now();
+        worker.accept(self.exchange(answer, now), route, now);
+    }
+
+    fn exchange<'a>(&'a self, answer: &'a Answer, now: Timestamp) -> Exchange<'a> {
+        let headers = self.headers.headers();
+        let header = |name: &str| headers.get(name).map(|value| Cow::Owned(value.to_owned()));
+        let (route, workspace) = entity(self.route.as_deref());
+        let (service, _) = entity(self.service.as_deref());
+        let upstream_status = text_property("ngx.upstream_status");
+        // What came last is what the client got, unless something in the gateway put another response in its place.
+        let from_upstream = upstream_status.as_deref().and_then(last).and_then(|status| status.parse().ok());
+        let incomplete = [("request.headers", &self.headers), ("response.headers", &answer.headers)];
+        let mut exchange = Exchange {
+            consumer: consumer(&header),
+            credential_id: header("x-credential-identifier").filter(|id| is_uuid(id)),
+            request: Request {
+                id: text_property("ngx.kong_request_id").map(Cow::Owned),
+                method: Cow::Borrowed(&self.method),
+                target: Cow::Borrowed(&self.target),
+                scheme: text_property("ngx.scheme").map(Cow::Owned),
+                host: header("host"),
+                port: number("ngx.server_port"),
+                headers: Headers::default(),
+                size: number("ngx.request_length"),
+                tls: None,
+            },
+            response: Response {
+                status: answer.status,
+                headers: answer.headers.headers(),
+                size: number("ngx.bytes_sent"),
+            },
+            latencies: latencies(),
+            started_at: text_property("request.time").as_deref().and_then(millis).map(Timestamp),
+            finished_at: now,
+            client_ip: text_property("ngx.remote_addr").map(Cow::Owned),
+            upstream_uri: text_property("ngx.upstream_uri").map(Cow::Owned),
+            upstream_status: upstream_status.map(Cow::Owned),
+            source: (from_upstream == Some(answer.status)).then_some(Cow::Borrowed("upstream")),
+            route,
+            service,
+            workspace,
+            incomplete: incomplete
+                .into_iter()
+                .filter_map(|(part, map)| matches!(map, HeaderMap::Some(_)).then_some(part))
+                .collect(),
+        };
+        exchange.request.headers = headers;
+        exchange.request.tls = tls(exchange.request.scheme.as_deref());
+        exchange
+    }
+}
+
+/// What Kong's authentication plugins leave in the headers for the service.
+fn consumer<'a>(header: &dyn Fn(&str) -> Option<Cow<'a, str>>) -> Option<Consumer<'a>> {
+    let id = header("x-consumer-id")?;
+    let (username, custom_id) = (header("x-consumer-username"), header("x-consumer-custom-id"));
+    Some(Consumer { id: Some(id), username, custom_id })
+}
+
+/// The header has the id of the credential only after some plugins; after others it is a user name or a key.
+fn is_uuid(text: &str) -> bool {
+    text.len() == uuid::fmt::Hyphenated::LENGTH && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// A route or a service as Kong has it, and the workspace that it is in.
+fn entity(json: Option<&[u8]>) -> (Option<Entity<'_>>, Option<Cow<'_, str>>) {
+    #[derive(Deserialize)]
+    struct Known<'a> {
+        #[serde(borrow)]
+        name: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        ws_id: Option<Cow<'a, str>>,
+    }
+    let Some(json) = json.and_then(|json| std::str::from_utf8(json).ok()) else { return (None, None) };
+    match serde_json::from_slice::<Known<'_>>(json.as_bytes()) {
+        Ok(Known { name, ws_id }) => (Some(Entity { name, json: Some(Cow::Borrowed(json)) }), ws_id),
+        Err(_) => (None, None),
+    }
+}
+
+/// As Kong counts: the upstream's time ends where its response begins.
+fn latencies() -> Latencies {
+    let last_millis = |property| text_property(property).as_deref().and_then(last).and_then(millis);
+    let upstream = last_millis("ngx.upstream_header_time");
+    let whole = last_millis("ngx.upstream_response_time");
+    Latencies {
+        request: text_property("ngx.request_time").as_deref().and_then(millis),
+        upstream,
+        receive: whole.zip(upstream).map(|(whole, until_headers)| whole.saturating_sub(until_headers)),
+    }
+}
+
+/// The session with the client; its variables are there for TLS only.
+fn tls(scheme: Option<&str>) -> Option<Tls<'static>> {
+    if scheme != Some("https") {
+        return None;
+    }
+    let property = |name| text_property(name).map(Cow::Owned);
+    Some(Tls {
+        version: property("ngx.ssl_protocol"),
+        cipher: property("ngx.ssl_cipher"),
+        client_verify: property("ngx.ssl_client_verify"),
+    })
+}
+
+/// nginx gives a value for each server that was tried: `0.005, 0.012`, and ` : ` where it was redirected internally.
+fn last(list: &str) -> Option<&str> {
+    list.rsplit([',', ':']).next().map(str::trim).filter(|text| !text.is_empty() && *text != "-")
+}
+
+/// `1767268800.012`, in seconds.
+fn millis(seconds: &str) -> Option<u64> {
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let digits = fraction.get(..3).unwrap_or(fraction);
+    let scale = 10u64.checked_pow(u32::try_from(3usize.checked_sub(digits.len())?).ok()?)?;
+    let whole: u64 = seconds.parse().ok()?;
+    whole.checked_mul(1_000)?.checked_add(digits.parse::<u64>().ok()?.checked_mul(scale)?)
+}
+
+fn number<N: std::str::FromStr>(property: &str) -> Option<N> {
+    text_property(property)?.parse().ok()
+}
+
+/// A variable without a value is empty.
+fn text_property(property: &str) -> Option<String> {
+    host::property(property).map(text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_nginx_writes_them() {
+        for (text, expected) in [
+            ("0.012", Some(12)),
+            ("1767268800.000", Some(1_767_268_800_000)),
+            ("90.5", Some(90_500)),
+            ("3", Some(3_000)),
+            ("0.0129", Some(12)),
+            ("", None),
+            ("-", None),
+            ("-1.000", None),
+            ("0.", None),
+            ("0.é", None),
+            ("18446744073709551615.000", None),
+        ] {
+            assert_eq!(millis(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_several_attempts_the_last_one_counts() {
+        for (list, expected) in [
+            ("0.005", Some("0.005")),
+            ("500, 200", Some("200")),
+            ("0.001, 0.002 : 0.003", Some("0.003")),
+            ("0.005, -", None),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(last(list), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn an_entity_is_taken_whole_and_what_is_no_json_not_at_all() {
+        let json = br#"{"id":"1","name":"caf\u00e9","paths":["\/a"],"ws_id":"w"}"#;
+        let (found, workspace) = entity(Some(json));
+        let found = found.unwrap();
+        assert_eq!((found.name.as_deref(), workspace.as_deref()), (Some("café"), Some("w")));
+        assert_eq!(found.json.unwrap().as_bytes(), json);
+        assert!(entity(Some(br#"{"name":null}"#)).0.unwrap().name.is_none());
+        for json in [&b"{"[..], b"", b"\xff", b"7", b"[]"] {
+            assert_eq!(entity(Some(json)).0, None);
+        }
+    }
+
+    #[test]
+    fn only_an_id_is_taken_for_one() {
+        assert!(is_uuid("6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1"));
+        for other in ["alice", "6d1f1f0e7d0e4a539c533f0a54e4a8a1", "{6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1}"] {
+            assert!(!is_uuid(other), "{other}");
+        }
+    }
+}
