@@ -89,7 +89,7 @@ pub fn split_target(target: &str) -> (&str, &str) {
 
 /// The path of a request target that is not known to be text.
 pub fn path_of(target: &[u8]) -> &[u8] {
-    memchr::memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
+    target.split(|byte| *byte == b'?').next().unwrap_or(target)
 }
 
 /// What the client got.

@@ -17,6 +17,7 @@ pub mod filter;
 pub mod metrics;
 pub mod notice;
 pub mod outbox;
+pub mod plain_text;
 pub mod publisher;
 pub mod record;
 pub mod route;

@@ -3,9 +3,10 @@
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
-use memchr::memmem::Finder;
 use regex_lite::{Captures, Regex};
 
+use crate::exchange::path_of;
+use crate::plain_text::PlainText;
 use crate::template::{PathGroups, Template, Variable};
 
 /// The methods of a route.
@@ -52,7 +53,7 @@ const MAX_PATH_BYTES: usize = 8_192;
 pub struct Matcher {
     regex: Regex,
     /// The expression, where it is plain text: searching that is many times faster.
-    literal: Option<Finder<'static>>,
+    plain_text: Option<PlainText>,
 }
 
 impl Matcher {
@@ -61,17 +62,17 @@ impl Matcher {
     /// # Errors
     /// What `regex-lite` says of a pattern that is not valid or too large.
     pub fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
-        let literal =
-            (!pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c))).then(|| Finder::new(pattern).into_owned());
-        Ok(Matcher { regex: Regex::new(pattern)?, literal })
+        let is_plain = !pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c));
+        Ok(Matcher { regex: Regex::new(pattern)?, plain_text: is_plain.then(|| PlainText::new(pattern)) })
     }
 
-    /// Whether the pattern is found in `path`.
-    pub fn is_match(&self, path: &[u8]) -> bool {
-        let path = path.get(..MAX_PATH_BYTES).unwrap_or(path);
-        match &self.literal {
-            Some(literal) => literal.find(path).is_some(),
-            None => self.regex.is_match(&String::from_utf8_lossy(path)),
+    /// Whether the pattern is found in the path of `target`; a query string does not count.
+    pub fn is_match(&self, target: &[u8]) -> bool {
+        let target = target.get(..MAX_PATH_BYTES).unwrap_or(target);
+        match &self.plain_text {
+            // Most targets do not have the text at all, and where their path ends need not be known.
+            Some(text) => text.is_in(target) && text.is_in(path_of(target)),
+            None => self.regex.is_match(&String::from_utf8_lossy(path_of(target))),
         }
     }
 
@@ -102,8 +103,8 @@ pub struct Route {
 
 impl Route {
     /// Whether a request may become an event of this route, as far as the request tells.
-    pub fn wants_request(&self, method: &[u8], path: &[u8]) -> bool {
-        self.methods.contain(method) && self.matcher.is_match(path)
+    pub fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
+        self.methods.contain(method) && self.matcher.is_match(target)
     }
 
     /// The named groups of the matcher in `path`.
@@ -136,9 +137,9 @@ impl Routes {
         self.0.iter().any(|route| route.methods.contain(method))
     }
 
-    /// Whether some route wants a request of this method and path, whatever its response.
-    pub fn want_request(&self, method: &[u8], path: &[u8]) -> bool {
-        self.0.iter().any(|route| route.wants_request(method, path))
+    /// Whether some route wants a request of this method and target, whatever its response.
+    pub fn want_request(&self, method: &[u8], target: &[u8]) -> bool {
+        self.0.iter().any(|route| route.wants_request(method, target))
     }
 
     /// The first route that wants this exchange.
@@ -192,6 +193,12 @@ mod tests {
         }
         assert!(!Matcher::new("^/profile$").unwrap().is_match(b"/mockbin/profile"));
         assert!(Matcher::new("").unwrap().is_match(b"/anything"));
+        for pattern in ["/profile", "/prof.le"] {
+            assert!(
+                !Matcher::new(pattern).unwrap().is_match(b"/account?of=/profile"),
+                "the query string does not count"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use proxy_wasm::types::MapType;
 use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
-use crate::exchange::{path_of, split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
 
 /// Headers that Envoy adds for its own use, beside the client's.
 const ENVOY_INTERNAL: [&str; 3] =
@@ -31,7 +31,7 @@ impl Candidate {
             return None;
         }
         let target = host::header(MapType::HttpRequestHeaders, ":path")?;
-        if !worker.routes.want_request(&method, path_of(&target)) {
+        if !worker.routes.want_request(&method, &target) {
             return None;
         }
         Some(Candidate { method: text(method), target: text(target) })

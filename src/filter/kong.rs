@@ -17,7 +17,7 @@ pub use header_map::Wanted;
 use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
-use crate::exchange::{path_of, split_target, Consumer, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::exchange::{split_target, Consumer, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub struct Candidate {
@@ -45,7 +45,7 @@ impl Candidate {
             return None;
         }
         let target = host::property("ngx.request_uri")?;
-        if !worker.routes.want_request(&method, path_of(&target)) {
+        if !worker.routes.want_request(&method, &target) {
             return None;
         }
         Some(Candidate {
