@@ -125,8 +125,6 @@ pub struct Exchange<'a> {
     pub latencies: Latencies,
     /// When the request began.
     pub started_at: Option<Timestamp>,
-    /// When the exchange was over.
-    pub finished_at: Timestamp,
     /// The client's address, without the port.
     pub client_ip: Option<Cow<'a, str>>,
     /// The path that the upstream was asked for.

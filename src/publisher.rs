@@ -110,7 +110,7 @@ impl Publisher {
 
     /// Whether nothing is queued and nothing is in flight.
     pub fn is_idle(&self) -> bool {
-        self.outbox.backlog().entries == 0
+        self.queued() == 0
     }
 
     /// How many events are queued or in flight.

@@ -62,7 +62,7 @@ fn observe(worker: &Worker, method: &str, target: String, request_headers: Optio
     let Some(route) = worker.routes.find(method, split_target(&target).0, status) else { return };
     let maps = HeaderMaps::read(request_headers);
     let now = host::now();
-    worker.accept(exchange(method, target, status, &maps, now), route, now);
+    worker.accept(exchange(method, target, status, &maps), route, now);
 }
 
 /// The status of the response, as far as there is one.
@@ -94,7 +94,7 @@ fn client_target(request_headers: &[u8]) -> Option<String> {
 }
 
 /// The exchange that is just over. `method` and `target` are the client's own, and already known.
-fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMaps, now: Timestamp) -> Exchange<'a> {
+fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMaps) -> Exchange<'a> {
     let request_headers = headers(&maps.request);
     let duration = number("request\0duration").map(Duration::from_nanos);
     let via_upstream = host::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
@@ -122,7 +122,6 @@ fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMa
             receive: None,
         },
         started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-        finished_at: now,
         client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
         upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream),
         upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),

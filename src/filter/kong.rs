@@ -75,7 +75,7 @@ impl Candidate {
         let Some(answer) = &self.answer else { return };
         let Some(route) = worker.routes.0.get(answer.position) else { return };
         let now = host::now();
-        worker.accept(self.exchange(answer, now), route, now);
+        worker.accept(self.exchange(answer), route, now);
     }
 
     /// The port that Kong listens at: its `:authority` is its own name and that, not what the client has sent.
@@ -84,7 +84,7 @@ impl Candidate {
         own.and_then(|(_, port)| port.parse().ok()).or_else(|| number("ngx.server_port"))
     }
 
-    fn exchange<'a>(&'a self, answer: &'a Answer, now: Timestamp) -> Exchange<'a> {
+    fn exchange<'a>(&'a self, answer: &'a Answer) -> Exchange<'a> {
         let headers = self.headers.headers();
         let header = |name: &str| headers.get(name).map(|value| Cow::Owned(value.to_owned()));
         let (route, workspace) = entity(self.route.as_deref());
@@ -117,7 +117,6 @@ impl Candidate {
             },
             latencies: latencies(),
             started_at: text_property("request.time").as_deref().and_then(millis).map(Timestamp),
-            finished_at: now,
             client_ip: text_property("ngx.remote_addr").map(Cow::Owned),
             upstream_uri: text_property("ngx.upstream_uri").map(Cow::Owned),
             upstream_status: upstream_status.map(Cow::Owned),

@@ -52,7 +52,6 @@ fn exchange() -> Exchange<'static> {
         },
         latencies: Latencies { request: Some(173), upstream: Some(171), receive: None },
         started_at: Some(Timestamp(1_726_783_839_538)),
-        finished_at: NOW,
         client_ip: Some("192.168.65.1".into()),
         upstream_uri: Some("/profile/42".into()),
         upstream_status: Some("200".into()),
