@@ -86,7 +86,7 @@ fn accept_and_publish() {
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
     let body = format!("<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful></PublishBatchResult></PublishBatchResponse>");
-    let reply = Reply::Response { status: 200, body: body.into_bytes() };
+    let reply = Reply::Response { status: 200, headers: vec![], body: body.into_bytes() };
     for _ in 0..ROUNDS {
         let (mut publisher, routes) = publisher();
         (0..EVENTS_PER_ROUND).for_each(|_| publisher.accept(exchange(&texts), &routes.0[0], NOW));

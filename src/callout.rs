@@ -59,6 +59,9 @@ pub struct Limits {
     pub deadline: Duration,
 }
 
+/// The headers of a reply that matter to the core.
+pub const REPLY_HEADERS: [&str; 3] = ["date", "retry-after", "x-amz-retry-after"];
+
 /// What came of a callout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -66,9 +69,19 @@ pub enum Reply {
     Response {
         /// HTTP status code.
         status: u16,
+        /// Those of [`REPLY_HEADERS`] that it has, unless it is a success, of which nobody asks more.
+        headers: Vec<(&'static str, String)>,
         /// The body, whole as far as the host knows.
         body: Vec<u8>,
     },
     /// There was no answer: what the host says of it, for the log.
     NoResponse(String),
+}
+
+impl Reply {
+    /// A header of the reply; `name` is one of [`REPLY_HEADERS`].
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let Reply::Response { headers, .. } = self else { return None };
+        headers.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value.as_str())
+    }
 }

@@ -27,3 +27,39 @@ impl From<Timestamp> for SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(timestamp.0)
     }
 }
+
+/// A clock that is never set back, made of one that may be: what was to happen in a second happens in a second, wherever the
+/// other clock has gone meanwhile. Set forward, it follows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SteadyClock {
+    last: Timestamp,
+    /// By how much the other clock was set back in all, in milliseconds.
+    behind: u64,
+}
+
+impl SteadyClock {
+    /// The steady time when the other clock says `now`.
+    pub fn at(&mut self, now: Timestamp) -> Timestamp {
+        self.behind = self.behind.saturating_add(self.last.0.saturating_sub(now.0));
+        self.last = now;
+        now + Duration::from_millis(self.behind)
+    }
+
+    /// What the other clock would have said, as it is set now, at a moment of the steady time.
+    pub fn restore(&self, steady: Timestamp) -> Timestamp {
+        Timestamp(steady.0.saturating_sub(self.behind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_clock_never_goes_back_and_never_stands_still() {
+        let mut clock = SteadyClock::default();
+        let steady = [5_000, 6_000, 1_000, 2_000, 9_000, 8_999].map(|now| clock.at(Timestamp(now)).0);
+        assert_eq!(steady, [5_000, 6_000, 6_000, 7_000, 14_000, 14_000]);
+        assert_eq!(clock.restore(Timestamp(14_000)), Timestamp(8_999));
+    }
+}

@@ -1,8 +1,10 @@
 //! The publish path of one worker: exchanges in, callouts to SNS out. Ties the recorder, the outbox and the protocol of AWS
 //! together, and does no I/O.
 
+use crate::aws::clock_offset::ClockOffset;
 use crate::aws::credentials::Credentials;
 use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::retry_after::retry_after;
 use crate::aws::sign::{sign, SigningScope};
 use crate::aws::sns;
 use crate::callout::{Callout, Limits, Reply};
@@ -20,6 +22,8 @@ pub struct Publisher {
     config: Config,
     credentials: Credentials,
     scope: SigningScope,
+    clock_offset: ClockOffset,
+    clock_notice: Option<Notice>,
     recorder: Recorder,
     outbox: Outbox,
     metrics: Metrics,
@@ -40,6 +44,8 @@ impl Publisher {
         };
         Publisher {
             scope: SigningScope { region: config.region.clone(), service: "sns" },
+            clock_offset: ClockOffset::default(),
+            clock_notice: None,
             recorder: Recorder::new(config.redact.clone(), config.topic.fifo),
             outbox: Outbox::new(settings, rng.u64(..)),
             metrics: Metrics::default(),
@@ -64,12 +70,12 @@ impl Publisher {
         loop {
             let batch = self.outbox.poll(now, &mut self.metrics)?;
             let mut callout = self.callout(batch);
-            match sign(&mut callout, &self.credentials, &self.scope, now) {
+            match sign(&mut callout, &self.credentials, &self.scope, self.clock_offset.apply(now)) {
                 Ok(()) => return Some((batch, callout)),
                 Err(error) => {
                     let count = self.outbox.events(batch).len();
                     let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], now, &mut self.metrics);
+                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, &mut self.metrics);
                 }
             }
         }
@@ -100,7 +106,11 @@ impl Publisher {
         };
         self.metrics.add(metric, 1);
         let outcomes = sns::parse_reply(reply, self.outbox.events(batch).len());
-        self.outbox.settle(batch, outcomes, now, &mut self.metrics);
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(Failure { class: FailureClass::Clock, .. })))
+        {
+            self.clock_notice = self.clock_offset.correct(reply, now).or(self.clock_notice.take());
+        }
+        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, &mut self.metrics);
     }
 
     /// Whether a reply for `batch` is still awaited.
@@ -125,7 +135,7 @@ impl Publisher {
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        self.outbox.take_notices(now)
+        self.clock_notice.take().into_iter().chain(self.outbox.take_notices(now)).collect()
     }
 }
 

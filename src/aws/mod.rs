@@ -2,8 +2,10 @@
 //! replies; sends nothing.
 
 pub mod arn;
+pub mod clock_offset;
 pub mod credentials;
 pub mod endpoint;
 pub mod error;
+pub mod retry_after;
 pub mod sign;
 pub mod sns;

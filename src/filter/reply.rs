@@ -3,7 +3,7 @@
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::host;
-use crate::callout::Reply;
+use crate::callout::{Reply, REPLY_HEADERS};
 
 /// A reply of AWS is a few kilobytes; more is not read.
 const MAX_REPLY_BYTES: usize = 1 << 20;
@@ -27,7 +27,12 @@ pub fn read(body_size: usize) -> Reply {
         _ => host::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
     };
     match body {
-        Some(body) => Reply::Response { status, body },
+        Some(body) => {
+            // Each is a call into the host, and a success has nothing to say.
+            let asked = if status == 200 { &[] } else { REPLY_HEADERS.as_slice() };
+            let headers = asked.iter().filter_map(|name| Some((*name, header(name)?))).collect();
+            Reply::Response { status, headers, body }
+        }
         None => Reply::NoResponse("the reply's body was cut off".to_owned()),
     }
 }

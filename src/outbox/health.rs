@@ -1,43 +1,117 @@
-//! Whether deliveries succeed, for the log: one line when they begin to fail, one when they succeed again.
+//! Whether deliveries succeed, for the log: one line when they begin to fail, one when they succeed again, one when what had
+//! gathered is delivered. Single failures get no line: they are counted.
+
+use std::time::Duration;
 
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// Turns single outcomes into changes of state.
+/// A service that answers now and then is not back; it is when it has not failed for this long.
+const STEADY: Duration = Duration::from_secs(2);
+
+/// What the log was told last.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Good,
+    /// The first failure is not in the log yet.
+    Failed {
+        failure: String,
+        since: Timestamp,
+    },
+    Bad {
+        since: Timestamp,
+    },
+    /// It succeeds again, and may fail once more.
+    Better {
+        since: Timestamp,
+        from: Timestamp,
+    },
+    /// What was queued before `from` is being delivered.
+    CatchingUp {
+        from: Timestamp,
+    },
+}
+
+/// Turns the states of a circuit into lines.
 #[derive(Debug, Default)]
 pub struct Health {
-    failing_since: Option<Timestamp>,
-    first_failure: Option<String>,
-    recovered_after: Option<u64>,
+    state: State,
 }
 
 impl Health {
-    /// An event was not delivered, for now.
+    /// The service is taken for unable to deliver.
     pub fn failed(&mut self, failure: &Failure, now: Timestamp) {
-        if self.failing_since.is_none() {
-            self.failing_since = Some(now);
-            self.first_failure = Some(format!("{}: {}", failure.code, failure.message));
-        }
+        self.state = match std::mem::take(&mut self.state) {
+            State::Good | State::CatchingUp { .. } => {
+                State::Failed { failure: format!("{}: {}", failure.code, failure.message), since: now }
+            }
+            State::Better { since, .. } => State::Bad { since },
+            state => state,
+        };
     }
 
-    /// An event was delivered.
-    pub fn delivered(&mut self, now: Timestamp) {
-        if let Some(since) = self.failing_since.take() {
-            self.recovered_after = Some(now.since(since).as_secs());
-        }
+    /// The service delivers again.
+    pub fn recovered(&mut self, now: Timestamp) {
+        self.state = match std::mem::take(&mut self.state) {
+            // It was never in the log.
+            State::Failed { .. } => State::Good,
+            State::Bad { since } => State::Better { since, from: now },
+            state => state,
+        };
     }
 
-    /// The changes since the last time; `queued` is how much waits now.
-    pub fn take_notices(&mut self, queued: usize) -> Vec<Notice> {
-        let failed = self.first_failure.take().map(|failure| Notice {
-            level: Level::Warn,
-            text: format!("delivery fails and will be tried again, {queued} event(s) queued: {failure}"),
-        });
-        let recovered = self.recovered_after.take().map(|seconds| Notice {
-            level: Level::Info,
-            text: format!("delivery succeeds again after {seconds} s, {queued} event(s) queued"),
-        });
-        failed.into_iter().chain(recovered).collect()
+    /// The line for what has changed since the last time; `queued` is how much waits now, and `oldest` since when.
+    pub fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
+        let (state, level, text) = match &self.state {
+            State::Failed { failure, since } => (
+                State::Bad { since: *since },
+                Level::Warn,
+                format!("delivery fails and will be tried again, {queued} event(s) queued: {failure}"),
+            ),
+            State::Better { since, from } if now.since(*from) >= STEADY => (
+                State::CatchingUp { from: *from },
+                Level::Info,
+                format!("delivery succeeds again after {} s, {queued} event(s) queued", from.since(*since).as_secs()),
+            ),
+            State::CatchingUp { from } if oldest.is_none_or(|oldest| oldest > *from) => {
+                (State::Good, Level::Info, "the queue has drained: everything that had waited is settled".to_owned())
+            }
+            _ => return None,
+        };
+        self.state = state;
+        Some(Notice { level, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::error::FailureClass;
+
+    #[test]
+    fn a_flapping_service_is_one_episode() {
+        let mut health = Health::default();
+        let failure = Failure::new(FailureClass::Transient, "NoReply", "refused");
+        let seconds = |seconds| Timestamp(1_000_000) + Duration::from_secs(seconds);
+        let mut lines = vec![];
+        for second in 0..=30 {
+            match second {
+                1 | 4 | 7 => health.failed(&failure, seconds(second)),
+                3 | 5 | 8 => health.recovered(seconds(second)),
+                _ => {}
+            }
+            let oldest = (second < 20).then_some(seconds(1));
+            lines.extend(health.take_notice(7, oldest, seconds(second)).map(|notice| (second, notice.text)));
+        }
+        assert_eq!(
+            lines,
+            [
+                (1, "delivery fails and will be tried again, 7 event(s) queued: NoReply: refused".to_owned()),
+                (10, "delivery succeeds again after 7 s, 7 event(s) queued".to_owned()),
+                (20, "the queue has drained: everything that had waited is settled".to_owned()),
+            ]
+        );
     }
 }

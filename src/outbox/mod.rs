@@ -4,7 +4,9 @@
 //! the wire is none of its business. Every event ends as delivered or as dropped, and what is dropped is counted by reason and
 //! noticed.
 
+mod circuit;
 mod drops;
+mod fullness;
 mod health;
 mod queue;
 mod retry;
@@ -12,14 +14,16 @@ mod retry;
 use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass, Outcome};
-use crate::clock::Timestamp;
+use crate::clock::{SteadyClock, Timestamp};
 use crate::config;
 use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 
+use circuit::Circuit;
 pub use drops::DropReason;
 use drops::Drops;
+use fullness::Fullness;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
 
@@ -59,8 +63,12 @@ pub struct Outbox {
     entries: usize,
     bytes: usize,
     next_batch: u64,
+    circuit: Circuit,
     drops: Drops,
+    fullness: Fullness,
     health: Health,
+    /// All times in here are of this clock, so that nothing waits for hours where the host's is set back by hours.
+    clock: SteadyClock,
     rng: fastrand::Rng,
 }
 
@@ -74,8 +82,11 @@ impl Outbox {
             entries: 0,
             bytes: 0,
             next_batch: 0,
+            circuit: Circuit::new(),
             drops: Drops::default(),
+            fullness: Fullness::default(),
             health: Health::default(),
+            clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -97,7 +108,9 @@ impl Outbox {
         }
         self.entries += 1;
         self.bytes += size;
+        let now = self.clock.at(now);
         self.queue.push(Entry::new(event, size, now));
+        self.fullness.see(self.backlog(), &self.settings.queue);
     }
 
     fn has_room(&self, size: usize) -> bool {
@@ -107,10 +120,12 @@ impl Outbox {
     /// The next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or the
     /// deadline. Call it until it gives nothing.
     pub fn poll(&mut self, now: Timestamp, metrics: &mut Metrics) -> Option<BatchId> {
+        let now = self.clock.at(now);
         self.give_up_lost_flights(now, metrics);
         self.drop_expired(now, metrics);
         self.queue.wake(now);
-        if self.flights.len() >= self.settings.max_in_flight {
+        let in_flight = self.flights.len();
+        if in_flight >= self.settings.max_in_flight || !self.circuit.admits(in_flight, now) {
             return None;
         }
         let config::Batch { max_entries, max_delay } = self.settings.batch;
@@ -128,19 +143,63 @@ impl Outbox {
         flight.map_or(Vec::new(), |flight| flight.entries.iter().map(|entry| &entry.event).collect())
     }
 
-    /// Says what came of each event of a batch, in order. A batch that is not in flight any more is ignored: its deadline has
-    /// passed, and its events are queued again.
-    pub fn settle(&mut self, id: BatchId, outcomes: Vec<Outcome>, now: Timestamp, metrics: &mut Metrics) {
+    /// Says what came of each event of a batch, in order, and after what time the service wants to be called again, where it
+    /// said so. A batch that is not in flight any more is ignored: its deadline has passed, and its events are queued again.
+    pub fn settle(
+        &mut self,
+        id: BatchId,
+        outcomes: Vec<Outcome>,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        let steady = self.clock.at(now);
+        if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
+            self.circuit.hold(steady + retry_after);
+        }
+        self.settle_at(id, outcomes, Times { now, steady }, metrics);
+    }
+
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times, metrics: &mut Metrics) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
         // What failed together waits together, so that it is one batch again and not one call for each.
         let jitter = self.rng.u32(0..=1_000);
+        self.judge(&outcomes, jitter, times.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(&entry, now, metrics),
-                Outcome::Failed(_) if split => self.split_off(entry, now, metrics),
-                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, now, metrics),
+                Outcome::Delivered => self.delivered(&entry, times.now, metrics),
+                Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
+                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
+            }
+        }
+        self.fullness.see(self.backlog(), &self.settings.queue);
+    }
+
+    /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, now: Timestamp) {
+        let failure = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Delivered => None,
+        });
+        let works = |outcome: &Outcome| match outcome {
+            Outcome::Delivered => true,
+            Outcome::Failed(failure) => !is_passing(failure.class),
+        };
+        match failure {
+            Some(failure) if !outcomes.iter().any(works) => {
+                self.circuit.failed(failure.class, jitter, now);
+                if self.circuit.is_open() {
+                    self.health.failed(failure, now);
+                    // From now on the circuit says when to try again, not the entries.
+                    self.queue.wake_all();
+                }
+            }
+            _ => {
+                if self.circuit.succeeded(now).is_some() {
+                    self.health.recovered(now);
+                }
             }
         }
     }
@@ -150,7 +209,6 @@ impl Outbox {
         metrics.add(Metric::EventsPublished, 1);
         let delay = now.since(entry.event.at);
         metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        self.health.delivered(now);
     }
 
     /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
@@ -160,15 +218,15 @@ impl Outbox {
     }
 
     fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
+        if is_passing(failure.class) {
+            let delay = retry::delay(failure.class, entry.attempts, jitter);
+            entry.attempts += 1;
+            let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
+            return self.retry(entry, now + delay, metrics);
+        }
         let reason = match failure.class {
-            FailureClass::Permanent => DropReason::Refused,
             FailureClass::BatchTooLarge => DropReason::TooLarge,
-            FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
-                self.health.failed(failure, now);
-                let delay = retry::delay(failure.class, entry.attempts, jitter);
-                entry.attempts += 1;
-                return self.retry(entry, now + delay, metrics);
-            }
+            _ => DropReason::Refused,
         };
         self.settled(&entry);
         self.drops.record_failure(reason, &entry.event.id, failure, metrics);
@@ -197,7 +255,8 @@ impl Outbox {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
             metrics.add(Metric::CalloutsNoReply, 1);
-            self.settle(id, vec![Outcome::Failed(lost); count], now, metrics);
+            let times = Times { now: self.clock.restore(now), steady: now };
+            self.settle_at(id, vec![Outcome::Failed(lost); count], times, metrics);
         }
     }
 
@@ -214,6 +273,7 @@ impl Outbox {
     pub fn backlog(&self) -> Backlog {
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
+        let oldest = oldest.map(|steady| self.clock.restore(steady));
         Backlog { entries: self.entries, bytes: self.bytes, oldest }
     }
 
@@ -224,9 +284,27 @@ impl Outbox {
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.health.take_notices(self.entries);
-        notices.extend(self.drops.take_notices(now));
-        notices
+        let backlog = self.backlog();
+        let steady = self.clock.at(now);
+        let oldest = self.queue.oldest().map(|entry| entry.queued_at);
+        let health = self.health.take_notice(backlog.entries, oldest, steady);
+        let fullness = self.fullness.take_notice(backlog, &self.settings.queue);
+        health.into_iter().chain(fullness).chain(self.drops.take_notices(steady)).collect()
+    }
+}
+
+/// A moment, by the host's clock and by the outbox's.
+#[derive(Clone, Copy)]
+struct Times {
+    now: Timestamp,
+    steady: Timestamp,
+}
+
+/// Whether a failure is one that another try may not meet.
+fn is_passing(class: FailureClass) -> bool {
+    match class {
+        FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
+        FailureClass::BatchTooLarge | FailureClass::Permanent => false,
     }
 }
 

@@ -107,6 +107,15 @@ impl Queue {
         }
     }
 
+    /// Makes all entries ready, however long they were to wait.
+    pub fn wake_all(&mut self) {
+        self.next_wake = None;
+        for entry in std::mem::take(&mut self.waiting) {
+            self.free_group_of(&entry);
+            insert(&mut self.ready, entry);
+        }
+    }
+
     /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
     /// for others long enough. Whoever takes it gives each entry back to [`Queue::put_back`] or [`Queue::settled`].
     pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {

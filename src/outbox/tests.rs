@@ -59,7 +59,7 @@ impl Bench {
     }
 
     fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
-        self.outbox.settle(batch, outcomes, self.now, &mut self.metrics);
+        self.outbox.settle(batch, outcomes, None, self.now, &mut self.metrics);
     }
 
     fn wait(&mut self, delay: Duration) {
@@ -222,29 +222,68 @@ fn a_group_keeps_its_order_in_an_ordered_outbox() {
     assert_eq!(bench.poll_ids(), ["a2"]);
 }
 
-#[test]
-fn the_log_has_a_line_when_delivery_begins_to_fail_and_one_when_it_succeeds_again() {
-    let mut bench = Bench::new(settings());
-    bench.push(&["a", "b", "c"]);
-    let mut lines = vec![];
-    for (delay, outcome) in [
-        (SECOND, failure(FailureClass::Transient)),
-        (21 * SECOND, failure(FailureClass::Transient)),
-        (22 * SECOND, Outcome::Delivered),
-    ] {
-        bench.wait(delay);
+/// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls there were.
+fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec<String>) -> usize {
+    let (end, mut calls) = (bench.now + duration, 0);
+    while bench.now < end {
         while let Some((batch, ids)) = bench.poll() {
+            calls += 1;
             bench.settle(batch, vec![outcome.clone(); ids.len()]);
         }
         lines.extend(bench.outbox.take_notices(bench.now).into_iter().map(|notice| notice.text));
+        bench.wait(Duration::from_millis(25));
     }
+    calls
+}
+
+#[test]
+fn a_service_that_is_down_is_probed_and_has_everything_within_a_second_after_it_is_back() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+    let mut lines = vec![];
+    let calls = run(&mut bench, 43 * SECOND, &failure(FailureClass::Transient), &mut lines);
+    assert!((43..100).contains(&calls), "{calls} calls in 43 s");
+    run(&mut bench, SECOND, &Outcome::Delivered, &mut lines);
+    assert_eq!(bench.outbox.backlog().entries, 0);
+    run(&mut bench, 10 * SECOND, &Outcome::Delivered, &mut lines);
+    let fails = "delivery fails and will be tried again, 9 event(s) queued: Transient: ";
     assert_eq!(
-        lines,
+        lines[..2],
         [
-            "delivery fails and will be tried again, 3 event(s) queued: Transient: ",
-            "delivery succeeds again after 43 s, 0 event(s) queued",
+            "the queue is more than 80 % full: 9 of 10 event(s), 450 of 1000 bytes; what finds no room is lost \
+         (queue.when_full)",
+            fails
         ]
+        .map(str::to_owned)
     );
+    assert!(lines[2].starts_with("delivery succeeds again after 4") && lines[3].starts_with("the queue has drained"));
+    assert_eq!(lines.len(), 4, "{lines:?}");
+}
+
+#[test]
+fn a_service_that_asks_for_silence_gets_it() {
+    let mut bench = Bench::new(settings());
+    bench.push(&["a", "b", "c"]);
+    let (batch, _) = bench.poll().unwrap();
+    let outcomes = vec![failure(FailureClass::Throttled); 3];
+    bench.outbox.settle(batch, outcomes, Some(5 * SECOND), bench.now, &mut bench.metrics);
+    bench.push(&["d", "e", "f"]);
+    bench.wait(5 * SECOND - Duration::from_millis(1));
+    assert_eq!(bench.poll_ids(), [""; 0], "not even what has not failed");
+    bench.wait(Duration::from_millis(1));
+    assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_hours_holds_nothing_up() {
+    let mut bench = Bench::new(settings());
+    bench.now = Timestamp(1_000_000_000);
+    bench.push(&["a"]);
+    bench.poll();
+    bench.now = Timestamp(1_000);
+    bench.poll();
+    bench.wait(Duration::from_millis(100));
+    assert_eq!(bench.poll_ids(), ["a"]);
 }
 
 #[derive(Clone, Debug)]
@@ -326,5 +365,11 @@ proptest! {
             prop_assert!(backlog.entries <= 10 && backlog.bytes <= 1_000);
             prop_assert_eq!(pushed, delivered + dropped + backlog.entries as u64);
         }
+        // Whatever the history, a service that works again gets all that is left: after the deadline of what is in flight, and
+        // the longest wait for a probe.
+        bench.wait(settings().deadline);
+        run(&mut bench, 3 * SECOND, &Outcome::Delivered, &mut vec![]);
+        run(&mut bench, 20 * SECOND, &Outcome::Delivered, &mut vec![]);
+        prop_assert_eq!(bench.outbox.backlog().entries, 0);
     }
 }

@@ -31,7 +31,7 @@ const MAX_TEXT_BYTES: usize = 4 * MAX_KEPT_CHARS;
 /// Of entries named twice the first mention counts; ids that were not sent are ignored. Looks at the first MiB.
 pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
     let (status, body) = match reply {
-        Reply::Response { status, body } => (*status, body),
+        Reply::Response { status, body, .. } => (*status, body),
         Reply::NoResponse(reason) => {
             let failure = Failure::new(FailureClass::Transient, "NoReply", reason);
             return vec![Outcome::Failed(failure); events];

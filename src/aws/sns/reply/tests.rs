@@ -30,7 +30,7 @@ const BATCH: &str = r#"<?xml version="1.0"?>
 "#;
 
 fn parse(status: u16, body: impl AsRef<[u8]>, events: usize) -> Vec<Outcome> {
-    parse_reply(&Reply::Response { status, body: body.as_ref().to_vec() }, events)
+    parse_reply(&Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }, events)
 }
 
 fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {

@@ -1,0 +1,159 @@
+//! Whether the service is spared: a retry quota, and one probe at a time once it is used up.
+//!
+//! Failed calls take tokens out of a bucket, as in the AWS SDKs' standard retry mode (AWS SDKs and Tools Reference Guide, "Retry
+//! behavior"). An SDK gives a call up when the bucket is empty; a queue keeps its events, so here the circuit opens instead: a
+//! service that is down gets one call at a time to find out whether it is back, and everything else waits. Knows nothing of
+//! events.
+
+use std::time::Duration;
+
+use crate::aws::error::FailureClass;
+use crate::clock::Timestamp;
+
+/// Tokens of a full bucket.
+const CAPACITY: u32 = 500;
+/// What a throttled call costs.
+const THROTTLED_COST: u32 = 5;
+/// What any other failed call costs; one that succeeds gives as much back.
+const FAILED_COST: u32 = 14;
+/// So many failed calls in a row open the circuit whatever the bucket holds: at a low rate it would take hours to empty.
+const STREAK: u32 = 5;
+
+/// The first probe of an open circuit comes after this, and each further one after twice the time.
+const FIRST_PROBE: Duration = Duration::from_millis(100);
+/// So a service that is back has the whole traffic again within a second.
+const LONGEST_PROBE: Duration = Duration::from_millis(900);
+/// A service that throttles is not helped by a call a second.
+const LONGEST_THROTTLED_PROBE: Duration = Duration::from_secs(5);
+
+/// The state of one service.
+#[derive(Debug)]
+pub struct Circuit {
+    tokens: u32,
+    streak: u32,
+    open: Option<Open>,
+    /// The service has asked for silence until then.
+    silent_until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    since: Timestamp,
+    probes: u32,
+    next_probe: Timestamp,
+}
+
+impl Circuit {
+    /// A closed circuit with a full bucket.
+    pub fn new() -> Circuit {
+        Circuit { tokens: CAPACITY, streak: 0, open: None, silent_until: Timestamp(0) }
+    }
+
+    /// Whether a call may be made now, when so many are in flight.
+    pub fn admits(&self, in_flight: usize, now: Timestamp) -> bool {
+        now >= self.silent_until && self.open.is_none_or(|open| in_flight == 0 && now >= open.next_probe)
+    }
+
+    /// Whether calls are probes.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// A call failed, and what it carried will be tried again. `jitter` in thousandths spreads the probes of a fleet.
+    pub fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
+        let throttled = class == FailureClass::Throttled;
+        self.tokens = self.tokens.saturating_sub(if throttled { THROTTLED_COST } else { FAILED_COST });
+        self.streak = self.streak.saturating_add(1);
+        let (since, probes) = match self.open {
+            Some(open) => (open.since, open.probes.saturating_add(1)),
+            None if self.tokens < FAILED_COST || self.streak >= STREAK => (now, 0),
+            None => return,
+        };
+        let longest = if throttled { LONGEST_THROTTLED_PROBE } else { LONGEST_PROBE };
+        let bound = FIRST_PROBE.saturating_mul(2u32.saturating_pow(probes)).min(longest);
+        let delay = bound.saturating_mul(500 + jitter.min(1_000) / 2) / 1_000;
+        self.open = Some(Open { since, probes, next_probe: now + delay });
+    }
+
+    /// The service answered as one that works. Gives the time for which the circuit was open, if that closes it.
+    pub fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
+        self.streak = 0;
+        self.silent_until = Timestamp(0);
+        let closed = self.open.take().map(|open| now.since(open.since));
+        self.tokens = if closed.is_some() { CAPACITY } else { (self.tokens + FAILED_COST).min(CAPACITY) };
+        closed
+    }
+
+    /// The service asks for no call before `until`.
+    pub fn hold(&mut self, until: Timestamp) {
+        self.silent_until = self.silent_until.max(until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureClass::{Throttled, Transient};
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn millis(millis: u64) -> Timestamp {
+        NOW + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_one_success_closes_it() {
+        let mut circuit = Circuit::new();
+        for _ in 0..STREAK - 1 {
+            circuit.failed(Transient, 1_000, NOW);
+            assert!(circuit.admits(3, NOW));
+        }
+        circuit.failed(Transient, 1_000, NOW);
+        assert!(!circuit.admits(0, millis(99)), "before the first probe");
+        assert!(circuit.admits(0, millis(100)) && !circuit.admits(1, millis(100)), "one probe at a time");
+        assert_eq!(circuit.succeeded(millis(43_000)), Some(Duration::from_secs(43)));
+        assert!(circuit.admits(3, millis(43_000)));
+        assert_eq!(circuit.succeeded(millis(43_001)), None);
+    }
+
+    #[test]
+    fn probes_come_at_least_every_second_however_long_it_lasts() {
+        let mut circuit = Circuit::new();
+        let mut now = NOW;
+        for _ in 0..1_000 {
+            circuit.failed(Transient, 1_000, now);
+            now = now + Duration::from_millis(900);
+            assert!(circuit.admits(0, now));
+        }
+    }
+
+    #[test]
+    fn a_service_that_fails_now_and_then_empties_the_bucket() {
+        let mut circuit = Circuit::new();
+        let calls = (1..).find(|call| {
+            match call % 3 {
+                0 => drop(circuit.succeeded(NOW)),
+                _ => circuit.failed(Transient, 0, NOW),
+            }
+            circuit.is_open()
+        });
+        assert_eq!(calls, Some(101), "two failures for each success take 14 tokens in three calls");
+    }
+
+    #[test]
+    fn throttling_costs_less_and_is_probed_more_slowly() {
+        let mut circuit = Circuit::new();
+        for _ in 0..STREAK + 20 {
+            circuit.failed(Throttled, 1_000, NOW);
+        }
+        assert!(!circuit.admits(0, millis(4_999)) && circuit.admits(0, millis(5_000)));
+    }
+
+    #[test]
+    fn the_service_is_left_alone_for_as_long_as_it_asks() {
+        let mut circuit = Circuit::new();
+        circuit.hold(millis(3_000));
+        circuit.hold(millis(2_000));
+        assert!(!circuit.admits(0, millis(2_999)) && circuit.admits(0, millis(3_000)));
+    }
+}

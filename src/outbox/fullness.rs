@@ -1,0 +1,73 @@
+//! How full the queue is, for the log: one line when it is nearly full, and none again before it has emptied by half.
+
+use crate::config;
+use crate::metrics::Backlog;
+use crate::notice::{Level, Notice};
+
+/// From this share of a bound on the operator is warned, in hundredths.
+const WARNING: usize = 80;
+/// Below this share of both bounds the next time is another episode.
+const CALM: usize = 50;
+
+/// Whether there was a warning in this episode.
+#[derive(Debug, Default)]
+pub struct Fullness {
+    warned: bool,
+    due: bool,
+}
+
+impl Fullness {
+    /// Looks at the queue after it has grown or shrunk.
+    pub fn see(&mut self, backlog: Backlog, bounds: &config::Queue) {
+        let reached = |share: usize| {
+            backlog.entries >= share_of(bounds.max_entries, share) || backlog.bytes >= share_of(bounds.max_bytes, share)
+        };
+        if self.warned {
+            self.warned = reached(CALM);
+        } else if reached(WARNING) {
+            (self.warned, self.due) = (true, true);
+        }
+    }
+
+    /// The warning, if it has not been given in this episode.
+    pub fn take_notice(&mut self, backlog: Backlog, bounds: &config::Queue) -> Option<Notice> {
+        std::mem::take(&mut self.due).then(|| Notice {
+            level: Level::Warn,
+            text: format!(
+                "the queue is more than {WARNING} % full: {} of {} event(s), {} of {} bytes; what finds no room is lost \
+                 (queue.when_full)",
+                backlog.entries, bounds.max_entries, backlog.bytes, bounds.max_bytes
+            ),
+        })
+    }
+}
+
+fn share_of(bound: usize, share: usize) -> usize {
+    // The bounds are far below the largest number; rounded up, so that a bound of one is reached by one.
+    bound.saturating_mul(share).div_ceil(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn one_warning_in_an_episode() {
+        let bounds = config::Queue {
+            max_entries: 10,
+            max_bytes: 1_000,
+            max_age: Duration::from_secs(1),
+            when_full: config::WhenFull::DropOldest,
+        };
+        let mut fullness = Fullness::default();
+        let mut warned = |entries, bytes| {
+            let backlog = Backlog { entries, bytes, oldest: None };
+            fullness.see(backlog, &bounds);
+            fullness.take_notice(backlog, &bounds).is_some()
+        };
+        let episode = [(7, 799), (8, 0), (9, 900), (6, 600), (10, 0), (4, 499), (1, 800), (1, 801)];
+        let lines = episode.map(|(entries, bytes)| warned(entries, bytes));
+        assert_eq!(lines, [false, true, false, false, false, false, true, false]);
+    }
+}
