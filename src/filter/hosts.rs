@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host;
 use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
-use crate::config::{Config, HostChoice};
+use crate::config::{Config, CredentialSource, HostChoice};
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 
 /// The gateways that the filter is at home in.
@@ -38,6 +38,11 @@ impl Host {
     pub fn objection(self, config: &Config) -> Option<String> {
         let name = config.endpoint.host.trim_start_matches('[').trim_end_matches(']');
         let is_address = name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok();
+        if self == Host::Kong && config.credentials.source == CredentialSource::Host {
+            return Some(
+                "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
+            );
+        }
         (self == Host::Kong && config.endpoint.scheme == Scheme::Https && is_address).then(|| {
             "endpoint: is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and the \
              address as `upstream`"

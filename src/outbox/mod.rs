@@ -107,8 +107,7 @@ impl Outbox {
     /// The next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or the
     /// deadline. Call it until it gives nothing.
     pub fn poll(&mut self, now: Timestamp, metrics: &mut Metrics) -> Option<BatchId> {
-        self.give_up_lost_flights(now, metrics);
-        self.drop_expired(now, metrics);
+        self.tend(now, metrics);
         self.queue.wake(now);
         if self.flights.len() >= self.settings.max_in_flight {
             return None;
@@ -120,6 +119,17 @@ impl Outbox {
         self.next_batch += 1;
         self.flights.push(Flight { id, entries, deadline: now + self.settings.deadline });
         Some(id)
+    }
+
+    /// What is to be done as time passes, also while nothing may be sent: gives up lost batches and drops what is too old.
+    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        self.give_up_lost_flights(now, metrics);
+        self.drop_expired(now, metrics);
+    }
+
+    /// How many batches are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     /// The events of a batch in flight, in order; none if it is not in flight any more.
