@@ -1,6 +1,6 @@
 //! The JSON document in which the container endpoint and the instance metadata service hand out credentials, and the times in it.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::{plausible, Credentials};
 use crate::clock::Timestamp;
@@ -9,32 +9,19 @@ use crate::secret::Secret;
 /// Bytes of a document that are looked at; one has about 2 KB.
 const MAX_BYTES: usize = 1 << 16;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Document {
-    #[serde(default)]
-    code: Option<String>,
-    #[serde(default)]
-    access_key_id: Option<String>,
-    #[serde(default)]
-    secret_access_key: Option<String>,
-    #[serde(default)]
-    token: Option<String>,
-    #[serde(default)]
-    expiration: Option<String>,
-}
-
 /// The credentials in `body`.
 ///
 /// # Errors
 /// What is wrong with it, without any of its values but the `Code`, an error code of AWS.
 pub(super) fn read(body: &[u8]) -> Result<Credentials, String> {
     let body = body.get(..MAX_BYTES).unwrap_or(body);
-    let document: Document = serde_json::from_slice(body).map_err(|_| "a body that is not its JSON".to_owned())?;
-    if let Some(code) = document.code.filter(|code| code != "Success") {
-        return Err(format!("the code `{}`", word(&code)));
+    let document: Value = serde_json::from_slice(body).map_err(|_| "a body that is not its JSON".to_owned())?;
+    let text = |name| document.get(name).and_then(Value::as_str);
+    if let Some(code) = text("Code").filter(|code| *code != "Success") {
+        return Err(format!("the code `{}`", word(code)));
     }
-    credentials(document.access_key_id, document.secret_access_key, document.token, document.expiration.as_deref())
+    let owned = |name| text(name).map(str::to_owned);
+    credentials(owned("AccessKeyId"), owned("SecretAccessKey"), owned("Token"), text("Expiration"))
 }
 
 /// Credentials of these parts, all of which temporary credentials have.
@@ -63,7 +50,7 @@ pub(super) fn credentials(
 }
 
 /// A word of a peer that is fit for the log: an error code is of letters and digits.
-pub(super) fn word(text: &str) -> String {
+fn word(text: &str) -> String {
     text.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '?' }).collect()
 }
 

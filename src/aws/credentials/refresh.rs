@@ -196,7 +196,8 @@ impl Keeper {
     /// after a pause, which grows. What has expired is never used again.
     pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) {
         let Some(held) = self.held.take_if(|held| held.generation == generation) else { return };
-        if for_good {
+        // Keys without a token have no end.
+        if for_good && held.credentials.session_token.is_some() {
             self.expired.truncate(EXPIRED_KEPT - 1);
             self.expired.push_front(held.credentials);
         } else {
