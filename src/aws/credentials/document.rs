@@ -115,7 +115,7 @@ mod tests {
     fn what_is_missing_is_named_and_nothing_is_shown() {
         for (body, says) in [
             ("", "not its JSON"),
-            ("7", "not its JSON"),
+            ("7", "AccessKeyId"),
             ("{}", "AccessKeyId"),
             (r#"{"AccessKeyId":"AKID","SecretAccessKey":"hunter2\n","Token":"hunter2"}"#, "SecretAccessKey"),
             (r#"{"AccessKeyId":"AKID","SecretAccessKey":"hunter2"}"#, "token"),
