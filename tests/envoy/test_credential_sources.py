@@ -35,7 +35,7 @@ Server = TypeVar("Server", bound=CredentialServer)
 
 @dataclass(frozen=True)
 class Environment:
-    """Of Envoy."""
+    """Envoy's own."""
 
     variables: dict[str, str]
 
@@ -116,10 +116,12 @@ def test_a_container_s_task_role(
     first = mint.newest
     mint.lifetime = 3600.0
     second = mint.rotate()
-    served = len(agent.asked)
-    wait_for(lambda: len(agent.asked) > served, "the refresh")
-    wait_for(lambda: send(envoy.address_of(), *MISSION_PUT) and sink.requests[-1].headers, "a request")
-    wait_for(lambda: key_id(sink.requests[-1]) == second.access_key_id, "a request signed with the new key")
+
+    def the_new_key_signs() -> bool:
+        send(envoy.address_of(), *MISSION_PUT)
+        return key_id(sink.requests[-1]) == second.access_key_id
+
+    wait_for(the_new_key_signs, "a request signed with the new key")
     assert {key_id(request) for request in sink.requests} == {first.access_key_id, second.access_key_id}
     assert all(is_right(request, mint.keys[key_id(request)], "sns") for request in sink.requests)
     assert_nothing_shown(envoy, sink, *first.secrets, *second.secrets, agent.token)
@@ -188,7 +190,7 @@ def test_nothing_is_lost_while_credentials_rotate(
     assert len(refused) >= ROTATION_SECONDS / ROTATION_PERIOD - 1, "keys were refused while they were in use"
     # What was under way when the first refusal came, and nothing after it.
     assert all(calls <= 4 for calls in refused.values()), refused
-    assert envoy.metric("retrohook_events_published_total") == count
+    wait_for(lambda: envoy.metric("retrohook_events_published_total") == count, "the metric")
     assert set(sink.stored.values()) == {1}
     assert_nothing_shown(
         envoy, sink, *imds.all_tokens, *(secret for key in mint.keys.values() for secret in key.secrets)
