@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pytest
@@ -125,6 +125,20 @@ def test_a_container_s_task_role(
     assert {key_id(request) for request in sink.requests} == {first.access_key_id, second.access_key_id}
     assert all(is_right(request, mint.keys[key_id(request)], "sns") for request in sink.requests)
     assert_nothing_shown(envoy, sink, *first.secrets, *second.secrets, agent.token)
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_envoy_signs_where_the_filter_does_not(start_gateway: StartGateway, sink: SnsSink, token: bool) -> None:
+    key = Mint().newest
+    variables = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret_access_key}
+    if token:
+        variables["AWS_SESSION_TOKEN"] = key.session_token
+    envoy = start_gateway("host-signs", sink.address, Environment(variables))
+    send(envoy.address_of(), *MISSION_PUT)
+    sink.wait_for_events(1)
+    for request in sink.requests:
+        assert is_right(request, key if token else replace(key, session_token=None), "sns"), request.headers
+    assert_nothing_shown(envoy, sink, *key.secrets)
 
 
 def test_a_role_that_is_assumed(

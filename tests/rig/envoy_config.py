@@ -32,7 +32,7 @@ class EnvoyConfig:
     """One of the shipped examples, loaded and then changed in place."""
 
     def __init__(self, way: str, wasm: Path):
-        self.document: dict[str, Any] = yaml.safe_load(EXAMPLES[way].read_text())
+        self.document: dict[str, Any] = yaml.safe_load((PROJECT / "envoy" / f"{way}.yaml").read_text())
         self.plugin["vm_config"]["code"]["local"]["filename"] = str(wasm)
         for listener in self._resources["listeners"]:
             listener["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}

@@ -22,11 +22,11 @@ class Key:
 
     access_key_id: str
     secret_access_key: str
-    session_token: str
+    session_token: str | None
 
     @property
     def secrets(self) -> list[str]:
-        return [self.secret_access_key, self.session_token]
+        return [each for each in (self.secret_access_key, self.session_token) if each]
 
 
 def is_right(request: SnsRequest, key: Key, service: str, region: str = "us-east-1") -> bool:
@@ -35,7 +35,8 @@ def is_right(request: SnsRequest, key: Key, service: str, region: str = "us-east
     signed = header.partition("SignedHeaders=")[2].partition(",")[0].split(";")
     if key_id(request) != key.access_key_id or request.headers.get("x-amz-security-token") != key.session_token:
         return False
-    if not {"host", "x-amz-date", "x-amz-security-token"} <= set(signed):
+    due = {"host", "x-amz-date"} | ({"x-amz-security-token"} if key.session_token else set())
+    if not due <= set(signed):
         return False
     headers = {name: request.headers[name] for name in signed}
     url = f"https://{request.headers['host']}{request.target}"
