@@ -325,3 +325,6 @@ fn already_ended() -> SourceError {
         "the source may be out of order, or the host's clock wrong; it is asked again",
     )
 }
+
+#[cfg(test)]
+mod tests;
