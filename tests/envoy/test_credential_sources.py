@@ -97,6 +97,21 @@ def test_the_instance_is_asked_until_it_answers(
     assert_nothing_shown(envoy, sink, *mint.newest.secrets, *imds.all_tokens)
 
 
+def test_a_slow_source_holds_up_events_and_nothing_else(
+    start_gateway: StartGateway, sink: SnsSink, way: str, serve: Callable[[Imds], Imds]
+) -> None:
+    imds = serve(Imds(Mint()))
+    imds.delay = 1.0
+    keys = Environment({})
+    settings = {"credentials": {"source": "instance"}, "timeout_ms": 200}
+    envoy = start_gateway(way, sink.address, keys, adjust=clusters(instance=imds), **settings)
+    assert send(envoy.address_of(), *MISSION_PUT).status == 200
+    wait_for(lambda: "HTTP 504" in envoy.log(), "the timeout in the log")
+    assert not sink.requests
+    imds.delay = 0.0
+    sink.wait_for_events(1, timeout=30)
+
+
 def test_a_container_s_task_role(
     start_gateway: StartGateway, sink: SnsSink, way: str, serve: Callable[[ContainerEndpoint], ContainerEndpoint]
 ) -> None:
