@@ -40,8 +40,9 @@ demo: wasm venv ## a change of a profile reaches a cache and a worker, through r
 up: wasm venv ## the demo that stays up, to play with
 	$(PYTHON) scripts/up.py
 
-bench: ## what a matching request costs the core
+bench: venv ## what a matching request costs the core, and a signature beside botocore's
 	cargo bench --locked --bench publish
+	$(PYTHON) bench/signing.py
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

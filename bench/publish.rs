@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use retrohook::aws::credentials::resolve;
+use retrohook::aws::credentials::keeper;
 use retrohook::callout::{Limits, Reply};
 use retrohook::clock::Timestamp;
 use retrohook::config::Config;
@@ -33,8 +33,9 @@ fn config(matcher: &str) -> Config {
 fn publisher() -> (Publisher, Routes) {
     let config = config("/profile");
     let routes = config.routes.clone();
-    let credentials = resolve(&config.credentials, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    (Publisher::new(config, credentials, LIMITS, 7), routes)
+    let keeper = keeper(&config.credentials, &|_| None, config.timeout, LIMITS.deadline, 7)
+        .unwrap_or_else(|error| panic!("{error}"));
+    (Publisher::new(config, keeper, LIMITS, 7), routes)
 }
 
 /// Twelve headers in each direction: about 2 KB of JSON.

@@ -2,10 +2,10 @@
 //! together, and does no I/O.
 
 use crate::aws::clock_offset::ClockOffset;
-use crate::aws::credentials::Credentials;
+use crate::aws::credentials::{CredentialsCall, Generation, Keeper};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry_after::retry_after;
-use crate::aws::sign::{sign, SigningScope};
+use crate::aws::sign::{sign, SignError, SigningScope};
 use crate::aws::sns;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
@@ -17,10 +17,23 @@ use crate::outbox::{BatchId, Outbox, Settings};
 use crate::record::Recorder;
 use crate::route::Route;
 
+/// Names a callout, so that its reply finds its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Events.
+    Batch(BatchId),
+    /// Credentials.
+    Credentials(CredentialsCall),
+}
+
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
     config: Config,
-    credentials: Credentials,
+    /// None where the host signs.
+    keeper: Option<Keeper>,
+    /// What each batch in flight was signed with.
+    signed_with: Vec<(BatchId, Generation)>,
+    at_once: usize,
     scope: SigningScope,
     clock_offset: ClockOffset,
     clock_notice: Option<Notice>,
@@ -31,8 +44,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher with an empty queue that keeps to the host's `limits`. `seed` makes the ids of its events and its retries differ from those of other workers.
-    pub fn new(config: Config, credentials: Credentials, limits: Limits, seed: u64) -> Publisher {
+    /// A publisher with an empty queue that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing
+    /// is signed. `seed` makes the ids of its events and its retries differ from those of other workers.
+    pub fn new(config: Config, keeper: Option<Keeper>, limits: Limits, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let settings = Settings {
             batch: config.batch,
@@ -50,7 +64,9 @@ impl Publisher {
             outbox: Outbox::new(settings, rng.u64(..)),
             metrics: Metrics::default(),
             config,
-            credentials,
+            keeper,
+            signed_with: Vec::new(),
+            at_once: limits.at_once,
             rng,
         }
     }
@@ -66,12 +82,19 @@ impl Publisher {
 
     /// The next callout to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
     /// start it.
-    pub fn poll(&mut self, now: Timestamp) -> Option<(BatchId, Callout)> {
+    pub fn poll(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
+        if let Some((call, callout)) = self.poll_keeper(now) {
+            return Some((Call::Credentials(call), callout));
+        }
+        if !self.may_send(now) {
+            self.outbox.tend(now, &mut self.metrics);
+            return None;
+        }
         loop {
             let batch = self.outbox.poll(now, &mut self.metrics)?;
             let mut callout = self.callout(batch);
-            match sign(&mut callout, &self.credentials, &self.scope, self.clock_offset.apply(now)) {
-                Ok(()) => return Some((batch, callout)),
+            match self.sign(batch, &mut callout, now) {
+                Ok(()) => return Some((Call::Batch(batch), callout)),
                 Err(error) => {
                     let count = self.outbox.events(batch).len();
                     let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
@@ -79,6 +102,32 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// The call for credentials, if one is due and there is room: it goes before every batch.
+    fn poll_keeper(&mut self, now: Timestamp) -> Option<(CredentialsCall, Callout)> {
+        let keeper = self.keeper.as_mut()?;
+        if keeper.is_asking() || self.outbox.in_flight() < self.at_once {
+            return keeper.poll(now);
+        }
+        None
+    }
+
+    /// Whether there is room for a batch, and something to sign it with.
+    fn may_send(&self, now: Timestamp) -> bool {
+        let Some(keeper) = &self.keeper else { return true };
+        let under_way = self.outbox.in_flight() + usize::from(keeper.is_busy(now));
+        under_way < self.at_once && keeper.current(now).is_some()
+    }
+
+    fn sign(&mut self, batch: BatchId, callout: &mut Callout, now: Timestamp) -> Result<(), SignError> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let (generation, credentials) = keeper.current(now).ok_or(SignError::NoCredentials)?;
+        sign(callout, credentials, &self.scope, self.clock_offset.apply(now))?;
+        let outbox = &self.outbox;
+        self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
+        self.signed_with.push((batch, generation));
+        Ok(())
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
@@ -94,8 +143,19 @@ impl Publisher {
         }
     }
 
-    /// Says what came of the callout for `batch`; ignored after the deadline, when the batch counts as lost.
-    pub fn handle_reply(&mut self, batch: BatchId, reply: &Reply, now: Timestamp) {
+    /// Says what came of a callout; ignored after its deadline, when it counts as lost.
+    pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
+        match call {
+            Call::Credentials(call) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.handle_reply(call, reply, now);
+                }
+            }
+            Call::Batch(batch) => self.handle_batch_reply(batch, reply, now),
+        }
+    }
+
+    fn handle_batch_reply(&mut self, batch: BatchId, reply: &Reply, now: Timestamp) {
         if !self.outbox.is_in_flight(batch) {
             return;
         }
@@ -110,12 +170,28 @@ impl Publisher {
         {
             self.clock_notice = self.clock_offset.correct(reply, now).or(self.clock_notice.take());
         }
+        self.tell_keeper(batch, &outcomes, now);
         self.outbox.settle(batch, outcomes, retry_after(reply, now), now, &mut self.metrics);
     }
 
-    /// Whether a reply for `batch` is still awaited.
-    pub fn awaits(&self, batch: BatchId) -> bool {
-        self.outbox.is_in_flight(batch)
+    /// Credentials that AWS refuses are not used again.
+    fn tell_keeper(&mut self, batch: BatchId, outcomes: &[Outcome], now: Timestamp) {
+        let refusal = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Failed(failure) if failure.class == FailureClass::Credentials => Some(failure),
+            _ => None,
+        });
+        let signed_with = self.signed_with.iter().find(|(candidate, _)| *candidate == batch);
+        if let (Some(keeper), Some(failure), Some((_, generation))) = (&mut self.keeper, refusal, signed_with) {
+            keeper.refused(*generation, failure.code.contains("ExpiredToken"), now);
+        }
+    }
+
+    /// Whether the reply to `call` is still awaited.
+    pub fn awaits(&self, call: Call) -> bool {
+        match call {
+            Call::Batch(batch) => self.outbox.is_in_flight(batch),
+            Call::Credentials(call) => self.keeper.as_ref().is_some_and(|keeper| keeper.awaits(call)),
+        }
     }
 
     /// Whether nothing is queued and nothing is in flight.
@@ -135,7 +211,12 @@ impl Publisher {
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        self.clock_notice.take().into_iter().chain(self.outbox.take_notices(now)).collect()
+        let waiting = self.queued();
+        let mut notices: Vec<_> = self.clock_notice.take().into_iter().collect();
+        let credentials = self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.take_notices(now, waiting));
+        notices.extend(credentials);
+        notices.extend(self.outbox.take_notices(now));
+        notices
     }
 }
 

@@ -32,6 +32,9 @@ pub struct SigningScope {
 /// Why a callout cannot be signed. No text of these holds a secret or the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
+    /// Nothing to sign with.
+    #[error("cannot sign: there are no credentials")]
+    NoCredentials,
     /// A clock that is off by millennia.
     #[error("cannot sign: the host's clock says {} ms since 1970, which is past the year 9999", .0.0)]
     Time(Timestamp),

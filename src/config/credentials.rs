@@ -1,18 +1,49 @@
 //! The section `credentials`. Nothing that stands in it is ever quoted in a fault.
 
-use super::fault::Checked;
+use std::time::Duration;
+
+use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
-use super::CredentialSource;
+use super::{AssumeRole, CredentialConfig, CredentialSource, CredentialUpstreams, StaticKeys};
+use crate::aws::arn::is_region;
+use crate::aws::endpoint::Endpoint;
 use crate::secret::Secret;
 
 const STATIC: &str = "static";
+const HOST: &str = "host";
 
-/// The first is the default: it looks wherever there is something to find, which so far is the environment.
-const SOURCES: [&str; 3] = ["auto", STATIC, "environment"];
+/// The first is the default: it looks wherever there is something to find.
+const SOURCES: [&str; 6] = ["auto", STATIC, "environment", "container", "instance", HOST];
 
-pub(super) fn read(root: &mut Section<'_>) -> Checked<CredentialSource> {
+pub(super) fn read(
+    root: &mut Section<'_>,
+    region: Checked<&str>,
+    partition: Checked<&str>,
+) -> Checked<CredentialConfig> {
     let mut section = root.confidential_section("credentials");
-    let source = section.choice("source", &SOURCES);
+    let name = section.choice("source", &SOURCES);
+    let source = read_source(&mut section, name);
+    let mut upstreams = section.section("upstreams");
+    let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstream(&mut upstreams, name));
+    upstreams.finish();
+    let assume_role = section.optional("assume_role").map(|field| {
+        if name == Ok(HOST) {
+            return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
+        }
+        let mut role = field.section()?;
+        let read = read_role(&mut role, region, partition, borrowed(&sts).map(Option::as_deref));
+        role.finish();
+        read
+    });
+    section.finish();
+    Ok(CredentialConfig {
+        source: source?,
+        assume_role: assume_role.transpose()?,
+        upstreams: CredentialUpstreams { instance: instance?, container: container? },
+    })
+}
+
+fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checked<CredentialSource> {
     let given = ["access_key_id", "secret_access_key", "session_token"].map(|name| (name, section.optional(name)));
     let any_given = given.iter().any(|(_, field)| field.is_some());
     let [access_key_id, secret_access_key, session_token] =
@@ -22,27 +53,119 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<CredentialSource> {
             section.fault_at(name, "is missing", "the source `static` needs it; give it, or another source")
         })
     };
-    let credentials = match source {
-        Ok(STATIC) => {
-            let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
-            access_key_id.and_then(|access_key_id| {
-                Ok(CredentialSource::Static {
-                    access_key_id,
-                    secret_access_key: Secret::new(secret_access_key?),
-                    session_token: session_token.1?.map(Secret::new),
-                })
-            })
-        }
-        // Keys that are not used would show only as denied access, or as the access of someone else.
-        Ok(_) if any_given => Err(section.fault_at(
-            "source",
-            "is not `static`, but keys are given",
-            "set `source: static`, or take the keys out",
-        )),
-        source => source.map(|_| CredentialSource::Environment),
+    let name = name?;
+    if name == STATIC {
+        let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
+        return Ok(CredentialSource::Static(StaticKeys {
+            access_key_id: access_key_id?,
+            secret_access_key: Secret::new(secret_access_key?),
+            session_token: session_token.1?.map(Secret::new),
+        }));
+    }
+    // Keys that are not used would show only as denied access, or as the access of someone else.
+    if any_given {
+        let remedy = "set `source: static`, or take the keys out";
+        return Err(section.fault_at("source", "is not `static`, but keys are given", remedy));
+    }
+    Ok(match name {
+        "environment" => CredentialSource::Environment,
+        "container" => CredentialSource::Container,
+        "instance" => CredentialSource::Instance,
+        HOST => CredentialSource::Host,
+        _ => CredentialSource::Auto,
+    })
+}
+
+/// Lengths and characters are those of the STS API Reference, "AssumeRole".
+fn read_role(
+    role: &mut Section<'_>,
+    region: Checked<&str>,
+    partition: Checked<&str>,
+    upstream: Checked<Option<&str>>,
+) -> Checked<AssumeRole> {
+    let role_arn = read_role_arn(role);
+    let session_name = text(role, "session_name", 2..=64, "=,.@-");
+    let external_id = text(role, "external_id", 2..=1_224, "=,.@:/-");
+    let seconds = role.integer("duration_seconds", 900..=43_200, 3_600);
+    let region = match role.optional("region") {
+        Some(field) => field.text().and_then(|text| match is_region(text) {
+            true => Ok(text.to_owned()),
+            false => Err(field.fault("does not look like a region", "give one such as `us-east-1`, or leave it out")),
+        }),
+        None => region.map(str::to_owned),
     };
-    section.finish();
-    credentials
+    let endpoint = match role.optional("endpoint") {
+        Some(field) => field.text().and_then(|text| {
+            text.parse::<Endpoint>().map_err(|error| {
+                let remedy = "give scheme and host, such as `https://sts.us-east-1.amazonaws.com`, or leave it out";
+                field.fault(format!("is not an endpoint: {error}"), remedy)
+            })
+        }),
+        None => borrowed(&region).and_then(|region| Ok(Endpoint::of_service("sts", region, partition?))),
+    };
+    let (endpoint, upstream) = (endpoint?, upstream?);
+    Ok(AssumeRole {
+        role_arn: role_arn?,
+        session_name: session_name?.unwrap_or_else(|| "retrohook".to_owned()),
+        external_id: external_id?,
+        duration: Duration::from_secs(seconds.into()),
+        region: region?,
+        upstream: upstream.map_or_else(|| endpoint.host_port(), str::to_owned),
+        endpoint,
+    })
+}
+
+fn read_role_arn(role: &mut Section<'_>) -> Checked<String> {
+    let remedy = "give the ARN of a role, such as `arn:aws:iam::123456789012:role/publisher`";
+    let field = role.required("role_arn", remedy)?;
+    let text = field.text()?;
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let is_role = match parts.as_slice() {
+        ["arn", partition, "iam", "", account, name] => {
+            let name = name.strip_prefix("role/").unwrap_or_default();
+            partition.starts_with("aws")
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&byte))
+        }
+        _ => false,
+    };
+    match is_role {
+        true => Ok(text.to_owned()),
+        false => Err(field.fault("is not the ARN of a role", remedy)),
+    }
+}
+
+/// A text of letters, digits, `_`, `+` and `more`.
+fn text(
+    role: &mut Section<'_>,
+    name: &'static str,
+    length: std::ops::RangeInclusive<usize>,
+    more: &str,
+) -> Checked<Option<String>> {
+    let Some(field) = role.optional(name) else { return Ok(None) };
+    let text = field.text()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+".contains(c) || more.contains(c);
+    if length.contains(&text.len()) && text.chars().all(allowed) {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(field.fault(
+        format!("is not {} to {} letters, digits or any of `_+{more}`", length.start(), length.end()),
+        "give such a text, or leave it out",
+    ))
+}
+
+fn upstream(upstreams: &mut Section<'_>, name: &'static str) -> Checked<Option<String>> {
+    let Some(field) = upstreams.optional(name) else { return Ok(None) };
+    let text = field.text()?;
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(field.fault(
+            "is empty or has a control character",
+            "give the host's name for it (Envoy: a cluster), or leave it out: the default is its host and port",
+        ));
+    }
+    Ok(Some(text.to_owned()))
 }
 
 fn key<'a>(field: &Field<'a>) -> Checked<&'a str> {

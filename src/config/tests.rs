@@ -104,7 +104,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.region, "us-east-1");
     assert_eq!(config.endpoint.authority(), "sns.us-east-1.amazonaws.com");
     assert_eq!(config.upstream, "sns.us-east-1.amazonaws.com:443");
-    assert_eq!(config.credentials, CredentialSource::Environment);
+    assert_eq!(config.credentials.source, CredentialSource::Auto);
     assert_eq!(config.redact, Redact::default());
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
     assert_eq!(
@@ -127,7 +127,9 @@ fn what_is_left_out_has_a_default() {
 fn what_is_given_is_taken() {
     let config = valid("full.json");
     assert_eq!(config.upstream, "sns");
-    let CredentialSource::Static { access_key_id, secret_access_key, session_token } = &config.credentials else {
+    let CredentialSource::Static(StaticKeys { access_key_id, secret_access_key, session_token }) =
+        &config.credentials.source
+    else {
         panic!("{:?}", config.credentials);
     };
     assert_eq!(access_key_id, "AKIAIOSFODNN7EXAMPLE");

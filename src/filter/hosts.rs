@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host;
 use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
-use crate::config::{Config, HostChoice};
+use crate::config::{Config, CredentialSource, HostChoice};
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 
 /// The gateways that the filter is at home in.
@@ -36,13 +36,25 @@ impl Host {
 
     /// What there is to say against a configuration that is good elsewhere.
     pub fn objection(self, config: &Config) -> Option<String> {
-        let name = config.endpoint.host.trim_start_matches('[').trim_end_matches(']');
-        let is_address = name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok();
-        (self == Host::Kong && config.endpoint.scheme == Scheme::Https && is_address).then(|| {
-            "endpoint: is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and the \
-             address as `upstream`"
-                .to_owned()
-        })
+        if self != Host::Kong {
+            return None;
+        }
+        if config.credentials.source == CredentialSource::Host {
+            return Some(
+                "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
+            );
+        }
+        let role = config.credentials.assume_role.as_ref();
+        let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
+        let mut endpoints = [("endpoint", "upstream", &config.endpoint)].into_iter().chain(sts);
+        endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host)).map(
+            |(path, upstream, _)| {
+                format!(
+                    "{path}: is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and \
+                     the address as `{upstream}`"
+                )
+            },
+        )
     }
 
     /// What this host allows of callouts.
@@ -88,6 +100,11 @@ impl Host {
             (Update::Level { value, .. }, Host::Kong) | (Update::Record(_, value), _) => host::record_metric(id, value),
         }
     }
+}
+
+fn is_address(host: &str) -> bool {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok()
 }
 
 /// The metrics of this host, defined: their ids in the order of [`DEFINITIONS`].

@@ -83,11 +83,12 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
     if let Some(objection) = host.objection(&config) {
         return Err(objection);
     }
-    let credentials = credentials::resolve(&config.credentials, &|name| std::env::var(name).ok())
-        .map_err(|error| format!("credentials: {error}"))?;
     let (tick, limits) = (host.tick(config.batch.max_delay), host.limits(&config));
     let seed = getrandom::u64().unwrap_or(host::now().0);
+    let environment = |name: &str| std::env::var(name).ok();
+    let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
+        .map_err(|error| format!("credentials: {error}"))?;
     let routes = config.routes.clone();
-    let publisher = Publisher::new(config, credentials, limits, seed);
+    let publisher = Publisher::new(config, keeper, limits, seed);
     Ok((Worker::new(host, routes, publisher, TickGate::new(tick)), tick))
 }

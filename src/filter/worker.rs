@@ -9,8 +9,7 @@ use crate::callout::Reply;
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::notice::Level;
-use crate::outbox::BatchId;
-use crate::publisher::Publisher;
+use crate::publisher::{Call, Publisher};
 use crate::route::{Route, Routes};
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back.
@@ -23,7 +22,7 @@ pub struct Worker {
     pub wanted_headers: Wanted,
     publisher: RefCell<Publisher>,
     /// The callouts in flight by the host's token; there are never more than the host allows.
-    callouts: RefCell<Vec<(u32, BatchId)>>,
+    callouts: RefCell<Vec<(u32, Call)>>,
     metric_ids: Vec<Option<u32>>,
     gate: RefCell<TickGate>,
     stopping: Cell<bool>,
@@ -57,18 +56,18 @@ impl Worker {
     pub fn send(&self, now: Timestamp) {
         while !self.refused.get() {
             let due = self.publisher.borrow_mut().poll(now);
-            let Some((batch, callout)) = due else { break };
+            let Some((call, callout)) = due else { break };
             match host::dispatch(&callout) {
                 Ok(token) => {
                     let publisher = self.publisher.borrow();
                     let mut callouts = self.callouts.borrow_mut();
-                    callouts.retain(|(_, batch)| publisher.awaits(*batch));
-                    callouts.push((token, batch));
+                    callouts.retain(|(_, call)| publisher.awaits(*call));
+                    callouts.push((token, call));
                 }
                 Err(status) => {
                     self.refused.set(true);
                     let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
-                    self.publisher.borrow_mut().handle_reply(batch, &Reply::NoResponse(reason), now);
+                    self.publisher.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 }
             }
         }
@@ -106,15 +105,15 @@ impl Worker {
 
     /// Takes the reply to the callout `token` from the host.
     pub fn handle_reply(&self, token: u32, body_size: usize) {
-        let Some(batch) = self.forget_callout(token) else { return };
+        let Some(call) = self.forget_callout(token) else { return };
         let (reply, now) = (reply::read(body_size), host::now());
-        self.publisher.borrow_mut().handle_reply(batch, &reply, now);
+        self.publisher.borrow_mut().handle_reply(call, &reply, now);
         if self.host.calls_from_replies() {
             self.send(now);
         }
     }
 
-    fn forget_callout(&self, token: u32) -> Option<BatchId> {
+    fn forget_callout(&self, token: u32) -> Option<Call> {
         let mut callouts = self.callouts.borrow_mut();
         let position = callouts.iter().position(|(candidate, _)| *candidate == token)?;
         Some(callouts.swap_remove(position).1)

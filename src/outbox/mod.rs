@@ -120,9 +120,8 @@ impl Outbox {
     /// The next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or the
     /// deadline. Call it until it gives nothing.
     pub fn poll(&mut self, now: Timestamp, metrics: &mut Metrics) -> Option<BatchId> {
+        self.tend(now, metrics);
         let now = self.clock.at(now);
-        self.give_up_lost_flights(now, metrics);
-        self.drop_expired(now, metrics);
         self.queue.wake(now);
         let in_flight = self.flights.len();
         if in_flight >= self.settings.max_in_flight || !self.circuit.admits(in_flight, now) {
@@ -135,6 +134,18 @@ impl Outbox {
         self.next_batch += 1;
         self.flights.push(Flight { id, entries, deadline: now + self.settings.deadline });
         Some(id)
+    }
+
+    /// What is to be done as time passes, also while nothing may be sent: gives up lost batches and drops what is too old.
+    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        let now = self.clock.at(now);
+        self.give_up_lost_flights(now, metrics);
+        self.drop_expired(now, metrics);
+    }
+
+    /// How many batches are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     /// The events of a batch in flight, in order; none if it is not in flight any more.

@@ -32,7 +32,7 @@ class EnvoyConfig:
     """One of the shipped examples, loaded and then changed in place."""
 
     def __init__(self, way: str, wasm: Path):
-        self.document: dict[str, Any] = yaml.safe_load(EXAMPLES[way].read_text())
+        self.document: dict[str, Any] = yaml.safe_load((PROJECT / "envoy" / f"{way}.yaml").read_text())
         self.plugin["vm_config"]["code"]["local"]["filename"] = str(wasm)
         for listener in self._resources["listeners"]:
             listener["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}
@@ -80,6 +80,17 @@ class EnvoyConfig:
         else:
             validation = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
             validation["trusted_ca"]["filename"] = str(trusted_ca)
+
+    def add_cluster(self, name: str, address: Address) -> None:
+        """A cluster in plain text, as the sources of credentials need one each."""
+        socket_address = {"address": address[0], "port_value": address[1]}
+        endpoint = {"endpoint": {"address": {"socket_address": socket_address}}}
+        assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+        self._resources["clusters"].append({"name": name, "type": "STATIC", "load_assignment": assignment})
+
+    def let_through(self, *names: str) -> None:
+        """Shows the filter these variables of Envoy's environment."""
+        self.plugin["vm_config"]["environment_variables"]["host_env_keys"] += names
 
     @property
     def settings(self) -> dict[str, Any]:

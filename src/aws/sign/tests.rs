@@ -14,6 +14,7 @@ fn credentials(token: Option<&str>) -> Credentials {
         access_key_id: ACCESS_KEY_ID.into(),
         secret_access_key: Secret::new(SECRET),
         session_token: token.map(Secret::new),
+        expires_at: None,
     }
 }
 

@@ -71,3 +71,30 @@ fn what_matches_but_is_not_answered_as_wanted_costs_little_more() {
         assert_eq!(usage.total_host_calls(), host_calls, "{profile:?} {:?}", usage.host_calls);
     }
 }
+
+/// A request whose event has about 2 KB.
+fn request_of_2_kb() -> ExchangeSpec {
+    let names = (0..12).map(|number| format!("x-header-{number}"));
+    names.fold(ExchangeSpec::new("PUT", "/mockbin/profile/42?tenant=acme"), |spec, name| {
+        spec.request_header(&name, "v".repeat(60)).response_header(&name, "v".repeat(60))
+    })
+}
+
+#[test]
+fn a_batch_costs_a_few_instructions_for_each_byte() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let mut host = Host::builder(Profile::Envoy).cluster("sns.us-east-1.amazonaws.com:443").load(&filter).unwrap();
+    host.start_plugin(CONFIG).unwrap();
+    let mut batch = || {
+        (0..10).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
+        let (_, usage) = host.measure(|host| host.advance(std::time::Duration::from_millis(25)).unwrap());
+        let callout = host.take_callouts().remove(0);
+        host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
+        (usage.instructions, callout.body.len())
+    };
+    batch();
+    let (instructions, bytes) = batch();
+    let each = instructions as f64 / bytes as f64;
+    println!("a call of 10 events, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
+    assert!(each < 160.0, "{each:.1}: of these, SHA-256 takes about 98");
+}

@@ -70,7 +70,9 @@ fn what_is_no_json_is_refused() {
 fn every_valid_configuration_starts() {
     for entry in std::fs::read_dir(folder().join("valid")).unwrap() {
         let file = entry.unwrap().path();
-        for profile in [Profile::Envoy, Profile::Kong] {
+        // Kong signs nothing.
+        let kong = (!file.ends_with("host_signs.json")).then_some(Profile::Kong);
+        for profile in [Some(Profile::Envoy), kong].into_iter().flatten() {
             let mut host = load(with_keys(Host::builder(profile)));
             host.start_plugin(read(file.clone())).unwrap_or_else(|error| panic!("{} {error}", file.display()));
             assert_eq!(logged(&mut host, LogLevel::Error), [""; 0]);
@@ -80,7 +82,7 @@ fn every_valid_configuration_starts() {
 
 #[test]
 fn without_credentials_the_filter_refuses_to_start_and_says_how_to_give_them() {
-    let from_environment = config(json!({"credentials": null})).to_string();
+    let from_environment = config(json!({"credentials": {"source": "environment"}})).to_string();
     let (id, secret) = (("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY));
     for (given, missing) in [
         (vec![], vec!["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),

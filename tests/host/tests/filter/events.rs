@@ -266,6 +266,7 @@ fn expected_authorization(sent: &Callout, session_token: Option<&str>) -> String
         access_key_id: ACCESS_KEY_ID.into(),
         secret_access_key: Secret::new(SECRET_ACCESS_KEY),
         session_token: session_token.map(Secret::new),
+        expires_at: None,
     };
     let scope = SigningScope { region: "us-east-1".into(), service: "sns" };
     let at = Timestamp(NOON + u64::try_from(MAX_DELAY.as_millis()).unwrap());

@@ -6,6 +6,7 @@
 mod batching;
 mod bounds;
 mod configs;
+mod credentials;
 mod events;
 mod hostile;
 mod kong;

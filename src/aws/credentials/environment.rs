@@ -1,25 +1,17 @@
-//! Credentials and where they come from.
+//! Credentials that are there from the start and never change: from the environment, or from the configuration.
 //!
 //! Never reads the environment by itself (it is handed in) and never puts a value into an error: errors name variables
 //! and keys only.
 
-use crate::config::CredentialSource;
+use super::{plausible, Credentials, Provider, SourceError, Step};
+use crate::callout::Reply;
+use crate::clock::Timestamp;
+use crate::config::StaticKeys;
 use crate::secret::Secret;
 
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
-
-/// What a request is signed with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The public half of the key.
-    pub access_key_id: String,
-    /// The secret half.
-    pub secret_access_key: Secret,
-    /// For temporary credentials.
-    pub session_token: Option<Secret>,
-}
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,30 +29,47 @@ pub enum CredentialsError {
     Malformed(&'static str),
 }
 
-/// Credentials from `source`. `environment` gives the value of a variable of the filter's environment; an empty value
-/// counts as missing.
+/// Always the same credentials.
+#[derive(Debug)]
+pub(super) struct Fixed(pub(super) Credentials);
+
+impl Provider for Fixed {
+    fn begin(&mut self, _: Timestamp) -> Step {
+        Step::Done(Ok(self.0.clone()))
+    }
+
+    fn handle_reply(&mut self, _: &Reply, _: Timestamp) -> Step {
+        SourceError::new("fixed credentials", "a reply that nobody asked for", "report this").into()
+    }
+}
+
+/// The keys of the configuration.
+///
+/// # Errors
+/// [`CredentialsError::Malformed`] names the first that no AWS credential can have.
+pub(super) fn from_config(keys: &StaticKeys) -> Result<Credentials, CredentialsError> {
+    checked(
+        Credentials {
+            access_key_id: keys.access_key_id.clone(),
+            secret_access_key: keys.secret_access_key.clone(),
+            session_token: keys.session_token.clone(),
+            expires_at: None,
+        },
+        ["credentials.access_key_id", "credentials.secret_access_key", "credentials.session_token"],
+    )
+}
+
+/// Whether the environment has any part of credentials.
+pub(super) fn is_there(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    [ACCESS_KEY_ID, SECRET_ACCESS_KEY].iter().any(|name| environment(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// The keys of the environment. `environment` gives the value of a variable; an empty value counts as missing.
 ///
 /// # Errors
 /// [`CredentialsError::Missing`] names every variable that is missing, [`CredentialsError::Malformed`] the first value
 /// that no AWS credential can have.
-pub fn resolve(
-    source: &CredentialSource,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Credentials, CredentialsError> {
-    match source {
-        CredentialSource::Static { access_key_id, secret_access_key, session_token } => checked(
-            Credentials {
-                access_key_id: access_key_id.clone(),
-                secret_access_key: secret_access_key.clone(),
-                session_token: session_token.clone(),
-            },
-            ["credentials.access_key_id", "credentials.secret_access_key", "credentials.session_token"],
-        ),
-        CredentialSource::Environment => from_environment(environment),
-    }
-}
-
-fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, CredentialsError> {
+pub(super) fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, CredentialsError> {
     let variable = |name| environment(name).filter(|value| !value.is_empty());
     match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
         (Some(access_key_id), Some(secret)) => checked(
@@ -68,6 +77,7 @@ fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Cred
                 access_key_id,
                 secret_access_key: Secret::new(secret),
                 session_token: variable(SESSION_TOKEN).map(Secret::new),
+                expires_at: None,
             },
             [ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN],
         ),
@@ -80,12 +90,8 @@ fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Cred
     }
 }
 
-/// Refuses what could not travel in a header: the id and the token are sent in one, and a line break in either would
-/// start a header of its own.
+/// Refuses what cannot be right: signing with it would only give errors that are harder to read.
 fn checked(credentials: Credentials, names: [&'static str; 3]) -> Result<Credentials, CredentialsError> {
-    let plausible = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b','))
-    };
     let session_token = credentials.session_token.filter(|token| !token.reveal().is_empty());
     let credentials = Credentials { session_token, ..credentials };
     let [id, secret, token] = names;
@@ -110,7 +116,7 @@ mod tests {
     }
 
     fn from(variables: &'static [(&'static str, &'static str)]) -> Result<Credentials, CredentialsError> {
-        resolve(&CredentialSource::Environment, &environment(variables))
+        from_environment(&environment(variables))
     }
 
     #[test]
@@ -127,12 +133,12 @@ mod tests {
     fn an_empty_token_is_no_token() {
         let variables = &[("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_SESSION_TOKEN", "")];
         assert_eq!(from(variables).unwrap().session_token, None);
-        let fixed = CredentialSource::Static {
+        let fixed = StaticKeys {
             access_key_id: "AKID".into(),
             secret_access_key: Secret::new("s"),
             session_token: Some(Secret::new("")),
         };
-        assert_eq!(resolve(&fixed, &|_| None).unwrap().session_token, None);
+        assert_eq!(from_config(&fixed).unwrap().session_token, None);
     }
 
     #[test]
@@ -152,26 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn static_credentials_do_not_ask_the_environment() {
-        let fixed = CredentialSource::Static {
-            access_key_id: "AKID".into(),
-            secret_access_key: Secret::new("secret"),
-            session_token: Some(Secret::new("token")),
-        };
-        let credentials = resolve(&fixed, &|name| panic!("asked for {name}")).unwrap();
-        assert_eq!(credentials.access_key_id, "AKID");
-        assert_eq!(credentials.session_token, Some(Secret::new("token")));
-    }
-
-    #[test]
     fn a_value_that_cannot_be_right_is_refused_without_showing_it() {
         for bad in ["hunter2\n", "\"hunter2\"", "hunter2 ", "hunterй2", ""] {
-            let fixed = CredentialSource::Static {
-                access_key_id: "AKID".into(),
-                secret_access_key: Secret::new(bad),
-                session_token: None,
-            };
-            let error = resolve(&fixed, &|_| None).unwrap_err();
+            let fixed =
+                StaticKeys { access_key_id: "AKID".into(), secret_access_key: Secret::new(bad), session_token: None };
+            let error = from_config(&fixed).unwrap_err();
             assert_eq!(error, CredentialsError::Malformed("credentials.secret_access_key"));
             assert!(!format!("{error} {error:?}").contains("hunter"));
         }

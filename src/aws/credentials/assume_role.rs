@@ -1,0 +1,182 @@
+//! Credentials of a role that another source may assume, from STS (AWS STS API Reference, "AssumeRole"; query protocol,
+//! version 2011-06-15).
+//!
+//! The other source is asked anew each time: its credentials may be shorter-lived than the role's.
+
+use std::time::Duration;
+
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::Event as Xml;
+use quick_xml::Reader;
+
+use super::{document, Credentials, Provider, SourceError, Step};
+use crate::aws::error::{Failure, FailureClass};
+use crate::aws::sign::{sign, SigningScope};
+use crate::callout::{Callout, Reply};
+use crate::clock::Timestamp;
+use crate::config::AssumeRole as Role;
+
+/// Bytes of a reply that are looked at; one has about 2 KB.
+const MAX_BYTES: usize = 1 << 16;
+
+/// A role, on top of a source whose credentials may assume it.
+pub(super) struct AssumeRole {
+    source: Box<dyn Provider>,
+    role: Role,
+    timeout: Duration,
+    asks_sts: bool,
+}
+
+impl AssumeRole {
+    /// Puts `role` on top of `source`.
+    pub(super) fn new(source: Box<dyn Provider>, role: Role, timeout: Duration) -> AssumeRole {
+        AssumeRole { source, role, timeout, asks_sts: false }
+    }
+
+    fn go_on(&mut self, step: Step, now: Timestamp) -> Step {
+        match step {
+            Step::Done(Ok(credentials)) => self.ask(&credentials, now),
+            Step::Done(Err(error)) => {
+                let asked = format!("{}, which is to assume {}", error.asked, self.role.role_arn);
+                SourceError { asked, ..error }.into()
+            }
+            call => call,
+        }
+    }
+
+    fn ask(&mut self, credentials: &Credentials, now: Timestamp) -> Step {
+        let mut callout = Callout {
+            upstream: self.role.upstream.clone(),
+            scheme: self.role.endpoint.scheme,
+            method: "POST",
+            authority: self.role.endpoint.authority(),
+            path: "/".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+            body: self.body().into_bytes(),
+            timeout: self.timeout,
+        };
+        let scope = SigningScope { region: self.role.region.clone(), service: "sts" };
+        match sign(&mut callout, credentials, &scope, now) {
+            Ok(()) => {
+                self.asks_sts = true;
+                Step::Call(callout)
+            }
+            Err(error) => self.error(error.to_string(), "look at the endpoint and at the host's clock").into(),
+        }
+    }
+
+    fn body(&self) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", "AssumeRole");
+        form.append_pair("Version", "2011-06-15");
+        form.append_pair("RoleArn", &self.role.role_arn);
+        form.append_pair("RoleSessionName", &self.role.session_name);
+        form.append_pair("DurationSeconds", &self.role.duration.as_secs().to_string());
+        if let Some(external_id) = &self.role.external_id {
+            form.append_pair("ExternalId", external_id);
+        }
+        form.finish()
+    }
+
+    fn error(&self, answered: impl Into<String>, check: impl Into<String>) -> SourceError {
+        SourceError::new(
+            format!("STS at `{}`, asked for the role {}", self.role.upstream, self.role.role_arn),
+            answered,
+            check,
+        )
+    }
+
+    fn read(&self, reply: &Reply) -> Result<Credentials, SourceError> {
+        let (status, body) = match reply {
+            Reply::Response { status, body, .. } => (*status, body),
+            Reply::NoResponse(reason) => {
+                return Err(self.error(reason, "can the host reach it, and (Envoy) is there a cluster of that name?"))
+            }
+        };
+        let found = Found::read(body);
+        if status != 200 {
+            return Err(self.refusal(status, &found));
+        }
+        let keys = document::credentials(found.id, found.secret, found.token, found.expiration.as_deref());
+        keys.map_err(|answered| self.error(answered, "something else than STS may have answered"))
+    }
+
+    fn refusal(&self, status: u16, found: &Found) -> SourceError {
+        let (Some(code), message) = (&found.code, found.message.as_deref().unwrap_or_default()) else {
+            return self
+                .error(format!("HTTP {status}"), "it, or the host in its place, is out of order; it is asked again");
+        };
+        // STS says who was denied what, and names no secret.
+        let Failure { code, message, .. } = Failure::new(FailureClass::Transient, code, message);
+        let check = match code.as_str() {
+            "AccessDenied" => {
+                "the role's trust policy must name the one who asks (and the external id, where it wants one), and the policy of \
+                 the one who asks must allow sts:AssumeRole on the role"
+            }
+            "ValidationError" => "is duration_seconds more than the role's maximum, or than the hour that one role has for another?",
+            "RegionDisabledException" => "STS is not activated in this region: give `assume_role.region` and `endpoint` of another one",
+            "ExpiredToken" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => "the credentials of the source itself are refused",
+            _ => "see the code in the STS API Reference, AssumeRole",
+        };
+        self.error(format!("HTTP {status}, {code}: {message}"), check)
+    }
+}
+
+impl Provider for AssumeRole {
+    fn begin(&mut self, now: Timestamp) -> Step {
+        self.asks_sts = false;
+        let step = self.source.begin(now);
+        self.go_on(step, now)
+    }
+
+    fn handle_reply(&mut self, reply: &Reply, now: Timestamp) -> Step {
+        if self.asks_sts {
+            return Step::Done(self.read(reply));
+        }
+        let step = self.source.handle_reply(reply, now);
+        self.go_on(step, now)
+    }
+}
+
+/// What stands in a reply of STS, wherever it stands.
+#[derive(Default)]
+struct Found {
+    id: Option<String>,
+    secret: Option<String>,
+    token: Option<String>,
+    expiration: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Found {
+    fn read(body: &[u8]) -> Found {
+        let body = body.get(..MAX_BYTES).unwrap_or(body);
+        let mut reader = Reader::from_str(body.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
+        let (mut found, mut text) = (Found::default(), String::new());
+        loop {
+            match reader.read_event() {
+                Ok(Xml::Start(_)) => text.clear(),
+                Ok(Xml::Text(part)) => text.push_str(&part),
+                Ok(Xml::GeneralRef(reference)) => match reference.resolve_char_ref() {
+                    Ok(Some(character)) => text.push(character),
+                    _ => text.push_str(resolve_xml_entity(&reference).unwrap_or_default()),
+                },
+                Ok(Xml::End(end)) => {
+                    let field = match end.local_name().as_ref() {
+                        "AccessKeyId" => &mut found.id,
+                        "SecretAccessKey" => &mut found.secret,
+                        "SessionToken" => &mut found.token,
+                        "Expiration" => &mut found.expiration,
+                        "Code" => &mut found.code,
+                        "Message" => &mut found.message,
+                        _ => continue,
+                    };
+                    *field = Some(text.trim().to_owned());
+                }
+                Ok(Xml::Eof) | Err(_) => return found,
+                Ok(_) => {}
+            }
+        }
+    }
+}

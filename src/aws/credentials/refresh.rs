@@ -1,0 +1,330 @@
+//! Keeps credentials fresh: asks their source ahead of the end, one at a time, and never stops trying.
+//!
+//! It never hands out credentials that AWS has called expired, nor such as their own time says are, but for the grace below.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Credentials, Provider, SourceError, Step};
+use crate::callout::{Callout, Reply};
+use crate::clock::Timestamp;
+use crate::notice::{Level, Notice};
+
+/// When what happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// After this time a call counts as lost.
+    pub deadline: Duration,
+    /// How long before their end credentials are refreshed, but never before half of their time is over. (The instance metadata
+    /// service has new ones at least five minutes before the end of the old: EC2 User Guide, "Retrieve security credentials".)
+    pub ahead: Duration,
+    /// How long credentials are used beyond their end while their source is down, and up to half of it more. The AWS SDK for Rust
+    /// does the same for ten to fifteen minutes: AWS may honour them, and if it does not, they are refused once.
+    pub grace: Duration,
+    /// The pause after the first failed try; it doubles.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            deadline: Duration::from_secs(6),
+            ahead: Duration::from_secs(300),
+            grace: Duration::from_secs(600),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Names a call for credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialsCall(u64);
+
+/// Names credentials: those that were taken later have a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(u64);
+
+/// What is held.
+struct Held {
+    credentials: Credentials,
+    generation: Generation,
+    /// Not used after this, as long as their source works.
+    end: Option<Timestamp>,
+    /// Not used after this at all.
+    end_of_grace: Option<Timestamp>,
+}
+
+/// How many expired credentials are remembered: a source that gives older ones than these is out of order anyway.
+const EXPIRED_KEPT: usize = 8;
+
+/// What AWS does not know, or not yet.
+struct Unknown {
+    credentials: Credentials,
+    /// Not to be used again before this, even if their source still gives them.
+    until: Timestamp,
+}
+
+/// How far the asking is.
+enum State {
+    /// Until then nothing is asked; for ever, where nothing can change.
+    Waiting(Option<Timestamp>),
+    /// The provider wants this call.
+    Ready(Callout),
+    /// The call is under way.
+    Asking { call: CredentialsCall, deadline: Timestamp },
+}
+
+/// What the log was told last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Fine,
+    Failing(String),
+    None(String),
+}
+
+/// Holds credentials and drives their source.
+pub struct Keeper {
+    provider: Box<dyn Provider>,
+    timing: Timing,
+    state: State,
+    held: Option<Held>,
+    /// What AWS has called expired.
+    expired: VecDeque<Credentials>,
+    unknown: Option<Unknown>,
+    /// Refusals in a row of the same credentials.
+    refusals: u32,
+    /// Tries in a row that failed.
+    failures: u32,
+    last_error: Option<SourceError>,
+    asked_at: Timestamp,
+    next_call: u64,
+    next_generation: u64,
+    told: Told,
+    rng: fastrand::Rng,
+}
+
+impl Keeper {
+    /// Holds nothing yet, and asks `provider` at the first [`Keeper::poll`]; `seed` drives the jitter.
+    pub fn new(provider: Box<dyn Provider>, timing: Timing, seed: u64) -> Keeper {
+        Keeper {
+            provider,
+            timing,
+            state: State::Waiting(Some(Timestamp(0))),
+            held: None,
+            expired: VecDeque::new(),
+            unknown: None,
+            refusals: 0,
+            failures: 0,
+            last_error: None,
+            asked_at: Timestamp(0),
+            next_call: 0,
+            next_generation: 0,
+            told: Told::Nothing,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// What requests may be signed with now.
+    pub fn current(&self, now: Timestamp) -> Option<(Generation, &Credentials)> {
+        let held = self.held.as_ref()?;
+        let end = if self.failures > 0 { held.end_of_grace } else { held.end };
+        end.is_none_or(|end| now < end).then_some((held.generation, &held.credentials))
+    }
+
+    /// The call to make, if it is time for one. Its reply is owed to [`Keeper::handle_reply`], also when the host could not start
+    /// it. Sources that need no call are asked here, too.
+    pub fn poll(&mut self, now: Timestamp) -> Option<(CredentialsCall, Callout)> {
+        match self.state {
+            State::Asking { call, deadline } if deadline <= now => {
+                self.handle_reply(call, &Reply::NoResponse("no reply before the deadline".to_owned()), now);
+            }
+            State::Waiting(Some(at)) if at <= now => {
+                self.asked_at = now;
+                let step = self.provider.begin(now);
+                self.take(step, now);
+            }
+            _ => {}
+        }
+        let call = CredentialsCall(self.next_call);
+        let asking = State::Asking { call, deadline: now + self.timing.deadline };
+        match std::mem::replace(&mut self.state, asking) {
+            State::Ready(callout) => {
+                self.next_call += 1;
+                Some((call, callout))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Whether a call is due or under way.
+    pub fn is_busy(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Waiting(at) => at.is_some_and(|at| at <= now),
+            State::Ready(_) | State::Asking { .. } => true,
+        }
+    }
+
+    /// Whether a call is under way.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
+
+    /// Whether the reply to `call` is still awaited.
+    pub fn awaits(&self, call: CredentialsCall) -> bool {
+        matches!(self.state, State::Asking { call: awaited, .. } if awaited == call)
+    }
+
+    /// Says what came of `call`; ignored after its deadline.
+    pub fn handle_reply(&mut self, call: CredentialsCall, reply: &Reply, now: Timestamp) {
+        if self.awaits(call) {
+            let step = self.provider.handle_reply(reply, now);
+            self.take(step, now);
+        }
+    }
+
+    /// AWS refused a request that was signed with the credentials of `generation`: it does not know them, or, `for_good`, they
+    /// have expired. They are not used any more, and their source is asked.
+    ///
+    /// Such as AWS does not know may be new and not known everywhere yet: if their source still gives them, they are used again
+    /// after a pause, which grows. What has expired is never used again.
+    pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) {
+        let Some(held) = self.held.take_if(|held| held.generation == generation) else { return };
+        // Keys without a token have no end.
+        if for_good && held.credentials.session_token.is_some() {
+            self.expired.truncate(EXPIRED_KEPT - 1);
+            self.expired.push_front(held.credentials);
+        } else {
+            self.refusals += 1;
+            let until = now + self.pause(self.refusals);
+            self.unknown = Some(Unknown { credentials: held.credentials, until });
+        }
+        if let State::Waiting(_) = self.state {
+            self.state = State::Waiting(Some(now.max(self.asked_at + self.timing.first_pause)));
+        }
+    }
+
+    fn take(&mut self, step: Step, now: Timestamp) {
+        match step {
+            Step::Call(callout) => self.state = State::Ready(callout),
+            Step::Done(Ok(credentials)) => self.found(credentials, now),
+            Step::Done(Err(error)) => self.failed(error, now),
+        }
+    }
+
+    fn found(&mut self, credentials: Credentials, now: Timestamp) {
+        if self.expired.contains(&credentials) {
+            return self.failed(still_refused(), now);
+        }
+        match &self.unknown {
+            Some(unknown) if unknown.credentials == credentials => {
+                if now < unknown.until {
+                    self.state = State::Waiting(Some(unknown.until));
+                    return;
+                }
+            }
+            _ => self.refusals = 0,
+        }
+        let end = credentials.expires_at;
+        if self.held.as_ref().is_none_or(|held| held.credentials != credentials) {
+            let grace = self.timing.grace + share(self.timing.grace / 2, self.rng.u32(0..=1_000));
+            let generation = Generation(self.next_generation);
+            self.next_generation += 1;
+            self.held = Some(Held { credentials, generation, end, end_of_grace: end.map(|end| end + grace) });
+        }
+        if end.is_some_and(|end| end <= now) {
+            return self.failed(already_ended(), now);
+        }
+        self.failures = 0;
+        self.last_error = None;
+        self.state = State::Waiting(end.map(|end| self.ask_before(end, now)));
+    }
+
+    /// When to ask again for what ends at `end`. While the source has nothing newer, half of what is left is waited for each time.
+    fn ask_before(&mut self, end: Timestamp, now: Timestamp) -> Timestamp {
+        let left = end.since(now);
+        let jitter = self.rng.u32(0..=1_000);
+        let ahead = self.timing.ahead + share(self.timing.ahead / 5, jitter);
+        let wait = left.saturating_sub(ahead).max(left / 2 + share(left / 10, jitter));
+        now + wait.max(self.timing.first_pause)
+    }
+
+    fn failed(&mut self, error: SourceError, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(error);
+        let pause = self.pause(self.failures);
+        self.state = State::Waiting(Some(now + pause));
+    }
+
+    /// From half of a bound to all of it, where the bound doubles with each of `count`.
+    fn pause(&mut self, count: u32) -> Duration {
+        let Timing { first_pause, longest_pause, .. } = self.timing;
+        let bound = first_pause.saturating_mul(2u32.saturating_pow(count.saturating_sub(1))).min(longest_pause);
+        bound / 2 + share(bound / 2, self.rng.u32(0..=1_000))
+    }
+
+    /// What the operator should read, since the last time; `waiting` is how many events wait.
+    pub fn take_notices(&mut self, now: Timestamp, waiting: usize) -> Vec<Notice> {
+        let current = self.current(now);
+        let told = match (&self.last_error, current) {
+            (None, None) => return Vec::new(),
+            (None, Some(_)) => Told::Fine,
+            (Some(error), Some(_)) => Told::Failing(error.to_string()),
+            (Some(error), None) => Told::None(error.to_string()),
+        };
+        if told == self.told {
+            return Vec::new();
+        }
+        let temporary = current.and_then(|(_, credentials)| credentials.expires_at);
+        let notice = match &told {
+            Told::Nothing => None,
+            Told::Fine => temporary.filter(|_| self.told != Told::Nothing || self.next_call > 0).map(|end| Notice {
+                level: Level::Info,
+                text: format!("credentials: there are some, good for {} s", end.since(now).as_secs()),
+            }),
+            Told::Failing(error) => Some(Notice {
+                level: Level::Warn,
+                text: format!("credentials: the refresh fails and will be tried again; the old ones are used: {error}"),
+            }),
+            Told::None(error) => Some(Notice {
+                level: Level::Error,
+                text: format!(
+                    "credentials: there are none, {waiting} event(s) wait, and it will be tried again: {error}"
+                ),
+            }),
+        };
+        self.told = told;
+        notice.into_iter().collect()
+    }
+}
+
+/// `jitter` thousandths of `whole`.
+fn share(whole: Duration, jitter: u32) -> Duration {
+    whole.saturating_mul(jitter) / 1_000
+}
+
+fn still_refused() -> SourceError {
+    SourceError::new(
+        "the source of the credentials",
+        "the same ones again that AWS has called expired",
+        "temporary keys in the configuration or the environment end with their session: give new ones, or a source that \
+         refreshes itself",
+    )
+}
+
+fn already_ended() -> SourceError {
+    SourceError::new(
+        "the source of the credentials",
+        "credentials whose time is over",
+        "the source may be out of order, or the host's clock wrong; it is asked again",
+    )
+}
+
+#[cfg(test)]
+mod tests;
