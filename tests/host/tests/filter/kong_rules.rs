@@ -87,9 +87,12 @@ fn a_failed_call_is_told_of_in_kong_s_words() {
         let mut host = start(json!({}));
         run_numbered(&mut host, 1);
         host.advance(MAX_DELAY).unwrap();
-        let token = host.take_callouts()[0].token;
-        host.fail(token, kind).unwrap();
-        host.advance(TICK).unwrap();
+        // One failed call is no news; so many in a row are.
+        for _ in 0..5 {
+            let token = host.take_callouts()[0].token;
+            host.fail(token, kind).unwrap();
+            host.advance(Duration::from_secs(2)).unwrap();
+        }
         let lines = logged(&mut host, proxy_wasm_test_host::LogLevel::Warn);
         assert!(lines.len() == 1 && lines[0].ends_with(says), "{lines:?}");
     }

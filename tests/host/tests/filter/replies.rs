@@ -220,7 +220,8 @@ fn an_upstream_that_the_host_does_not_know_is_tried_until_it_does() {
     delivered.sort_unstable();
     assert_eq!(delivered, (0..101).collect::<Vec<_>>());
     let recovered = logged(&mut host, LogLevel::Info);
-    assert!(recovered.len() == 1 && recovered[0].contains("delivery succeeds again"), "{recovered:?}");
+    assert!(recovered.len() == 2 && recovered[0].contains("delivery succeeds again"), "{recovered:?}");
+    assert!(recovered[1].contains("the queue has drained"), "{recovered:?}");
 }
 
 #[test]
