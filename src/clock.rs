@@ -11,6 +11,16 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// In UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A time beyond the year 9999 gives the epoch.
+    pub fn rfc3339(self) -> String {
+        let nanoseconds = i128::from(self.0) * 1_000_000;
+        let time =
+            time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = time.to_calendar_date();
+        let (hour, minute, second, millis) = time.to_hms_milli();
+        format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z", u8::from(month))
+    }
 }
 
 impl std::ops::Add<Duration> for Timestamp {

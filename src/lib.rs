@@ -11,6 +11,7 @@ pub mod aws;
 pub mod callout;
 pub mod clock;
 pub mod config;
+pub mod dead_letter;
 pub mod event;
 pub mod exchange;
 pub mod filter;

@@ -10,10 +10,11 @@ use crate::aws::sns;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::dead_letter::{self, Target};
 use crate::exchange::Exchange;
 use crate::metrics::{Metric, Metrics, Update};
 use crate::notice::Notice;
-use crate::outbox::{BatchId, Outbox, Settings};
+use crate::outbox::{BatchId, DropReason, Outbox, Settings};
 use crate::record::Recorder;
 use crate::route::Route;
 
@@ -25,6 +26,9 @@ pub enum Call {
     /// Credentials.
     Credentials(CredentialsCall),
 }
+
+/// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
+const MAX_DEAD_BYTES: usize = 1 << 20;
 
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
@@ -202,6 +206,37 @@ impl Publisher {
     /// How many events are queued or in flight.
     pub fn queued(&self) -> usize {
         self.outbox.backlog().entries
+    }
+
+    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
+    /// the configuration wants none.
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
+        let letters = self.outbox.take_dead_letters();
+        if !self.config.dead_letter.log {
+            return Vec::new();
+        }
+        let lines = |letter: &dead_letter::DeadLetter| {
+            dead_letter::lines(&letter.event.id, &letter.json(self.target()), max_line_bytes)
+        };
+        letters.iter().flat_map(lines).collect()
+    }
+
+    /// Whether so much is dead that it should not wait for the next tick.
+    pub fn has_many_dead_letters(&self) -> bool {
+        self.outbox.dead_bytes() > MAX_DEAD_BYTES
+    }
+
+    /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
+    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+        let events = self.outbox.undelivered().filter(|_| self.config.dead_letter.log);
+        events.flat_map(move |event| {
+            let json = dead_letter::json(event, DropReason::Shutdown, None, self.target());
+            dead_letter::lines(&event.id, &json, max_line_bytes)
+        })
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { kind: "topic_arn", name: &self.config.topic.text, region: &self.config.region }
     }
 
     /// What changed in the metrics since the last time.

@@ -48,6 +48,8 @@ pub struct Config {
     pub batch: Batch,
     /// The bounds of the queue.
     pub queue: Queue,
+    /// What is done with events that will not be delivered.
+    pub dead_letter: DeadLetter,
     /// How long one callout may take.
     pub timeout: Duration,
     /// Callouts at once per worker.
@@ -163,6 +165,13 @@ pub struct Queue {
     pub when_full: WhenFull,
 }
 
+/// What is done with events that will not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Whether they are written to the host's log.
+    pub log: bool,
+}
+
 /// What gives way when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -211,6 +220,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let redact = redact::read(root);
     let batch = read_batch(root);
     let queue = read_queue(root);
+    let dead_letter = read_dead_letter(root);
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let host = root.choice("host", &["auto", "envoy", "kong"]);
@@ -229,6 +239,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         redact: redact?,
         batch,
         queue: queue?,
+        dead_letter,
         timeout,
         max_in_flight,
     })
@@ -255,6 +266,13 @@ fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
     section.finish();
     let when_full = if when_full? == DROP_OLDEST { WhenFull::DropOldest } else { WhenFull::DropNewest };
     Ok(Queue { max_entries, max_bytes, max_age, when_full })
+}
+
+fn read_dead_letter(root: &mut Section<'_>) -> DeadLetter {
+    let mut section = root.section("dead_letter");
+    let dead_letter = DeadLetter { log: section.flag("log", true) };
+    section.finish();
+    dead_letter
 }
 
 fn milliseconds(count: u32) -> Duration {

@@ -134,6 +134,17 @@ impl<'a> Section<'a> {
         })
     }
 
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(field) = self.optional(key) else { return default };
+        field.value.as_bool().unwrap_or_else(|| {
+            field.fault(
+                format!("{} is neither true nor false", field.shown()),
+                format!("give one, without quotes, or leave it out: the default is {default}"),
+            );
+            default
+        })
+    }
+
     /// One of a few names; the first is the default.
     pub(super) fn choice(&mut self, key: &'static str, names: &[&'static str]) -> Checked<&'static str> {
         let Some(field) = self.optional(key) else {

@@ -53,15 +53,20 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
 }
 
 /// What a line may have: Kong cuts at 4,096 bytes, its own part included.
-const MAX_LINE_BYTES: usize = 3_800;
+pub const MAX_LINE_BYTES: usize = 3_800;
 
 /// Writes a line to the host's log. It is one line whatever is in it, for Kong writes it as it is.
 pub fn log(level: Level, text: &str) {
-    use proxy_wasm::types::LogLevel;
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if let Some(end) = (0..=MAX_LINE_BYTES).rev().find(|end| line.is_char_boundary(*end)) {
         line.truncate(end);
     }
+    log_whole(level, &line);
+}
+
+/// Writes a line that has no control characters and is as long as it may be.
+pub fn log_whole(level: Level, line: &str) {
+    use proxy_wasm::types::LogLevel;
     let level = match level {
         Level::Info => LogLevel::Info,
         Level::Warn => LogLevel::Warn,

@@ -84,6 +84,14 @@ impl Host {
         self == Host::Envoy
     }
 
+    /// How long a line of the log may be. Envoy writes it whole, whatever its length.
+    pub fn max_line_bytes(self) -> usize {
+        match self {
+            Host::Envoy => usize::MAX,
+            Host::Kong => host::MAX_LINE_BYTES,
+        }
+    }
+
     /// Brings a metric to where it begins: Kong keeps the value of a gauge when the worker that set it is gone.
     pub fn begin(self, id: u32, definition: &Definition) {
         if self == Host::Kong && definition.kind == Kind::Gauge {

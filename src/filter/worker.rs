@@ -49,7 +49,22 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.publisher.borrow_mut().accept(exchange, route, now);
+        let many = {
+            let mut publisher = self.publisher.borrow_mut();
+            publisher.accept(exchange, route, now);
+            publisher.has_many_dead_letters()
+        };
+        if many {
+            self.write_dead_letters();
+        }
+    }
+
+    /// Dead letters are errors: an event was lost, and no host leaves errors out unless it was told to.
+    fn write_dead_letters(&self) {
+        let lines = self.publisher.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes());
+        for line in lines {
+            host::log_whole(Level::Error, &line);
+        }
     }
 
     /// Makes the callouts that are due.
@@ -89,6 +104,7 @@ impl Worker {
     }
 
     fn report(&self, now: Timestamp) {
+        self.write_dead_letters();
         let (updates, notices) = {
             let mut publisher = self.publisher.borrow_mut();
             (publisher.take_metric_updates(now), publisher.take_notices(now))

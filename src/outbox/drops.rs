@@ -21,18 +21,33 @@ pub enum DropReason {
     Refused,
     /// It is larger than the service takes.
     TooLarge,
+    /// The process ends. Only said of an event that is still queued or in flight, and never counted: if the process lives on
+    /// after all, the event is sent.
+    Shutdown,
 }
 
 const REASONS: [DropReason; 4] =
     [DropReason::QueueFull, DropReason::Expired, DropReason::Refused, DropReason::TooLarge];
 
 impl DropReason {
-    fn metric(self) -> Metric {
+    /// The reason in a dead letter.
+    pub fn name(self) -> &'static str {
         match self {
-            DropReason::QueueFull => Metric::EventsDroppedQueueFull,
-            DropReason::Expired => Metric::EventsDroppedExpired,
-            DropReason::Refused => Metric::EventsDroppedRefused,
-            DropReason::TooLarge => Metric::EventsDroppedTooLarge,
+            DropReason::QueueFull => "queue_full",
+            DropReason::Expired => "expired",
+            DropReason::Refused => "refused",
+            DropReason::TooLarge => "too_large",
+            DropReason::Shutdown => "shutdown",
+        }
+    }
+
+    fn metric(self) -> Option<Metric> {
+        match self {
+            DropReason::QueueFull => Some(Metric::EventsDroppedQueueFull),
+            DropReason::Expired => Some(Metric::EventsDroppedExpired),
+            DropReason::Refused => Some(Metric::EventsDroppedRefused),
+            DropReason::TooLarge => Some(Metric::EventsDroppedTooLarge),
+            DropReason::Shutdown => None,
         }
     }
 
@@ -42,6 +57,7 @@ impl DropReason {
             DropReason::Expired => "not delivered within queue.max_age_seconds",
             DropReason::Refused => "refused for good",
             DropReason::TooLarge => "larger than the service takes",
+            DropReason::Shutdown => "the process ends",
         }
     }
 }
@@ -73,7 +89,8 @@ impl Drops {
     }
 
     fn count(&mut self, reason: DropReason, metrics: &mut Metrics, example: impl Fn() -> String) {
-        metrics.add(reason.metric(), 1);
+        let Some(metric) = reason.metric() else { return };
+        metrics.add(metric, 1);
         if let Some(tally) = self.tallies.get_mut(reason as usize) {
             if tally.count == 0 {
                 tally.example = example();

@@ -1,8 +1,8 @@
 //! The outbox: events that wait for delivery, in a queue bounded in entries and bytes.
 //!
 //! A state machine without I/O. It is handed events, outcomes and the time, and gives out batches; what a batch looks like on
-//! the wire is none of its business. Every event ends as delivered or as dropped, and what is dropped is counted by reason and
-//! noticed.
+//! the wire is none of its business. Every event ends as delivered or as dropped; what is dropped is counted by reason, noticed,
+//! and handed out as a dead letter.
 
 mod circuit;
 mod drops;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::config;
+use crate::dead_letter::DeadLetter;
 use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
@@ -66,6 +67,9 @@ pub struct Outbox {
     circuit: Circuit,
     drops: Drops,
     fullness: Fullness,
+    /// What was dropped and not been taken yet, and its bytes.
+    dead_letters: Vec<DeadLetter>,
+    dead_bytes: usize,
     health: Health,
     /// All times in here are of this clock, so that nothing waits for hours where the host's is set back by hours.
     clock: SteadyClock,
@@ -85,6 +89,8 @@ impl Outbox {
             circuit: Circuit::new(),
             drops: Drops::default(),
             fullness: Fullness::default(),
+            dead_letters: Vec::new(),
+            dead_bytes: 0,
             health: Health::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
@@ -94,7 +100,7 @@ impl Outbox {
     /// Takes an event of `size` bytes. Where that breaks a bound, events are dropped as the configuration says.
     pub fn push(&mut self, event: Event, size: usize, now: Timestamp, metrics: &mut Metrics) {
         if size > self.settings.max_batch_bytes {
-            return self.drops.record(DropReason::TooLarge, &event.id, metrics);
+            return self.bury(event, size, DropReason::TooLarge, None, metrics);
         }
         while !self.has_room(size) {
             let oldest = match self.settings.queue.when_full {
@@ -102,8 +108,8 @@ impl Outbox {
                 config::WhenFull::DropNewest => None,
             };
             match oldest {
-                Some(dropped) => self.dropped(&dropped, DropReason::QueueFull, metrics),
-                None => return self.drops.record(DropReason::QueueFull, &event.id, metrics),
+                Some(dropped) => self.dropped(dropped, DropReason::QueueFull, None, metrics),
+                None => return self.bury(event, size, DropReason::QueueFull, None, metrics),
             }
         }
         self.entries += 1;
@@ -239,8 +245,7 @@ impl Outbox {
             FailureClass::BatchTooLarge => DropReason::TooLarge,
             _ => DropReason::Refused,
         };
-        self.settled(&entry);
-        self.drops.record_failure(reason, &entry.event.id, failure, metrics);
+        self.dropped(entry, reason, Some(failure), metrics);
     }
 
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp, metrics: &mut Metrics) {
@@ -249,9 +254,42 @@ impl Outbox {
         self.queue.put_back(entry);
     }
 
-    fn dropped(&mut self, entry: &Entry, reason: DropReason, metrics: &mut Metrics) {
-        self.settled(entry);
-        self.drops.record(reason, &entry.event.id, metrics);
+    fn dropped(&mut self, entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
+        self.settled(&entry);
+        self.bury(entry.event, entry.size, reason, failure, metrics);
+    }
+
+    fn bury(
+        &mut self,
+        event: Event,
+        size: usize,
+        reason: DropReason,
+        failure: Option<&Failure>,
+        metrics: &mut Metrics,
+    ) {
+        match failure {
+            Some(failure) => self.drops.record_failure(reason, &event.id, failure, metrics),
+            None => self.drops.record(reason, &event.id, metrics),
+        }
+        self.dead_bytes += size;
+        self.dead_letters.push(DeadLetter { event, reason, failure: failure.cloned() });
+    }
+
+    /// What was dropped since the last time. Whoever has an outbox takes them soon: they are not within its bounds.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        self.dead_bytes = 0;
+        std::mem::take(&mut self.dead_letters)
+    }
+
+    /// Bytes of the events that [`Outbox::take_dead_letters`] would give.
+    pub fn dead_bytes(&self) -> usize {
+        self.dead_bytes
+    }
+
+    /// Every event that is queued or in flight: first those in flight, then the others in the order in which they came.
+    pub fn undelivered(&self) -> impl Iterator<Item = &Event> {
+        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries);
+        in_flight.chain(self.queue.iter()).map(|entry| &entry.event)
     }
 
     /// An entry has come to its end, whatever that is.
@@ -275,7 +313,7 @@ impl Outbox {
         let max_age = self.settings.queue.max_age;
         while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
             if let Some(entry) = self.queue.pop_oldest() {
-                self.dropped(&entry, DropReason::Expired, metrics);
+                self.dropped(entry, DropReason::Expired, None, metrics);
             }
         }
     }

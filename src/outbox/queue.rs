@@ -83,6 +83,16 @@ impl Queue {
         ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(AsRef::as_ref)
     }
 
+    /// All entries in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = &Queued> {
+        let (mut ready, mut waiting) = (self.ready.iter().peekable(), self.waiting.iter().peekable());
+        std::iter::from_fn(move || match (ready.peek(), waiting.peek()) {
+            (Some(one), Some(other)) if other.sequence < one.sequence => waiting.next(),
+            (Some(_), _) => ready.next(),
+            (None, _) => waiting.next(),
+        })
+    }
+
     /// Adds an entry, ready to be sent.
     pub fn push(&mut self, mut entry: Queued) {
         entry.sequence = self.next_sequence;

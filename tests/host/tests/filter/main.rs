@@ -7,6 +7,7 @@ mod batching;
 mod bounds;
 mod configs;
 mod credentials;
+mod dead_letters;
 mod events;
 mod hostile;
 mod kong;

@@ -144,8 +144,8 @@ pub fn count(host: &Host, metric: Metric) -> u64 {
     host.metric(DEFINITIONS[metric as usize].name).unwrap()
 }
 
-/// The lines that the filter has logged at a level since the last look at any.
+/// The lines that the filter has logged at a level since the last look at any, but for dead letters.
 pub fn logged(host: &mut Host, level: LogLevel) -> Vec<String> {
-    let lines = host.take_logs().into_iter();
-    lines.filter(|line| line.level == level).map(|line| line.text).collect()
+    let lines = host.take_logs().into_iter().filter(|line| line.level == level).map(|line| line.text);
+    lines.filter(|line| !line.starts_with("retrohook-dead-letter")).collect()
 }

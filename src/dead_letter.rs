@@ -1,0 +1,237 @@
+//! Dead letters: events that will not be delivered, written out whole, so that someone can send them after all.
+//!
+//! A letter is one JSON object. This module says what is in it and how it stands in a log; it never writes to one. An event was
+//! redacted when it was made, so that a letter shows nothing that the topic would not have.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::aws::error::Failure;
+use crate::event::{Attribute, Event};
+use crate::outbox::DropReason;
+
+/// What a line begins with that has a whole letter.
+pub const WHOLE: &str = "retrohook-dead-letter ";
+
+/// What a line begins with that has a part of a letter.
+pub const PART: &str = "retrohook-dead-letter-part ";
+
+/// What follows the letter or the part: hosts add to their lines, nginx also behind the text.
+pub const END: &str = " retrohook-end";
+
+/// What would make a text inside a letter look like one of the marks above, and the same for readers of JSON.
+const MARK: (&str, &str) = ("retrohook-", "retrohook\\u002d");
+
+/// The smallest line that parts are made for; any has room for what stands around a piece and some of the piece.
+const LEAST_LINE_BYTES: usize = 512;
+
+/// An event that will not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The event, whole.
+    pub event: Event,
+    /// Why it will not be delivered.
+    pub reason: DropReason,
+    /// What AWS or the host said last of it, where that is the reason.
+    pub failure: Option<Failure>,
+}
+
+/// Where an event was to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The key of the configuration that names it, such as `topic_arn`.
+    pub kind: &'static str,
+    /// The topic's ARN, or what else the key has.
+    pub name: &'a str,
+    /// The region that requests are signed for.
+    pub region: &'a str,
+}
+
+impl Serialize for Target<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry(self.kind, self.name)?;
+        map.serialize_entry("region", self.region)?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Letter<'a> {
+    id: &'a str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    at: String,
+    target: Target<'a>,
+    message: &'a str,
+    attributes: Attributes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Option<&'a str>,
+}
+
+struct Attributes<'a>(&'a [Attribute]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Value<'a> {
+            r#type: &'static str,
+            value: &'a str,
+        }
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for Attribute { name, data_type, value } in self.0 {
+            map.serialize_entry(name, &Value { r#type: data_type.as_str(), value })?;
+        }
+        map.end()
+    }
+}
+
+impl DeadLetter {
+    /// The letter as JSON, in one line that no log changes: whatever is a line break or a control character to someone is
+    /// escaped, and so is what would look like the begin or the end of a letter.
+    pub fn json(&self, target: Target<'_>) -> String {
+        json(&self.event, self.reason, self.failure.as_ref(), target)
+    }
+}
+
+/// The letter of an event; see [`DeadLetter::json`].
+pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Target<'_>) -> String {
+    let letter = Letter {
+        id: &event.id,
+        reason: reason.name(),
+        error: failure.map(|failure| format!("{}: {}", failure.code, failure.message)),
+        at: event.at.rfc3339(),
+        target,
+        message: &event.message,
+        attributes: Attributes(&event.attributes),
+        subject: event.subject.as_deref(),
+        group_id: event.group_id.as_deref(),
+    };
+    // Only maps whose keys are not texts cannot be written, and there are none.
+    let json = serde_json::to_string(&letter).unwrap_or_default();
+    let json = if json.contains(MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
+    if json.is_ascii() && !json.contains('\u{7f}') {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The lines of the letter `json` of the event `id`, each of at most `max_bytes`: one line, or as many parts as it takes.
+/// The pieces of all parts, joined in their order, are the JSON.
+pub fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
+    if WHOLE.len() + json.len() + END.len() <= max_bytes {
+        return vec![format!("{WHOLE}{json}{END}")];
+    }
+    // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event has.
+    let around = PART.len() + id.len() + END.len() + 21;
+    let pieces = pieces(json, max_bytes.max(LEAST_LINE_BYTES).saturating_sub(around));
+    let count = pieces.len();
+    let line = |(number, piece): (usize, &str)| format!("{PART}{id} {}/{count} {piece}{END}", number + 1);
+    pieces.into_iter().enumerate().map(line).collect()
+}
+
+/// `text` in pieces of at most `max_bytes`, cut between characters.
+fn pieces(mut text: &str, max_bytes: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while !text.is_empty() {
+        let end = (1..=max_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        let (piece, rest) = text.split_at(end.unwrap_or(text.len()));
+        pieces.push(piece);
+        text = rest;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::error::FailureClass;
+    use crate::clock::Timestamp;
+    use crate::event::AttributeType;
+    use proptest::prelude::*;
+    use serde_json::{json, Value};
+
+    const TARGET: Target<'_> = Target { kind: "topic_arn", name: "arn:aws:sns:us-east-1:1:t", region: "us-east-1" };
+
+    fn event(message: &str) -> Event {
+        Event {
+            id: "0199b7d4-0000-7000-8000-000000000000".into(),
+            message: message.into(),
+            attributes: vec![Attribute {
+                name: "status".into(),
+                data_type: AttributeType::Number,
+                value: "200".into(),
+            }],
+            subject: None,
+            group_id: None,
+            at: Timestamp(1_767_268_800_012),
+        }
+    }
+
+    #[test]
+    fn a_letter_has_everything_that_sending_it_again_takes() {
+        let failure = Failure::new(FailureClass::Permanent, "AuthorizationError", "not yours");
+        let event = Event { subject: Some("s".into()), group_id: Some("g".into()), ..event("{\"a\":1}") };
+        let letter = DeadLetter { event, reason: DropReason::Refused, failure: Some(failure) };
+        let value: Value = serde_json::from_str(&letter.json(TARGET)).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "id": "0199b7d4-0000-7000-8000-000000000000",
+                "reason": "refused",
+                "error": "AuthorizationError: not yours",
+                "at": "2026-01-01T12:00:00.012Z",
+                "target": {"topic_arn": "arn:aws:sns:us-east-1:1:t", "region": "us-east-1"},
+                "message": "{\"a\":1}",
+                "attributes": {"status": {"type": "Number", "value": "200"}},
+                "subject": "s",
+                "group_id": "g",
+            })
+        );
+    }
+
+    /// As a reader of logs does it: whole letters, and parts joined.
+    fn read(lines: &[String]) -> String {
+        if let [line] = lines {
+            if let Some(rest) = line.strip_prefix(WHOLE) {
+                return rest.strip_suffix(END).unwrap().to_owned();
+            }
+        }
+        let piece = |(number, line): (usize, &String)| {
+            let rest = line.strip_prefix(PART).unwrap().strip_suffix(END).unwrap();
+            let [_, place, piece] = rest.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{rest}") };
+            assert_eq!(place, format!("{}/{}", number + 1, lines.len()));
+            piece.to_owned()
+        };
+        lines.iter().enumerate().map(piece).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_from_the_lines_is_what_was_written(
+            message in "(retrohook-end |retrohook-dead-letter |\\PC|[\u{0}-\u{a0}]|\u{2028}|😀){0,400}",
+            max_bytes in 512usize..5_000,
+        ) {
+            let event = event(&message);
+            let json = json(&event, DropReason::QueueFull, None, TARGET);
+            let lines = lines(&event.id, &json, max_bytes);
+            for line in &lines {
+                prop_assert!(line.len() <= max_bytes && line.chars().all(|c| !c.is_control()), "{}", line);
+                prop_assert_eq!(line.matches("retrohook-").count(), 2, "{}", line);
+            }
+            prop_assert_eq!(&read(&lines), &json);
+            let value: Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(value["message"].as_str(), Some(message.as_str()));
+        }
+    }
+}
