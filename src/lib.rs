@@ -16,6 +16,7 @@ pub mod dead_letter;
 pub mod event;
 pub mod exchange;
 pub mod filter;
+pub mod journal;
 pub mod metrics;
 pub mod notice;
 pub mod outbox;

@@ -1,6 +1,7 @@
 //! The publish path of one worker: from an exchange to an event in the outbox, from the outbox to signed calls, and back from
 //! their replies. Does no I/O.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::arn::TopicArn;
@@ -14,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dead_letter::{self, Target};
 use crate::exchange::Exchange;
+use crate::journal::{Journal, Store};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::outbox::{BatchId, DropReason, Outbox, Settings};
@@ -23,6 +25,10 @@ use crate::signer::{Signature, Signer};
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;
+
+/// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
+const ADOPTED_AT_ONCE: usize = 64;
+const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
@@ -37,13 +43,14 @@ pub struct Publisher {
     signed_with: Vec<(BatchId, Signature)>,
     recorder: Recorder,
     outbox: Outbox,
+    journal: Option<Journal>,
     rng: fastrand::Rng,
 }
 
 impl Publisher {
-    /// A publisher with an empty queue that keeps to the host's `limits`. `seed` makes the ids of its events and its retries
-    /// differ from those of other workers.
-    pub fn new(config: &Config, limits: Limits, seed: u64) -> Publisher {
+    /// A publisher with an empty queue that keeps to the host's `limits`, and a journal where there is a `store`. `seed` makes the
+    /// ids of its events and its retries differ from those of other workers.
+    pub fn new(config: &Config, limits: Limits, store: Option<Rc<dyn Store>>, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let settings = Settings {
             batch: config.batch,
@@ -63,6 +70,7 @@ impl Publisher {
             signed_with: Vec::new(),
             recorder: Recorder::new(config.redact.clone(), config.topic.fifo),
             outbox: Outbox::new(settings, rng.u64(..)),
+            journal: store.map(|store| Journal::new(store, "sns", &config.topic.text, rng.u64(..))),
             rng,
         }
     }
@@ -73,14 +81,65 @@ impl Publisher {
         let id = event_id(now, &mut self.rng);
         let event = self.recorder.event(exchange, route, id, now);
         let size = sns::size(&event);
-        self.outbox.push(event, size, now, metrics);
+        let journal = &mut self.journal;
+        self.outbox.push(event, size, now, metrics, |event, metrics| journal.as_mut()?.write(event, now, metrics));
+        self.clear_settled(metrics);
+    }
+
+    /// Takes from the journal what has come to its end.
+    fn clear_settled(&mut self, metrics: &mut Metrics) {
+        let settled = self.outbox.take_settled();
+        if let Some(journal) = &mut self.journal {
+            settled.into_iter().for_each(|slot| journal.clear(slot, metrics));
+        }
+    }
+
+    /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far as there is room.
+    pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.tend(now);
+        metrics.inherit(journal.take_inherited());
+        let mut bytes = 0;
+        for _ in 0..ADOPTED_AT_ONCE {
+            let Some((event, slot)) = journal.next_adopted(metrics) else { break };
+            let size = sns::size(&event);
+            bytes += size;
+            if bytes > ADOPTED_BYTES_AT_ONCE || !self.outbox.has_room(size) {
+                journal.put_back(slot);
+                break;
+            }
+            metrics.add(Metric::EventsAdopted, 1);
+            self.outbox.adopt(event, size, slot, now);
+        }
+    }
+
+    /// Adopts nothing more of workers that may go yet, but all that has been begun with, whatever room there is.
+    pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.stop_adopting();
+        while journal.is_reading() {
+            let Some((event, slot)) = journal.next_adopted(metrics) else { continue };
+            metrics.add(Metric::EventsAdopted, 1);
+            let size = sns::size(&event);
+            self.outbox.adopt(event, size, slot, now);
+        }
+    }
+
+    /// Writes down what the gauges are about to be told, so that whoever takes the queue over can take it back.
+    pub fn note_reported(&mut self) {
+        let backlog = self.backlog();
+        if let Some(journal) = &mut self.journal {
+            journal.note_reported(backlog);
+        }
     }
 
     /// The next call to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not start
     /// it.
     pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
         loop {
-            let batch = self.outbox.poll(now, metrics)?;
+            let batch = self.outbox.poll(now, metrics);
+            self.clear_settled(metrics);
+            let batch = batch?;
             let mut callout = self.callout(batch);
             match signer.sign(&mut callout, &self.scope, now) {
                 Ok(signature) => {
@@ -101,6 +160,7 @@ impl Publisher {
     /// What is to be done as time passes, also while nothing may be sent.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
         self.outbox.tend(now, metrics);
+        self.clear_settled(metrics);
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
@@ -139,6 +199,7 @@ impl Publisher {
             signer.learn(*signature, &outcomes, reply, now);
         }
         self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
+        self.clear_settled(metrics);
     }
 
     /// Whether a batch still waits for what came of it.
@@ -151,15 +212,18 @@ impl Publisher {
         self.outbox.in_flight()
     }
 
-    /// How much is queued and in flight.
+    /// How much is queued and in flight, with what is about to be taken over.
     pub fn backlog(&self) -> Backlog {
-        self.outbox.backlog()
+        let backlog = self.outbox.backlog();
+        let unread = self.journal.as_ref().map_or(0, Journal::unread);
+        Backlog { entries: backlog.entries + unread, ..backlog }
     }
 
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
     /// the configuration wants none.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, metrics: &mut Metrics) -> Vec<String> {
         let letters = self.outbox.take_dead_letters();
+        self.clear_settled(metrics);
         if !self.log_dead_letters {
             return Vec::new();
         }
@@ -189,7 +253,9 @@ impl Publisher {
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        self.outbox.take_notices(now)
+        let mut notices = self.outbox.take_notices(now);
+        notices.extend(self.journal.iter_mut().flat_map(Journal::take_notices));
+        notices
     }
 }
 

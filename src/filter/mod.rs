@@ -8,6 +8,7 @@ mod http;
 mod kong;
 mod reply;
 mod root;
+mod shared_data;
 mod worker;
 
 pub use root::Root;
