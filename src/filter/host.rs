@@ -35,8 +35,13 @@ extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
-    fn proxy_get_shared_data(key: *const u8, key_size: usize, value: *mut *mut u8, size: *mut usize, write: *mut u32)
-        -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+        write: *mut u32,
+    ) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
     fn proxy_done() -> u32;
 }
@@ -149,9 +154,8 @@ pub fn record_metric(id: u32, value: u64) {
 pub fn shared_data(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     let mut write = 0;
     // SAFETY: the host reads the key, and writes four bytes, during the call; see `returned` for the rest.
-    let value = returned(|value, size| unsafe {
-        proxy_get_shared_data(key.as_ptr(), key.len(), value, size, &mut write)
-    });
+    let value =
+        returned(|value, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), value, size, &mut write) });
     Some((value?, write))
 }
 

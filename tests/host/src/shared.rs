@@ -31,7 +31,8 @@ impl Store {
             entries.iter().map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>()
         };
         while self.capacity.is_some_and(|capacity| size(&self.entries) > capacity) {
-            let Some(least) = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone()) else {
+            let Some(least) = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
+            else {
                 return;
             };
             self.entries.remove(&least);
