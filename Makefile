@@ -16,6 +16,10 @@ wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
+# The same, but a request can make it trap: for tests.
+dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
+	scripts/build-wasm.sh . $@ --features trap
+
 dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh
 	scripts/build-wasm.sh tests/fixtures/$* $@
 
@@ -31,7 +35,7 @@ test: lint test-rust test-envoy ## every test: the core, the wasm in a test host
 test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 	cargo test --locked --workspace
 
-test-envoy: wasm venv ## the wasm in real Envoy against a real SNS and SQS server
+test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy against a real SNS and SQS server
 	$(PYTHON) -m pytest tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, through real Envoy

@@ -9,6 +9,8 @@ mod kong;
 mod reply;
 mod root;
 mod shared_data;
+#[cfg(feature = "trap")]
+mod trap;
 mod worker;
 
 pub use root::Root;

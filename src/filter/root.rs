@@ -65,6 +65,8 @@ impl RootContext for Root {
     }
 
     fn on_log(&mut self) {
+        #[cfg(feature = "trap")]
+        super::trap::if_asked();
         if let Some(worker) = &self.worker {
             // Sending waits for the tick: Envoy logs before it flushes the response, so a client would wait for the signature.
             envoy::observe_logged(worker);
