@@ -44,9 +44,10 @@ demo: wasm venv ## a change of a profile reaches a cache and a worker, through r
 up: wasm venv ## the demo that stays up, to play with
 	$(PYTHON) scripts/up.py
 
-bench: venv ## what a matching request costs the core, and a signature beside botocore's
+bench: wasm venv ## what a matching request costs the core, a signature beside botocore's, and the journal in Envoy
 	cargo bench --locked --bench publish
 	$(PYTHON) bench/signing.py
+	$(PYTHON) bench/journal.py
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

@@ -36,6 +36,7 @@ def test_every_event_is_in_the_topic_or_in_a_letter_when_the_process_ends(
     wait_for(lambda: envoy.metric("retrohook_events_matched_total") == count, "all events to be counted")
 
     envoy.stop()
+    assert envoy.exit_code == 0
 
     written = letters(envoy)
     assert {letter["reason"] for letter in written} == {"shutdown"}
