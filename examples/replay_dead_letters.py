@@ -3,9 +3,9 @@
     python replay_dead_letters.py --dry-run /var/log/envoy.log
     kubectl logs gateway-0 | python replay_dead_letters.py --reason queue_full --reason expired
 
-An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; run twice, it
-is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on the topic,
-sqs:SendMessage on the queue or events:PutEvents on the bus. The exit code is 0 if everything that was found was sent.
+An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; when this
+runs twice it is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on
+the topic, sqs:SendMessage on the queue or events:PutEvents on the bus. The exit code is 0 if everything that was found was sent.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 Letter = dict[str, Any]
 
+# How Kong names the filter that logs.
+_KONG = re.compile(r'\[proxy-wasm\]\["[^"]*" #\d+\] ')
 _MARK = re.compile(r"retrohook-dead-letter(?:-part)? ")
 _WHOLE = re.compile(r"retrohook-dead-letter (\{.*?) retrohook-end")
 _PART = re.compile(r"retrohook-dead-letter-part (\S+) ([1-9]\d{0,4})/([1-9]\d{0,4}) (.*?) retrohook-end")
@@ -48,7 +51,7 @@ class Reader:
 
     def _text(self, line: str, start: int) -> str | None:
         """The JSON of the letter that the line has or completes."""
-        if '"' in line[:start]:
+        if '"' in _KONG.sub("", line[:start]):
             # What a client sent, in an access log for instance, stands in quotes; what the filter logs does not.
             self._report("not the filter's own line, so that anybody may have made it up", line)
         elif whole := _WHOLE.match(line, start):
@@ -107,13 +110,27 @@ def call_of(letter: Letter) -> tuple[str, str, str, dict[str, Any]]:
         call = ("sqs", "send_message", {"QueueUrl": name, **content})
     else:
         name = target["event_bus"]
-        kind = attributes.get("event_type", {}).get("StringValue", "retrohook")
-        entry = {"EventBusName": name, "Source": "retrohook", "DetailType": kind, "Detail": letter["message"]}
-        call = ("events", "put_events", {"Entries": [entry]})
+        call = ("events", "put_events", {"Entries": [_entry(name, letter)]})
     service, method, arguments = call
     if name.endswith(".fifo"):
         arguments["MessageDeduplicationId"] = letter["id"]
     return service, method, target["region"], arguments
+
+
+def _entry(event_bus: str, letter: Letter) -> dict[str, Any]:
+    """As the gateway makes it: an event bus has no attributes, so that they stand in the detail."""
+    attributes = {name: _value(**attribute) for name, attribute in letter["attributes"].items()}
+    return {
+        "EventBusName": event_bus,
+        "Source": "retrohook",
+        "DetailType": attributes.get("event_type", "exchange"),
+        "Detail": f'{letter["message"].removesuffix("}")},"attributes":{json.dumps(attributes)}}}',
+        "Time": datetime.fromisoformat(letter["at"]),
+    }
+
+
+def _value(type: str, value: str) -> str | int:
+    return int(value) if type == "Number" and value.isdecimal() else value
 
 
 @cache

@@ -8,6 +8,7 @@ sqs:ChangeMessageVisibility, and with a table dynamodb:PutItem, dynamodb:UpdateI
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -79,7 +80,7 @@ class Worker:
         self._stopping = threading.Event()
 
     def run(self, grace_seconds: float = 20) -> None:
-        """Until `stop`. Then it waits for what is in progress, and what takes longer goes back to the queue: let the process end."""
+        """Until `stop`. Then it waits for what is in progress. What takes longer goes back to the queue: let the process end."""
         done = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(done,), daemon=True)
         keeper.start()
@@ -208,7 +209,7 @@ def main() -> None:
     group.add_argument("--inbox-table", help="or the table in DynamoDB, for workers on several machines")
     arguments = parser.parse_args()
 
-    # Each thread has a connection, and so have the receiver and the keeper. A call that hangs is given up in time to keep the rest.
+    # A connection for each thread, the receiver and the keeper. A call that hangs is given up in time to keep the rest.
     config = Config(max_pool_connections=arguments.concurrency + 2, read_timeout=arguments.wait_seconds + 10)
     inbox: Inbox
     if arguments.inbox_table:
@@ -231,6 +232,8 @@ def main() -> None:
     print("working on", arguments.queue_url, flush=True)
     worker.run(arguments.grace_seconds)
     print("stopped", flush=True)
+    # At once: what was given back to the queue goes on in its thread, and is to end here.
+    os._exit(0)
 
 
 if __name__ == "__main__":

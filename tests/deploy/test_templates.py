@@ -35,10 +35,9 @@ def attributes(moto: Moto, url: str) -> dict[str, Any]:
     return {name: json.loads(value) if name.endswith("Policy") else value for name, value in found.items()}
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_cfn_lint_has_no_complaint(template: Path) -> None:
+def test_cfn_lint_has_no_complaint() -> None:
     linter = Path(sys.executable).parent / "cfn-lint"
-    done = subprocess.run([linter, "--include-checks", "I", "--", template], capture_output=True, text=True)
+    done = subprocess.run([linter, "--include-checks", "I", "--", *TEMPLATES], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 

@@ -1,14 +1,13 @@
 """Redriving: a dead letter is back in its queue, whatever happens on the way, and none goes round and round."""
 
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redrive
 from redrive import Redrive
-from rig import PROJECT
-from rig.moto import REGION, Moto, Queue
-from rig.process import ServerProcess
+from rig.moto import Credentials, Moto, Queue
 from rig.webhooks import captured, put
 
 
@@ -39,9 +38,9 @@ def bodies(moto: Moto, queue: Queue, count: int) -> list[str]:
 
 def test_all_are_moved_with_their_attributes(moto: Moto, dead: Queue, queue: Queue) -> None:
     put(moto, dead, *(f"evt_{number}" for number in range(12)))
-    redrive = Redrive(moto.client("sqs"), dead.url, queue.url, wait_seconds=0)
-    redrive.run()
-    assert (redrive.moved, redrive.failed, moto.messages_left(dead)) == (12, 0, 0)
+    run = Redrive(moto.client("sqs"), dead.url, queue.url, wait_seconds=0)
+    run.run()
+    assert (run.moved, run.failed, moto.messages_left(dead)) == (12, 0, 0)
     messages = moto.receive(queue, 12)
     assert {message["Body"] for message in messages} == {captured(f"evt_{number}") for number in range(12)}
     for message in messages:
@@ -51,9 +50,9 @@ def test_all_are_moved_with_their_attributes(moto: Moto, dead: Queue, queue: Que
 
 def test_a_limit_leaves_the_rest_as_it_is(moto: Moto, dead: Queue, queue: Queue) -> None:
     put(moto, dead, "evt_1", "evt_2", "evt_3")
-    redrive = Redrive(moto.client("sqs"), dead.url, queue.url, wait_seconds=0)
-    redrive.run(limit=2)
-    assert (redrive.moved, moto.messages_left(queue)) == (2, 2)
+    run = Redrive(moto.client("sqs"), dead.url, queue.url, wait_seconds=0)
+    run.run(limit=2)
+    assert (run.moved, moto.messages_left(queue)) == (2, 2)
     assert len(moto.receive(dead, 1)) == 1, "at once"
 
 
@@ -76,9 +75,9 @@ def test_what_cannot_be_sent_stays_and_holds_up_no_other(moto: Moto, dead: Queue
             raise sqs.exceptions.ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessage")
         return sqs.send_message(**arguments)
 
-    redrive = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
-    redrive.run()
-    assert (redrive.moved, redrive.failed) == (2, 1)
+    run = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
+    run.run()
+    assert (run.moved, run.failed) == (2, 1)
     assert bodies(moto, queue, 2) == [captured("evt_1"), captured("evt_3")]
     assert moto.messages_left(dead) == 1
 
@@ -94,9 +93,9 @@ def test_what_cannot_be_sent_holds_up_its_group(moto: Moto) -> None:
             raise sqs.exceptions.ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessage")
         return sqs.send_message(**arguments)
 
-    redrive = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
-    redrive.run()
-    assert (redrive.moved, redrive.failed) == (1, 2)
+    run = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
+    run.run()
+    assert (run.moved, run.failed) == (1, 2)
     assert bodies(moto, queue, 1) == [captured("b1")]
 
 
@@ -116,21 +115,24 @@ def test_when_it_is_killed_between_sending_and_deleting_the_message_is_in_both(
 def test_what_fails_again_at_once_is_not_moved_again(moto: Moto, queue: Queue) -> None:
     # A worker that fails at everything, so fast that nothing is ever seen in its queue.
     put(moto, queue, "evt_1", "evt_2")
-    redrive = Redrive(moto.client("sqs"), queue.url, queue.url, wait_seconds=0)
-    redrive.run()
-    assert (redrive.moved, moto.messages_left(queue)) == (2, 2)
+    run = Redrive(moto.client("sqs"), queue.url, queue.url, wait_seconds=0)
+    run.run()
+    assert (run.moved, moto.messages_left(queue)) == (2, 2)
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])
 def test_its_exit_code_says_whether_all_were_moved(
-    moto: Moto, dead: Queue, queue: Queue, tmp_path: Path, is_allowed: bool
+    moto: Moto,
+    dead: Queue,
+    queue: Queue,
+    act_as: Callable[[Credentials], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_allowed: bool,
 ) -> None:
     put(moto, dead, "evt_1")
-    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage"] + ["sqs:SendMessage"] * is_allowed
-    environment = moto.create_user(actions).environment()
-    command = [sys.executable, str(PROJECT / "examples" / "redrive.py"), "--from", dead.url, "--to", queue.url]
-    environment |= {"AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION}
-    with ServerProcess(command, tmp_path / "log", environment) as process:
-        assert process.wait_for_exit() == (0 if is_allowed else 1)
-    assert f"{int(is_allowed)} moved, {int(not is_allowed)} not moved" in process.log()
-    assert moto.messages_left(dead) + moto.messages_left(queue) == 1
+    act_as(moto.create_user(["sqs:ReceiveMessage", "sqs:DeleteMessage"] + ["sqs:SendMessage"] * is_allowed))
+    monkeypatch.setattr(sys, "argv", ["redrive.py", "--from", dead.url, "--to", queue.url, "--limit", "1"])
+    with pytest.raises(SystemExit) as end:
+        redrive.main()
+    assert end.value.code == (0 if is_allowed else 1)
+    assert (moto.messages_left(dead), moto.messages_left(queue)) == ((0, 1) if is_allowed else (1, 0))

@@ -5,19 +5,19 @@ import json
 import random
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import replay_dead_letters
 from replay_dead_letters import Reader, call_of, replay
-from rig.moto import REGION, Moto, Queue
+from rig.moto import REGION, Credentials, Moto, Queue
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
 ENVOY = "[2026-11-24 22:00:00.000][7][error][wasm] [source/extensions/common/wasm/context.cc:1195] wasm log retrohook: "
-NGINX = "2026/11/24 22:00:00 [error] 7#0: *12 "
-BEHIND_NGINX = ' while logging request, client: 127.0.0.1, request: "PUT /mockbin/profile HTTP/1.1"'
+KONG = '2026/11/24 22:00:00 [error] 7#0: *12 [proxy-wasm]["retrohook" #1] '
+BEHIND_KONG = ' while logging request, client: 127.0.0.1, request: "PUT /mockbin/profile HTTP/1.1"'
 
 
 def letter(event_id: str, **changes: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_whatever_is_written_is_read_in_whatever_order_its_parts_stand() -> None
         for each in letters[1:]:
             lines += parts(each, dice.randint(1, 80))
         dice.shuffle(lines)
-        found, faults = read(f"{ENVOY}{line}\n" if dice.random() < 0.5 else f"{NGINX}{line}{BEHIND_NGINX}\n" for line in lines)
+        found, faults = read(f"{ENVOY}{line}\n" if dice.random() < 0.5 else f"{KONG}{line}{BEHIND_KONG}\n" for line in lines)
         assert sorted(found, key=lambda each: each["id"]) == letters
         assert faults == []
 
@@ -136,10 +136,8 @@ def test_a_fifo_target_gets_group_and_deduplication_id() -> None:
 
 
 @pytest.fixture
-def as_administrator(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = moto.administrator.environment()
-    for name, value in {**keys, "AWS_ENDPOINT_URL": moto.url}.items():
-        monkeypatch.setenv(name, value)
+def as_administrator(moto: Moto, act_as: Callable[[Credentials], None]) -> None:
+    act_as(moto.administrator)
     replay_dead_letters.client.cache_clear()
 
 
@@ -170,7 +168,7 @@ def test_events_arrive_where_they_were_to_go(moto: Moto, tmp_path: Path, monkeyp
     ]
     logs = [tmp_path / "1.log", tmp_path / "2.log"]
     logs[0].write_text("".join(f"{ENVOY}{line}\n" for line in [*parts(letters[0], 90)[1:], whole(letters[1])]))
-    logs[1].write_text("".join(f"{NGINX}{line}\n" for line in [whole(letters[2]), parts(letters[0], 90)[0]]))
+    logs[1].write_text("".join(f"{KONG}{line}\n" for line in [whole(letters[2]), parts(letters[0], 90)[0]]))
     assert run(monkeypatch, *map(str, logs)) == 0
 
     (message,) = moto.receive(of_topic, 1)
@@ -180,7 +178,9 @@ def test_events_arrive_where_they_were_to_go(moto: Moto, tmp_path: Path, monkeyp
     assert message["Body"] == letters[1]["message"]
     assert message["MessageAttributes"]["event_id"]["StringValue"] == "b"
     (message,) = moto.receive(of_bus, 1)
-    assert json.loads(message["Body"])["detail"] == {"event_id": "c"}
+    found = json.loads(message["Body"])
+    assert found["detail"] == {"event_id": "c", "attributes": {"event_id": "c", "status": 200}}
+    assert (found["detail-type"], found["time"][:19]) == ("exchange", "2026-01-01T12:00:00")
 
 
 @pytest.mark.usefixtures("as_administrator")
