@@ -6,12 +6,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use retrohook::agent::Agent;
 use retrohook::aws::credentials::keeper;
 use retrohook::callout::{Limits, Reply};
 use retrohook::clock::Timestamp;
 use retrohook::config::Config;
 use retrohook::exchange::{Exchange, Headers, Request, Response};
-use retrohook::publisher::Publisher;
 use retrohook::route::Routes;
 
 const ROUNDS: u32 = 30;
@@ -30,12 +30,11 @@ fn config(matcher: &str) -> Config {
     Config::from_json(text.as_bytes()).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-fn publisher() -> (Publisher, Routes) {
+fn agent() -> (Agent, Routes) {
     let config = config("/profile");
-    let routes = config.routes.clone();
     let keeper = keeper(&config.credentials, &|_| None, config.timeout, LIMITS.deadline, 7)
         .unwrap_or_else(|error| panic!("{error}"));
-    (Publisher::new(config, keeper, LIMITS, 7), routes)
+    (Agent::new(&config, keeper, LIMITS, 7), config.routes)
 }
 
 /// Twelve headers in each direction: about 2 KB of JSON.
@@ -71,7 +70,7 @@ fn report(what: &str, time: Duration, beside: &str, other: Duration) {
 
 fn accept_and_publish() {
     let texts: Vec<_> = (0..12).map(|n| (format!("x-header-{n}"), format!("{n}").repeat(60))).collect();
-    let (mut sample, routes) = publisher();
+    let (mut sample, routes) = agent();
     sample.accept(exchange(&texts), &routes.0[0], NOW);
     let later = NOW + Duration::from_secs(1);
     let size = sample.poll(later).map_or(0, |(_, callout)| callout.body.len());
@@ -81,22 +80,22 @@ fn accept_and_publish() {
         timed(|| (0..EVENTS_PER_ROUND).for_each(|_| drop(black_box(exchange(&texts).clone()))))
     });
     let accept = shortest(EVENTS_PER_ROUND, || {
-        let (mut publisher, routes) = publisher();
-        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| publisher.accept(exchange(&texts), &routes.0[0], NOW)))
+        let (mut agent, routes) = agent();
+        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| agent.accept(exchange(&texts), &routes.0[0], NOW)))
     });
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
     let body = format!("<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful></PublishBatchResult></PublishBatchResponse>");
     let reply = Reply::Response { status: 200, headers: vec![], body: body.into_bytes() };
     for _ in 0..ROUNDS {
-        let (mut publisher, routes) = publisher();
-        (0..EVENTS_PER_ROUND).for_each(|_| publisher.accept(exchange(&texts), &routes.0[0], NOW));
+        let (mut agent, routes) = agent();
+        (0..EVENTS_PER_ROUND).for_each(|_| agent.accept(exchange(&texts), &routes.0[0], NOW));
         let (mut polls, mut settles) = (Duration::ZERO, Duration::ZERO);
-        while !publisher.is_idle() {
+        while !agent.is_idle() {
             let mut due = None;
-            polls += timed(|| due = publisher.poll(later));
+            polls += timed(|| due = agent.poll(later));
             let Some((batch, _)) = due else { break };
-            settles += timed(|| publisher.handle_reply(batch, &reply, later));
+            settles += timed(|| agent.handle_reply(batch, &reply, later));
         }
         poll = poll.min(polls / (EVENTS_PER_ROUND / 10));
         settle = settle.min(settles / (EVENTS_PER_ROUND / 10));

@@ -5,6 +5,7 @@
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
 //! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).
 
+pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
 pub mod allocator;
 pub mod aws;
@@ -23,6 +24,7 @@ pub mod publisher;
 pub mod record;
 pub mod route;
 pub mod secret;
+pub mod signer;
 pub mod template;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.

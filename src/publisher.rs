@@ -1,56 +1,49 @@
-//! The publish path of one worker: exchanges in, callouts to SNS out. Ties the recorder, the outbox and the protocol of AWS
-//! together, and does no I/O.
+//! The publish path of one worker: from an exchange to an event in the outbox, from the outbox to signed calls, and back from
+//! their replies. Does no I/O.
 
-use crate::aws::clock_offset::ClockOffset;
-use crate::aws::credentials::{CredentialsCall, Generation, Keeper};
+use std::time::Duration;
+
+use crate::aws::arn::TopicArn;
+use crate::aws::endpoint::Endpoint;
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry_after::retry_after;
-use crate::aws::sign::{sign, SignError, SigningScope};
+use crate::aws::sign::SigningScope;
 use crate::aws::sns;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dead_letter::{self, Target};
 use crate::exchange::Exchange;
-use crate::metrics::{Metric, Metrics, Update};
+use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::outbox::{BatchId, DropReason, Outbox, Settings};
 use crate::record::Recorder;
 use crate::route::Route;
-
-/// Names a callout, so that its reply finds its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// Events.
-    Batch(BatchId),
-    /// Credentials.
-    Credentials(CredentialsCall),
-}
+use crate::signer::{Signature, Signer};
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;
 
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
-    config: Config,
-    /// None where the host signs.
-    keeper: Option<Keeper>,
-    /// What each batch in flight was signed with.
-    signed_with: Vec<(BatchId, Generation)>,
-    at_once: usize,
+    topic: TopicArn,
+    endpoint: Endpoint,
+    upstream: String,
+    timeout: Duration,
+    /// Whether dead letters are written to the log.
+    log_dead_letters: bool,
     scope: SigningScope,
-    clock_offset: ClockOffset,
-    clock_notice: Option<Notice>,
+    /// What each batch in flight was signed with.
+    signed_with: Vec<(BatchId, Signature)>,
     recorder: Recorder,
     outbox: Outbox,
-    metrics: Metrics,
     rng: fastrand::Rng,
 }
 
 impl Publisher {
-    /// A publisher with an empty queue that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing
-    /// is signed. `seed` makes the ids of its events and its retries differ from those of other workers.
-    pub fn new(config: Config, keeper: Option<Keeper>, limits: Limits, seed: u64) -> Publisher {
+    /// A publisher with an empty queue that keeps to the host's `limits`. `seed` makes the ids of its events and its retries
+    /// differ from those of other workers.
+    pub fn new(config: &Config, limits: Limits, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let settings = Settings {
             batch: config.batch,
@@ -61,105 +54,77 @@ impl Publisher {
             ordered: config.topic.fifo,
         };
         Publisher {
+            topic: config.topic.clone(),
+            endpoint: config.endpoint.clone(),
+            upstream: config.upstream.clone(),
+            timeout: config.timeout,
+            log_dead_letters: config.dead_letter.log,
             scope: SigningScope { region: config.region.clone(), service: "sns" },
-            clock_offset: ClockOffset::default(),
-            clock_notice: None,
+            signed_with: Vec::new(),
             recorder: Recorder::new(config.redact.clone(), config.topic.fifo),
             outbox: Outbox::new(settings, rng.u64(..)),
-            metrics: Metrics::default(),
-            config,
-            keeper,
-            signed_with: Vec::new(),
-            at_once: limits.at_once,
             rng,
         }
     }
 
     /// Makes an exchange that matched `route` an event and queues it.
-    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.metrics.add(Metric::EventsMatched, 1);
+    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
+        metrics.add(Metric::EventsMatched, 1);
         let id = event_id(now, &mut self.rng);
         let event = self.recorder.event(exchange, route, id, now);
         let size = sns::size(&event);
-        self.outbox.push(event, size, now, &mut self.metrics);
+        self.outbox.push(event, size, now, metrics);
     }
 
-    /// The next callout to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
-    /// start it.
-    pub fn poll(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
-        if let Some((call, callout)) = self.poll_keeper(now) {
-            return Some((Call::Credentials(call), callout));
-        }
-        if !self.may_send(now) {
-            self.outbox.tend(now, &mut self.metrics);
-            return None;
-        }
+    /// The next call to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not start
+    /// it.
+    pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
         loop {
-            let batch = self.outbox.poll(now, &mut self.metrics)?;
+            let batch = self.outbox.poll(now, metrics)?;
             let mut callout = self.callout(batch);
-            match self.sign(batch, &mut callout, now) {
-                Ok(()) => return Some((Call::Batch(batch), callout)),
+            match signer.sign(&mut callout, &self.scope, now) {
+                Ok(signature) => {
+                    let outbox = &self.outbox;
+                    self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
+                    self.signed_with.push((batch, signature));
+                    return Some((batch, callout));
+                }
                 Err(error) => {
                     let count = self.outbox.events(batch).len();
                     let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, &mut self.metrics);
+                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, metrics);
                 }
             }
         }
     }
 
-    /// The call for credentials, if one is due and there is room: it goes before every batch.
-    fn poll_keeper(&mut self, now: Timestamp) -> Option<(CredentialsCall, Callout)> {
-        let keeper = self.keeper.as_mut()?;
-        if keeper.is_asking() || self.outbox.in_flight() < self.at_once {
-            return keeper.poll(now);
-        }
-        None
-    }
-
-    /// Whether there is room for a batch, and something to sign it with.
-    fn may_send(&self, now: Timestamp) -> bool {
-        let Some(keeper) = &self.keeper else { return true };
-        let under_way = self.outbox.in_flight() + usize::from(keeper.is_busy(now));
-        under_way < self.at_once && keeper.current(now).is_some()
-    }
-
-    fn sign(&mut self, batch: BatchId, callout: &mut Callout, now: Timestamp) -> Result<(), SignError> {
-        let Some(keeper) = &self.keeper else { return Ok(()) };
-        let (generation, credentials) = keeper.current(now).ok_or(SignError::NoCredentials)?;
-        sign(callout, credentials, &self.scope, self.clock_offset.apply(now))?;
-        let outbox = &self.outbox;
-        self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
-        self.signed_with.push((batch, generation));
-        Ok(())
+    /// What is to be done as time passes, also while nothing may be sent.
+    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        self.outbox.tend(now, metrics);
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
         Callout {
-            upstream: self.config.upstream.clone(),
-            scheme: self.config.endpoint.scheme,
+            upstream: self.upstream.clone(),
+            scheme: self.endpoint.scheme,
             method: "POST",
-            authority: self.config.endpoint.authority(),
+            authority: self.endpoint.authority(),
             path: "/".to_owned(),
             headers: vec![("content-type".to_owned(), sns::CONTENT_TYPE.to_owned())],
-            body: sns::body(&self.config.topic, &self.outbox.events(batch)).into_bytes(),
-            timeout: self.config.timeout,
+            body: sns::body(&self.topic, &self.outbox.events(batch)).into_bytes(),
+            timeout: self.timeout,
         }
     }
 
-    /// Says what came of a callout; ignored after its deadline, when it counts as lost.
-    pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
-        match call {
-            Call::Credentials(call) => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.handle_reply(call, reply, now);
-                }
-            }
-            Call::Batch(batch) => self.handle_batch_reply(batch, reply, now),
-        }
-    }
-
-    fn handle_batch_reply(&mut self, batch: BatchId, reply: &Reply, now: Timestamp) {
+    /// Says what came of a batch; ignored after its deadline, when it counts as lost.
+    pub fn handle_reply(
+        &mut self,
+        batch: BatchId,
+        reply: &Reply,
+        signer: &mut Signer,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
         if !self.outbox.is_in_flight(batch) {
             return;
         }
@@ -168,51 +133,34 @@ impl Publisher {
             Reply::Response { .. } => Metric::CalloutsError,
             Reply::NoResponse(_) => Metric::CalloutsNoReply,
         };
-        self.metrics.add(metric, 1);
+        metrics.add(metric, 1);
         let outcomes = sns::parse_reply(reply, self.outbox.events(batch).len());
-        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(Failure { class: FailureClass::Clock, .. })))
-        {
-            self.clock_notice = self.clock_offset.correct(reply, now).or(self.clock_notice.take());
+        if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
+            signer.learn(*signature, &outcomes, reply, now);
         }
-        self.tell_keeper(batch, &outcomes, now);
-        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, &mut self.metrics);
+        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
     }
 
-    /// Credentials that AWS refuses are not used again.
-    fn tell_keeper(&mut self, batch: BatchId, outcomes: &[Outcome], now: Timestamp) {
-        let refusal = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Failed(failure) if failure.class == FailureClass::Credentials => Some(failure),
-            _ => None,
-        });
-        let signed_with = self.signed_with.iter().find(|(candidate, _)| *candidate == batch);
-        if let (Some(keeper), Some(failure), Some((_, generation))) = (&mut self.keeper, refusal, signed_with) {
-            keeper.refused(*generation, failure.code.contains("ExpiredToken"), now);
-        }
+    /// Whether a batch still waits for what came of it.
+    pub fn awaits(&self, batch: BatchId) -> bool {
+        self.outbox.is_in_flight(batch)
     }
 
-    /// Whether the reply to `call` is still awaited.
-    pub fn awaits(&self, call: Call) -> bool {
-        match call {
-            Call::Batch(batch) => self.outbox.is_in_flight(batch),
-            Call::Credentials(call) => self.keeper.as_ref().is_some_and(|keeper| keeper.awaits(call)),
-        }
+    /// How many calls are under way.
+    pub fn in_flight(&self) -> usize {
+        self.outbox.in_flight()
     }
 
-    /// Whether nothing is queued and nothing is in flight.
-    pub fn is_idle(&self) -> bool {
-        self.queued() == 0
-    }
-
-    /// How many events are queued or in flight.
-    pub fn queued(&self) -> usize {
-        self.outbox.backlog().entries
+    /// How much is queued and in flight.
+    pub fn backlog(&self) -> Backlog {
+        self.outbox.backlog()
     }
 
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
     /// the configuration wants none.
     pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
         let letters = self.outbox.take_dead_letters();
-        if !self.config.dead_letter.log {
+        if !self.log_dead_letters {
             return Vec::new();
         }
         let lines = |letter: &dead_letter::DeadLetter| {
@@ -228,7 +176,7 @@ impl Publisher {
 
     /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
     pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        let events = self.outbox.undelivered().filter(|_| self.config.dead_letter.log);
+        let events = self.outbox.undelivered().filter(|_| self.log_dead_letters);
         events.flat_map(move |event| {
             let json = dead_letter::json(event, DropReason::Shutdown, None, self.target());
             dead_letter::lines(&event.id, &json, max_line_bytes)
@@ -236,22 +184,12 @@ impl Publisher {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { kind: "topic_arn", name: &self.config.topic.text, region: &self.config.region }
-    }
-
-    /// What changed in the metrics since the last time.
-    pub fn take_metric_updates(&mut self, now: Timestamp) -> Vec<Update> {
-        self.metrics.take_updates(self.outbox.backlog(), now)
+        Target { kind: "topic_arn", name: &self.topic.text, region: &self.scope.region }
     }
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let waiting = self.queued();
-        let mut notices: Vec<_> = self.clock_notice.take().into_iter().collect();
-        let credentials = self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.take_notices(now, waiting));
-        notices.extend(credentials);
-        notices.extend(self.outbox.take_notices(now));
-        notices
+        self.outbox.take_notices(now)
     }
 }
 

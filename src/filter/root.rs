@@ -11,10 +11,10 @@ use super::hosts::{Host, TickGate};
 use super::http::HttpFilter;
 use super::worker::Worker;
 use super::{envoy, host};
+use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
-use crate::publisher::Publisher;
 
 /// The root context. Has a worker once its configuration was accepted.
 #[derive(Default)]
@@ -88,7 +88,6 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
     let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
-    let routes = config.routes.clone();
-    let publisher = Publisher::new(config, keeper, limits, seed);
-    Ok((Worker::new(host, routes, publisher, TickGate::new(tick)), tick))
+    let agent = Agent::new(&config, keeper, limits, seed);
+    Ok((Worker::new(host, config.routes, agent, TickGate::new(tick)), tick))
 }

@@ -1,15 +1,15 @@
-//! What all contexts of one root share: the routes, the publisher, and the loop that drives it.
+//! What all contexts of one root share: the routes, the agent, and the loop that drives it.
 
 use std::cell::{Cell, RefCell};
 
 use super::hosts::{define_metrics, Host, TickGate};
 use super::kong::Wanted;
 use super::{host, reply};
+use crate::agent::{Agent, Call};
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::notice::Level;
-use crate::publisher::{Call, Publisher};
 use crate::route::{Route, Routes};
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back.
@@ -20,7 +20,7 @@ pub struct Worker {
     pub host: Host,
     /// The headers to ask for where there are too many to ask for all.
     pub wanted_headers: Wanted,
-    publisher: RefCell<Publisher>,
+    agent: RefCell<Agent>,
     /// The callouts in flight by the host's token; there are never more than the host allows.
     callouts: RefCell<Vec<(u32, Call)>>,
     metric_ids: Vec<Option<u32>>,
@@ -33,12 +33,12 @@ pub struct Worker {
 
 impl Worker {
     /// Starts with an empty queue, woken through `gate`. Defines the metrics.
-    pub fn new(host: Host, routes: Routes, publisher: Publisher, gate: TickGate) -> Worker {
+    pub fn new(host: Host, routes: Routes, agent: Agent, gate: TickGate) -> Worker {
         Worker {
             wanted_headers: Wanted::by(&routes),
             routes,
             host,
-            publisher: RefCell::new(publisher),
+            agent: RefCell::new(agent),
             callouts: RefCell::default(),
             metric_ids: define_metrics(host),
             gate: RefCell::new(gate),
@@ -50,9 +50,9 @@ impl Worker {
     /// Queues the event of an exchange that `route` wants.
     pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
         let many = {
-            let mut publisher = self.publisher.borrow_mut();
-            publisher.accept(exchange, route, now);
-            publisher.has_many_dead_letters()
+            let mut agent = self.agent.borrow_mut();
+            agent.accept(exchange, route, now);
+            agent.has_many_dead_letters()
         };
         if many {
             self.write_dead_letters();
@@ -61,7 +61,7 @@ impl Worker {
 
     /// Dead letters are errors: an event was lost, and no host leaves errors out unless it was told to.
     fn write_dead_letters(&self) {
-        let lines = self.publisher.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes());
+        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes());
         for line in lines {
             host::log_whole(Level::Error, &line);
         }
@@ -70,19 +70,19 @@ impl Worker {
     /// Makes the callouts that are due.
     pub fn send(&self, now: Timestamp) {
         while !self.refused.get() {
-            let due = self.publisher.borrow_mut().poll(now);
+            let due = self.agent.borrow_mut().poll(now);
             let Some((call, callout)) = due else { break };
             match host::dispatch(&callout) {
                 Ok(token) => {
-                    let publisher = self.publisher.borrow();
+                    let agent = self.agent.borrow();
                     let mut callouts = self.callouts.borrow_mut();
-                    callouts.retain(|(_, call)| publisher.awaits(*call));
+                    callouts.retain(|(_, call)| agent.awaits(*call));
                     callouts.push((token, call));
                 }
                 Err(status) => {
                     self.refused.set(true);
                     let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
-                    self.publisher.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
+                    self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 }
             }
         }
@@ -97,7 +97,7 @@ impl Worker {
         self.refused.set(false);
         self.send(now);
         self.report(now);
-        if self.stopping.get() && self.publisher.borrow().is_idle() {
+        if self.stopping.get() && self.agent.borrow().is_idle() {
             self.stopping.set(false);
             host::done();
         }
@@ -106,8 +106,8 @@ impl Worker {
     fn report(&self, now: Timestamp) {
         self.write_dead_letters();
         let (updates, notices) = {
-            let mut publisher = self.publisher.borrow_mut();
-            (publisher.take_metric_updates(now), publisher.take_notices(now))
+            let mut agent = self.agent.borrow_mut();
+            (agent.take_metric_updates(now), agent.take_notices(now))
         };
         for update in updates {
             if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
@@ -123,7 +123,7 @@ impl Worker {
     pub fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.forget_callout(token) else { return };
         let (reply, now) = (reply::read(body_size), host::now());
-        self.publisher.borrow_mut().handle_reply(call, &reply, now);
+        self.agent.borrow_mut().handle_reply(call, &reply, now);
         if self.host.calls_from_replies() {
             self.send(now);
         }
@@ -139,7 +139,7 @@ impl Worker {
     pub fn stop(&self) -> bool {
         // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
         self.report(host::now());
-        let queued = self.publisher.borrow().queued();
+        let queued = self.agent.borrow().queued();
         if queued == 0 {
             return true;
         }

@@ -1,0 +1,117 @@
+//! All that one worker does, without I/O: exchanges and replies in, callouts, metrics and notices out. It shares out the callouts
+//! that the host allows among those who want to make some.
+
+use crate::aws::credentials::{CredentialsCall, Keeper};
+use crate::callout::{Callout, Limits, Reply};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::exchange::Exchange;
+use crate::metrics::{Metrics, Update};
+use crate::notice::Notice;
+use crate::outbox::BatchId;
+use crate::publisher::Publisher;
+use crate::route::Route;
+use crate::signer::Signer;
+
+/// Names a callout, so that its reply finds its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Events.
+    Batch(BatchId),
+    /// Credentials.
+    Credentials(CredentialsCall),
+}
+
+/// The work of one worker, but for the routes, which are not changed by anything that happens.
+pub struct Agent {
+    signer: Signer,
+    publisher: Publisher,
+    metrics: Metrics,
+    at_once: usize,
+}
+
+impl Agent {
+    /// An agent with nothing to do that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing is
+    /// signed. `seed` makes the ids of its events and its retries differ from those of other workers.
+    pub fn new(config: &Config, keeper: Option<Keeper>, limits: Limits, seed: u64) -> Agent {
+        Agent {
+            signer: Signer::new(keeper),
+            publisher: Publisher::new(config, limits, seed),
+            metrics: Metrics::default(),
+            at_once: limits.at_once,
+        }
+    }
+
+    /// Makes an exchange that matched `route` an event and queues it.
+    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
+        self.publisher.accept(exchange, route, now, &mut self.metrics);
+    }
+
+    /// The next callout to make, if one is due. Its reply is owed to [`Agent::handle_reply`], also when the host could not start
+    /// it. What asks for credentials goes before all else.
+    pub fn poll(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
+        if self.signer.is_asking() || self.publisher.in_flight() < self.at_once {
+            if let Some((call, callout)) = self.signer.poll(now) {
+                return Some((Call::Credentials(call), callout));
+            }
+        }
+        let under_way = self.publisher.in_flight() + usize::from(self.signer.is_busy(now));
+        if under_way >= self.at_once || !self.signer.is_ready(now) {
+            self.publisher.tend(now, &mut self.metrics);
+            return None;
+        }
+        let (batch, callout) = self.publisher.poll(&self.signer, now, &mut self.metrics)?;
+        Some((Call::Batch(batch), callout))
+    }
+
+    /// Says what came of a callout; ignored after its deadline, when it counts as lost.
+    pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
+        match call {
+            Call::Credentials(call) => self.signer.handle_reply(call, reply, now),
+            Call::Batch(batch) => {
+                self.publisher.handle_reply(batch, reply, &mut self.signer, now, &mut self.metrics);
+            }
+        }
+    }
+
+    /// Whether the reply to `call` is still awaited.
+    pub fn awaits(&self, call: Call) -> bool {
+        match call {
+            Call::Batch(batch) => self.publisher.awaits(batch),
+            Call::Credentials(call) => self.signer.awaits(call),
+        }
+    }
+
+    /// Whether nothing is queued and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.queued() == 0
+    }
+
+    /// How many events are queued or in flight.
+    pub fn queued(&self) -> usize {
+        self.publisher.backlog().entries
+    }
+
+    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
+    /// the configuration wants none.
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
+        self.publisher.take_dead_letter_lines(max_line_bytes)
+    }
+
+    /// Whether so much is dead that it should not wait for the next tick.
+    pub fn has_many_dead_letters(&self) -> bool {
+        self.publisher.has_many_dead_letters()
+    }
+
+    /// What changed in the metrics since the last time.
+    pub fn take_metric_updates(&mut self, now: Timestamp) -> Vec<Update> {
+        self.metrics.take_updates(self.publisher.backlog(), now)
+    }
+
+    /// What the operator should read, since the last time.
+    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+        let mut notices = self.signer.take_notices(now, self.queued());
+        notices.extend(self.publisher.take_notices(now));
+        notices
+    }
+}
