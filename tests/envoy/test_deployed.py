@@ -4,7 +4,6 @@ import json
 import re
 from typing import Any
 
-import pytest
 from rig import PROJECT
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import MISSION_PUT, StartGateway

@@ -144,7 +144,7 @@ def test_a_webhook_that_is_being_handled_is_not_begun_again_and_its_repetition_i
     queue = moto.create_queue()
     handler.slow = {"evt_1"}
     put(moto, queue, "evt_1", "evt_1")
-    start(queue, visibility_seconds=2)
+    start(queue, visibility_seconds=3)
     seen = ""
 
     def is_busy() -> bool:
@@ -163,10 +163,10 @@ def test_a_slow_one_stays_the_worker_s_own(moto: Moto, handler: Handler, inbox: 
     queue = moto.create_queue()
     handler.slow = {"evt_slow"}
     put(moto, queue, "evt_slow")
-    start(queue, visibility_seconds=1)
+    start(queue, visibility_seconds=2)
     wait_for(lambda: handler.begun["evt_slow"], "it to be begun")
     others = moto.client("sqs")
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + 2.5
     while time.monotonic() < end:
         # The server waits a second for one.
         assert not others.receive_message(QueueUrl=queue.url, WaitTimeSeconds=1).get("Messages")
