@@ -291,7 +291,7 @@ def test_sigterm_loses_nothing(moto: Moto, tmp_path: Path) -> None:
         with WorkerProcess(moto, queue, policies, log_path, "--inbox-table", stack["InboxTableName"]) as worker:
             worker.wait_for_log("webhook evt_")
             if number == 1:
-                wait_for(lambda: moto.messages_left(queue) == 0, "the rest to be done")
+                wait_for(lambda: moto.messages_left(queue) == 0, "the rest to be done", timeout=60)
             os.kill(worker.pid, signal.SIGTERM)
             assert worker.wait_for_exit() == 0
         assert (moto.messages_left(queue) > 0) == (number == 0), "the first one ended in the middle of its work"
