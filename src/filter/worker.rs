@@ -34,7 +34,8 @@ enum Life {
     Done,
 }
 
-/// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back.
+/// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back; but for those of
+/// the journal and of the log, which do not.
 pub struct Worker {
     /// Which exchanges become events.
     pub routes: Routes,

@@ -3,7 +3,7 @@
 //!
 //! An event is written when it is accepted and taken away when it is settled. A queue writes to a place of its own (see
 //! [`place`]) and touches the place's record every second. A record that stands still for five looks of another worker, a second
-//! apart, has no owner any more: that worker takes the place over as it is, queues what is in it, oldest first, and takes
+//! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is, queues what is in it, oldest first, and takes
 //! away what it settles. Nothing is copied, so that whoever dies on the way leaves just another such place. Looks are counted and
 //! times are not compared, so that a clock that is set makes nobody dead.
 //!
@@ -30,8 +30,10 @@ pub use store::Store;
 /// How often records are touched and looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Looks that find a record as it was before its owner counts as gone.
+/// Looks that find a record as it was before its owner counts as gone: to whoever has events of its own, and to whoever has none,
+/// such as the VM of Envoy's main thread, which has more to do than to publish.
 const LOOKS: u32 = 5;
+const LOOKS_OF_THE_IDLE: u32 = 10;
 
 /// Whoever has not touched its records for this long looks whether they are still its own before it writes.
 const STALE: Duration = Duration::from_millis(2_500);
@@ -281,6 +283,7 @@ impl Journal {
 
     fn look_after_others(&mut self) {
         let before = std::mem::take(&mut self.watched);
+        let enough = if self.next_sequence == 0 { LOOKS_OF_THE_IDLE } else { LOOKS };
         for place in 0..MAX_PLACES {
             let key = self.keys.record(place);
             let Some((value, number)) = self.store.get(&key) else { break };
@@ -291,7 +294,7 @@ impl Journal {
             }
             let same = |watched: &&Watched| watched.place == place && watched.number == number;
             let looks = before.iter().find(same).map_or(0, |watched| watched.looks + 1);
-            if looks < LOOKS || self.is_reading() || !self.adopt(place, record, number) {
+            if looks < enough || self.is_reading() || !self.adopt(place, record, number) {
                 self.watched.push(Watched { place, number, looks });
             }
         }

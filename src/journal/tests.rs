@@ -62,6 +62,9 @@ impl Store for Fake {
 
 const START: Timestamp = Timestamp(1_767_268_800_000);
 
+/// After so many seconds even a worker without events of its own takes over.
+const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
+
 struct Worker {
     journal: Journal,
     metrics: Metrics,
@@ -127,7 +130,7 @@ fn what_a_worker_leaves_is_taken_over_in_its_order_and_only_what_it_had_not_sett
     // It takes the slot that is free, before those of older events.
     gone.write("d").unwrap();
     let mut heir = Worker::new(&store, 2);
-    heir.seconds(LOOKS);
+    heir.seconds(LOOKS_OF_THE_IDLE);
     assert_eq!(heir.read_ids(), [""; 0], "it may still be there");
     heir.second();
     let events = heir.read();
@@ -147,7 +150,7 @@ fn a_long_list_is_read_in_portions_and_whole() {
     let ids: Vec<_> = (0..3_000).map(|number| format!("{number:04}")).collect();
     ids.iter().for_each(|id| assert!(gone.write(id).is_some()));
     let mut heir = Worker::new(&store, 2);
-    heir.seconds(LOOKS + 1);
+    heir.seconds(GONE);
     let looks = (0..100).take_while(|_| heir.journal.next_adopted(&mut heir.metrics).is_none()).count();
     assert!(looks >= 3_000 / LISTED_AT_ONCE, "{looks}");
     assert_eq!(heir.journal.unread(), 2_999);
@@ -179,7 +182,7 @@ fn one_of_several_takes_a_place_over() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let mut workers: Vec<_> = (2..6).map(|owner| Worker::new(&store, owner)).collect();
-    for _ in 0..=LOOKS {
+    for _ in 0..GONE {
         workers.iter_mut().for_each(Worker::second);
     }
     let read: Vec<_> = workers.iter_mut().flat_map(Worker::read_ids).collect();
@@ -191,8 +194,8 @@ fn whoever_is_overtaken_between_a_look_and_a_write_does_not_take_over() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let (mut slow, mut fast) = (Worker::new(&store, 2), Worker::new(&store, 3));
-    slow.seconds(LOOKS);
-    fast.seconds(LOOKS);
+    slow.seconds(GONE - 1);
+    fast.seconds(GONE - 1);
     let faster = Rc::new(RefCell::new(fast));
     let acts = Rc::clone(&faster);
     store.meanwhile.replace(Some(Box::new(move || acts.borrow_mut().second())));
@@ -211,6 +214,19 @@ fn two_that_begin_at_once_get_places_of_their_own() {
 }
 
 #[test]
+fn whoever_has_events_of_its_own_is_sooner() {
+    let store = Rc::new(Fake::default());
+    assert!(Worker::new(&store, 1).write("a").is_some());
+    let (mut idle, mut busy) = (Worker::new(&store, 2), Worker::new(&store, 3));
+    assert!(busy.write("b").is_some());
+    for _ in 0..=LOOKS {
+        idle.second();
+        busy.second();
+    }
+    assert_eq!((idle.read_ids(), busy.read_ids()), (vec![], vec!["a".to_owned()]));
+}
+
+#[test]
 fn an_heir_that_dies_has_an_heir() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
@@ -223,7 +239,7 @@ fn an_heir_that_dies_has_an_heir() {
     first.clear(slot);
     let mut second = Worker::new(&store, 3);
     let mut read = Vec::new();
-    for _ in 0..3 * LOOKS {
+    for _ in 0..3 * GONE {
         second.second();
         read.extend(second.read_ids());
     }
@@ -236,7 +252,7 @@ fn a_worker_that_stood_still_writes_elsewhere_and_clears_nothing_of_its_heir_s()
     let store = Rc::new(Fake::default());
     let (mut slow, mut heir) = (Worker::new(&store, 1), Worker::new(&store, 2));
     let slot = slow.write("a").unwrap();
-    heir.seconds(LOOKS + 1);
+    heir.seconds(GONE);
     slow.now = heir.now;
     slow.write("b").unwrap();
     slow.clear(slot);
@@ -267,7 +283,7 @@ fn another_target_s_events_are_left_alone() {
     Worker::new(&store, 1).write("a").unwrap();
     let mut other = Worker::new(&store, 2);
     other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, "sns", "another", 2);
-    other.seconds(3 * LOOKS);
+    other.seconds(3 * GONE);
     assert!(!other.journal.is_reading());
 }
 
@@ -280,7 +296,7 @@ fn values_that_are_no_events_are_counted_and_cleared() {
     let value = encoding::encode(&key, 0, &event("a"));
     store.values.borrow_mut().insert(key, (value[..value.len() - 1].to_vec(), 1));
     let mut heir = Worker::new(&store, 2);
-    heir.seconds(LOOKS + 1);
+    heir.seconds(GONE);
     assert_eq!(heir.read_ids(), ["b"]);
     assert_eq!((heir.failures(), store.events()), (1, 1));
 }
@@ -292,12 +308,12 @@ fn an_heir_knows_what_the_gauges_were_told() {
     gone.write("a").unwrap();
     gone.journal.note_reported(Backlog { entries: 7, bytes: 700, oldest: None });
     let mut heir = Worker::new(&store, 2);
-    heir.seconds(LOOKS + 1);
+    heir.seconds(GONE);
     assert_eq!(heir.journal.take_inherited(), (7, 700));
     // It dies before it has told them anything, and another after that.
     for owner in [3, 4] {
         let mut next = Worker::new(&store, owner);
-        next.seconds(LOOKS + 1);
+        next.seconds(GONE);
         assert_eq!(next.journal.take_inherited(), (7, 700));
         if owner == 4 {
             next.read().into_iter().for_each(|(_, slot)| next.clear(slot));
@@ -306,7 +322,7 @@ fn an_heir_knows_what_the_gauges_were_told() {
         }
     }
     let mut last = Worker::new(&store, 5);
-    last.seconds(3 * LOOKS);
+    last.seconds(3 * GONE);
     assert_eq!(last.journal.take_inherited(), (0, 0));
 }
 
@@ -327,7 +343,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => (worker.clone(), 0..20usize).prop_map(|(worker, which)| Step::Settle(worker, which)),
         2 => worker.clone().prop_map(Step::Crash),
         1 => worker.clone().prop_map(Step::Pause),
-        4 => (1..9u32).prop_map(Step::Pass),
+        4 => (1..14u32).prop_map(Step::Pass),
         1 => (worker, any::<bool>()).prop_map(|(worker, back)| Step::Jump(worker, back)),
     ]
 }
@@ -404,7 +420,7 @@ proptest! {
             }
         }
         lives.iter_mut().for_each(|life| life.paused = false);
-        pass(&mut lives, 8 * LOOKS, &settled, &mut shared);
+        pass(&mut lives, 8 * GONE, &settled, &mut shared);
         let there: BTreeSet<_> = lives.iter().flat_map(|life| &life.queue).map(|(id, _)| id.clone()).collect();
         prop_assert_eq!(&accepted, &settled.union(&there).cloned().collect());
         for life in &mut lives {
@@ -412,8 +428,8 @@ proptest! {
                 life.worker.clear(slot);
             }
         }
-        pass(&mut lives, 8 * LOOKS, &settled, &mut shared);
+        pass(&mut lives, 8 * GONE, &settled, &mut shared);
         prop_assert_eq!(store.events(), 0, "nothing is left of what was settled");
-        prop_assert!(store.places() <= 3 * LOOKS as usize);
+        prop_assert!(store.places() <= 3 * GONE as usize);
     }
 }

@@ -12,8 +12,8 @@ use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY, TICK,
 };
 
-/// Longer than it takes until a worker counts as gone, and shorter than anything else.
-const LEASE: Duration = Duration::from_secs(8);
+/// Longer than it takes until a worker counts as gone, also to one that has seen no traffic.
+const LEASE: Duration = Duration::from_secs(13);
 
 /// Lets the same time pass in all of these workers, and gives what each delivered.
 fn deliver_by_all(hosts: &mut [Host], time: Duration) -> Vec<Vec<Entry>> {

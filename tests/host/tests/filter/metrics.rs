@@ -73,7 +73,7 @@ fn every_counter_counts_what_it_says() {
     let mut adopted = busy();
     run_numbered(&mut adopted, 3);
     adopted.revive().unwrap();
-    adopted.advance(Duration::from_secs(7)).unwrap();
+    adopted.advance(Duration::from_secs(13)).unwrap();
     let mut forgetful = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
     (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
     deliver(&mut forgetful, MAX_DELAY * 2);
