@@ -2,7 +2,7 @@
 //! next life of this one, sends it when this one is gone.
 //!
 //! An event is written when it is accepted and taken away when it is settled. A queue writes to a place of its own (see
-//! [`place`]) and touches the place's record every second. A record that stands still for five looks of another worker, a second
+//! `place.rs`) and touches the place's record every second. A record that stands still for five looks of another worker, a second
 //! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is, queues what is in it, oldest first, and takes
 //! away what it settles. Nothing is copied, so that whoever dies on the way leaves just another such place. Looks are counted and
 //! times are not compared, so that a clock that is set makes nobody dead.
@@ -11,21 +11,27 @@
 //! all. The store is handed in, and nothing here reads a clock or logs.
 
 mod encoding;
+mod failures;
+#[cfg(test)]
+mod histories;
 mod place;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
-use crate::metrics::{Backlog, Metric, Metrics};
+use crate::metrics::{Backlog, Metrics};
 use crate::notice::{Level, Notice};
 
+use failures::Failures;
 use place::{Keys, Record, Reported, MAX_PLACES, MAX_SLOTS};
 pub use store::Store;
+use unread::Unread;
 
 /// How often records are touched and looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -38,14 +44,8 @@ const LOOKS_OF_THE_IDLE: u32 = 10;
 /// Whoever has not touched its records for this long looks whether they are still its own before it writes.
 const STALE: Duration = Duration::from_millis(2_500);
 
-/// Slots that one call of [`Journal::next_adopted`] looks at while it finds out what there is.
-const LISTED_AT_ONCE: usize = 256;
-
 /// Slots that a place grows by at first; then it doubles.
 const FIRST_SLOTS: u32 = 64;
-
-/// An episode of failures is over after so long without one.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// Where an event is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +67,6 @@ struct Place {
     live: usize,
     /// What is still to be read of a place that was taken over.
     unread: Unread,
-}
-
-enum Unread {
-    /// Slots are being looked at, from this one on; found are sequences and slots.
-    Listing { next: u32, found: Vec<(u64, u32)> },
-    /// The slots that are left, the oldest event last.
-    Listed(Vec<(u64, u32)>),
 }
 
 /// A record of someone else, as it was at the last look.
@@ -183,7 +176,7 @@ impl Journal {
                 },
             };
             if claimed {
-                return Some(self.have(number, record, Unread::Listed(Vec::new())));
+                return Some(self.have(number, record, Unread::default()));
             }
         }
         None
@@ -257,7 +250,7 @@ impl Journal {
         if self.rewrite(place.number, record) {
             return (!idle).then_some(place);
         }
-        let count = place.live + place.unread();
+        let count = place.live + place.unread.count();
         if count > 0 {
             let text = format!(
                 "this worker stood still, and another has taken over what it had: {count} event(s) may come twice"
@@ -307,46 +300,36 @@ impl Journal {
             return false;
         }
         self.inherit(record.reported, 1);
-        let place = self.have(number, record, Unread::Listing { next: 0, found: Vec::new() });
+        let place = self.have(number, record, Unread::below(record.slots));
         self.adopted.push(place);
         true
     }
 
     /// Whether there are events of others that [`Journal::next_adopted`] has not given yet.
     pub fn is_reading(&self) -> bool {
-        self.adopted.iter().any(Place::is_reading)
+        !self.adopted.iter().all(|place| place.unread.is_over())
     }
 
     /// The next event that another left behind, in the order in which that one accepted them. `None` also if it takes another
     /// call to find out: a long list is looked at in portions.
     pub fn next_adopted(&mut self, metrics: &mut Metrics) -> Option<(Event, Slot)> {
-        let place = self.adopted.iter_mut().find(|place| place.is_reading())?;
-        if let Unread::Listing { next, found } = &mut place.unread {
-            let end = next.saturating_add(LISTED_AT_ONCE as u32).min(place.record.slots);
-            for number in *next..end {
-                let key = self.keys.slot(place.number, number);
-                let value = self.store.get(&key);
-                found.extend(value.and_then(|(value, _)| Some((encoding::sequence(&key, &value)?, number))));
-            }
-            *next = end;
-            if end < place.record.slots {
-                return None;
-            }
-            found.sort_unstable_by(|one, other| other.cmp(one));
-            if !found.is_empty() {
-                let text = format!("{} event(s) of a worker that is gone are taken over", found.len());
-                self.notices.push(Notice { level: Level::Info, text });
-            }
-            place.unread = Unread::Listed(std::mem::take(found));
+        let place = self.adopted.iter_mut().find(|place| !place.unread.is_over())?;
+        let (store, keys, number) = (&self.store, &self.keys, place.number);
+        let sequence_in = |slot| {
+            let key = keys.slot(number, slot);
+            encoding::sequence(&key, &store.get(&key)?.0)
+        };
+        if let Some(count) = place.unread.look(sequence_in).filter(|count| *count > 0) {
+            let text = format!("{count} event(s) of a worker that is gone are taken over");
+            self.notices.push(Notice { level: Level::Info, text });
         }
-        let Unread::Listed(left) = &mut place.unread else { return None };
-        while let Some((_, number)) = left.pop() {
-            let key = self.keys.slot(place.number, number);
-            if let Some(event) = self.store.get(&key).and_then(|(value, _)| encoding::decode(&key, &value)) {
+        while let Some(slot) = place.unread.take() {
+            let key = keys.slot(number, slot);
+            if let Some(event) = store.get(&key).and_then(|(value, _)| encoding::decode(&key, &value)) {
                 place.live += 1;
-                return Some((event, Slot { claim: place.claim, number }));
+                return Some((event, Slot { claim: place.claim, number: slot }));
             }
-            self.store.remove(&key);
+            store.remove(&key);
             self.failures.add(self.last_touch, metrics);
         }
         None
@@ -357,15 +340,13 @@ impl Journal {
         let place = self.adopted.iter_mut().find(|place| place.claim == slot.claim);
         if let Some(place) = place {
             place.live = place.live.saturating_sub(1);
-            if let Unread::Listed(left) = &mut place.unread {
-                left.push((0, slot.number));
-            }
+            place.unread.put_back(slot.number);
         }
     }
 
     /// How many events of others are known of and not read yet.
     pub fn unread(&self) -> usize {
-        self.adopted.iter().map(Place::unread).sum()
+        self.adopted.iter().map(|place| place.unread.count()).sum()
     }
 
     /// Notes what the gauges are about to be told of this queue, for whoever takes it over: one of its places has all of it.
@@ -404,42 +385,7 @@ impl Journal {
 }
 
 impl Place {
-    fn is_reading(&self) -> bool {
-        match &self.unread {
-            Unread::Listing { .. } => true,
-            Unread::Listed(left) => !left.is_empty(),
-        }
-    }
-
     fn is_empty(&self) -> bool {
-        self.live == 0 && !self.is_reading()
-    }
-
-    fn unread(&self) -> usize {
-        match &self.unread {
-            Unread::Listing { found, .. } => found.len().max(1),
-            Unread::Listed(left) => left.len(),
-        }
-    }
-}
-
-/// Events that are not in the journal although they should be. One line is written in each episode of them.
-#[derive(Debug, Default)]
-struct Failures {
-    quiet_until: Option<Timestamp>,
-    untold: bool,
-}
-
-impl Failures {
-    fn add(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        metrics.add(Metric::JournalFailures, 1);
-        self.untold |= self.quiet_until.is_none_or(|quiet_until| now >= quiet_until);
-        self.quiet_until = Some(now + QUIET);
-    }
-
-    fn take_notice(&mut self) -> Option<Notice> {
-        let text = "the journal does not keep everything: the host's shared data is full, or was changed by others. Events are sent \
-                    all the same, but lost if this worker is";
-        std::mem::take(&mut self.untold).then(|| Notice { level: Level::Warn, text: text.to_owned() })
+        self.live == 0 && self.unread.is_over()
     }
 }

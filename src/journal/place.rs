@@ -78,3 +78,37 @@ impl Record {
         Some(Record { owner, slots: slots.min(MAX_SLOTS), reported })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// As zlib, nginx and Kong reckon it.
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+
+    #[test]
+    fn no_two_keys_of_a_target_are_the_same_to_kong() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let keys = Keys::new("sns", "arn:aws:sns:us-east-1:123456789012:profile-events");
+        let mut seen = HashSet::new();
+        for place in [0, 1, 2, 3, 255, MAX_PLACES - 1] {
+            let slots = (0..10_000).chain([MAX_SLOTS - 1]).map(|slot| keys.slot(place, slot));
+            for key in slots.chain([keys.record(place)]) {
+                assert!(seen.insert(crc32(&key)), "{key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_only_under_its_key() {
+        let record = Record { owner: 7, slots: 64, reported: Reported { entries: 3, bytes: 300 } };
+        let value = record.encode(b"key");
+        assert_eq!(Record::decode(b"key", &value), Some(record));
+        assert_eq!((Record::decode(b"other", &value), Record::decode(b"key", b"")), (None, None));
+    }
+}

@@ -1,12 +1,15 @@
 use super::*;
-use proptest::prelude::*;
+use crate::metrics::{Metric, Update};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+/// A value and the number of its last write.
+type Numbered = (Vec<u8>, u32);
 
 /// As Kong has it: keys count their own writes, and what is removed is gone. Takes nothing while it is `full`.
 #[derive(Default)]
-struct Fake {
-    values: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, u32)>>,
+pub struct Fake {
+    values: RefCell<BTreeMap<Vec<u8>, Numbered>>,
     full: Cell<bool>,
     /// What another does right after the next `get`.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
@@ -24,12 +27,12 @@ impl Fake {
     }
 
     /// Keys that have an event.
-    fn events(&self) -> usize {
+    pub fn events(&self) -> usize {
         let is_event = |key: &&Vec<u8>| key[key.len() - 3..] != [0; 3] && key[key.len() - 1] != 0;
         self.values.borrow().keys().filter(is_event).count()
     }
 
-    fn places(&self) -> usize {
+    pub fn places(&self) -> usize {
         self.values.borrow().len() - self.events()
     }
 }
@@ -63,25 +66,25 @@ impl Store for Fake {
 const START: Timestamp = Timestamp(1_767_268_800_000);
 
 /// After so many seconds even a worker without events of its own takes over.
-const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
+pub const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
 
-struct Worker {
-    journal: Journal,
+pub struct Worker {
+    pub journal: Journal,
     metrics: Metrics,
-    now: Timestamp,
+    pub now: Timestamp,
 }
 
 impl Worker {
-    fn new(store: &Rc<Fake>, owner: u64) -> Worker {
+    pub fn new(store: &Rc<Fake>, owner: u64) -> Worker {
         let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, "sns", "topic", owner);
         Worker { journal, metrics: Metrics::default(), now: START }
     }
 
-    fn write(&mut self, id: &str) -> Option<Slot> {
+    pub fn write(&mut self, id: &str) -> Option<Slot> {
         self.journal.write(&event(id), self.now, &mut self.metrics)
     }
 
-    fn clear(&mut self, slot: Slot) {
+    pub fn clear(&mut self, slot: Slot) {
         self.journal.clear(slot, &mut self.metrics);
     }
 
@@ -95,7 +98,7 @@ impl Worker {
     }
 
     /// Everything that is there to be taken over.
-    fn read(&mut self) -> Vec<(String, Slot)> {
+    pub fn read(&mut self) -> Vec<(String, Slot)> {
         let mut events = Vec::new();
         while self.journal.is_reading() {
             events.extend(self.journal.next_adopted(&mut self.metrics).map(|(event, slot)| (event.id, slot)));
@@ -109,8 +112,8 @@ impl Worker {
 
     fn failures(&mut self) -> u64 {
         let updates = self.metrics.take_updates(Backlog::default(), self.now);
-        let of_journal = |update: &crate::metrics::Update| match update {
-            crate::metrics::Update::Add(Metric::JournalFailures, count) => Some(*count),
+        let of_journal = |update: &Update| match update {
+            Update::Add(Metric::JournalFailures, count) => Some(*count),
             _ => None,
         };
         updates.iter().find_map(of_journal).unwrap_or(0)
@@ -152,7 +155,7 @@ fn a_long_list_is_read_in_portions_and_whole() {
     let mut heir = Worker::new(&store, 2);
     heir.seconds(GONE);
     let looks = (0..100).take_while(|_| heir.journal.next_adopted(&mut heir.metrics).is_none()).count();
-    assert!(looks >= 3_000 / LISTED_AT_ONCE, "{looks}");
+    assert!(looks >= 3_000 / unread::LISTED_AT_ONCE as usize, "{looks}");
     assert_eq!(heir.journal.unread(), 2_999);
     assert_eq!(heir.read_ids(), ids[1..]);
 }
@@ -324,112 +327,4 @@ fn an_heir_knows_what_the_gauges_were_told() {
     let mut last = Worker::new(&store, 5);
     last.seconds(3 * GONE);
     assert_eq!(last.journal.take_inherited(), (0, 0));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Push(usize),
-    Settle(usize, usize),
-    Crash(usize),
-    Pause(usize),
-    Pass(u32),
-    Jump(usize, bool),
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    let worker = 0..3usize;
-    prop_oneof![
-        6 => worker.clone().prop_map(Step::Push),
-        6 => (worker.clone(), 0..20usize).prop_map(|(worker, which)| Step::Settle(worker, which)),
-        2 => worker.clone().prop_map(Step::Crash),
-        1 => worker.clone().prop_map(Step::Pause),
-        4 => (1..14u32).prop_map(Step::Pass),
-        1 => (worker, any::<bool>()).prop_map(|(worker, back)| Step::Jump(worker, back)),
-    ]
-}
-
-/// A worker and the events that it has in memory.
-struct Life {
-    worker: Worker,
-    queue: Vec<(String, Slot)>,
-    paused: bool,
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    /// Whatever happens, an event that was accepted is settled once somewhere or still to be settled; and one whose end was
-    /// written down comes to nobody again, but for those that a worker which stood still had shared with its heir.
-    #[test]
-    fn nothing_is_lost_and_nothing_that_was_settled_comes_again(steps in prop::collection::vec(any_step(), 1..80)) {
-        let store = Rc::new(Fake::default());
-        let mut owner = 0;
-        let mut new = || {
-            owner += 1;
-            Life { worker: Worker::new(&store, owner), queue: Vec::new(), paused: false }
-        };
-        let mut lives: Vec<_> = (0..3).map(|_| new()).collect();
-        let (mut accepted, mut settled) = (BTreeSet::new(), BTreeSet::new());
-        let mut shared: BTreeSet<String> = BTreeSet::new();
-        let pass = |lives: &mut Vec<Life>, seconds: u32, settled: &BTreeSet<String>, shared: &mut BTreeSet<String>| {
-            for _ in 0..seconds {
-                for life in lives.iter_mut() {
-                    life.worker.now = life.worker.now + SWEEP;
-                    if life.paused {
-                        shared.extend(life.queue.iter().map(|(id, _)| id.clone()));
-                        continue;
-                    }
-                    life.worker.journal.tend(life.worker.now);
-                    for (id, slot) in life.worker.read() {
-                        assert!(!settled.contains(&id) || shared.contains(&id), "{id} comes again");
-                        life.queue.push((id, slot));
-                    }
-                }
-            }
-        };
-        for step in steps {
-            match step {
-                Step::Push(at) => {
-                    let life = &mut lives[at];
-                    let id = format!("{:05}", accepted.len());
-                    life.paused = false;
-                    let slot = life.worker.write(&id).expect("the store works");
-                    accepted.insert(id.clone());
-                    life.queue.push((id, slot));
-                }
-                Step::Settle(at, which) => {
-                    let life = &mut lives[at];
-                    if !life.queue.is_empty() && !life.paused {
-                        let (id, slot) = life.queue.remove(which % life.queue.len());
-                        life.worker.clear(slot);
-                        settled.insert(id);
-                    }
-                }
-                Step::Crash(at) => lives[at] = new(),
-                Step::Pause(at) => lives[at].paused = true,
-                Step::Pass(seconds) => pass(&mut lives, seconds, &settled, &mut shared),
-                Step::Jump(at, back) => {
-                    // Set back while it stands still, a clock hides that it did.
-                    if !lives[at].paused {
-                        let worker = &mut lives[at].worker;
-                        let now = worker.now.0;
-                        worker.now = Timestamp(if back { now - 600_000 } else { now + 600_000 });
-                        worker.journal.tend(worker.now);
-                    }
-                }
-            }
-        }
-        lives.iter_mut().for_each(|life| life.paused = false);
-        pass(&mut lives, 8 * GONE, &settled, &mut shared);
-        let there: BTreeSet<_> = lives.iter().flat_map(|life| &life.queue).map(|(id, _)| id.clone()).collect();
-        prop_assert_eq!(&accepted, &settled.union(&there).cloned().collect());
-        for life in &mut lives {
-            for (_, slot) in std::mem::take(&mut life.queue) {
-                life.worker.clear(slot);
-            }
-        }
-        pass(&mut lives, 8 * GONE, &settled, &mut shared);
-        prop_assert_eq!(store.events(), 0, "nothing is left of what was settled");
-        prop_assert!(store.places() <= 3 * GONE as usize);
-    }
 }
