@@ -5,7 +5,7 @@ mod kong;
 mod redact;
 mod shrink;
 
-use crate::aws::sns;
+use crate::aws::{sns, text};
 use crate::clock::Timestamp;
 use crate::config::Redact;
 use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
@@ -68,11 +68,11 @@ impl Recorder {
         truncated: &[&'static str],
     ) -> Event {
         let render = |template: &crate::template::Template| template.render(exchange, groups);
-        let group_id = route.message_group_id.as_ref().and_then(|template| sns::group_id(render(template)));
+        let group_id = route.message_group_id.as_ref().and_then(|template| text::group_id(render(template)));
         Event {
-            message: sns::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
+            message: text::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
             attributes: attributes(exchange, route, groups, id),
-            subject: route.subject.as_ref().and_then(|template| sns::subject(render(template))),
+            subject: route.subject.as_ref().and_then(|template| text::subject(render(template))),
             // An event that belongs to no group has no order to keep: it is a group of its own.
             group_id: group_id.or_else(|| self.fifo.then(|| id.to_owned())),
             at: now,
@@ -84,22 +84,22 @@ impl Recorder {
 /// The attributes that every subscriber may rely on come first; those that a filter policy can do without give way to the
 /// configured ones.
 fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, id: &str) -> Vec<Attribute> {
-    let text = |name: &str, value: &str| {
-        let value = sns::attribute_value(value.to_owned())?;
+    let attribute = |name: &str, value: &str| {
+        let value = text::attribute_value(value.to_owned())?;
         Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
     };
     let mut attributes = Vec::with_capacity(MAX_ATTRIBUTES);
-    attributes.extend(text("event_id", id));
-    attributes.extend(route.event_type.as_deref().and_then(|event_type| text("event_type", event_type)));
+    attributes.extend(attribute("event_id", id));
+    attributes.extend(route.event_type.as_deref().and_then(|event_type| attribute("event_type", event_type)));
     let configured = route.attributes.iter();
-    attributes.extend(configured.filter_map(|(name, template)| text(name, &template.render(exchange, groups))));
-    attributes.extend(text("method", &exchange.request.method));
+    attributes.extend(configured.filter_map(|(name, template)| attribute(name, &template.render(exchange, groups))));
+    attributes.extend(attribute("method", &exchange.request.method));
     attributes.push(Attribute {
         name: "status".to_owned(),
         data_type: AttributeType::Number,
         value: exchange.response.status.to_string(),
     });
-    attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", entity.name.as_deref()?)));
+    attributes.extend(exchange.route.as_ref().and_then(|entity| attribute("route", entity.name.as_deref()?)));
     attributes.truncate(MAX_ATTRIBUTES);
     attributes
 }
