@@ -1,4 +1,4 @@
-//! AWS as the filter needs it: names, endpoints, credentials, signatures, and the protocols of SNS and SQS. Builds requests and reads
+//! AWS as the filter needs it: names, endpoints, credentials, signatures, and the protocols of SNS, SQS and EventBridge. Builds requests and reads
 //! replies; sends nothing.
 
 pub mod arn;
@@ -6,6 +6,9 @@ pub mod clock_offset;
 pub mod credentials;
 pub mod endpoint;
 pub mod error;
+pub mod event_bus;
+pub mod eventbridge;
+pub mod protocol;
 pub mod queue_url;
 pub mod reply;
 pub mod retry_after;

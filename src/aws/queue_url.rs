@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::aws::arn::is_region;
+use crate::aws::arn::{is_account, is_region};
 use crate::aws::endpoint::{Endpoint, EndpointError};
 
 /// The URL of a queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
@@ -56,7 +56,6 @@ impl FromStr for QueueUrl {
             None => (None, path),
         };
         let on_aws = AWS_DOMAINS.iter().any(|domain| endpoint.host.ends_with(domain));
-        let is_account = |parents: &str| parents.len() == 12 && parents.bytes().all(|byte| byte.is_ascii_digit());
         if on_aws && !parents.is_some_and(is_account) {
             return Err(QueueUrlError::Path);
         }

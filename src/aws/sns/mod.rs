@@ -6,6 +6,12 @@
 mod reply;
 mod request;
 
+use crate::aws::arn::TopicArn;
+use crate::aws::error::Outcome;
+use crate::aws::protocol::{self, Protocol};
+use crate::callout::Reply;
+use crate::event::Event;
+
 pub use reply::parse_reply;
 pub use request::{body, size, CONTENT_TYPE};
 
@@ -24,3 +30,41 @@ pub const MAX_BATCH_BYTES: usize = 262_144;
 ///
 /// SNS API Reference, action PublishBatch; one more gives `TooManyEntriesInBatchRequest`.
 pub const MAX_BATCH_ENTRIES: usize = 10;
+
+impl Protocol for TopicArn {
+    fn key(&self) -> &'static str {
+        "topic_arn"
+    }
+
+    fn name(&self) -> &str {
+        &self.text
+    }
+
+    fn service(&self) -> &'static str {
+        "sns"
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.fifo
+    }
+
+    fn max_bytes(&self) -> usize {
+        MAX_BATCH_BYTES
+    }
+
+    fn size(&self, event: &Event) -> usize {
+        size(event)
+    }
+
+    fn headers(&self, _: usize) -> Vec<(String, String)> {
+        protocol::headers([("content-type", CONTENT_TYPE)])
+    }
+
+    fn body(&self, events: &[&Event]) -> String {
+        body(self, events)
+    }
+
+    fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {
+        parse_reply(reply, events)
+    }
+}

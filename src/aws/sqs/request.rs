@@ -5,6 +5,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::aws::protocol;
 use crate::aws::queue_url::QueueUrl;
 use crate::event::Attribute;
 
@@ -36,9 +37,7 @@ pub fn headers(action: Action) -> Vec<(String, String)> {
         Action::SendMessage => "AmazonSQS.SendMessage",
         Action::SendMessageBatch => "AmazonSQS.SendMessageBatch",
     };
-    [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+    protocol::headers([("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)])
 }
 
 /// The bytes of a message that count towards [`super::MAX_MESSAGE_BYTES`] and [`super::MAX_BATCH_BYTES`]: its body, and the

@@ -225,7 +225,7 @@ fn tls_to_an_address_is_refused_where_the_host_cannot_do_it() {
         let outcome = kong.start_plugin(&config);
         assert_eq!(outcome.is_err(), refused, "{endpoint}");
         if let Err(error) = outcome {
-            assert!(error.cause.is_none() && error.to_string().contains("endpoint: is an address"), "{error}");
+            assert!(error.cause.is_none() && error.to_string().contains("is an address, and Kong"), "{error}");
         }
         load(Host::builder(Profile::Envoy)).start_plugin(&config).unwrap();
     }
