@@ -61,6 +61,11 @@ pub(super) fn read<'a>(
 }
 
 impl Success<'_> {
+    /// The whole body, where it is JSON.
+    pub fn json(&self) -> Option<Value> {
+        json(self.text)
+    }
+
     /// The service answered, and did not say what became of an entry.
     pub fn without_entry(&self) -> Failure {
         let message = format!("{} answered, but not for this entry", self.service);
@@ -87,14 +92,23 @@ pub(super) fn position(id: &str) -> Option<usize> {
 }
 
 /// Code and message of an error of one of AWS's JSON protocols.
-pub(super) fn json_error(text: &str) -> Option<(String, String)> {
+pub(super) fn json_error(body: &str) -> Option<(String, String)> {
+    let reply = json(body)?;
+    let field = |names: &[&str]| names.iter().find_map(|name| text(&reply, name)).map(start);
+    let code = field(&["__type", "code", "Code"])?;
+    Some((code.to_owned(), field(&["message", "Message"]).unwrap_or_default().to_owned()))
+}
+
+fn json(text: &str) -> Option<Value> {
     if text.len() > MAX_JSON_BYTES {
         return None;
     }
-    let reply: Value = serde_json::from_str(text).ok()?;
-    let field = |names: &[&str]| names.iter().find_map(|name| reply.get(name)?.as_str()).map(start);
-    let code = field(&["__type", "code", "Code"]).filter(|code| !code.is_empty())?;
-    Some((code.to_owned(), field(&["message", "Message"]).unwrap_or_default().to_owned()))
+    serde_json::from_str(text).ok()
+}
+
+/// The text under a name in a JSON object, unless it is empty.
+pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// As much of a text as can matter for a log line.

@@ -3,31 +3,11 @@
 //! Never takes silence for success: an event is delivered only where a whole reply says so, in as many entries as were sent, for
 //! an entry is known by its place alone.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::aws::error::{classify, without_namespace, Failure, Outcome};
-use crate::aws::reply::{self, json_error, MAX_JSON_BYTES};
+use crate::aws::reply::{self, json_error, text};
 use crate::callout::Reply;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Put<'a> {
-    #[serde(borrow)]
-    entries: Vec<Entry<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
-    #[serde(borrow)]
-    event_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    error_code: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    error_message: Option<Cow<'a, str>>,
-}
 
 /// The outcome of each of the `events` entries of a request made by [`super::body`], in their order.
 ///
@@ -37,20 +17,21 @@ pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
         Ok(success) => success,
         Err(failure) => return vec![Outcome::Failed(failure); events],
     };
-    let put: Option<Put<'_>> = serde_json::from_str(success.text).ok().filter(|_| success.text.len() <= MAX_JSON_BYTES);
-    let Some(put) = put.filter(|put| put.entries.len() == events) else {
+    let put = success.json().unwrap_or_default();
+    let entries = put.get("Entries").and_then(Value::as_array);
+    let Some(entries) = entries.filter(|entries| entries.len() == events) else {
         return vec![Outcome::Failed(success.unreadable()); events];
     };
-    let outcome = |Entry { event_id, error_code, error_message }: &Entry<'_>| match (event_id, error_code) {
-        (Some(id), None) if !id.is_empty() => Outcome::Delivered,
+    let outcome = |entry: &Value| match (text(entry, "EventId"), text(entry, "ErrorCode")) {
+        (Some(_), None) => Outcome::Delivered,
         (_, Some(code)) => {
-            let (code, message) = (without_namespace(code), error_message.as_deref().unwrap_or_default());
+            let (code, message) = (without_namespace(code), text(entry, "ErrorMessage").unwrap_or_default());
             // An entry has no status of its own; a code that is not known may be gone in a moment.
             Outcome::Failed(Failure::new(classify(500, code, message), code, message))
         }
-        _ => Outcome::Failed(success.without_entry()),
+        (None, None) => Outcome::Failed(success.without_entry()),
     };
-    put.entries.iter().map(outcome).collect()
+    entries.iter().map(outcome).collect()
 }
 
 #[cfg(test)]

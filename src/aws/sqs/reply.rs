@@ -3,59 +3,13 @@
 //! Never takes silence for success: a message is stored only where a whole reply says so. A reply may come from anybody on the
 //! way, so whatever its bytes are, the work is bounded and every message gets an outcome.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::aws::error::{classify, without_namespace, Failure, Outcome};
-use crate::aws::reply::{self, json_error, position, MAX_JSON_BYTES};
+use crate::aws::reply::{self, json_error, position, text};
 use crate::callout::Reply;
 
 const SQS: &str = "SQS";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Sent<'a> {
-    #[serde(borrow)]
-    message_id: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Batch<'a> {
-    #[serde(borrow)]
-    successful: Option<Vec<Stored<'a>>>,
-    #[serde(borrow)]
-    failed: Option<Vec<Refused<'a>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Stored<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Refused<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    code: Option<Cow<'a, str>>,
-    message: Option<Cow<'a, str>>,
-    #[serde(default)]
-    sender_fault: bool,
-}
-
-impl Refused<'_> {
-    fn failure(&self) -> Failure {
-        // An entry has no status of its own; SenderFault says what the first digit of one would.
-        let status = if self.sender_fault { 400 } else { 500 };
-        let code = self.code.as_deref().map(without_namespace).filter(|code| !code.is_empty()).unwrap_or("Unknown");
-        let message = self.message.as_deref().unwrap_or_default();
-        Failure::new(classify(status, code, message), code, message)
-    }
-}
 
 /// The id that SQS gave to the message of a `SendMessage`.
 ///
@@ -63,11 +17,9 @@ impl Refused<'_> {
 /// Why it is not certain that SQS has the message; see [`reply::read`] for the codes that are not of AWS.
 pub fn parse_sent(reply: &Reply) -> Result<String, Failure> {
     let success = reply::read(SQS, reply, 1, json_error)?;
-    let sent: Option<Sent<'_>> = whole(success.text);
-    match sent.map(|sent| sent.message_id.into_owned()) {
-        Some(message_id) if !message_id.is_empty() => Ok(message_id),
-        _ => Err(success.unreadable()),
-    }
+    let sent = success.json();
+    let message_id = sent.as_ref().and_then(|sent| text(sent, "MessageId"));
+    message_id.map(str::to_owned).ok_or_else(|| success.unreadable())
 }
 
 /// The outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
@@ -79,29 +31,36 @@ pub fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
         Ok(success) => success,
         Err(failure) => return vec![Outcome::Failed(failure); entries],
     };
-    let batch: Option<Batch<'_>> = whole(success.text);
-    let Some(Batch { successful, failed }) = batch.filter(|batch| batch.successful.is_some() || batch.failed.is_some())
-    else {
+    let batch = success.json().unwrap_or_default();
+    let list = |name| batch.get(name).and_then(Value::as_array);
+    let (stored, refused) = (list("Successful"), list("Failed"));
+    if stored.is_none() && refused.is_none() {
         return vec![Outcome::Failed(success.unreadable()); entries];
-    };
+    }
     let mut settled: Vec<Option<Outcome>> = vec![None; entries];
-    let mut settle_first = |id: &str, outcome: Outcome| {
-        if let Some(entry) = position(id).and_then(|position| settled.get_mut(position)) {
-            entry.get_or_insert(outcome);
+    let mut settle_first = |entry: &Value, outcome: Outcome| {
+        let position = text(entry, "Id").and_then(position);
+        if let Some(place) = position.and_then(|position| settled.get_mut(position)) {
+            place.get_or_insert(outcome);
         }
     };
-    for refused in failed.iter().flatten() {
-        settle_first(&refused.id, Outcome::Failed(refused.failure()));
+    for entry in refused.into_iter().flatten() {
+        settle_first(entry, Outcome::Failed(failure(entry)));
     }
-    for stored in successful.iter().flatten() {
-        settle_first(&stored.id, Outcome::Delivered);
+    for entry in stored.into_iter().flatten() {
+        settle_first(entry, Outcome::Delivered);
     }
     let silence = || Outcome::Failed(success.without_entry());
     settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
 }
 
-fn whole<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    serde_json::from_str(text).ok().filter(|_| text.len() <= MAX_JSON_BYTES)
+fn failure(entry: &Value) -> Failure {
+    // An entry has no status of its own; SenderFault says what the first digit of one would.
+    let sender_fault = entry.get("SenderFault").and_then(Value::as_bool).unwrap_or_default();
+    let status = if sender_fault { 400 } else { 500 };
+    let code = text(entry, "Code").map_or("Unknown", without_namespace);
+    let message = text(entry, "Message").unwrap_or_default();
+    Failure::new(classify(status, code, message), code, message)
 }
 
 #[cfg(test)]
@@ -111,6 +70,7 @@ mod tests {
     use super::*;
     use crate::aws::error::FailureClass::{self, BatchTooLarge, Credentials, Permanent, Throttled, Transient};
     use crate::aws::error::Outcome::Delivered;
+    use crate::aws::reply::MAX_JSON_BYTES;
 
     const SENT: &str = r#"{"MD5OfMessageBody":"9a5f","MessageId":"219f8380-5770","SequenceNumber":"1"}"#;
     const BATCH: &str = r#"{"Successful":[{"Id":"0","MessageId":"a","MD5OfMessageBody":"x"},{"Id":"2","MessageId":"b"}],
@@ -125,12 +85,12 @@ mod tests {
         parse_batch(&response(status, body), entries)
     }
 
-    fn failure(class: FailureClass, code: &str, message: &str) -> Failure {
+    fn failure_of(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: code.into(), message: message.into() }
     }
 
     fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
-        Outcome::Failed(failure(class, code, message))
+        Outcome::Failed(failure_of(class, code, message))
     }
 
     #[test]
@@ -140,7 +100,7 @@ mod tests {
         {
             assert_eq!(parse_sent(&response(200, body)).unwrap_err().code, "UnreadableReply", "{body}");
         }
-        assert_eq!(parse_sent(&Reply::NoResponse("timeout".into())), Err(failure(Transient, "NoReply", "timeout")));
+        assert_eq!(parse_sent(&Reply::NoResponse("timeout".into())), Err(failure_of(Transient, "NoReply", "timeout")));
     }
 
     #[test]
@@ -177,7 +137,7 @@ mod tests {
             let bare = code.split('#').next_back().unwrap();
             assert_eq!(batch(status, &body, 2), vec![failed(class, bare, "because"); 2]);
             let class = if class == BatchTooLarge { Permanent } else { class };
-            assert_eq!(parse_sent(&response(status, &body)), Err(failure(class, bare, "because")));
+            assert_eq!(parse_sent(&response(status, &body)), Err(failure_of(class, bare, "because")));
         }
         assert_eq!(batch(503, "no healthy upstream", 1), [failed(Transient, "HTTP 503", "no healthy upstream")]);
     }

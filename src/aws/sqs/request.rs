@@ -50,14 +50,7 @@ pub fn size(body: &str, attributes: &[Attribute]) -> usize {
 
 /// The body of a `SendMessage`.
 pub fn send_message(queue: &QueueUrl, message: Message<'_>) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct SendMessage<'a> {
-        queue_url: &'a str,
-        #[serde(flatten)]
-        message: Entry<'a>,
-    }
-    json(&SendMessage { queue_url: &queue.text, message: Entry(message) }, &[message])
+    json(&Entry { name: ("QueueUrl", &queue.text), message }, &[message])
 }
 
 /// The body of a `SendMessageBatch`. The id of an entry is its position in `messages`, from `0`, and [`super::parse_batch`]
@@ -67,35 +60,31 @@ pub fn send_message_batch(queue: &QueueUrl, messages: &[Message<'_>]) -> String 
     #[serde(rename_all = "PascalCase")]
     struct SendMessageBatch<'a> {
         queue_url: &'a str,
-        entries: Vec<Numbered<'a>>,
+        entries: Vec<Entry<'a>>,
     }
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Numbered<'a> {
-        id: String,
-        #[serde(flatten)]
-        message: Entry<'a>,
-    }
-    let entries = messages.iter().enumerate();
-    let entries = entries.map(|(position, message)| Numbered { id: position.to_string(), message: Entry(*message) });
+    let ids: Vec<String> = (0..messages.len()).map(|position| position.to_string()).collect();
+    let entries = ids.iter().zip(messages).map(|(id, message)| Entry { name: ("Id", id), message: *message });
     json(&SendMessageBatch { queue_url: &queue.text, entries: entries.collect() }, messages)
 }
 
-struct Entry<'a>(Message<'a>);
+/// A message, and before it the field that says where it goes or which of a batch it is.
+struct Entry<'a> {
+    name: (&'static str, &'a str),
+    message: Message<'a>,
+}
 
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Message { body, attributes, group_id, deduplication_id } = self.0;
+        let Message { body, attributes, group_id, deduplication_id } = self.message;
         let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.name.0, self.name.1)?;
         map.serialize_entry("MessageBody", body)?;
         if !attributes.is_empty() {
             map.serialize_entry("MessageAttributes", &Attributes(attributes))?;
         }
-        if let Some(group_id) = group_id {
-            map.serialize_entry("MessageGroupId", group_id)?;
-        }
-        if let Some(deduplication_id) = deduplication_id {
-            map.serialize_entry("MessageDeduplicationId", deduplication_id)?;
+        let ids = [("MessageGroupId", group_id), ("MessageDeduplicationId", deduplication_id)];
+        for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?))) {
+            map.serialize_entry(name, id)?;
         }
         map.end()
     }
