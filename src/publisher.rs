@@ -176,3 +176,6 @@ fn event_id(now: Timestamp, rng: &mut fastrand::Rng) -> String {
     rng.fill(&mut random);
     uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid().to_string()
 }
+
+#[cfg(test)]
+mod tests;
