@@ -17,13 +17,6 @@ use crate::outbox::{BatchId, DropReason, Outbox, Settings};
 use crate::signer::{Signature, Signer};
 use crate::target::Target;
 
-/// A batch in flight.
-struct Flight {
-    batch: BatchId,
-    signature: Signature,
-    since: Timestamp,
-}
-
 /// Everything that publishing to one target needs.
 pub struct Lane {
     target: Target,
@@ -32,7 +25,8 @@ pub struct Lane {
     /// Bytes that one event may have here.
     max_event_bytes: usize,
     outbox: Outbox,
-    flights: Vec<Flight>,
+    /// What each batch in flight was signed with.
+    signed_with: Vec<(BatchId, Signature)>,
 }
 
 impl Lane {
@@ -46,6 +40,7 @@ impl Lane {
             max_batch_bytes: protocol.max_bytes(),
             deadline: limits.deadline,
             ordered: protocol.keeps_order(),
+            yields: config.targets.len() > limits.at_once,
         };
         Lane {
             scope: SigningScope { region: target.region.clone(), service: protocol.service() },
@@ -53,7 +48,7 @@ impl Lane {
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
             target,
             outbox: Outbox::new(settings, seed),
-            flights: Vec::new(),
+            signed_with: Vec::new(),
         }
     }
 
@@ -81,8 +76,8 @@ impl Lane {
             match signer.sign(&mut callout, &self.scope, now) {
                 Ok(signature) => {
                     let outbox = &self.outbox;
-                    self.flights.retain(|flight| outbox.is_in_flight(flight.batch));
-                    self.flights.push(Flight { batch, signature, since: now });
+                    self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
+                    self.signed_with.push((batch, signature));
                     return Some((batch, callout));
                 }
                 Err(error) => {
@@ -114,13 +109,11 @@ impl Lane {
         }
     }
 
-    /// Says what came of a batch; ignored after its deadline, when it counts as lost. Where the lane `yields`, a call that
-    /// failed is followed by a pause as long as it took, so that others come to call in between.
+    /// Says what came of a batch; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(
         &mut self,
         batch: BatchId,
         reply: &Reply,
-        yields: bool,
         signer: &mut Signer,
         now: Timestamp,
         metrics: &mut Metrics,
@@ -135,12 +128,10 @@ impl Lane {
         };
         metrics.add(metric, 1);
         let outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
-        let mut silence = retry_after(reply, now);
-        if let Some(flight) = self.flights.iter().find(|flight| flight.batch == batch) {
-            signer.learn(flight.signature, &outcomes, reply, now);
-            silence = silence.max(yields.then(|| now.since(flight.since)));
+        if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
+            signer.learn(*signature, &outcomes, reply, now);
         }
-        self.outbox.settle(batch, outcomes, silence, now, metrics);
+        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
     }
 
     /// Whether a batch still waits for what came of it.

@@ -29,8 +29,6 @@ pub struct Publisher {
     lanes: Vec<Lane>,
     /// The lane that is asked first.
     turn: usize,
-    /// Calls of all lanes at once.
-    at_once: usize,
     /// Whether dead letters are written to the log.
     log_dead_letters: bool,
     recorder: Recorder,
@@ -46,7 +44,6 @@ impl Publisher {
         Publisher {
             lanes: targets.map(|target| Lane::new(target.clone(), config, limits, rng.u64(..))).collect(),
             turn: 0,
-            at_once: limits.at_once,
             log_dead_letters: config.dead_letter.log,
             recorder: Recorder::new(config.redact.clone()),
             rng,
@@ -105,10 +102,8 @@ impl Publisher {
         now: Timestamp,
         metrics: &mut Metrics,
     ) {
-        // Where there are fewer calls than lanes, one lane's hanging calls are time that the others wait.
-        let yields = self.lanes.len() > self.at_once;
         if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.handle_reply(batch, reply, yields, signer, now, metrics);
+            lane.handle_reply(batch, reply, signer, now, metrics);
         }
     }
 

@@ -68,7 +68,7 @@ fn every_valid_configuration_is_accepted() {
 
 #[test]
 fn every_example_of_the_documentation_is_accepted() {
-    for (page, examples) in [("README.md", 1), ("docs/configuration.md", 2)] {
+    for (page, examples) in [("README.md", 1), ("docs/configuration.md", 3)] {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), examples, "{page}");
@@ -196,6 +196,23 @@ fn queues_and_event_buses_are_found_in_every_partition() {
     }
     let endpoint = "vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com";
     assert_eq!(places("queue_fifo.json")[0].3, endpoint);
+}
+
+#[test]
+fn fips_dual_stack_and_vpc_endpoints_are_given() {
+    for (key, name, host) in [
+        ("topic_arn", "arn:aws:sns:us-east-1:123456789012:t", "sns-fips.us-east-1.amazonaws.com"),
+        ("topic_arn", "arn:aws:sns:us-east-1:123456789012:t", "vpce-0a1b-2c3d.sns.us-east-1.vpce.amazonaws.com"),
+        ("queue_url", "https://sqs.us-east-1.amazonaws.com/123456789012/q", "sqs.us-east-1.api.aws"),
+        ("event_bus", "arn:aws:events:us-east-1:123456789012:event-bus/b", "events-fips.us-east-1.amazonaws.com"),
+    ] {
+        let routes = json!([{"method": "PUT", "matcher": "/"}]);
+        let config = json!({key: name, "endpoint": format!("https://{host}"), "routes": routes});
+        let config = Config::from_json(config.to_string().as_bytes()).unwrap();
+        let target = only_target(&config);
+        assert_eq!((target.protocol.name(), target.region.as_str()), (name, "us-east-1"));
+        assert_eq!((target.endpoint.authority().as_str(), target.upstream.as_str()), (host, &*format!("{host}:443")));
+    }
 }
 
 #[test]
