@@ -11,8 +11,6 @@ from rig.http import send
 from rig.moto import REGION, Moto
 from rig.waiting import wait_for
 
-SEND = ["sqs:SendMessage", "sqs:SendMessageBatch"]
-
 
 def start(start_gateway: StartGateway, moto: Moto, way: str, actions: list[str], **settings: object) -> Envoy:
     """A gateway whose Envoy has a cluster named after the endpoint of moto's queues."""
@@ -27,7 +25,7 @@ def reach(moto: Moto) -> Callable[[EnvoyConfig], None]:
 
 def test_a_queue_gets_events_and_their_attributes(start_gateway: StartGateway, moto: Moto, way: str) -> None:
     queue = moto.create_queue()
-    envoy = start(start_gateway, moto, way, SEND, queue_url=queue.url, region=REGION)
+    envoy = start(start_gateway, moto, way, ["sqs:SendMessage"], queue_url=queue.url, region=REGION)
     for _ in range(25):
         assert send(envoy.address_of(), *MISSION_PUT).status == 200
 
@@ -52,7 +50,7 @@ def test_a_queue_gets_events_and_their_attributes(start_gateway: StartGateway, m
 def test_a_fifo_queue_gets_groups_and_keeps_their_order(start_gateway: StartGateway, moto: Moto, way: str) -> None:
     queue = moto.create_queue(fifo=True)
     route = {"method": "PUT", "matcher": "^/mockbin/(?P<user>\\w+)/profile$", "message_group_id": "${path.user}"}
-    envoy = start(start_gateway, moto, way, SEND, queue_url=queue.url, region=REGION, routes=[route])
+    envoy = start(start_gateway, moto, way, ["sqs:SendMessage"], queue_url=queue.url, region=REGION, routes=[route])
     for number in range(12):
         send(envoy.address_of(), "PUT", f"/mockbin/{'ada' if number % 2 else 'bob'}/profile?n={number}")
 
@@ -105,7 +103,7 @@ def test_each_route_may_have_its_own_target(start_gateway: StartGateway, moto: M
         {"method": "PUT", "matcher": "/b/profile", "queue_url": queue.url, "region": REGION},
         {"method": "PUT", "matcher": "/c/profile", "event_bus": bus, "endpoint": moto.url},
     ]
-    actions = ["sns:Publish", "sns:PublishBatch", "events:PutEvents", *SEND]
+    actions = ["sns:Publish", "sqs:SendMessage", "events:PutEvents"]
     settings = {"topic_arn": topic_arn, "endpoint": moto.url, "routes": routes}
     envoy = start(start_gateway, moto, way, actions, **settings)
     for path in "abcabcbbc":
