@@ -21,8 +21,8 @@ pub struct Target {
 impl PartialEq for Target {
     /// Whether events for the one can travel with events for the other.
     fn eq(&self, other: &Target) -> bool {
-        let name = |target: &Target| (target.protocol.key(), target.protocol.name().to_owned());
-        name(self) == name(other)
+        self.protocol.key() == other.protocol.key()
+            && self.protocol.name() == other.protocol.name()
             && self.region == other.region
             && self.endpoint == other.endpoint
             && self.upstream == other.upstream

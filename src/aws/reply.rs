@@ -1,5 +1,11 @@
 //! What the replies of all of AWS's APIs have in common: how much of one is looked at, what it means that there is none, and why
 //! one refuses a whole request. Knows nothing of what a success looks like.
+//!
+//! What was not said by AWS has a code of our own, and is transient but for what a status says:
+//! - `NoReply`: there was no reply, and the message is what the host says;
+//! - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter and AWS;
+//! - `MissingFromReply`: the service answered in full and named the entry neither as successful nor as failed;
+//! - `UnreadableReply`: a success status with a body that is not, or not to its end, a reply of the service.
 
 use serde_json::Value;
 
@@ -27,13 +33,7 @@ pub(super) struct Success<'a> {
 /// Reads the reply of `service` to a request of `entries` entries. `error` finds code and message in the text of an error.
 ///
 /// # Errors
-/// Where there was no reply, or one with another status. What was not said by AWS itself has a code of our own:
-/// - `NoReply`: there was no reply, and the message is what the host says;
-/// - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter and AWS;
-///
-/// and of a success that cannot be believed:
-/// - `MissingFromReply`: the service answered in full and named the entry neither as successful nor as failed;
-/// - `UnreadableReply`: a body that is not, or not to its end, a reply of the service.
+/// Where there was no reply, or one with another status than that of a success.
 pub(super) fn read<'a>(
     service: &'static str,
     reply: &'a Reply,

@@ -11,7 +11,7 @@ use crate::callout::Reply;
 
 /// The outcome of each of the `events` entries of a request made by [`super::body`], in their order.
 ///
-/// A reply that says nothing certain about an entry is a transient failure of that entry; see [`reply::read`].
+/// A reply that says nothing certain about an entry is a transient failure of that entry; see [`crate::aws::reply`].
 pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
     let success = match reply::read("EventBridge", reply, events, json_error) {
         Ok(success) => success,

@@ -15,7 +15,7 @@ use crate::callout::Reply;
 /// The outcome of each of the `events` entries of a request made by [`super::body`], in their order.
 ///
 /// A reply that says nothing certain about an entry is a transient failure of that entry, under a code of our own; see
-/// [`reply::read`]. Of entries named twice the first mention counts; ids that were not sent are ignored.
+/// [`crate::aws::reply`]. Of entries named twice the first mention counts; ids that were not sent are ignored.
 pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
     // Some of AWS's front ends answer in JSON whatever was asked.
     match reply::read("SNS", reply, events, |text| xml_error(text).or_else(|| json_error(text))) {

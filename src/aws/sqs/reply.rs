@@ -14,7 +14,7 @@ const SQS: &str = "SQS";
 /// The id that SQS gave to the message of a `SendMessage`.
 ///
 /// # Errors
-/// Why it is not certain that SQS has the message; see [`reply::read`] for the codes that are not of AWS.
+/// Why it is not certain that SQS has the message; see [`crate::aws::reply`] for the codes that are not of AWS.
 pub fn parse_sent(reply: &Reply) -> Result<String, Failure> {
     let success = reply::read(SQS, reply, 1, json_error)?;
     let sent = success.json();
@@ -24,7 +24,7 @@ pub fn parse_sent(reply: &Reply) -> Result<String, Failure> {
 
 /// The outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
 ///
-/// A reply that says nothing certain about a message is a transient failure of that message; see [`reply::read`]. Of messages
+/// A reply that says nothing certain about a message is a transient failure of that message; see [`crate::aws::reply`]. Of messages
 /// named twice the first mention counts, and a refusal before a success; ids that were not sent are ignored.
 pub fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
     let success = match reply::read(SQS, reply, entries, json_error) {
