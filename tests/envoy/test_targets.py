@@ -3,7 +3,9 @@
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import MISSION_PUT, StartGateway
@@ -130,3 +132,16 @@ def test_what_is_not_allowed_is_a_dead_letter_that_names_the_queue(
     content = json.loads(letter.partition("retrohook-dead-letter ")[2].partition(" retrohook-end")[0])
     assert content["target"] == {"queue_url": queue.url, "region": REGION}
     assert content["reason"] == "refused" and "AccessDenied" in content["error"]
+
+
+@pytest.mark.parametrize("kind", ["queue_url", "event_bus"])
+def test_what_another_secret_signs_is_refused(start_gateway: StartGateway, moto: Moto, way: str, kind: str) -> None:
+    """Without this the other tests would say nothing of signatures."""
+    name = moto.create_queue().url if kind == "queue_url" else moto.create_bus()
+    user = moto.create_user(["sqs:SendMessage", "events:PutEvents"])
+    wrong = replace(user, secret_access_key=user.secret_access_key[::-1])
+    settings: dict[str, object] = {kind: name, "topic_arn": None, "region": REGION, "endpoint": moto.url}
+    envoy = start_gateway(way, moto.address, wrong, **settings)
+    send(envoy.address_of(), *MISSION_PUT)
+    wait_for(lambda: "refused for good" in envoy.log(), "the refusal in the log")
+    assert "SignatureDoesNotMatch" in envoy.log()
