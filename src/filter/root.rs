@@ -95,6 +95,6 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
     let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
-    let agent = Agent::new(&config, keeper, limits, store, seed);
+    let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
     Ok((Worker::new(host, config.routes, agent, TickGate::new(tick)), tick))
 }

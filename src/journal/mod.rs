@@ -99,12 +99,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal in `store` of events for the target `name` of `service`: only journals of the same target read each other's.
+    /// A journal in `store` of events for the target that has these names: only journals of the same target read each other's.
     /// `owner` is different for each and not zero.
-    pub fn new(store: Rc<dyn Store>, service: &str, name: &str, owner: u64) -> Journal {
+    pub fn new(store: Rc<dyn Store>, names: [&str; 3], owner: u64) -> Journal {
         Journal {
             store,
-            keys: Keys::new(service, name),
+            keys: Keys::new(names),
             owner: owner.max(1),
             own: None,
             adopted: Vec::new(),

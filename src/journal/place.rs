@@ -18,10 +18,10 @@ const RECORD: u32 = 0;
 pub struct Keys(Vec<u8>);
 
 impl Keys {
-    /// Those of the target `name` of `service`. What comes before the first slash is the name that Kong looks for among its
+    /// Those of the target that has these names. What comes before the first slash is the name that Kong looks for among its
     /// zones; `1` is the version of all that is written.
-    pub fn new(service: &str, name: &str) -> Keys {
-        Keys(format!("retrohook/journal/1/{service}/{name}/").into_bytes())
+    pub fn new(names: [&str; 3]) -> Keys {
+        Keys(format!("retrohook/journal/1/{}/", names.join("/")).into_bytes())
     }
 
     /// The key of the record of a place.
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn no_two_keys_of_a_target_are_the_same_to_kong() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        let keys = Keys::new("sns", "arn:aws:sns:us-east-1:123456789012:profile-events");
+        let keys = Keys::new(["sns", "us-east-1", "arn:aws:sns:us-east-1:123456789012:profile-events"]);
         let mut seen = HashSet::new();
         for place in [0, 1, 2, 3, 255, MAX_PLACES - 1] {
             let slots = (0..10_000).chain([MAX_SLOTS - 1]).map(|slot| keys.slot(place, slot));

@@ -76,7 +76,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(store: &Rc<Fake>, owner: u64) -> Worker {
-        let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, "sns", "topic", owner);
+        let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["sns", "r", "topic"], owner);
         Worker { journal, metrics: Metrics::default(), now: START }
     }
 
@@ -285,7 +285,7 @@ fn another_target_s_events_are_left_alone() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let mut other = Worker::new(&store, 2);
-    other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, "sns", "another", 2);
+    other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, ["sns", "r", "another"], 2);
     other.seconds(3 * GONE);
     assert!(!other.journal.is_reading());
 }
