@@ -37,10 +37,9 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane to `target` with an empty outbox that keeps to the host's `limits`, and with a journal where there is a `store`. `seed` drives the
-    /// jitter of its retries, and tells its journal from those of other workers.
+    /// A lane to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
+    /// drives the jitter of its retries, and tells its journal from those of other workers.
     pub fn new(target: Target, config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Lane {
-        let mut rng = fastrand::Rng::with_seed(seed);
         let protocol = &target.protocol;
         let settings = Settings {
             batch: config.batch,
@@ -53,7 +52,7 @@ impl Lane {
         };
         let journal = |store: &Rc<dyn Store>| {
             let names = [protocol.service(), &target.region, protocol.name()];
-            Journal::new(Rc::clone(store), names, rng.u64(..))
+            Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
         };
         Lane {
             journal: store.map(journal),
@@ -61,7 +60,7 @@ impl Lane {
             timeout: config.timeout,
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
             target,
-            outbox: Outbox::new(settings, rng.u64(..)),
+            outbox: Outbox::new(settings, seed),
             signed_with: Vec::new(),
         }
     }

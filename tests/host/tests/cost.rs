@@ -100,14 +100,17 @@ fn a_batch_costs_a_few_instructions_for_each_byte() {
         let mut batch = || {
             (0..10).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
             let (_, usage) = host.measure(|host| host.advance(std::time::Duration::from_millis(25)).unwrap());
-            let callout = host.take_callouts().remove(0);
-            host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
-            (usage.instructions, callout.body.len())
+            // The events of the call before may be due again.
+            let callouts = host.take_callouts();
+            for callout in &callouts {
+                host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
+            }
+            (usage.instructions, callouts.iter().map(|callout| callout.body.len()).sum::<usize>())
         };
         batch();
         let (instructions, bytes) = batch();
         let each = instructions as f64 / bytes as f64;
-        println!("a call to {service} of 10 events, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
+        println!("calls to {service}, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
         assert!(each < 160.0, "{service}: {each:.1}: of these, SHA-256 takes about 98");
     }
 }
