@@ -13,10 +13,11 @@ use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dead_letter::{self, Target};
+use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox::{BatchId, DropReason, Outbox, Settings};
+use crate::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
 use crate::record::Recorder;
 use crate::route::Route;
 use crate::signer::{Signature, Signer};
@@ -48,9 +49,11 @@ impl Publisher {
         let settings = Settings {
             batch: config.batch,
             queue: config.queue,
+            retry: config.retry,
             max_in_flight: limits.at_once,
             max_batch_bytes: sns::MAX_BATCH_BYTES,
             deadline: limits.deadline,
+            longest_wait: config.timeout,
             ordered: config.topic.fifo,
         };
         Publisher {
@@ -69,11 +72,50 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
+        let (event, size) = self.event(exchange, route, now, metrics);
+        self.outbox.push(event, size, now, metrics);
+    }
+
+    /// The same with an exchange whose response waits for the event. What is to be done with it may be known at once.
+    pub fn accept_awaited(
+        &mut self,
+        exchange: Exchange<'_>,
+        route: &Route,
+        wait: Wait,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        let (event, size) = self.event(exchange, route, now, metrics);
+        self.outbox.push_awaited(event, size, wait, now, metrics);
+    }
+
+    fn event(
+        &mut self,
+        exchange: Exchange<'_>,
+        route: &Route,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> (Event, usize) {
         metrics.add(Metric::EventsMatched, 1);
         let id = event_id(now, &mut self.rng);
         let event = self.recorder.event(exchange, route, id, now);
         let size = sns::size(&event);
-        self.outbox.push(event, size, now, metrics);
+        (event, size)
+    }
+
+    /// What is to be done with a response that waits, once that is known.
+    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.outbox.take_release(ticket)
+    }
+
+    /// What is to be done with every response of which it is known.
+    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.outbox.take_releases()
+    }
+
+    /// A response that waits is gone.
+    pub fn forget_response(&mut self, ticket: Ticket) {
+        self.outbox.forget_response(ticket);
     }
 
     /// The next call to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not start

@@ -44,6 +44,24 @@ impl Statuses {
     }
 }
 
+/// When the client gets a response that becomes an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Whenever the response is there: no response waits for an event.
+    AfterResponse,
+    /// Once the event is acknowledged; if it is not, as this says.
+    BeforeResponse(OnFailure),
+}
+
+/// What becomes of a response whose event was not acknowledged in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The client gets it all the same, and the event stays queued.
+    Pass,
+    /// The client gets a 503 instead, and the event is withdrawn.
+    Fail,
+}
+
 /// How much of a path a matcher looks at. A regular expression costs about a thousand instructions for each byte, on the
 /// request's time.
 const MAX_PATH_BYTES: usize = 8_192;
@@ -99,6 +117,8 @@ pub struct Route {
     pub subject: Option<Template>,
     /// The group whose order a FIFO topic keeps.
     pub message_group_id: Option<Template>,
+    /// Whether the response waits for the event.
+    pub delivery: Delivery,
 }
 
 impl Route {
@@ -154,6 +174,11 @@ impl Routes {
             .position(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
     }
 
+    /// Whether any response waits for its event.
+    pub fn hold_responses(&self) -> bool {
+        self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
+    }
+
     /// Every placeholder in what the routes' events carry.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
@@ -181,6 +206,7 @@ mod tests {
             attributes: vec![],
             subject: None,
             message_group_id: None,
+            delivery: Delivery::AfterResponse,
         }
     }
 

@@ -9,7 +9,7 @@ use super::fault::Checked;
 use super::reader::{each, Section};
 use super::redact::is_token;
 use super::template;
-use crate::route::{Matcher, Methods, Route, Routes, Statuses};
+use crate::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
 
 const KEY: &str = "routes";
 const GROUP_KEY: &str = "message_group_id";
@@ -79,6 +79,7 @@ fn read_route(
             "say which events keep their order among each other, such as `${request.path}`",
         );
     }
+    let delivery = read_delivery(section);
     Ok(Route {
         methods: methods?,
         matcher: matcher?,
@@ -87,6 +88,7 @@ fn read_route(
         attributes: groups_of_own.map(|()| attributes)?,
         subject: subject?,
         message_group_id: message_group_id?,
+        delivery: delivery?,
     })
 }
 
@@ -138,6 +140,24 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some(number(first)?..=number(last)?)
+}
+
+fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
+    const KEY: &str = "on_failure";
+    let delivery = section.choice("delivery", &["after_response", "before_response"]);
+    let on_failure = section.choice(KEY, &["pass", "fail"]);
+    let given = section.optional(KEY).is_some();
+    if delivery? == "after_response" {
+        if given {
+            return Err(section.fault_at(
+                KEY,
+                "has no meaning here, for the response does not wait for the event",
+                "leave it out, or give `before_response` as `delivery`",
+            ));
+        }
+        return Ok(Delivery::AfterResponse);
+    }
+    Ok(Delivery::BeforeResponse(if on_failure? == "fail" { OnFailure::Fail } else { OnFailure::Pass }))
 }
 
 fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use crate::clock::Timestamp;
 use crate::event::Event;
 
+use super::waits::Ticket;
+
 /// How many ready entries an ordered queue looks at for one batch. Beyond it entries of free groups wait for those of busy
 /// groups before them, and a long queue does not cost more than a short one.
 const ORDERED_SCAN: usize = 1_000;
@@ -25,6 +27,10 @@ pub struct Entry {
     pub alone: bool,
     /// Not to be sent before this.
     pub not_before: Timestamp,
+    /// The response that waits for it.
+    pub ticket: Option<Ticket>,
+    /// Its client was told that it failed: it is not tried again.
+    pub withdrawn: bool,
     /// Its place in the order.
     sequence: u64,
 }
@@ -34,8 +40,18 @@ pub type Queued = Box<Entry>;
 
 impl Entry {
     /// An event that may be sent at once.
-    pub fn new(event: Event, size: usize, now: Timestamp) -> Queued {
-        Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, sequence: 0 })
+    pub fn new(event: Event, size: usize, ticket: Option<Ticket>, now: Timestamp) -> Queued {
+        Box::new(Entry {
+            event,
+            size,
+            queued_at: now,
+            attempts: 0,
+            alone: false,
+            not_before: now,
+            ticket,
+            withdrawn: false,
+            sequence: 0,
+        })
     }
 }
 
@@ -53,6 +69,8 @@ pub struct Queue {
     busy_groups: Vec<String>,
     ordered: bool,
     next_sequence: u64,
+    /// What came before this does not wait for company.
+    due_before: u64,
 }
 
 /// How much one batch may hold.
@@ -74,6 +92,7 @@ impl Queue {
             busy_groups: Vec::new(),
             ordered,
             next_sequence: 0,
+            due_before: 0,
         }
     }
 
@@ -98,6 +117,22 @@ impl Queue {
         entry.sequence = self.next_sequence;
         self.next_sequence += 1;
         self.ready.push_back(entry);
+    }
+
+    /// What is queued by now is to be sent without waiting for company.
+    pub fn hurry(&mut self) {
+        self.due_before = self.next_sequence;
+    }
+
+    /// Takes out the entry that a response waits for, if it is here.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
+        let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
+        if let Some(position) = place(&self.ready) {
+            return self.ready.remove(position);
+        }
+        let entry = self.waiting.remove(place(&self.waiting)?)?;
+        self.free_group_of(&entry);
+        Some(entry)
     }
 
     /// Makes the entries ready whose time has come.
@@ -131,7 +166,8 @@ impl Queue {
     pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
-        if !full && oldest.attempts == 0 && !is_due(oldest) {
+        let hurried = oldest.sequence < self.due_before;
+        if !full && !hurried && oldest.attempts == 0 && !is_due(oldest) {
             return None;
         }
         let from_the_back = positions.into_iter().rev();

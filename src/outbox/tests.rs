@@ -13,9 +13,11 @@ fn settings() -> Settings {
             max_age: 60 * SECOND,
             when_full: config::WhenFull::DropOldest,
         },
+        retry: config::Retry { initial_delay: Duration::from_millis(50), max_delay: 20 * SECOND },
         max_in_flight: 2,
         max_batch_bytes: 300,
         deadline: 6 * SECOND,
+        longest_wait: 5 * SECOND,
         ordered: false,
     }
 }

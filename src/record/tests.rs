@@ -1,6 +1,6 @@
 use super::*;
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
-use crate::route::{Matcher, Methods, Statuses};
+use crate::route::{Delivery, Matcher, Methods, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
@@ -20,6 +20,7 @@ fn route() -> Route {
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
+        delivery: Delivery::AfterResponse,
     }
 }
 
