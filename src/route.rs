@@ -179,6 +179,12 @@ impl Routes {
         self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
     }
 
+    /// Whether the response to a request may have to wait for its event, as far as the request tells.
+    pub fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
+        let mut held = self.0.iter().filter(|route| route.delivery != Delivery::AfterResponse);
+        held.any(|route| route.wants_request(method, target))
+    }
+
     /// Every placeholder in what the routes' events carry.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {

@@ -282,13 +282,12 @@ fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
 }
 
 fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
-    const INITIAL: &str = "initial_delay_ms";
     let mut section = root.section("retry");
-    let initial_delay = section.integer(INITIAL, 1..=60_000, 50);
+    let initial_delay = section.integer("initial_delay_ms", 1..=60_000, 50);
     let max_delay = section.integer("max_delay_ms", 100..=300_000, 20_000);
     let checked = if initial_delay > max_delay {
         Err(section.fault_at(
-            INITIAL,
+            "initial_delay_ms",
             format!("{initial_delay} is more than max_delay_ms, which is {max_delay}"),
             "give a smaller one, or a larger max_delay_ms",
         ))

@@ -143,14 +143,13 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
-    const KEY: &str = "on_failure";
     let delivery = section.choice("delivery", &["after_response", "before_response"]);
-    let on_failure = section.choice(KEY, &["pass", "fail"]);
-    let given = section.optional(KEY).is_some();
+    let on_failure = section.choice("on_failure", &["pass", "fail"]);
+    let given = section.optional("on_failure").is_some();
     if delivery? == "after_response" {
         if given {
             return Err(section.fault_at(
-                KEY,
+                "on_failure",
                 "has no meaning here, for the response does not wait for the event",
                 "leave it out, or give `before_response` as `delivery`",
             ));

@@ -23,6 +23,8 @@ const ENVOY_INTERNAL: [&str; 3] =
 pub struct Candidate {
     method: String,
     target: String,
+    /// The request's headers, where the response may wait: Envoy does not have them in between, only now and in the end.
+    headers: Option<Vec<u8>>,
 }
 
 impl Candidate {
@@ -36,11 +38,14 @@ impl Candidate {
         if !worker.routes.want_request(&method, &target) {
             return None;
         }
-        Some(Candidate { method: text(method), target: text(target) })
+        let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
+        let headers = may_wait.then(|| host::header_map(MapType::HttpRequestHeaders));
+        Some(Candidate { method: text(method), target: text(target), headers })
     }
 
     /// Looks at the headers of the response, for a route that lets it wait for its event.
-    pub fn hold(self, worker: &Worker, ticket: Ticket) -> Held {
+    pub fn hold(mut self, worker: &Worker, ticket: Ticket) -> Held {
+        let Some(headers) = self.headers.take() else { return Held::NotWanted(self) };
         let status = host::header(MapType::HttpResponseHeaders, ":status");
         let Some(status) = status.and_then(|status| text(status).parse().ok()) else { return Held::NotWanted(self) };
         let route = worker.routes.find(&self.method, split_target(&self.target).0, status);
@@ -50,7 +55,7 @@ impl Candidate {
         }) else {
             return Held::NotWanted(self);
         };
-        let maps = HeaderMaps::read(None);
+        let maps = HeaderMaps::read(Some(headers));
         let exchange = exchange(&self.method, self.target, status, &maps, Progress::Headers);
         let wait = Wait { ticket, on_failure };
         worker.accept_awaited(exchange, route, wait, host::now()).map_or(Held::Waiting, Held::Released)
@@ -85,7 +90,8 @@ pub fn release(release: Release) {
 /// How far an exchange has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// To the headers of its response: sizes and times are those of a part of it.
+    /// To the headers of its response: sizes and times would be those of a part of it, and the request's headers are those that
+    /// came, before the router changed them.
     Headers,
     /// To its end.
     Over,
@@ -186,7 +192,7 @@ fn exchange<'a>(
         },
         started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
         client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
-        upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream),
+        upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream && progress == Progress::Over),
         upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),
         source: via_upstream.then_some(Cow::Borrowed("upstream")),
         route: entity("xds\0route_name"),

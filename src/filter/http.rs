@@ -22,7 +22,7 @@ pub struct HttpFilter {
 
 /// A request that may become an event.
 enum Candidate {
-    Envoy(envoy::Candidate),
+    Envoy(Box<envoy::Candidate>),
     Kong(Box<kong::Candidate>),
 }
 
@@ -35,7 +35,7 @@ impl HttpFilter {
     /// Queues the event of a response that waits for it.
     fn hold(&mut self, worker: &Worker, candidate: envoy::Candidate) -> Action {
         match candidate.hold(worker, Ticket(self.id)) {
-            Held::NotWanted(candidate) => self.candidate = Some(Candidate::Envoy(candidate)),
+            Held::NotWanted(candidate) => self.candidate = Some(Candidate::Envoy(Box::new(candidate))),
             Held::Released(Release::Pass) => {}
             Held::Released(release @ Release::Refuse) => {
                 envoy::release(release);
@@ -63,7 +63,7 @@ impl HttpContext for HttpFilter {
     fn on_http_request_headers(&mut self, count: usize, _: bool) -> Action {
         if let Some(worker) = &self.worker {
             self.candidate = match worker.host {
-                Host::Envoy => envoy::Candidate::of_request(worker).map(Candidate::Envoy),
+                Host::Envoy => envoy::Candidate::of_request(worker).map(Box::new).map(Candidate::Envoy),
                 Host::Kong => kong::Candidate::of_request(worker, count).map(Box::new).map(Candidate::Kong),
             };
         }
@@ -79,7 +79,7 @@ impl HttpContext for HttpFilter {
                     self.candidate = Some(Candidate::Kong(candidate));
                 }
             }
-            Candidate::Envoy(candidate) if worker.can_hold() => return self.hold(&worker, candidate),
+            Candidate::Envoy(candidate) if worker.holds_responses => return self.hold(&worker, *candidate),
             candidate => self.candidate = Some(candidate),
         }
         Action::Continue

@@ -62,6 +62,10 @@ class SnsSink:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def stop_connections(self) -> None:
+        """Resets every connection; clients may come back."""
+        self._loop.call_soon_threadsafe(lambda: [connection.abort() for connection in list(self._connections)])
+
     def forget(self) -> None:
         """As if nothing had been received yet."""
         self.stored.clear()

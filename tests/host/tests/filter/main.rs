@@ -18,3 +18,4 @@ mod metrics;
 mod replies;
 mod sns;
 mod support;
+mod waiting;
