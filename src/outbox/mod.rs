@@ -268,7 +268,7 @@ impl Outbox {
         self.judge(&outcomes, jitter, times.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(&entry, times.now, metrics),
+                Outcome::Delivered => self.delivered(entry, times.now, metrics),
                 Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
                 Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
             }
@@ -306,8 +306,8 @@ impl Outbox {
         }
     }
 
-    fn delivered(&mut self, entry: &Entry, now: Timestamp, metrics: &mut Metrics) {
-        self.settled(entry);
+    fn delivered(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+        self.settled(&mut entry);
         if let Some(ticket) = entry.ticket {
             self.waits.acknowledged(ticket);
         }
@@ -348,8 +348,8 @@ impl Outbox {
         self.queue.put_back(entry);
     }
 
-    fn dropped(&mut self, entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
-        self.settled(&entry);
+    fn dropped(&mut self, mut entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
+        self.settled(&mut entry);
         self.bury(*entry, reason, failure, metrics);
     }
 
@@ -384,7 +384,7 @@ impl Outbox {
     }
 
     /// An entry has come to its end, whatever that is.
-    fn settled(&mut self, entry: &Entry) {
+    fn settled(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
         self.entries -= 1;
         self.bytes -= entry.size;
@@ -460,5 +460,7 @@ fn refused_as_one(outcomes: &[Outcome]) -> bool {
         && classes.all(|other| other == Some((class, code)))
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,8 @@ pub struct Entry {
     pub withdrawn: bool,
     /// Its place in the order.
     sequence: u64,
+    /// Later entries of its group wait for it.
+    holds_group: bool,
 }
 
 /// Entries move between lines and batches; in a box that costs the move of a pointer.
@@ -51,6 +53,7 @@ impl Entry {
             ticket,
             withdrawn: false,
             sequence: 0,
+            holds_group: false,
         })
     }
 }
@@ -124,15 +127,13 @@ impl Queue {
         self.due_before = self.next_sequence;
     }
 
-    /// Takes out the entry that a response waits for, if it is here.
+    /// Takes out the entry that a response waits for, if it is here. Whoever takes it gives it to [`Queue::settled`].
     pub fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
         let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
         if let Some(position) = place(&self.ready) {
             return self.ready.remove(position);
         }
-        let entry = self.waiting.remove(place(&self.waiting)?)?;
-        self.free_group_of(&entry);
-        Some(entry)
+        self.waiting.remove(place(&self.waiting)?)
     }
 
     /// Makes the entries ready whose time has come.
@@ -141,9 +142,9 @@ impl Queue {
             return;
         }
         self.next_wake = None;
-        for entry in std::mem::take(&mut self.waiting) {
+        for mut entry in std::mem::take(&mut self.waiting) {
             if entry.not_before <= now {
-                self.free_group_of(&entry);
+                self.free_group_of(&mut entry);
                 insert(&mut self.ready, entry);
             } else {
                 self.next_wake = earlier(self.next_wake, entry.not_before);
@@ -155,8 +156,8 @@ impl Queue {
     /// Makes all entries ready, however long they were to wait.
     pub fn wake_all(&mut self) {
         self.next_wake = None;
-        for entry in std::mem::take(&mut self.waiting) {
-            self.free_group_of(&entry);
+        for mut entry in std::mem::take(&mut self.waiting) {
+            self.free_group_of(&mut entry);
             insert(&mut self.ready, entry);
         }
     }
@@ -175,6 +176,7 @@ impl Queue {
         batch.reverse();
         if self.ordered {
             self.busy_groups.extend(batch.iter().filter_map(|entry| entry.event.group_id.clone()));
+            batch.iter_mut().for_each(|entry| entry.holds_group = true);
         }
         Some(batch)
     }
@@ -210,23 +212,24 @@ impl Queue {
         insert(&mut self.waiting, entry);
     }
 
-    /// An entry of a batch will not come back.
-    pub fn settled(&mut self, entry: &Entry) {
+    /// An entry that was taken out will not come back.
+    pub fn settled(&mut self, entry: &mut Entry) {
         self.free_group_of(entry);
     }
 
-    /// Takes out the entry that came first.
+    /// Takes out the entry that came first. Whoever takes it gives it to [`Queue::settled`].
     pub fn pop_oldest(&mut self) -> Option<Queued> {
         let sequence = self.oldest()?.sequence;
         if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
             return self.ready.pop_front();
         }
-        let entry = self.waiting.pop_front()?;
-        self.free_group_of(&entry);
-        Some(entry)
+        self.waiting.pop_front()
     }
 
-    fn free_group_of(&mut self, entry: &Entry) {
+    fn free_group_of(&mut self, entry: &mut Entry) {
+        if !std::mem::take(&mut entry.holds_group) {
+            return;
+        }
         let group = entry.event.group_id.as_deref();
         if let Some(position) = self.busy_groups.iter().position(|busy| Some(busy.as_str()) == group) {
             self.busy_groups.swap_remove(position);
