@@ -68,9 +68,12 @@ impl Recorder {
         truncated: &[&'static str],
     ) -> Event {
         let render = |template: &crate::template::Template| template.render(exchange, groups);
+        let mut message = sns::message(kong::message(exchange, id, route.event_type.as_deref(), truncated));
+        // It grew by doubling, and may be queued for long.
+        message.shrink_to_fit();
         let group_id = route.message_group_id.as_ref().and_then(|template| sns::group_id(render(template)));
         Event {
-            message: sns::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
+            message,
             attributes: attributes(exchange, route, groups, id),
             subject: route.subject.as_ref().and_then(|template| sns::subject(render(template))),
             // An event that belongs to no group has no order to keep: it is a group of its own.

@@ -14,6 +14,7 @@ mod kong;
 mod kong_rules;
 mod lives;
 mod matching;
+mod memory;
 mod metrics;
 mod replies;
 mod sns;
