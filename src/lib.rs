@@ -1,6 +1,7 @@
 //! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none.
 //!
-//! Every successful request that matches a configured route becomes an event in an AWS SNS topic. No response is held for it.
+//! Every successful request that matches a configured route becomes an event in an AWS SNS topic. No response is held for it,
+//! unless the route asks for that.
 //!
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
 //! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).

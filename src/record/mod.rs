@@ -104,6 +104,7 @@ fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, i
     });
     attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", entity.name.as_deref()?)));
     attributes.truncate(MAX_ATTRIBUTES);
+    attributes.shrink_to_fit();
     attributes
 }
 
