@@ -31,8 +31,9 @@ test: lint test-rust test-envoy ## every test: the core, the wasm in a test host
 test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 	cargo test --locked --workspace
 
+# Most of them wait for others, so that there may be more of them at once than there are cores.
 test-envoy: wasm venv ## the wasm in real Envoy against a real SNS and SQS server
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest -n 4 tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, through real Envoy
 	$(PYTHON) scripts/demo.py
