@@ -19,7 +19,7 @@ const FOR_EACH: usize = 512;
 /// Requests whose events have all lengths up to what a service takes, so that what one frees seldom fits another.
 fn uneven(number: usize) -> ExchangeSpec {
     let spec = numbered(number).request_header("x-a", "v".repeat(number * 7_919 % 1_500));
-    let long = if number % 100 == 0 { number * 31 % 8_000 } else { 0 };
+    let long = if number.is_multiple_of(100) { number * 31 % 8_000 } else { 0 };
     (0..20).filter(|_| long > 0).fold(spec, |spec, n| spec.request_header(format!("x-{n}"), "w".repeat(long)))
 }
 
@@ -35,7 +35,7 @@ fn an_outage_takes_the_memory_that_the_documentation_says_and_no_more() {
     let (mut most_queued, mut grown) = (0, Vec::new());
     for number in 0..events {
         Way::HttpFilter.run(&mut host, &uneven(number));
-        if number % 25 == 0 {
+        if number.is_multiple_of(25) {
             host.advance(TICK).unwrap();
             for callout in host.take_callouts() {
                 host.fail(callout.token, FailureKind::Refused).unwrap();
