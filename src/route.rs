@@ -115,10 +115,12 @@ pub struct Route {
     pub attributes: Vec<(String, Template)>,
     /// The SNS subject.
     pub subject: Option<Template>,
-    /// The group whose order a FIFO topic keeps.
+    /// The group whose order a FIFO topic or queue keeps.
     pub message_group_id: Option<Template>,
     /// Whether the response waits for the event.
     pub delivery: Delivery,
+    /// Which of the configuration's targets its events go to.
+    pub target: usize,
 }
 
 impl Route {
@@ -213,6 +215,7 @@ mod tests {
             subject: None,
             message_group_id: None,
             delivery: Delivery::AfterResponse,
+            target: 0,
         }
     }
 

@@ -1,4 +1,4 @@
-"""SNS, SQS and IAM: a moto server that checks signatures and permissions, and what a test needs to make in it."""
+"""SNS, SQS, EventBridge and IAM: a moto server that checks signatures and permissions, and what tests make in it."""
 
 import json
 import re
@@ -139,6 +139,19 @@ class Moto(ServerProcess):
         """A queue that gets the topic's events as they were published, unless `attributes` says otherwise."""
         queue = self.create_queue(fifo)
         self.subscribe(topic_arn, "sqs", queue.arn, **{"RawMessageDelivery": "true", **attributes})
+        return queue
+
+    def create_bus(self) -> str:
+        """An event bus, by its name."""
+        name = f"bus-{uuid.uuid4()}"
+        self.client("events").create_event_bus(Name=name)
+        return name
+
+    def follow(self, bus: str, pattern: dict[str, Any]) -> Queue:
+        """A queue that gets the events of `bus` that match."""
+        queue, events, name = self.create_queue(), self.client("events"), f"rule-{uuid.uuid4()}"
+        events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
         return queue
 
     def receive(self, queue: Queue, count: int, timeout: float = 15.0) -> list[dict[str, Any]]:
