@@ -2,10 +2,13 @@
 
     python replay_dead_letters.py --dry-run /var/log/envoy.log
     kubectl logs gateway-0 | python replay_dead_letters.py --reason queue_full --reason expired
+    python replay_dead_letters.py --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters
 
 An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; when this
 runs twice it is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on
-the topic, sqs:SendMessage on the queue or events:PutEvents on the bus. The exit code is 0 if everything that was found was sent.
+the topic, sqs:SendMessage on the queue or events:PutEvents on the bus; and to read from a queue of dead letters
+sqs:ReceiveMessage and sqs:DeleteMessage there. What cannot be sent stays in that queue. The exit code is 0 if everything that was
+found was sent.
 """
 
 import argparse
@@ -48,6 +51,13 @@ class Reader:
         for (event_id, count), pieces in self._pieces.items():
             missing = ", ".join(str(number) for number in range(1, count + 1) if number not in pieces)
             self.faults.append(f"{event_id}: of {count} parts these are missing: {missing}")
+
+    def read_queue(self, sqs: Any, queue_url: str) -> Iterator[tuple[Letter, str]]:
+        """Until the queue gives nothing: letters, and what each is deleted by."""
+        while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+            for message in messages:
+                if (letter := self._letter(message["Body"], message["Body"])) is not None:
+                    yield letter, message["ReceiptHandle"]
 
     def _text(self, line: str, start: int) -> str | None:
         """The JSON of the letter that the line has or completes."""
@@ -162,6 +172,33 @@ def replay(letters: Iterable[Letter], reasons: list[str] | None, send: Callable[
     return len(seen) - failed, failed
 
 
+def replay_logs(
+    reader: Reader, logs: list[str], reasons: list[str] | None, send: Callable[[Letter], None]
+) -> tuple[int, int]:
+    with fileinput.input(logs, mode="rb") as lines:
+        return replay(reader.read(line.decode(errors="surrogateescape") for line in lines), reasons, send)
+
+
+def replay_queue(
+    reader: Reader, queue_url: str, reasons: list[str] | None, send: Callable[[Letter], None], keep: bool
+) -> tuple[int, int]:
+    """What was sent is deleted from the queue, unless it is to `keep` it."""
+    sqs = boto3.client("sqs")
+    handles: dict[str, str] = {}
+
+    def letters() -> Iterator[Letter]:
+        for letter, handle in reader.read_queue(sqs, queue_url):
+            handles[letter["id"]] = handle
+            yield letter
+
+    def send_and_delete(letter: Letter) -> None:
+        send(letter)
+        if not keep:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=handles[letter["id"]])
+
+    return replay(letters(), reasons, send_and_delete)
+
+
 def show(letter: Letter) -> None:
     """In place of sending it."""
     name = next(value for key, value in letter["target"].items() if key != "region")
@@ -171,14 +208,17 @@ def show(letter: Letter) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", nargs="*", metavar="FILE", help="the gateway's logs; the standard input if there are none")
+    parser.add_argument("--queue-url", help="the queue that dead letters went to, in place of logs")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     parser.add_argument("--reason", action="append", help="only those lost for this reason; may be repeated")
     arguments = parser.parse_args()
 
     reader = Reader()
-    with fileinput.input(arguments.logs, mode="rb") as lines:
-        letters = reader.read(line.decode(errors="surrogateescape") for line in lines)
-        sent, failed = replay(letters, arguments.reason, show if arguments.dry_run else send)
+    deliver = show if arguments.dry_run else send
+    if arguments.queue_url:
+        sent, failed = replay_queue(reader, arguments.queue_url, arguments.reason, deliver, keep=arguments.dry_run)
+    else:
+        sent, failed = replay_logs(reader, arguments.logs, arguments.reason, deliver)
     for fault in reader.faults:
         print(fault, file=sys.stderr)
     print(sent, "would be sent," if arguments.dry_run else "sent,", failed, "not sent,", len(reader.faults), "not readable")

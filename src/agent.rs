@@ -132,10 +132,10 @@ impl Agent {
         self.publisher.backlog().entries
     }
 
-    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
-    /// the configuration wants none.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
-        self.publisher.take_dead_letter_lines(max_line_bytes, &mut self.metrics)
+    /// The dead letters since the last time that are for the log, each as lines of at most `max_line_bytes`; those for a queue are
+    /// on their way.
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
+        self.publisher.take_dead_letter_lines(max_line_bytes, now, &mut self.metrics)
     }
 
     /// The lines of what is queued or in flight, in case that the process ends now; see [`Agent::take_dead_letter_lines`].

@@ -7,7 +7,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::aws::error::Failure;
-use crate::event::{Attribute, Event};
+use crate::clock::Timestamp;
+use crate::event::{Attribute, AttributeType, Event};
 use crate::outbox::DropReason;
 
 /// What a line begins with that has a whole letter.
@@ -90,14 +91,27 @@ impl Serialize for Attributes<'_> {
 }
 
 impl DeadLetter {
-    /// The letter as JSON, in one line that no log changes: whatever is a line break or a control character to someone is
-    /// escaped, and so is what would look like the begin or the end of a letter.
-    pub fn json(&self, target: Target<'_>) -> String {
-        json(&self.event, self.reason, self.failure.as_ref(), target)
+    /// The letter on its own way, as if it were an event: its message is the letter as JSON. It has the id and the group of the
+    /// event that it is of, and `now`, when that died.
+    pub fn into_event(self, target: Target<'_>, now: Timestamp) -> Event {
+        let text = |name: &str, value: &str| Attribute {
+            name: name.to_owned(),
+            data_type: AttributeType::String,
+            value: value.to_owned(),
+        };
+        Event {
+            message: json(&self.event, self.reason, self.failure.as_ref(), target),
+            attributes: vec![text("event_id", &self.event.id), text("reason", self.reason.name())],
+            subject: None,
+            group_id: self.event.group_id,
+            at: now,
+            id: self.event.id,
+        }
     }
 }
 
-/// The letter of an event; see [`DeadLetter::json`].
+/// The letter of an event as JSON, in one line that no log changes: whatever is a line break or a control character to someone is
+/// escaped, and so is what would look like the begin or the end of a letter.
 pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Target<'_>) -> String {
     let letter = Letter {
         id: &event.id,
@@ -156,8 +170,6 @@ fn pieces(mut text: &str, max_bytes: usize) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::aws::error::FailureClass;
-    use crate::clock::Timestamp;
-    use crate::event::AttributeType;
     use proptest::prelude::*;
     use serde_json::{json, Value};
 
@@ -183,7 +195,10 @@ mod tests {
         let failure = Failure::new(FailureClass::Permanent, "AuthorizationError", "not yours");
         let event = Event { subject: Some("s".into()), group_id: Some("g".into()), ..event("{\"a\":1}") };
         let letter = DeadLetter { event, reason: DropReason::Refused, failure: Some(failure) };
-        let value: Value = serde_json::from_str(&letter.json(TARGET)).unwrap();
+        let event = letter.into_event(TARGET, Timestamp(1_767_268_900_000));
+        assert_eq!((event.id.as_str(), event.group_id.as_deref()), ("0199b7d4-0000-7000-8000-000000000000", Some("g")));
+        assert_eq!(event.attributes[1].value, "refused");
+        let value: Value = serde_json::from_str(&event.message).unwrap();
         assert_eq!(
             value,
             json!({

@@ -1,6 +1,7 @@
 //! One target's part of the publish path: its outbox, from it to signed calls, and back from their replies. Does no I/O, and
 //! knows nothing of other targets.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
 /// Everything that publishing to one target needs.
 pub struct Lane {
     target: Target,
+    cargo: Cargo,
     scope: SigningScope,
     timeout: Duration,
     /// Bytes that one event may have here.
@@ -36,10 +38,26 @@ pub struct Lane {
     signed_with: Vec<(BatchId, Signature)>,
 }
 
+/// What a lane carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cargo {
+    /// Events of exchanges.
+    Events,
+    /// Dead letters of other lanes.
+    Letters,
+}
+
 impl Lane {
-    /// A lane to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
+    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
     /// drives the jitter of its retries, and tells its journal from those of other workers.
-    pub fn new(target: Target, config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Lane {
+    pub fn new(
+        target: Target,
+        cargo: Cargo,
+        config: &Config,
+        limits: Limits,
+        store: Option<&Rc<dyn Store>>,
+        seed: u64,
+    ) -> Lane {
         let protocol = &target.protocol;
         let settings = Settings {
             batch: config.batch,
@@ -53,7 +71,9 @@ impl Lane {
             yields: config.targets.len() > limits.at_once,
         };
         let journal = |store: &Rc<dyn Store>| {
-            let names = [protocol.service(), &target.region, protocol.name()];
+            // Dead letters that were left are not taken over as events, which are counted.
+            let service = if cargo == Cargo::Letters { "dead-letters" } else { protocol.service() };
+            let names = [service, &target.region, protocol.name()];
             Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
         };
         Lane {
@@ -62,9 +82,15 @@ impl Lane {
             timeout: config.timeout,
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
             target,
+            cargo,
             outbox: Outbox::new(settings, seed),
             signed_with: Vec::new(),
         }
+    }
+
+    /// What it carries.
+    pub fn cargo(&self) -> Cargo {
+        self.cargo
     }
 
     /// Where its events go.
@@ -243,16 +269,19 @@ impl Lane {
         Backlog { entries: backlog.entries + unread, ..backlog }
     }
 
-    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, metrics: &mut Metrics) -> Vec<String> {
+    /// The dead letters since the last time, as [`DeadLetter::into_event`] makes them. What carries letters gives back those that
+    /// it could not deliver.
+    pub fn take_dead_letters(&mut self, now: Timestamp, metrics: &mut Metrics) -> Vec<Event> {
         let letters = self.outbox.take_dead_letters();
         self.clear_settled(metrics);
-        let lines =
-            |letter: &DeadLetter| dead_letter::lines(&letter.event.id, &letter.json(self.address()), max_line_bytes);
-        letters.iter().flat_map(lines).collect()
+        let event = |letter: DeadLetter| match self.cargo {
+            Cargo::Events => letter.into_event(self.address(), now),
+            Cargo::Letters => letter.event,
+        };
+        letters.into_iter().map(event).collect()
     }
 
-    /// Bytes of the events that [`Lane::take_dead_letter_lines`] would give.
+    /// Bytes of the events that [`Lane::take_dead_letters`] would give.
     pub fn dead_bytes(&self) -> usize {
         self.outbox.dead_bytes()
     }
@@ -260,7 +289,10 @@ impl Lane {
     /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
     pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         self.outbox.undelivered().flat_map(move |event| {
-            let json = dead_letter::json(event, DropReason::Shutdown, None, self.address());
+            let json = match self.cargo {
+                Cargo::Events => Cow::Owned(dead_letter::json(event, DropReason::Shutdown, None, self.address())),
+                Cargo::Letters => Cow::Borrowed(event.message.as_str()),
+            };
             dead_letter::lines(&event.id, &json, max_line_bytes)
         })
     }

@@ -50,6 +50,7 @@ metrics! {
     EventsDroppedExpired Counter "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
     EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
     EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
+    DeadLettersStored Counter "retrohook_dead_letters_stored_total" "Dead letters that the queue of `dead_letter.queue_url` took.";
     EventsAdopted Counter "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
     JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
@@ -57,7 +58,7 @@ metrics! {
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
     CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
     CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
-    QueuedEntries Gauge "retrohook_queued_entries" "Events that are queued or in flight.";
+    QueuedEntries Gauge "retrohook_queued_entries" "Events, and dead letters for a queue, that are queued or in flight.";
     QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
     OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
     Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";
@@ -107,11 +108,33 @@ pub struct Metrics {
     pending: Vec<Update>,
     reported: Backlog,
     reported_age: u64,
+    /// What is counted now is of dead letters, not of events.
+    of_letters: bool,
 }
 
 impl Metrics {
+    /// Counts what `work` does with dead letters on their way to a queue, not as what becomes of events.
+    pub fn of_letters<T>(&mut self, work: impl FnOnce(&mut Metrics) -> T) -> T {
+        self.of_letters = true;
+        let done = work(self);
+        self.of_letters = false;
+        done
+    }
+
+    /// What a metric of events is where dead letters are counted; none if they have no such metric.
+    fn translated(&self, metric: Metric) -> Option<Metric> {
+        match metric {
+            _ if !self.of_letters => Some(metric),
+            Metric::EventsPublished => Some(Metric::DeadLettersStored),
+            Metric::CalloutsOk | Metric::CalloutsError | Metric::CalloutsNoReply => Some(metric),
+            Metric::EventsAdopted | Metric::JournalFailures => Some(metric),
+            _ => None,
+        }
+    }
+
     /// Adds `count` to a counter.
     pub fn add(&mut self, metric: Metric, count: usize) {
+        let Some(metric) = self.translated(metric) else { return };
         let count = unsigned(count);
         let pending = self.pending.iter_mut().find_map(|update| match update {
             Update::Add(candidate, sum) if *candidate == metric => Some(sum),
@@ -126,7 +149,9 @@ impl Metrics {
 
     /// Adds an observation to a histogram.
     pub fn observe(&mut self, metric: Metric, value: u64) {
-        self.pending.push(Update::Record(metric, value));
+        if let Some(metric) = self.translated(metric) {
+            self.pending.push(Update::Record(metric, value));
+        }
     }
 
     /// Takes what has changed since the last time.

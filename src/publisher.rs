@@ -6,16 +6,18 @@ use std::rc::Rc;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::dead_letter;
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::journal::Store;
-use crate::lane::Lane;
+use crate::lane::{Cargo, Lane};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::outbox::{self, Release, Ticket, Wait};
 use crate::record::Recorder;
 use crate::route::Route;
 use crate::signer::Signer;
+use crate::target::Target;
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;
@@ -31,6 +33,8 @@ pub struct BatchId {
 pub struct Publisher {
     /// One for each target, in the order of the configuration.
     lanes: Vec<Lane>,
+    /// The one that carries dead letters, if they go to a queue.
+    letters: Option<usize>,
     /// The lane that is asked first.
     turn: usize,
     /// Whether dead letters are written to the log.
@@ -44,9 +48,14 @@ impl Publisher {
     /// ids of its events and its retries differ from those of other workers.
     pub fn new(config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let targets = config.targets.iter();
+        let letters = config.dead_letter.target;
+        let lane = |(position, target): (usize, &Target)| {
+            let cargo = if Some(position) == letters { Cargo::Letters } else { Cargo::Events };
+            Lane::new(target.clone(), cargo, config, limits, store, rng.u64(..))
+        };
         Publisher {
-            lanes: targets.map(|target| Lane::new(target.clone(), config, limits, store, rng.u64(..))).collect(),
+            lanes: config.targets.iter().enumerate().map(lane).collect(),
+            letters,
             turn: 0,
             log_dead_letters: config.dead_letter.log,
             recorder: Recorder::new(config.redact.clone()),
@@ -125,28 +134,37 @@ impl Publisher {
             self.turn = (turn + 1) % self.lanes.len();
             let Some(lane) = self.lanes.get_mut(turn) else { continue };
             let room = if lane.in_flight() == 0 { at_once } else { at_once.saturating_sub(without_call) };
-            if in_flight >= room {
+            let call = counted(lane, metrics, |lane, metrics| {
+                if in_flight < room {
+                    return lane.poll(signer, now, metrics);
+                }
                 lane.tend(now, metrics);
-            } else if let Some((batch, callout)) = lane.poll(signer, now, metrics) {
+                None
+            });
+            if let Some((batch, callout)) = call {
                 return Some((BatchId { lane: turn, batch }, callout));
             }
         }
         None
     }
 
+    fn each_lane(&mut self, metrics: &mut Metrics, work: impl Fn(&mut Lane, &mut Metrics)) {
+        self.lanes.iter_mut().for_each(|lane| counted(lane, metrics, &work));
+    }
+
     /// What is to be done as time passes, also while nothing may be sent.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.lanes.iter_mut().for_each(|lane| lane.tend(now, metrics));
+        self.each_lane(metrics, |lane, metrics| lane.tend(now, metrics));
     }
 
     /// Keeps the journals, at each tick.
     pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.lanes.iter_mut().for_each(|lane| lane.tend_journal(now, metrics));
+        self.each_lane(metrics, |lane, metrics| lane.tend_journal(now, metrics));
     }
 
     /// Takes on nothing more of others.
     pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.lanes.iter_mut().for_each(|lane| lane.stop_adopting(now, metrics));
+        self.each_lane(metrics, |lane, metrics| lane.stop_adopting(now, metrics));
     }
 
     /// Writes down what the gauges are about to be told.
@@ -164,7 +182,7 @@ impl Publisher {
         metrics: &mut Metrics,
     ) {
         if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.handle_reply(batch, reply, signer, now, metrics);
+            counted(lane, metrics, |lane, metrics| lane.handle_reply(batch, reply, signer, now, metrics));
         }
     }
 
@@ -187,16 +205,25 @@ impl Publisher {
         })
     }
 
-    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
-    /// the configuration wants none.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, metrics: &mut Metrics) -> Vec<String> {
-        let lanes = self.lanes.iter_mut();
-        let lines = lanes.flat_map(|lane| lane.take_dead_letter_lines(max_line_bytes, metrics)).collect();
-        if self.log_dead_letters {
-            lines
-        } else {
-            Vec::new()
+    /// Sends the dead letters since the last time to their queue. Gives those that have none, or that it did not take, each as the
+    /// lines of a log that has lines of at most `max_line_bytes`; nothing where the configuration wants no lines.
+    pub fn take_dead_letter_lines(
+        &mut self,
+        max_line_bytes: usize,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Vec<String> {
+        let of_events = self.lanes.iter_mut().filter(|lane| lane.cargo() == Cargo::Events);
+        let mut letters: Vec<_> = of_events.flat_map(|lane| lane.take_dead_letters(now, metrics)).collect();
+        if let Some(lane) = self.letters.and_then(|letters| self.lanes.get_mut(letters)) {
+            letters = counted(lane, metrics, |lane, metrics| {
+                letters.into_iter().for_each(|letter| lane.push(letter, now, metrics));
+                lane.take_dead_letters(now, metrics)
+            });
         }
+        let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
+        let wanted = letters.iter().filter(|_| self.log_dead_letters);
+        wanted.flat_map(lines).collect()
     }
 
     /// Whether so much is dead that it should not wait for the next tick.
@@ -224,6 +251,14 @@ impl Publisher {
             }
         });
         notices.collect()
+    }
+}
+
+/// Lets a lane work, and counts what it does as what it carries.
+fn counted<T>(lane: &mut Lane, metrics: &mut Metrics, work: impl FnOnce(&mut Lane, &mut Metrics) -> T) -> T {
+    match lane.cargo() {
+        Cargo::Events => work(lane, metrics),
+        Cargo::Letters => metrics.of_letters(|metrics| work(lane, metrics)),
     }
 }
 

@@ -30,7 +30,7 @@ use reader::{Field, Section};
 pub struct Config {
     /// The gateway that the filter runs in.
     pub host: HostChoice,
-    /// Where events go: every target that a route has, once.
+    /// Where events go: every target that a route has, once, and the queue that dead letters go to.
     pub targets: Vec<Target>,
     /// Which exchanges become events.
     pub routes: Routes,
@@ -186,8 +186,10 @@ pub struct Retry {
 /// What is done with events that will not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Whether they are written to the host's log.
+    /// Whether they are written to the host's log; where they go to a queue, those that it does not take.
     pub log: bool,
+    /// Which of the configuration's targets is the queue that they go to.
+    pub target: Option<usize>,
 }
 
 /// What gives way when the queue is full.
@@ -241,7 +243,10 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let host = root.choice("host", &["auto", "envoy", "kong"]);
-    let (routes, targets) = routes?;
+    let (routes, mut targets) = routes?;
+    let (log, letters) = dead_letter?;
+    let target = letters.is_some().then_some(targets.len());
+    targets.extend(letters);
     Ok(Config {
         host: match host? {
             "envoy" => HostChoice::Envoy,
@@ -255,7 +260,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         batch,
         queue: queue?,
         retry: retry?,
-        dead_letter,
+        dead_letter: DeadLetter { log, target },
         timeout,
         max_in_flight,
     })
@@ -307,11 +312,12 @@ fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
     checked
 }
 
-fn read_dead_letter(root: &mut Section<'_>) -> DeadLetter {
+/// Whether dead letters are written to the log, and the queue that they go to.
+fn read_dead_letter(root: &mut Section<'_>) -> Checked<(bool, Option<Target>)> {
     let mut section = root.section("dead_letter");
-    let dead_letter = DeadLetter { log: section.flag("log", true) };
+    let (log, queue) = (section.flag("log", true), target::read_queue(&mut section));
     section.finish();
-    dead_letter
+    Ok((log, queue?))
 }
 
 fn milliseconds(count: u32) -> Duration {

@@ -15,6 +15,7 @@ use crate::target::Target;
 pub(super) const TOPIC: &str = "topic_arn";
 pub(super) const QUEUE: &str = "queue_url";
 pub(super) const BUS: &str = "event_bus";
+const ALIAS: &str = "sns_endpoint";
 
 pub(super) const REMEDY: &str =
     "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`, or \
@@ -34,17 +35,31 @@ pub(super) fn is_named_in(route: &Field<'_>) -> bool {
 
 /// The target that `section` names, if it names one. `region` is where it is unless it says otherwise.
 pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<Option<Target>> {
-    const ALIAS: &str = "sns_endpoint";
-    let named = [TOPIC, QUEUE, BUS].map(|key| (key, section.optional(key)));
+    read_one_of(&[TOPIC, QUEUE, BUS], REMEDY, section, region)
+}
+
+/// The same where only a queue can be the target.
+pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
+    read_one_of(&[QUEUE], "give its `queue_url`", section, None)
+}
+
+fn read_one_of(
+    keys: &[&'static str],
+    remedy: &str,
+    section: &mut Section<'_>,
+    region: Option<&str>,
+) -> Checked<Option<Target>> {
+    let named: Vec<_> = keys.iter().map(|key| (*key, section.optional(key))).collect();
     let own_region = section.optional("region");
-    let endpoint = (section.optional("endpoint"), section.optional(ALIAS));
+    let endpoint = section.optional("endpoint");
+    let alias = if keys.contains(&TOPIC) { section.optional(ALIAS) } else { None };
     let upstream = section.optional("upstream");
 
     let mut given = named.into_iter().filter_map(|(key, field)| Some((key, field?)));
     let Some((key, field)) = given.next() else {
-        let others = [own_region, endpoint.0, endpoint.1, upstream];
+        let others = [own_region, endpoint, alias, upstream];
         return match others.into_iter().flatten().next() {
-            Some(field) => Err(field.fault("is given, but no target that it is of", REMEDY)),
+            Some(field) => Err(field.fault("is given, but no target that it is of", remedy)),
             None => Ok(None),
         };
     };
@@ -54,7 +69,7 @@ pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<O
     }
     let named = read_name(key, &field);
     let region = read_region(section, own_region, borrowed(&named), region);
-    let endpoint = match endpoint {
+    let endpoint = match (endpoint, alias) {
         (Some(_), Some(alias)) => {
             Err(alias.fault("is another name of `endpoint`, which is given too", "give one of the two"))
         }

@@ -91,14 +91,14 @@ impl Worker {
     /// Queues the event of an exchange that `route` wants.
     pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
         self.agent.borrow_mut().accept(exchange, route, now);
-        self.relieve();
+        self.relieve(now);
     }
 
     /// Sends the event of an exchange whose response waits for it. Gives what is to be done with the response, where that is
     /// known at once; else it is released as soon as it is.
     pub fn accept_awaited(&self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) -> Option<Release> {
         self.agent.borrow_mut().accept_awaited(exchange, route, wait, now);
-        self.relieve();
+        self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
             host::tick_root(root);
@@ -132,9 +132,9 @@ impl Worker {
         }
     }
 
-    fn relieve(&self) {
+    fn relieve(&self, now: Timestamp) {
         if self.agent.borrow().has_many_dead_letters() {
-            self.write_dead_letters();
+            self.write_dead_letters(now);
         }
     }
 
@@ -155,8 +155,8 @@ impl Worker {
     }
 
     /// Dead letters are errors: an event was lost, and no host leaves errors out unless it was told to.
-    fn write_dead_letters(&self) {
-        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes());
+    fn write_dead_letters(&self, now: Timestamp) {
+        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes(), now);
         for line in lines {
             host::log_whole(Level::Error, &line);
         }
@@ -204,7 +204,7 @@ impl Worker {
     }
 
     fn report(&self, now: Timestamp) {
-        self.write_dead_letters();
+        self.write_dead_letters(now);
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
             if self.host.sums_gauges() {

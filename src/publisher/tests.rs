@@ -178,7 +178,7 @@ fn dead_letters_and_notices_name_their_target() {
     }
     let letters: Vec<Value> = bench
         .agent
-        .take_dead_letter_lines(usize::MAX)
+        .take_dead_letter_lines(usize::MAX, bench.now)
         .iter()
         .map(|line| line.strip_prefix("retrohook-dead-letter ").unwrap().strip_suffix(" retrohook-end").unwrap())
         .map(|json| serde_json::from_str(json).unwrap())

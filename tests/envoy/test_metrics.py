@@ -16,6 +16,7 @@ COUNTERS = {
     "events_dropped_expired",
     "events_dropped_refused",
     "events_dropped_too_large",
+    "dead_letters_stored",
     "events_adopted",
     "journal_failures",
     "events_dropped_withdrawn",

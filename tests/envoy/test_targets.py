@@ -145,3 +145,20 @@ def test_what_another_secret_signs_is_refused(start_gateway: StartGateway, moto:
     send(envoy.address_of(), *MISSION_PUT)
     wait_for(lambda: "refused for good" in envoy.log(), "the refusal in the log")
     assert "SignatureDoesNotMatch" in envoy.log()
+
+
+def test_what_a_topic_refuses_goes_to_the_queue_of_dead_letters(
+    start_gateway: StartGateway, moto: Moto, way: str
+) -> None:
+    queue = moto.create_queue()
+    dead_letter = {"queue_url": queue.url, "region": REGION}
+    keys = moto.create_user(["sqs:SendMessage"])
+    topic = moto.create_topic()
+    envoy = start_gateway(way, moto.address, keys, adjust=reach(moto), topic_arn=topic, dead_letter=dead_letter)
+    for _ in range(3):
+        send(envoy.address_of(), *MISSION_PUT)
+    letters = [json.loads(message["Body"]) for message in moto.receive(queue, 3)]
+    assert {letter["target"]["topic_arn"] for letter in letters} == {topic}
+    assert {letter["reason"] for letter in letters} == {"refused"}
+    wait_for(lambda: envoy.metric("retrohook_dead_letters_stored_total") == 3, "the metric")
+    assert "retrohook-dead-letter" not in envoy.log()

@@ -209,3 +209,19 @@ def test_what_is_refused_is_told_and_the_others_are_sent(
     assert "not sent: 0" in shown.err
     assert shown.out == "1 sent, 1 not sent, 0 not readable\n"
     assert moto.messages_left(queue) == 1
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_what_went_to_a_queue_is_sent_from_there_and_what_cannot_be_sent_stays(
+    moto: Moto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead_letters, queue = moto.create_queue(), moto.create_queue()
+    targets = [{"queue_url": queue.url}, {"topic_arn": TOPIC + "-that-is-not-there"}]
+    letters = [letter(str(number), target={**target, "region": REGION}) for number, target in enumerate(targets)]
+    for body in [*map(text_of, letters), "no letter"]:
+        moto.client("sqs").send_message(QueueUrl=dead_letters.url, MessageBody=body)
+    assert run(monkeypatch, "--queue-url", dead_letters.url) == 1
+    assert "1 sent, 1 not sent, 1 not readable" in capsys.readouterr().out
+    (message,) = moto.receive(queue, 1)
+    assert message["Body"] == letters[0]["message"]
+    assert moto.messages_left(dead_letters) == 2

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{ExchangeSpec, Host, LogLevel, Response};
+use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, LogLevel, Response};
 use retrohook::dead_letter::{END, PART, WHOLE};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns;
-use crate::support::{config, count, deliver, numbered, put, Way, GATEWAYS, LONG, MAX_DELAY, TOPIC};
+use crate::sns::{self, Entry};
+use crate::sqs;
+use crate::support::{
+    config, count, deliver, load, numbered, put, run_numbered, Way, GATEWAYS, LONG, MAX_DELAY, TICK, TOPIC,
+};
 
 /// The letters among log lines, as a reader of the log puts them together.
 pub fn letters(lines: &[String]) -> Vec<Value> {
@@ -118,4 +121,82 @@ fn what_is_redacted_in_an_event_is_redacted_in_its_letter() {
     assert_eq!(letters(&lines).len(), 1);
     assert!(lines.iter().all(|line| !line.contains("hunter2")), "{lines:?}");
     assert_eq!(deliver(&mut host, LONG), []);
+}
+
+const DEAD_LETTERS: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters";
+
+/// A gateway whose dead letters go to a queue.
+pub fn with_dead_letter_queue(way: Way) -> Host {
+    let settings = config(json!({"dead_letter": {"queue_url": DEAD_LETTERS}, "max_in_flight": 8}));
+    let builder = match way {
+        Way::Kong => way.builder(),
+        _ => way.builder().cluster("sqs.us-east-1.amazonaws.com:443"),
+    };
+    let mut host = load(builder);
+    host.start_plugin(settings.to_string()).unwrap();
+    host
+}
+
+/// Lets SNS refuse everything for a while, and the queue answer as `queue` says. Gives the letters that were sent there.
+pub fn refused_by_sns(host: &mut Host, queue: fn(&Callout) -> Response) -> Vec<Entry> {
+    let mut letters = Vec::new();
+    for _ in 0..40 {
+        host.advance(TICK).unwrap();
+        for callout in host.take_callouts() {
+            let reply = if callout.header("x-amz-target").is_some() {
+                letters.extend(sqs::messages(&callout).1);
+                queue(&callout)
+            } else {
+                sns::refusal(403, "AuthorizationError")
+            };
+            host.respond(callout.token, reply).unwrap();
+        }
+    }
+    letters
+}
+
+#[test]
+fn letters_go_to_a_queue_where_there_is_one() {
+    for way in GATEWAYS {
+        let mut host = with_dead_letter_queue(way);
+        (0..3).for_each(|number| way.run(&mut host, &numbered(number)));
+        let sent = refused_by_sns(&mut host, sqs::accept);
+        assert_eq!(sent.len(), 3, "{way:?}");
+        for letter in &sent {
+            assert_eq!(letter.message["reason"], "refused");
+            assert_eq!(letter.attribute("event_id").unwrap().1, letter.message["id"].as_str().unwrap());
+            assert_eq!(letter.attribute("reason"), Some(("String", "refused")));
+        }
+        assert_eq!(written(&mut host), Vec::<Value>::new(), "the queue has them");
+        let counted = [Metric::EventsDroppedRefused, Metric::DeadLettersStored, Metric::EventsPublished];
+        assert_eq!(counted.map(|metric| count(&host, metric)), [3, 3, 0]);
+        assert_eq!(count(&host, Metric::QueuedEntries), 0);
+    }
+}
+
+#[test]
+fn letters_that_their_queue_refuses_are_written_to_the_log() {
+    for way in GATEWAYS {
+        let mut host = with_dead_letter_queue(way);
+        (0..3).for_each(|number| way.run(&mut host, &numbered(number)));
+        refused_by_sns(&mut host, |_| Response::new(403).body(r#"{"__type":"AccessDenied","message":"no"}"#));
+        let letters = written(&mut host);
+        assert_eq!(letters.len(), 3, "{way:?}");
+        for letter in &letters {
+            assert_eq!(letter["target"], json!({"topic_arn": TOPIC, "region": "us-east-1"}), "it is the event's");
+        }
+        let counted = [Metric::EventsDroppedRefused, Metric::DeadLettersStored, Metric::QueuedEntries];
+        assert_eq!(counted.map(|metric| count(&host, metric)), [3, 0, 0]);
+    }
+}
+
+#[test]
+fn letters_on_their_way_to_a_queue_are_written_when_the_process_ends() {
+    let mut host = with_dead_letter_queue(Way::HttpFilter);
+    run_numbered(&mut host, 3);
+    refused_by_sns(&mut host, |_| Response::new(503));
+    assert_eq!(count(&host, Metric::QueuedEntries), 3);
+    host.stop().unwrap();
+    let reasons: Vec<_> = written(&mut host).iter().map(|letter| letter["reason"].clone()).collect();
+    assert_eq!(reasons, ["refused", "refused", "refused"], "why the events are lost, not why the letters are here");
 }

@@ -6,7 +6,9 @@ use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind, Profile, Resp
 use retrohook::metrics::{Kind, Metric, DEFINITIONS};
 use serde_json::json;
 
+use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
 use crate::sns::{self, Fate};
+use crate::sqs;
 use crate::support::{config, count, deliver, load, numbered, run_numbered, start, Way, MAX_DELAY, TICK};
 
 #[test]
@@ -83,6 +85,9 @@ fn every_counter_counts_what_it_says() {
     let callout = waited.take_callouts().remove(0);
     waited.skip(Duration::from_secs(5));
     respond(&mut waited, &callout, Response::new(500));
+    let mut lettered = with_dead_letter_queue(Way::HttpFilter);
+    run_numbered(&mut lettered, 2);
+    refused_by_sns(&mut lettered, sqs::accept);
     let cases = [
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
@@ -93,6 +98,7 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedExpired, vec![(&all, 0), (&expired, 4)]),
         (Metric::EventsDroppedRefused, vec![(&all, 0), (&partly, 1), (&error, 0)]),
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
+        (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
         (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
         (Metric::CalloutsOk, vec![(&all, 1), (&partly, 1), (&error, 0), (&reset, 0)]),
