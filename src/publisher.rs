@@ -111,7 +111,7 @@ impl Publisher {
             authority: self.endpoint.authority(),
             path: "/".to_owned(),
             headers: vec![("content-type".to_owned(), sns::CONTENT_TYPE.to_owned())],
-            body: sns::body(&self.topic, &self.outbox.events(batch)).into_bytes(),
+            body: sns::body(&self.topic, &self.outbox.events(batch)),
             timeout: self.timeout,
         }
     }

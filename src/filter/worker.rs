@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::hosts::{define_metrics, Host, TickGate};
-use super::kong::Wanted;
+use super::kong::{Destinations, Wanted};
 use super::{host, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::Reply;
@@ -20,6 +20,8 @@ pub struct Worker {
     pub host: Host,
     /// The headers to ask for where there are too many to ask for all.
     pub wanted_headers: Wanted,
+    /// Where the gateway sends requests, as far as it was asked.
+    pub destinations: Destinations,
     agent: RefCell<Agent>,
     /// The callouts in flight by the host's token; there are never more than the host allows.
     callouts: RefCell<Vec<(u32, Call)>>,
@@ -36,6 +38,7 @@ impl Worker {
     pub fn new(host: Host, routes: Routes, agent: Agent, gate: TickGate) -> Worker {
         Worker {
             wanted_headers: Wanted::by(&routes),
+            destinations: Destinations::default(),
             routes,
             host,
             agent: RefCell::new(agent),
@@ -94,6 +97,7 @@ impl Worker {
         if !self.gate.borrow_mut().admits(now) {
             return;
         }
+        self.destinations.refresh(now);
         self.refused.set(false);
         self.send(now);
         self.report(now);

@@ -4,6 +4,7 @@
 //! Never sends, signs or retries, and never decides what an event says: it writes events that already fit, and offers
 //! the functions that make texts fit.
 
+mod form;
 mod reply;
 mod request;
 mod text;
