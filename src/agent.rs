@@ -8,8 +8,7 @@ use crate::config::Config;
 use crate::exchange::Exchange;
 use crate::metrics::{Metrics, Update};
 use crate::notice::Notice;
-use crate::outbox::BatchId;
-use crate::publisher::Publisher;
+use crate::publisher::{BatchId, Publisher};
 use crate::route::Route;
 use crate::signer::Signer;
 
@@ -55,12 +54,12 @@ impl Agent {
                 return Some((Call::Credentials(call), callout));
             }
         }
-        let under_way = self.publisher.in_flight() + usize::from(self.signer.is_busy(now));
-        if under_way >= self.at_once || !self.signer.is_ready(now) {
+        let at_once = self.at_once.saturating_sub(usize::from(self.signer.is_busy(now)));
+        if self.publisher.in_flight() >= at_once || !self.signer.is_ready(now) {
             self.publisher.tend(now, &mut self.metrics);
             return None;
         }
-        let (batch, callout) = self.publisher.poll(&self.signer, now, &mut self.metrics)?;
+        let (batch, callout) = self.publisher.poll(&self.signer, at_once, now, &mut self.metrics)?;
         Some((Call::Batch(batch), callout))
     }
 

@@ -1,6 +1,7 @@
 //! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none.
 //!
-//! Every successful request that matches a configured route becomes an event in an AWS SNS topic. No response is held for it.
+//! Every successful request that matches a configured route becomes an event for an AWS SNS topic, an SQS queue or an EventBridge
+//! event bus. No response is held for it.
 //!
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
 //! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).
@@ -16,6 +17,7 @@ pub mod dead_letter;
 pub mod event;
 pub mod exchange;
 pub mod filter;
+pub mod lane;
 pub mod metrics;
 pub mod notice;
 pub mod outbox;
@@ -25,6 +27,7 @@ pub mod record;
 pub mod route;
 pub mod secret;
 pub mod signer;
+pub mod target;
 pub mod template;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.

@@ -44,7 +44,7 @@ macro_rules! metrics {
 
 metrics! {
     EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
-    EventsPublished Counter "retrohook_events_published_total" "Events that the topic acknowledged.";
+    EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
     EventsDroppedQueueFull Counter "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
     EventsDroppedExpired Counter "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
@@ -56,7 +56,7 @@ metrics! {
     QueuedEntries Gauge "retrohook_queued_entries" "Events that are queued or in flight.";
     QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
     OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
-    Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the topic's acknowledgement, in milliseconds.";
+    Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";
 }
 
 /// One change to report to the host.

@@ -1,195 +1,167 @@
-//! The publish path of one worker: from an exchange to an event in the outbox, from the outbox to signed calls, and back from
-//! their replies. Does no I/O.
+//! The publish path of one worker: from an exchange to an event in the lane of its target, and among the lanes, whose turn it is
+//! to call. Does no I/O.
 
-use std::time::Duration;
-
-use crate::aws::arn::TopicArn;
-use crate::aws::endpoint::Endpoint;
-use crate::aws::error::{Failure, FailureClass, Outcome};
-use crate::aws::retry_after::retry_after;
-use crate::aws::sign::SigningScope;
-use crate::aws::sns;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::dead_letter::{self, Target};
 use crate::exchange::Exchange;
+use crate::lane::Lane;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox::{BatchId, DropReason, Outbox, Settings};
+use crate::outbox;
 use crate::record::Recorder;
 use crate::route::Route;
-use crate::signer::{Signature, Signer};
+use crate::signer::Signer;
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;
 
+/// Names a batch in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchId {
+    lane: usize,
+    batch: outbox::BatchId,
+}
+
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
-    topic: TopicArn,
-    endpoint: Endpoint,
-    upstream: String,
-    timeout: Duration,
+    /// One for each target, in the order of the configuration.
+    lanes: Vec<Lane>,
+    /// The lane that is asked first.
+    turn: usize,
     /// Whether dead letters are written to the log.
     log_dead_letters: bool,
-    scope: SigningScope,
-    /// What each batch in flight was signed with.
-    signed_with: Vec<(BatchId, Signature)>,
     recorder: Recorder,
-    outbox: Outbox,
     rng: fastrand::Rng,
 }
 
 impl Publisher {
-    /// A publisher with an empty queue that keeps to the host's `limits`. `seed` makes the ids of its events and its retries
+    /// A publisher with empty queues that keeps to the host's `limits`. `seed` makes the ids of its events and its retries
     /// differ from those of other workers.
     pub fn new(config: &Config, limits: Limits, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let settings = Settings {
-            batch: config.batch,
-            queue: config.queue,
-            max_in_flight: limits.at_once,
-            max_batch_bytes: sns::MAX_BATCH_BYTES,
-            deadline: limits.deadline,
-            ordered: config.topic.fifo,
-        };
+        let targets = config.targets.iter();
         Publisher {
-            topic: config.topic.clone(),
-            endpoint: config.endpoint.clone(),
-            upstream: config.upstream.clone(),
-            timeout: config.timeout,
+            lanes: targets.map(|target| Lane::new(target.clone(), config, limits, rng.u64(..))).collect(),
+            turn: 0,
             log_dead_letters: config.dead_letter.log,
-            scope: SigningScope { region: config.region.clone(), service: "sns" },
-            signed_with: Vec::new(),
-            recorder: Recorder::new(config.redact.clone(), config.topic.fifo),
-            outbox: Outbox::new(settings, rng.u64(..)),
+            recorder: Recorder::new(config.redact.clone()),
             rng,
         }
     }
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
+        let Some(lane) = self.lanes.get_mut(route.target) else { return };
         metrics.add(Metric::EventsMatched, 1);
         let id = event_id(now, &mut self.rng);
-        let event = self.recorder.event(exchange, route, id, now);
-        let size = sns::size(&event);
-        self.outbox.push(event, size, now, metrics);
+        let protocol = lane.target().protocol.as_ref();
+        let event = self.recorder.event(exchange, route, protocol, lane.max_event_bytes(), id, now);
+        lane.push(event, now, metrics);
     }
 
-    /// The next call to make, if one is due. Its reply is owed to [`Publisher::handle_reply`], also when the host could not start
-    /// it.
-    pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
-        loop {
-            let batch = self.outbox.poll(now, metrics)?;
-            let mut callout = self.callout(batch);
-            match signer.sign(&mut callout, &self.scope, now) {
-                Ok(signature) => {
-                    let outbox = &self.outbox;
-                    self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
-                    self.signed_with.push((batch, signature));
-                    return Some((batch, callout));
-                }
-                Err(error) => {
-                    let count = self.outbox.events(batch).len();
-                    let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, metrics);
-                }
+    /// The next call to make, if one is due, where calls of others leave room for `at_once`. Its reply is owed to
+    /// [`Publisher::handle_reply`], also when the host could not start it.
+    ///
+    /// Lanes take turns. A lane with a call under way leaves one for every lane that has none, so that a service that is down,
+    /// whose calls may hang until their timeout, does not stop the others.
+    pub fn poll(
+        &mut self,
+        signer: &Signer,
+        at_once: usize,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Option<(BatchId, Callout)> {
+        let in_flight = self.in_flight();
+        let without_call = self.lanes.iter().filter(|lane| lane.in_flight() == 0).count();
+        for _ in 0..self.lanes.len() {
+            let turn = self.turn;
+            self.turn = (turn + 1) % self.lanes.len();
+            let Some(lane) = self.lanes.get_mut(turn) else { continue };
+            let room = if lane.in_flight() == 0 { at_once } else { at_once.saturating_sub(without_call) };
+            if in_flight >= room {
+                lane.tend(now, metrics);
+            } else if let Some((batch, callout)) = lane.poll(signer, now, metrics) {
+                return Some((BatchId { lane: turn, batch }, callout));
             }
         }
+        None
     }
 
     /// What is to be done as time passes, also while nothing may be sent.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.outbox.tend(now, metrics);
-    }
-
-    fn callout(&self, batch: BatchId) -> Callout {
-        Callout {
-            upstream: self.upstream.clone(),
-            scheme: self.endpoint.scheme,
-            method: "POST",
-            authority: self.endpoint.authority(),
-            path: "/".to_owned(),
-            headers: vec![("content-type".to_owned(), sns::CONTENT_TYPE.to_owned())],
-            body: sns::body(&self.topic, &self.outbox.events(batch)),
-            timeout: self.timeout,
-        }
+        self.lanes.iter_mut().for_each(|lane| lane.tend(now, metrics));
     }
 
     /// Says what came of a batch; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(
         &mut self,
-        batch: BatchId,
+        BatchId { lane, batch }: BatchId,
         reply: &Reply,
         signer: &mut Signer,
         now: Timestamp,
         metrics: &mut Metrics,
     ) {
-        if !self.outbox.is_in_flight(batch) {
-            return;
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.handle_reply(batch, reply, signer, now, metrics);
         }
-        let metric = match reply {
-            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
-            Reply::Response { .. } => Metric::CalloutsError,
-            Reply::NoResponse(_) => Metric::CalloutsNoReply,
-        };
-        metrics.add(metric, 1);
-        let outcomes = sns::parse_reply(reply, self.outbox.events(batch).len());
-        if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
-            signer.learn(*signature, &outcomes, reply, now);
-        }
-        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
     }
 
     /// Whether a batch still waits for what came of it.
-    pub fn awaits(&self, batch: BatchId) -> bool {
-        self.outbox.is_in_flight(batch)
+    pub fn awaits(&self, BatchId { lane, batch }: BatchId) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.awaits(batch))
     }
 
     /// How many calls are under way.
     pub fn in_flight(&self) -> usize {
-        self.outbox.in_flight()
+        self.lanes.iter().map(Lane::in_flight).sum()
     }
 
     /// How much is queued and in flight.
     pub fn backlog(&self) -> Backlog {
-        self.outbox.backlog()
+        self.lanes.iter().map(Lane::backlog).fold(Backlog::default(), |sum, lane| Backlog {
+            entries: sum.entries + lane.entries,
+            bytes: sum.bytes + lane.bytes,
+            oldest: [sum.oldest, lane.oldest].into_iter().flatten().min(),
+        })
     }
 
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
     /// the configuration wants none.
     pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
-        let letters = self.outbox.take_dead_letters();
-        if !self.log_dead_letters {
-            return Vec::new();
+        let lines = self.lanes.iter_mut().flat_map(|lane| lane.take_dead_letter_lines(max_line_bytes)).collect();
+        if self.log_dead_letters {
+            lines
+        } else {
+            Vec::new()
         }
-        let lines = |letter: &dead_letter::DeadLetter| {
-            dead_letter::lines(&letter.event.id, &letter.json(self.target()), max_line_bytes)
-        };
-        letters.iter().flat_map(lines).collect()
     }
 
     /// Whether so much is dead that it should not wait for the next tick.
     pub fn has_many_dead_letters(&self) -> bool {
-        self.outbox.dead_bytes() > MAX_DEAD_BYTES
+        self.lanes.iter().map(Lane::dead_bytes).sum::<usize>() > MAX_DEAD_BYTES
     }
 
     /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
     pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        let events = self.outbox.undelivered().filter(|_| self.log_dead_letters);
-        events.flat_map(move |event| {
-            let json = dead_letter::json(event, DropReason::Shutdown, None, self.target());
-            dead_letter::lines(&event.id, &json, max_line_bytes)
-        })
+        let lanes = self.lanes.iter().filter(|_| self.log_dead_letters);
+        lanes.flat_map(move |lane| lane.undelivered_lines(max_line_bytes))
     }
 
-    fn target(&self) -> Target<'_> {
-        Target { kind: "topic_arn", name: &self.topic.text, region: &self.scope.region }
-    }
-
-    /// What the operator should read, since the last time.
+    /// What the operator should read, since the last time. Of several targets each notice names its own.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        self.outbox.take_notices(now)
+        let several = self.lanes.len() > 1;
+        let notices = self.lanes.iter_mut().flat_map(|lane| {
+            let notices = lane.take_notices(now);
+            let name = lane.target().protocol.name();
+            let named = |Notice { level, text }| Notice { level, text: format!("{name}: {text}") };
+            if several {
+                notices.into_iter().map(named).collect()
+            } else {
+                notices
+            }
+        });
+        notices.collect()
     }
 }
 
@@ -199,3 +171,6 @@ fn event_id(now: Timestamp, rng: &mut fastrand::Rng) -> String {
     rng.fill(&mut random);
     uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid().to_string()
 }
+
+#[cfg(test)]
+mod tests;

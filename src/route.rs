@@ -97,8 +97,10 @@ pub struct Route {
     pub attributes: Vec<(String, Template)>,
     /// The SNS subject.
     pub subject: Option<Template>,
-    /// The group whose order a FIFO topic keeps.
+    /// The group whose order a FIFO topic or queue keeps.
     pub message_group_id: Option<Template>,
+    /// Which of the configuration's targets its events go to.
+    pub target: usize,
 }
 
 impl Route {
@@ -181,6 +183,7 @@ mod tests {
             attributes: vec![],
             subject: None,
             message_group_id: None,
+            target: 0,
         }
     }
 

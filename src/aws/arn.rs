@@ -7,8 +7,6 @@ use std::str::FromStr;
 pub struct TopicArn {
     /// The whole ARN.
     pub text: String,
-    /// `aws`, `aws-cn`, `aws-us-gov`, …
-    pub partition: String,
     /// The region of the topic.
     pub region: String,
     /// Whether the topic is FIFO (its name ends in `.fifo`).
@@ -61,13 +59,13 @@ impl FromStr for TopicArn {
         if parts.len() == 7 {
             return Err(TopicArnError::Subscription);
         }
-        if partition != "aws" && !partition.strip_prefix("aws-").is_some_and(is_lower_case_name) {
+        if !is_partition(partition) {
             return Err(TopicArnError::Partition);
         }
         if !is_region(region) {
             return Err(TopicArnError::Region);
         }
-        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_account(account) {
             return Err(TopicArnError::Account);
         }
         let stem = name.strip_suffix(".fifo").unwrap_or(name);
@@ -75,12 +73,7 @@ impl FromStr for TopicArn {
         if stem.is_empty() || name.len() > 256 || !of_the_alphabet {
             return Err(TopicArnError::Name);
         }
-        Ok(TopicArn {
-            text: text.to_owned(),
-            partition: partition.to_owned(),
-            region: region.to_owned(),
-            fifo: stem.len() < name.len(),
-        })
+        Ok(TopicArn { text: text.to_owned(), region: region.to_owned(), fifo: stem.len() < name.len() })
     }
 }
 
@@ -93,6 +86,16 @@ pub fn is_region(text: &str) -> bool {
         parts.next_back().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let mut middle = parts.peekable();
     area && number && middle.peek().is_some() && middle.all(is_lower_case_name) && text.len() <= 32
+}
+
+/// Whether `text` has the form of a partition: `aws`, `aws-cn`, `aws-us-gov`.
+pub(super) fn is_partition(text: &str) -> bool {
+    text == "aws" || text.strip_prefix("aws-").is_some_and(is_lower_case_name)
+}
+
+/// Whether `text` is the number of an account.
+pub(super) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_lower_case_name(text: &str) -> bool {
@@ -110,19 +113,15 @@ mod tests {
 
     #[test]
     fn topics_of_every_partition() {
-        for (text, partition, region, fifo) in [
-            ("arn:aws:sns:us-east-1:123456789012:profile-events", "aws", "us-east-1", false),
-            ("arn:aws:sns:us-east-1:123456789012:Profile_Events.fifo", "aws", "us-east-1", true),
-            ("arn:aws-cn:sns:cn-northwest-1:123456789012:t", "aws-cn", "cn-northwest-1", false),
-            ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:t", "aws-us-gov", "us-gov-west-1", false),
-            ("arn:aws-iso-b:sns:us-isob-east-1:123456789012:t", "aws-iso-b", "us-isob-east-1", false),
+        for (text, region, fifo) in [
+            ("arn:aws:sns:us-east-1:123456789012:profile-events", "us-east-1", false),
+            ("arn:aws:sns:us-east-1:123456789012:Profile_Events.fifo", "us-east-1", true),
+            ("arn:aws-cn:sns:cn-northwest-1:123456789012:t", "cn-northwest-1", false),
+            ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:t", "us-gov-west-1", false),
+            ("arn:aws-iso-b:sns:us-isob-east-1:123456789012:t", "us-isob-east-1", false),
         ] {
             let topic: TopicArn = text.parse().unwrap();
-            assert_eq!(
-                topic,
-                TopicArn { text: text.into(), partition: partition.into(), region: region.into(), fifo },
-                "{text}"
-            );
+            assert_eq!(topic, TopicArn { text: text.into(), region: region.into(), fifo }, "{text}");
         }
     }
 

@@ -36,20 +36,21 @@ pub enum EndpointError {
     Port,
 }
 
-/// The domains of the partitions whose domain is not `amazonaws.com`.
+/// The domains of the partitions whose domain is not `amazonaws.com`, by how their regions begin.
 const DOMAINS: [(&str, &str); 6] = [
-    ("aws-cn", "amazonaws.com.cn"),
-    ("aws-eusc", "amazonaws.eu"),
-    ("aws-iso", "c2s.ic.gov"),
-    ("aws-iso-b", "sc2s.sgov.gov"),
-    ("aws-iso-e", "cloud.adc-e.uk"),
-    ("aws-iso-f", "csp.hci.ic.gov"),
+    ("cn-", "amazonaws.com.cn"),
+    ("eusc-", "amazonaws.eu"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("us-isof-", "csp.hci.ic.gov"),
 ];
 
 impl Endpoint {
-    /// The public endpoint of `service` in `region` of `partition`.
-    pub fn of_service(service: &str, region: &str, partition: &str) -> Endpoint {
-        let domain = DOMAINS.iter().find(|(name, _)| *name == partition).map_or("amazonaws.com", |(_, domain)| domain);
+    /// The public endpoint of `service` in `region`, whatever its partition.
+    pub fn of_service(service: &str, region: &str) -> Endpoint {
+        let domain =
+            DOMAINS.iter().find(|(begin, _)| region.starts_with(begin)).map_or("amazonaws.com", |(_, name)| name);
         let scheme = Scheme::Https;
         Endpoint { scheme, host: format!("{service}.{region}.{domain}"), port: scheme.default_port() }
     }
@@ -171,14 +172,20 @@ mod tests {
 
     #[test]
     fn each_partition_has_its_domain() {
-        for (region, partition, host) in [
-            ("us-east-1", "aws", "sns.us-east-1.amazonaws.com"),
-            ("us-gov-west-1", "aws-us-gov", "sns.us-gov-west-1.amazonaws.com"),
-            ("cn-north-1", "aws-cn", "sns.cn-north-1.amazonaws.com.cn"),
-            ("us-iso-east-1", "aws-iso", "sns.us-iso-east-1.c2s.ic.gov"),
+        for (region, domain) in [
+            ("us-east-1", "amazonaws.com"),
+            ("us-gov-west-1", "amazonaws.com"),
+            ("cn-north-1", "amazonaws.com.cn"),
+            ("eusc-de-east-1", "amazonaws.eu"),
+            ("us-iso-east-1", "c2s.ic.gov"),
+            ("us-isob-east-1", "sc2s.sgov.gov"),
+            ("eu-isoe-west-1", "cloud.adc-e.uk"),
+            ("us-isof-south-1", "csp.hci.ic.gov"),
         ] {
-            let endpoint = Endpoint::of_service("sns", region, partition);
-            assert_eq!(endpoint, Endpoint { scheme: Scheme::Https, host: host.into(), port: 443 });
+            for service in ["sns", "sqs", "events", "sts"] {
+                let host = format!("{service}.{region}.{domain}");
+                assert_eq!(Endpoint::of_service(service, region), Endpoint { scheme: Scheme::Https, host, port: 443 });
+            }
         }
     }
 }

@@ -53,7 +53,7 @@ pub enum Outcome {
 
 /// Codes as AWS writes them, without namespace and without `Exception`, by what they ask for.
 ///
-/// From the API references of SNS and SQS ("Errors" of each action), their "Common Errors" pages, the key errors that
+/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common Errors" pages, the key errors that
 /// SNS passes on from KMS, and the retry rules of the AWS SDKs ("standard" mode of the SDKs and Tools Reference Guide).
 const CODES: &[(FailureClass, &[&str])] = &[
     (
@@ -103,6 +103,13 @@ const CODES: &[(FailureClass, &[&str])] = &[
             "BatchEntryIdsNotDistinct",
             "EmptyBatchRequest",
             "InvalidBatchEntryId",
+            "InvalidAccountId",
+            "InvalidArgument",
+            "MalformedDetail",
+            "NotAuthorizedForDetailType",
+            "NotAuthorizedForSource",
+            "RedactionFailure",
+            "ResourceNotFound",
         ],
     ),
 ];

@@ -15,11 +15,8 @@ const HOST: &str = "host";
 /// The first is the default: it looks wherever there is something to find.
 const SOURCES: [&str; 6] = ["auto", STATIC, "environment", "container", "instance", HOST];
 
-pub(super) fn read(
-    root: &mut Section<'_>,
-    region: Checked<&str>,
-    partition: Checked<&str>,
-) -> Checked<CredentialConfig> {
+/// `region` is that of the first target, where a role has none of its own.
+pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<CredentialConfig> {
     let mut section = root.confidential_section("credentials");
     let name = section.choice("source", &SOURCES);
     let source = read_source(&mut section, name);
@@ -31,7 +28,7 @@ pub(super) fn read(
             return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
         }
         let mut role = field.section()?;
-        let read = read_role(&mut role, region, partition, borrowed(&sts).map(Option::as_deref));
+        let read = read_role(&mut role, region, borrowed(&sts).map(Option::as_deref));
         role.finish();
         read
     });
@@ -77,12 +74,7 @@ fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checke
 }
 
 /// Lengths and characters are those of the STS API Reference, "AssumeRole".
-fn read_role(
-    role: &mut Section<'_>,
-    region: Checked<&str>,
-    partition: Checked<&str>,
-    upstream: Checked<Option<&str>>,
-) -> Checked<AssumeRole> {
+fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<AssumeRole> {
     let role_arn = read_role_arn(role);
     let session_name = text(role, "session_name", 2..=64, "=,.@-");
     let external_id = text(role, "external_id", 2..=1_224, "=,.@:/-");
@@ -101,7 +93,7 @@ fn read_role(
                 field.fault(format!("is not an endpoint: {error}"), remedy)
             })
         }),
-        None => borrowed(&region).and_then(|region| Ok(Endpoint::of_service("sts", region, partition?))),
+        None => borrowed(&region).map(|region| Endpoint::of_service("sts", region)),
     };
     let (endpoint, upstream) = (endpoint?, upstream?);
     Ok(AssumeRole {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crate::aws::arn::TopicArn;
 use crate::aws::endpoint::Endpoint;
 use crate::route::Routes;
 use crate::secret::Secret;
+use crate::target::Target;
 
 mod attributes;
 mod credentials;
@@ -30,14 +30,8 @@ use reader::{Field, Section};
 pub struct Config {
     /// The gateway that the filter runs in.
     pub host: HostChoice,
-    /// The SNS topic that events go to.
-    pub topic: TopicArn,
-    /// The region that requests are signed for.
-    pub region: String,
-    /// Where the API is.
-    pub endpoint: Endpoint,
-    /// The host's name for the endpoint: an Envoy cluster, a `host:port` on Kong.
-    pub upstream: String,
+    /// Where events go: every target that a route has, once.
+    pub targets: Vec<Target>,
     /// Which exchanges become events.
     pub routes: Routes,
     /// Where credentials come from.
@@ -200,7 +194,7 @@ impl Config {
 }
 
 fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
-    let remedy = "give one JSON object with at least `topic_arn` and `routes`";
+    let remedy = "give one JSON object with at least `topic_arn` (or `queue_url`, or `event_bus`) and `routes`";
     if text.trim_ascii().is_empty() {
         return Err(faults.report("", "the configuration is empty", remedy));
     }
@@ -208,15 +202,13 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
 }
 
 fn read(root: &mut Section<'_>) -> Checked<Config> {
-    let topic = target::topic(root);
-    let region = target::region(root, borrowed(&topic));
-    let endpoint = target::endpoint(root, borrowed(&topic), borrowed(&region).map(String::as_str));
-    let upstream = target::upstream(root, borrowed(&endpoint));
+    let target = target::read(root, None);
     let attributes = attributes::read_shared(root);
-    let fifo = borrowed(&topic).is_ok_and(|topic| topic.fifo);
-    let routes = route::read(root, &attributes, fifo);
-    let partition = borrowed(&topic).map(|topic| topic.partition.as_str());
-    let credentials = credentials::read(root, borrowed(&region).map(String::as_str), partition);
+    let routes = route::read(root, &attributes, target);
+    let targets = borrowed(&routes).map(|(_, targets)| targets);
+    // A list of routes without fault has a route, and that a target.
+    let region = targets.map(|targets| targets.first().map_or("", |target| &target.region));
+    let credentials = credentials::read(root, region);
     let redact = redact::read(root);
     let batch = read_batch(root);
     let queue = read_queue(root);
@@ -224,17 +216,15 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let host = root.choice("host", &["auto", "envoy", "kong"]);
+    let (routes, targets) = routes?;
     Ok(Config {
         host: match host? {
             "envoy" => HostChoice::Envoy,
             "kong" => HostChoice::Kong,
             _ => HostChoice::Auto,
         },
-        topic: topic?,
-        region: region?,
-        endpoint: endpoint?,
-        upstream: upstream?,
-        routes: routes?,
+        targets,
+        routes,
         credentials: credentials?,
         redact: redact?,
         batch,

@@ -8,11 +8,17 @@ use super::attributes::{self, Attribute};
 use super::fault::Checked;
 use super::reader::{each, Section};
 use super::redact::is_token;
-use super::template;
+use super::{target, template};
+use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
+use crate::aws::protocol::Protocol;
 use crate::route::{Matcher, Methods, Route, Routes, Statuses};
+use crate::target::Target;
+use crate::template::Template;
 
 const KEY: &str = "routes";
+const EVENT_TYPE_KEY: &str = "event_type";
 const GROUP_KEY: &str = "message_group_id";
+const SUBJECT_KEY: &str = "subject";
 const MAX_ROUTES: usize = 100;
 const MAX_EVENT_TYPE_LENGTH: usize = 256;
 const STATUSES: RangeInclusive<u16> = 100..=599;
@@ -21,11 +27,23 @@ const METHOD_REMEDY: &str = "give a method, a list of them, or `*` alone for eve
 const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `*` for every status";
 const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
 
-/// The routes; `attributes` are those of every route.
-pub(super) fn read(root: &mut Section<'_>, attributes: &[Attribute<'_>], fifo: bool) -> Checked<Routes> {
+/// The routes and the targets that they have; `attributes` are those of every route, and `target` is that of every route that
+/// has none of its own.
+pub(super) fn read(
+    root: &mut Section<'_>,
+    attributes: &[Attribute<'_>],
+    target: Checked<Option<Target>>,
+) -> Checked<(Routes, Vec<Target>)> {
     let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
-    let field = root.required(KEY, remedy)?;
-    let routes = field.items()?;
+    let field = root.required(KEY, remedy);
+    let routes = field.and_then(|field| Ok((field.items()?, field)));
+    let mut targets = Targets { shared: target, all: Vec::new() };
+    let any_own = || routes.as_ref().is_ok_and(|(routes, _)| routes.iter().any(target::is_named_in));
+    if targets.shared == Ok(None) && !any_own() {
+        // One fault, not one for each route.
+        targets.shared = Err(root.fault_at(target::TOPIC, "is missing", target::REMEDY));
+    }
+    let (routes, field) = routes?;
     if routes.is_empty() {
         return Err(field.fault("is empty, so that nothing would become an event", remedy));
     }
@@ -44,21 +62,23 @@ pub(super) fn read(root: &mut Section<'_>, attributes: &[Attribute<'_>], fifo: b
             (Ok(matcher), Some(groups)) => groups.extend(matcher.group_names().map(str::to_owned)),
             _ => groups = None,
         }
-        let route = read_route(&mut section, matcher, attributes, fifo);
+        let route = read_route(&mut section, matcher, attributes, &mut targets);
         section.finish();
         route
     });
     let groups: Option<Vec<&str>> = groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect());
     attributes::check_groups(attributes, groups.as_deref())?;
-    routes.map(Routes)
+    Ok((Routes(routes?), targets.all))
 }
 
 fn read_route(
     section: &mut Section<'_>,
     matcher: Checked<Matcher>,
     shared: &[Attribute<'_>],
-    fifo: bool,
+    targets: &mut Targets,
 ) -> Checked<Route> {
+    let target = targets.read(section);
+    let protocol = target.ok().and_then(|target| targets.all.get(target)).map(|target| target.protocol.clone());
     let methods = read_methods(section);
     let statuses = read_statuses(section);
     let event_type = read_event_type(section);
@@ -70,14 +90,10 @@ fn read_route(
     let has_event_type = !matches!(event_type, Ok(None));
     let attributes = attributes::merge(section, shared, &own, has_event_type);
 
-    let subject = template::optional(section, "subject", groups);
+    let subject = template::optional(section, SUBJECT_KEY, groups);
     let message_group_id = template::optional(section, GROUP_KEY, groups);
-    if fifo && message_group_id == Ok(None) {
-        section.fault_at(
-            GROUP_KEY,
-            "is missing, and a FIFO topic needs one",
-            "say which events keep their order among each other, such as `${request.path}`",
-        );
+    if let Some(protocol) = protocol {
+        check_fit(section, protocol.as_ref(), &event_type, &subject, &message_group_id);
     }
     Ok(Route {
         methods: methods?,
@@ -87,7 +103,67 @@ fn read_route(
         attributes: groups_of_own.map(|()| attributes)?,
         subject: subject?,
         message_group_id: message_group_id?,
+        target: target?,
     })
+}
+
+/// What of a route does not go with its target.
+fn check_fit(
+    section: &Section<'_>,
+    protocol: &dyn Protocol,
+    event_type: &Checked<Option<String>>,
+    subject: &Checked<Option<Template>>,
+    group_id: &Checked<Option<Template>>,
+) {
+    let (key, on_bus) = (protocol.key(), protocol.key() == target::BUS);
+    if key != target::TOPIC && matches!(subject, Ok(Some(_))) {
+        let problem = format!("is given, and only SNS has subjects; events go to `{key}`");
+        section.fault_at(SUBJECT_KEY, problem, "take it out, or put the text into `attributes`");
+    }
+    match group_id {
+        Ok(None) if protocol.keeps_order() => {
+            let remedy = "say which events keep their order among each other, such as `${request.path}`";
+            section.fault_at(GROUP_KEY, "is missing, and a FIFO topic or queue needs one", remedy);
+        }
+        Ok(Some(_)) if on_bus => {
+            let problem = "is given, and an event bus keeps no order";
+            section.fault_at(GROUP_KEY, problem, "take it out, or put the text into `attributes`");
+        }
+        _ => {}
+    }
+    if let (true, Ok(Some(event_type))) = (on_bus, event_type) {
+        if event_type.chars().count() > MAX_DETAIL_TYPE_CHARS {
+            let problem =
+                format!("is the detail type on an event bus, which has at most {MAX_DETAIL_TYPE_CHARS} characters");
+            section.fault_at(EVENT_TYPE_KEY, problem, "give a shorter one, such as `profile.updated`");
+        }
+    }
+}
+
+/// The targets while routes are read.
+struct Targets {
+    shared: Checked<Option<Target>>,
+    /// Each once.
+    all: Vec<Target>,
+}
+
+impl Targets {
+    /// Which target the route of `section` has.
+    fn read(&mut self, section: &mut Section<'_>) -> Checked<usize> {
+        let region = self.shared.as_ref().ok().and_then(|shared| Some(shared.as_ref()?.region.as_str()));
+        let target = match target::read(section, region)? {
+            Some(own) => own,
+            None => self.shared.clone()?.ok_or_else(|| {
+                let problem = "is missing: neither this route nor the whole configuration says where its events go";
+                section.fault_at(target::TOPIC, problem, target::REMEDY)
+            })?,
+        };
+        let position = self.all.iter().position(|known| *known == target);
+        Ok(position.unwrap_or_else(|| {
+            self.all.push(target);
+            self.all.len() - 1
+        }))
+    }
 }
 
 fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
@@ -141,7 +217,7 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {
-    let Some(field) = section.optional("event_type") else { return Ok(None) };
+    let Some(field) = section.optional(EVENT_TYPE_KEY) else { return Ok(None) };
     let text = field.text()?;
     let remedy = "give a fixed name such as `profile.updated`";
     if text.is_empty() || text.chars().count() > MAX_EVENT_TYPE_LENGTH || text.chars().any(char::is_control) {

@@ -1,38 +1,134 @@
-//! Where events go: `topic_arn`, `region`, `endpoint` and `upstream`.
+//! Where events go: `topic_arn`, `queue_url` or `event_bus`, with `region`, `endpoint` and `upstream`; of the whole configuration
+//! or of one route.
 
-use super::fault::Checked;
-use super::reader::Section;
+use std::rc::Rc;
+
+use super::fault::{borrowed, Checked};
+use super::reader::{Field, Section};
 use crate::aws::arn::{is_region, TopicArn};
 use crate::aws::endpoint::Endpoint;
+use crate::aws::event_bus::EventBus;
+use crate::aws::protocol::Protocol;
+use crate::aws::queue_url::QueueUrl;
+use crate::target::Target;
 
-pub(super) fn topic(root: &mut Section<'_>) -> Checked<TopicArn> {
-    let remedy = "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`";
-    let field = root.required("topic_arn", remedy)?;
-    let parsed = field.text()?.parse();
-    parsed.map_err(|error| field.fault(format!("{} is not the ARN of a topic: {error}", field.shown()), remedy))
+pub(super) const TOPIC: &str = "topic_arn";
+pub(super) const QUEUE: &str = "queue_url";
+pub(super) const BUS: &str = "event_bus";
+
+pub(super) const REMEDY: &str =
+    "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`, or \
+                                 else `queue_url` or `event_bus`";
+
+/// What names a target, and what its name tells of where it is.
+struct Named {
+    protocol: Rc<dyn Protocol>,
+    region: Option<String>,
+    endpoint: Option<Endpoint>,
 }
 
-pub(super) fn region(root: &mut Section<'_>, topic: Checked<&TopicArn>) -> Checked<String> {
-    let Some(field) = root.optional("region") else { return topic.map(|topic| topic.region.clone()) };
+/// Whether a route names a target of its own.
+pub(super) fn is_named_in(route: &Field<'_>) -> bool {
+    [TOPIC, QUEUE, BUS].iter().any(|key| route.value().get(key).is_some_and(|value| !value.is_null()))
+}
+
+/// The target that `section` names, if it names one. `region` is where it is unless it says otherwise.
+pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<Option<Target>> {
+    const ALIAS: &str = "sns_endpoint";
+    let named = [TOPIC, QUEUE, BUS].map(|key| (key, section.optional(key)));
+    let own_region = section.optional("region");
+    let endpoint = (section.optional("endpoint"), section.optional(ALIAS));
+    let upstream = section.optional("upstream");
+
+    let mut given = named.into_iter().filter_map(|(key, field)| Some((key, field?)));
+    let Some((key, field)) = given.next() else {
+        let others = [own_region, endpoint.0, endpoint.1, upstream];
+        return match others.into_iter().flatten().next() {
+            Some(field) => Err(field.fault("is given, but no target that it is of", REMEDY)),
+            None => Ok(None),
+        };
+    };
+    if let Some((_, second)) = given.next() {
+        let remedy = "give one of the two; a route may have a target of its own";
+        return Err(second.fault(format!("is a second target beside `{key}`"), remedy));
+    }
+    let named = read_name(key, &field);
+    let region = read_region(section, own_region, borrowed(&named), region);
+    let endpoint = match endpoint {
+        (Some(_), Some(alias)) => {
+            Err(alias.fault("is another name of `endpoint`, which is given too", "give one of the two"))
+        }
+        (Some(field), None) | (None, Some(field)) => read_endpoint(&field),
+        (None, None) => default_endpoint(borrowed(&named), borrowed(&region)),
+    };
+    let upstream = match upstream {
+        Some(field) => read_upstream(&field),
+        None => borrowed(&endpoint).map(Endpoint::host_port),
+    };
+    Ok(Some(Target { protocol: named?.protocol, region: region?, endpoint: endpoint?, upstream: upstream? }))
+}
+
+fn read_name(key: &str, field: &Field<'_>) -> Checked<Named> {
+    let text = field.text()?;
+    match key {
+        QUEUE => {
+            let queue: QueueUrl = text.parse().map_err(|error| {
+                let remedy = "give one such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`";
+                field.fault(format!("is not the URL of a queue: {error}"), remedy)
+            })?;
+            let (region, endpoint) = (queue.region.clone(), Some(queue.endpoint.clone()));
+            Ok(Named { protocol: Rc::new(queue), region, endpoint })
+        }
+        BUS => {
+            let bus: EventBus = text.parse().map_err(|error| {
+                let remedy = "give its name, such as `default`, or its ARN";
+                field.fault(format!("{} is not an event bus: {error}", field.shown()), remedy)
+            })?;
+            let region = bus.region.clone();
+            Ok(Named { protocol: Rc::new(bus), region, endpoint: None })
+        }
+        _ => {
+            let topic: TopicArn = text.parse().map_err(|error| {
+                field.fault(format!("{} is not the ARN of a topic: {error}", field.shown()), REMEDY)
+            })?;
+            let region = Some(topic.region.clone());
+            Ok(Named { protocol: Rc::new(topic), region, endpoint: None })
+        }
+    }
+}
+
+fn read_region(
+    section: &Section<'_>,
+    own: Option<Field<'_>>,
+    named: Checked<&Named>,
+    default: Option<&str>,
+) -> Checked<String> {
+    let Some(field) = own else {
+        let named = named?;
+        return named.region.clone().or_else(|| default.map(str::to_owned)).ok_or_else(|| {
+            let problem = format!("is missing, and `{}` does not name one", named.protocol.key());
+            section.fault_at("region", problem, "give the region that requests are signed for, such as `us-east-1`")
+        });
+    };
     let text = field.text()?;
     if !is_region(text) {
         return Err(field.fault(
             format!("{} does not look like a region", field.shown()),
-            "give one such as `us-east-1`, or leave it out: the topic's ARN has it",
+            "give one such as `us-east-1`, or leave it out where the target names it",
         ));
     }
     Ok(text.to_owned())
 }
 
-pub(super) fn endpoint(root: &mut Section<'_>, topic: Checked<&TopicArn>, region: Checked<&str>) -> Checked<Endpoint> {
-    const ALIAS: &str = "sns_endpoint";
-    let field = match (root.optional("endpoint"), root.optional(ALIAS)) {
-        (Some(_), Some(alias)) => {
-            return Err(alias.fault("is another name of `endpoint`, which is given too", "give one of the two"));
-        }
-        (Some(field), None) | (None, Some(field)) => field,
-        (None, None) => return Ok(Endpoint::of_service("sns", region?, &topic?.partition)),
-    };
+fn default_endpoint(named: Checked<&Named>, region: Checked<&String>) -> Checked<Endpoint> {
+    let named = named?;
+    match &named.endpoint {
+        Some(endpoint) => Ok(endpoint.clone()),
+        None => Ok(Endpoint::of_service(named.protocol.service(), region?)),
+    }
+}
+
+fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     field.text()?.parse().map_err(|error| {
         field.fault(
             format!("is not an endpoint: {error}"),
@@ -41,8 +137,7 @@ pub(super) fn endpoint(root: &mut Section<'_>, topic: Checked<&TopicArn>, region
     })
 }
 
-pub(super) fn upstream(root: &mut Section<'_>, endpoint: Checked<&Endpoint>) -> Checked<String> {
-    let Some(field) = root.optional("upstream") else { return endpoint.map(Endpoint::host_port) };
+fn read_upstream(field: &Field<'_>) -> Checked<String> {
     let text = field.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(field.fault(

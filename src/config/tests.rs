@@ -31,6 +31,11 @@ fn attributes_of(route: &crate::route::Route) -> Vec<&str> {
     route.attributes.iter().map(|(name, _)| name.as_str()).collect()
 }
 
+fn only_target(config: &Config) -> &Target {
+    let [target] = config.targets.as_slice() else { panic!("{:?}", config.targets) };
+    target
+}
+
 #[test]
 fn every_faulty_configuration_is_refused_with_its_faults() {
     for case in faulty() {
@@ -63,7 +68,7 @@ fn every_valid_configuration_is_accepted() {
 
 #[test]
 fn every_example_of_the_documentation_is_accepted() {
-    for (page, examples) in [("README.md", 1), ("docs/configuration.md", 2)] {
+    for (page, examples) in [("README.md", 1), ("docs/configuration.md", 3)] {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), examples, "{page}");
@@ -80,7 +85,8 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
     let (configuration, events) = (page("configuration.md"), page("events.md"));
     let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
     let named = ["attributes", "headers", "query"];
-    let keys = full.as_object().unwrap().iter().chain(full["routes"][0].as_object().unwrap());
+    let targets = json!({"queue_url": null, "event_bus": null});
+    let keys = [&full, &full["routes"][0], &targets].into_iter().flat_map(|keys| keys.as_object().unwrap());
     for (key, value) in keys {
         let inner = value.as_object().filter(|_| !named.contains(&key.as_str()));
         for key in inner.into_iter().flat_map(Map::keys).chain([key]) {
@@ -101,9 +107,10 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
 #[test]
 fn what_is_left_out_has_a_default() {
     let config = valid("minimal.json");
-    assert_eq!(config.region, "us-east-1");
-    assert_eq!(config.endpoint.authority(), "sns.us-east-1.amazonaws.com");
-    assert_eq!(config.upstream, "sns.us-east-1.amazonaws.com:443");
+    let target = only_target(&config);
+    assert_eq!(target.region, "us-east-1");
+    assert_eq!(target.endpoint.authority(), "sns.us-east-1.amazonaws.com");
+    assert_eq!(target.upstream, "sns.us-east-1.amazonaws.com:443");
     assert_eq!(config.credentials.source, CredentialSource::Auto);
     assert_eq!(config.redact, Redact::default());
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
@@ -126,7 +133,7 @@ fn what_is_left_out_has_a_default() {
 #[test]
 fn what_is_given_is_taken() {
     let config = valid("full.json");
-    assert_eq!(config.upstream, "sns");
+    assert_eq!(only_target(&config).upstream, "sns");
     let CredentialSource::Static(StaticKeys { access_key_id, secret_access_key, session_token }) =
         &config.credentials.source
     else {
@@ -159,10 +166,69 @@ fn what_is_given_is_taken() {
 #[test]
 fn an_emulator_and_a_fifo_topic() {
     let emulator = valid("emulator.json");
-    assert_eq!(emulator.endpoint, Endpoint { scheme: Scheme::Http, host: "localhost".into(), port: 5000 });
-    assert_eq!(emulator.upstream, "moto");
-    assert_eq!(valid("sns_endpoint.json").upstream, "127.0.0.1:4566");
-    assert!(valid("fifo.json").topic.fifo);
+    let target = only_target(&emulator);
+    assert_eq!(target.endpoint, Endpoint { scheme: Scheme::Http, host: "localhost".into(), port: 5000 });
+    assert_eq!(target.upstream, "moto");
+    assert_eq!(only_target(&valid("sns_endpoint.json")).upstream, "127.0.0.1:4566");
+    assert!(only_target(&valid("fifo.json")).protocol.keeps_order());
+}
+
+/// What each route's events go to: the key of the target, its service, region, endpoint and upstream.
+fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String)> {
+    let config = valid(name);
+    let target = |route: &crate::route::Route| {
+        let Target { protocol, region, endpoint, upstream } = config.targets[route.target].clone();
+        (protocol.key(), protocol.service(), region, endpoint.host, upstream)
+    };
+    config.routes.0.iter().map(target).collect()
+}
+
+#[test]
+fn queues_and_event_buses_are_found_in_every_partition() {
+    for (name, key, service, region, host, upstream) in [
+        ("queue.json", "queue_url", "sqs", "us-east-1", "sqs.us-east-1.amazonaws.com", None),
+        ("queue_emulator.json", "queue_url", "sqs", "us-east-1", "127.0.0.1", Some("moto")),
+        ("event_bus.json", "event_bus", "events", "cn-north-1", "events.cn-north-1.amazonaws.com.cn", None),
+        ("event_bus_arn.json", "event_bus", "events", "us-gov-west-1", "events-fips.us-gov-west-1.amazonaws.com", None),
+    ] {
+        let upstream = upstream.map_or_else(|| format!("{host}:443"), str::to_owned);
+        assert_eq!(places(name), [(key, service, region.into(), host.into(), upstream)], "{name}");
+    }
+    let endpoint = "vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com";
+    assert_eq!(places("queue_fifo.json")[0].3, endpoint);
+}
+
+#[test]
+fn fips_dual_stack_and_vpc_endpoints_are_given() {
+    for (key, name, host) in [
+        ("topic_arn", "arn:aws:sns:us-east-1:123456789012:t", "sns-fips.us-east-1.amazonaws.com"),
+        ("topic_arn", "arn:aws:sns:us-east-1:123456789012:t", "vpce-0a1b-2c3d.sns.us-east-1.vpce.amazonaws.com"),
+        ("queue_url", "https://sqs.us-east-1.amazonaws.com/123456789012/q", "sqs.us-east-1.api.aws"),
+        ("event_bus", "arn:aws:events:us-east-1:123456789012:event-bus/b", "events-fips.us-east-1.amazonaws.com"),
+    ] {
+        let routes = json!([{"method": "PUT", "matcher": "/"}]);
+        let config = json!({key: name, "endpoint": format!("https://{host}"), "routes": routes});
+        let config = Config::from_json(config.to_string().as_bytes()).unwrap();
+        let target = only_target(&config);
+        assert_eq!((target.protocol.name(), target.region.as_str()), (name, "us-east-1"));
+        assert_eq!((target.endpoint.authority().as_str(), target.upstream.as_str()), (host, &*format!("{host}:443")));
+    }
+}
+
+#[test]
+fn a_route_may_have_its_own_target_and_one_that_others_have_too_counts_once() {
+    let config = valid("targets.json");
+    assert_eq!(config.routes.0.iter().map(|route| route.target).collect::<Vec<_>>(), [0, 1, 2, 2, 3]);
+    let places = places("targets.json");
+    let bus = &places[1];
+    assert_eq!(
+        (bus.0, bus.2.as_str(), bus.4.as_str()),
+        ("event_bus", "us-east-1", "events"),
+        "the region is the topic's"
+    );
+    assert_eq!(bus.3, "events.us-east-1.amazonaws.com", "the endpoint is not");
+    assert_eq!(places[4].3, "sns.eu-central-1.api.aws");
+    assert_eq!(valid("targets_of_routes.json").targets.len(), 2);
 }
 
 #[test]
@@ -233,8 +299,10 @@ fn walk(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
     }
 }
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 33] = [
     "topic_arn",
+    "queue_url",
+    "event_bus",
     "region",
     "endpoint",
     "sns_endpoint",
@@ -267,7 +335,9 @@ const KEYS: [&str; 31] = [
     "host",
 ];
 
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 18] = [
+    "https://sqs.us-east-1.amazonaws.com/123456789012/q.fifo",
+    "default",
     "arn:aws:sns:us-east-1:123456789012:t",
     "arn:aws:sns:us-east-1:123456789012:t.fifo",
     "us-east-1",
@@ -328,6 +398,7 @@ proptest! {
         match Config::from_json(value.to_string().as_bytes()) {
             Ok(config) => {
                 prop_assert!((1..=100).contains(&config.routes.0.len()));
+                prop_assert!(config.routes.0.iter().all(|route| route.target < config.targets.len()));
                 prop_assert!(config.routes.0.iter().all(|route| route.attributes.len() <= 9));
             }
             Err(faults) => {

@@ -46,12 +46,13 @@ impl Host {
         }
         let role = config.credentials.assume_role.as_ref();
         let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-        let mut endpoints = [("endpoint", "upstream", &config.endpoint)].into_iter().chain(sts);
+        let mut endpoints = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint)).chain(sts);
         endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host)).map(
-            |(path, upstream, _)| {
+            |(path, upstream, endpoint)| {
                 format!(
-                    "{path}: is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and \
-                     the address as `{upstream}`"
+                    "{path}: {} is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and \
+                     the address as `{upstream}`",
+                    endpoint.host
                 )
             },
         )
@@ -61,10 +62,13 @@ impl Host {
     ///
     /// Of several calls of one root that are under way at once, Kong leaks a connection each. It also applies the timeout to
     /// connecting, to sending and to each read, and not to DNS: if the filter gave up before Kong does, its next call would be
-    /// the second one.
+    /// the second one. Envoy has no bound of its own, so that there is a call for each target.
     pub fn limits(self, config: &Config) -> Limits {
         match self {
-            Host::Envoy => Limits { at_once: config.max_in_flight, deadline: config.timeout + Duration::from_secs(1) },
+            Host::Envoy => Limits {
+                at_once: config.max_in_flight.max(config.targets.len()),
+                deadline: config.timeout + Duration::from_secs(1),
+            },
             Host::Kong => Limits { at_once: 1, deadline: config.timeout * 3 + Duration::from_secs(10) },
         }
     }

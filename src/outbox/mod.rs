@@ -43,6 +43,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// Whether the order within a group is to be kept.
     pub ordered: bool,
+    /// Whether others wait while a call is under way. A call that failed is then followed by a pause as long as it took.
+    pub yields: bool,
 }
 
 /// Names a batch in flight.
@@ -52,6 +54,7 @@ pub struct BatchId(u64);
 struct Flight {
     id: BatchId,
     entries: Vec<Queued>,
+    since: Timestamp,
     deadline: Timestamp,
 }
 
@@ -138,7 +141,7 @@ impl Outbox {
         let entries = self.queue.take_batch(room, |oldest| now.since(oldest.queued_at) >= max_delay)?;
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
-        self.flights.push(Flight { id, entries, deadline: now + self.settings.deadline });
+        self.flights.push(Flight { id, entries, since: now, deadline: now + self.settings.deadline });
         Some(id)
     }
 
@@ -183,7 +186,8 @@ impl Outbox {
         let split = refused_as_one(&outcomes);
         // What failed together waits together, so that it is one batch again and not one call for each.
         let jitter = self.rng.u32(0..=1_000);
-        self.judge(&outcomes, jitter, times.steady);
+        let took = times.steady.since(flight.since);
+        self.judge(&outcomes, jitter, took, times.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => self.delivered(&entry, times.now, metrics),
@@ -195,7 +199,7 @@ impl Outbox {
     }
 
     /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
-    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, now: Timestamp) {
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
         let failure = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
             Outcome::Delivered => None,
@@ -207,6 +211,9 @@ impl Outbox {
         match failure {
             Some(failure) if !outcomes.iter().any(works) => {
                 self.circuit.failed(failure.class, jitter, now);
+                if self.settings.yields {
+                    self.circuit.hold(now + took);
+                }
                 if self.circuit.is_open() {
                     self.health.failed(failure, now);
                     // From now on the circuit says when to try again, not the entries.

@@ -17,6 +17,7 @@ fn settings() -> Settings {
         max_batch_bytes: 300,
         deadline: 6 * SECOND,
         ordered: false,
+        yields: false,
     }
 }
 
@@ -112,6 +113,24 @@ fn no_more_batches_are_in_flight_than_allowed() {
     assert!(bench.poll().is_none());
     bench.settle(first, vec![Outcome::Delivered; 3]);
     assert_eq!(bench.poll_ids(), ["g", "h", "i"]);
+}
+
+#[test]
+fn where_others_wait_a_failed_call_is_followed_by_a_pause_as_long_as_it_took() {
+    for (yields, pause) in [(true, 6 * SECOND), (false, SECOND)] {
+        let mut bench = Bench::new(Settings { yields, max_in_flight: 1, ..settings() });
+        bench.push(&["a", "b", "c"]);
+        bench.poll().unwrap();
+        bench.wait(6 * SECOND);
+        assert!(bench.poll().is_none(), "lost at its deadline");
+        bench.wait(pause - Duration::from_millis(1));
+        assert_eq!(bench.poll().is_none(), yields);
+        bench.wait(Duration::from_millis(1));
+        let (batch, _) = bench.poll().unwrap_or((BatchId(1), vec![]));
+        bench.settle(batch, vec![Outcome::Delivered; 3]);
+        bench.push(&["d", "e", "f"]);
+        assert!(bench.poll().is_some(), "and no longer than until one succeeds");
+    }
 }
 
 #[test]

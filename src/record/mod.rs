@@ -5,7 +5,8 @@ mod kong;
 mod redact;
 mod shrink;
 
-use crate::aws::sns;
+use crate::aws::protocol::Protocol;
+use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::config::Redact;
 use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
@@ -20,23 +21,34 @@ pub use redact::HEADERS as REDACTED_HEADERS;
 #[derive(Debug)]
 pub struct Recorder {
     redaction: Redaction,
-    fifo: bool,
 }
 
 impl Recorder {
-    /// A recorder that redacts what `redact` names beside the built-in list; `fifo` if the target keeps the order of groups.
-    pub fn new(redact: Redact, fifo: bool) -> Recorder {
-        Recorder { redaction: Redaction::new(redact), fifo }
+    /// A recorder that redacts what `redact` names beside the built-in list.
+    pub fn new(redact: Redact) -> Recorder {
+        Recorder { redaction: Redaction::new(redact) }
     }
 
-    /// The event of an exchange that matched `route`. What would be larger than the service takes is cut, and says so in
-    /// `truncated`.
-    pub fn event(&self, mut exchange: Exchange<'_>, route: &Route, id: String, now: Timestamp) -> Event {
+    /// The event of an exchange that matched `route`, for a target of this `protocol`. What would be larger than `max_bytes`, as
+    /// the target counts them, is cut, and says so in `truncated`.
+    pub fn event(
+        &self,
+        mut exchange: Exchange<'_>,
+        route: &Route,
+        protocol: &dyn Protocol,
+        max_bytes: usize,
+        id: String,
+        now: Timestamp,
+    ) -> Event {
         self.redaction.apply(&mut exchange);
         let target = exchange.request.target.clone();
         let groups = route.groups(crate::exchange::split_target(&target).0);
-        let build = |exchange: &Exchange<'_>, truncated: &[&'static str], limit| {
-            let mut event = self.build(exchange, route, &groups, &id, now, truncated);
+        let cut = |exchange: &Exchange<'_>, truncated: &[&'static str], limit| {
+            let mut event = build(exchange, route, &groups, &id, now, truncated);
+            if protocol.keeps_order() {
+                // An event that belongs to no group has no order to keep: it is a group of its own.
+                event.group_id.get_or_insert_with(|| id.clone());
+            }
             for attribute in &mut event.attributes {
                 shrink::cut(&mut attribute.value, limit);
             }
@@ -46,60 +58,57 @@ impl Recorder {
         for limit in shrink::LIMITS {
             // What is sure not to fit is not written first: that is most of the work, and would let a client that sends a
             // megabyte hold the worker for a second.
-            if shrink::least_size(&exchange) <= sns::MAX_MESSAGE_BYTES {
-                let event = build(&exchange, &truncated, attribute_limit);
-                if sns::size(&event) <= sns::MAX_MESSAGE_BYTES {
+            if shrink::least_size(&exchange) <= max_bytes {
+                let event = cut(&exchange, &truncated, attribute_limit);
+                if protocol.size(&event) <= max_bytes {
                     return event;
                 }
             }
             truncated = shrink::shrink(&mut exchange, limit);
             attribute_limit = limit;
         }
-        build(&exchange, &truncated, attribute_limit)
+        cut(&exchange, &truncated, attribute_limit)
     }
+}
 
-    fn build(
-        &self,
-        exchange: &Exchange<'_>,
-        route: &Route,
-        groups: &dyn PathGroups,
-        id: &str,
-        now: Timestamp,
-        truncated: &[&'static str],
-    ) -> Event {
-        let render = |template: &crate::template::Template| template.render(exchange, groups);
-        let group_id = route.message_group_id.as_ref().and_then(|template| sns::group_id(render(template)));
-        Event {
-            message: sns::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
-            attributes: attributes(exchange, route, groups, id),
-            subject: route.subject.as_ref().and_then(|template| sns::subject(render(template))),
-            // An event that belongs to no group has no order to keep: it is a group of its own.
-            group_id: group_id.or_else(|| self.fifo.then(|| id.to_owned())),
-            at: now,
-            id: id.to_owned(),
-        }
+fn build(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    groups: &dyn PathGroups,
+    id: &str,
+    now: Timestamp,
+    truncated: &[&'static str],
+) -> Event {
+    let render = |template: &crate::template::Template| template.render(exchange, groups);
+    Event {
+        message: text::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
+        attributes: attributes(exchange, route, groups, id),
+        subject: route.subject.as_ref().and_then(|template| text::subject(render(template))),
+        group_id: route.message_group_id.as_ref().and_then(|template| text::group_id(render(template))),
+        at: now,
+        id: id.to_owned(),
     }
 }
 
 /// The attributes that every subscriber may rely on come first; those that a filter policy can do without give way to the
 /// configured ones.
 fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, id: &str) -> Vec<Attribute> {
-    let text = |name: &str, value: &str| {
-        let value = sns::attribute_value(value.to_owned())?;
+    let attribute = |name: &str, value: &str| {
+        let value = text::attribute_value(value.to_owned())?;
         Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
     };
     let mut attributes = Vec::with_capacity(MAX_ATTRIBUTES);
-    attributes.extend(text("event_id", id));
-    attributes.extend(route.event_type.as_deref().and_then(|event_type| text("event_type", event_type)));
+    attributes.extend(attribute("event_id", id));
+    attributes.extend(route.event_type.as_deref().and_then(|event_type| attribute("event_type", event_type)));
     let configured = route.attributes.iter();
-    attributes.extend(configured.filter_map(|(name, template)| text(name, &template.render(exchange, groups))));
-    attributes.extend(text("method", &exchange.request.method));
+    attributes.extend(configured.filter_map(|(name, template)| attribute(name, &template.render(exchange, groups))));
+    attributes.extend(attribute("method", &exchange.request.method));
     attributes.push(Attribute {
         name: "status".to_owned(),
         data_type: AttributeType::Number,
         value: exchange.response.status.to_string(),
     });
-    attributes.extend(exchange.route.as_ref().and_then(|entity| text("route", entity.name.as_deref()?)));
+    attributes.extend(exchange.route.as_ref().and_then(|entity| attribute("route", entity.name.as_deref()?)));
     attributes.truncate(MAX_ATTRIBUTES);
     attributes
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::aws::arn::TopicArn;
+use crate::aws::sns;
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
 use crate::route::{Matcher, Methods, Statuses};
 use proptest::prelude::*;
@@ -20,6 +22,7 @@ fn route() -> Route {
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
+        target: 0,
     }
 }
 
@@ -62,8 +65,17 @@ fn exchange() -> Exchange<'static> {
     }
 }
 
+fn event_for(exchange: Exchange<'_>, route: &Route, fifo: bool) -> Event {
+    let topic = topic(fifo);
+    Recorder::new(Redact::default()).event(exchange, route, &topic, topic.max_bytes(), ID.to_owned(), NOW)
+}
+
+fn topic(fifo: bool) -> TopicArn {
+    TopicArn { text: "arn:aws:sns:us-east-1:123456789012:t".into(), region: "us-east-1".into(), fifo }
+}
+
 fn event(exchange: Exchange<'_>) -> Event {
-    Recorder::new(Redact::default(), false).event(exchange, &route(), ID.to_owned(), NOW)
+    event_for(exchange, &route(), false)
 }
 
 fn message(event: &Event) -> Value {
@@ -147,7 +159,7 @@ fn attributes_are_for_filter_policies() {
 fn no_more_attributes_than_a_message_may_have() {
     let attributes = (0..8).map(|n| (format!("own{n}"), "x".parse().unwrap())).collect();
     let route = Route { attributes, ..route() };
-    let event = Recorder::new(Redact::default(), false).event(exchange(), &route, ID.to_owned(), NOW);
+    let event = event_for(exchange(), &route, false);
     assert_eq!(event.attributes.len(), MAX_ATTRIBUTES);
     assert_eq!(event.attributes[0].name, "event_id");
     assert_eq!(event.attributes[9].name, "own7");
@@ -156,7 +168,7 @@ fn no_more_attributes_than_a_message_may_have() {
 #[test]
 fn an_event_without_a_group_is_a_group_of_its_own_in_a_fifo_topic() {
     let route = Route { message_group_id: Some("${request.headers.nothing}".parse().unwrap()), ..route() };
-    let group = |fifo| Recorder::new(Redact::default(), fifo).event(exchange(), &route, ID.to_owned(), NOW).group_id;
+    let group = |fifo| event_for(exchange(), &route, fifo).group_id;
     assert_eq!(group(true).as_deref(), Some(ID));
     assert_eq!(group(false), None);
 }

@@ -1,14 +1,17 @@
-"""SNS as the examples see it: a key that signs messages, and the certificate that AWS would serve for it."""
+"""AWS as the examples see it: a key that signs SNS's messages, and the environment that boto3 reads."""
 
 import base64
 import datetime
+from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
+from rig.moto import REGION, Credentials, Moto
 
 TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:profile-events"
 CERTIFICATE_URL = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem"
@@ -91,3 +94,17 @@ def expired_signer() -> Signer:
 @pytest.fixture
 def topic_arn() -> str:
     return TOPIC_ARN
+
+
+@pytest.fixture
+def act_as(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> Callable[[Credentials], None]:
+    """Lets what is called in this process call AWS as a user."""
+
+    def act_as(user: Credentials) -> None:
+        environment = {**user.environment(), "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        # It keeps the credentials that it has found once.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+    return act_as

@@ -33,12 +33,6 @@ def publish(moto: Moto, topic_arn: str, *event_ids: str) -> None:
         moto.client("sns").publish(TopicArn=topic_arn, Message=json.dumps(event(event_id)))
 
 
-def messages_left(moto: Moto, queue: Queue) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    counts = moto.client("sqs").get_queue_attributes(QueueUrl=queue.url, AttributeNames=names)["Attributes"]
-    return sum(map(int, counts.values()))
-
-
 @pytest.mark.parametrize(
     "delivery", [{"RawMessageDelivery": "true"}, {"RawMessageDelivery": ""}], ids=["raw", "enveloped"]
 )
@@ -49,7 +43,7 @@ def test_events_are_handled_and_deleted(moto: Moto, tmp_path: Path, delivery: di
     handled = Handled()
     assert worker(moto, queue, handled, tmp_path / "inbox").drain_once(wait_seconds=1) == 2
     assert sorted(handled) == ["a", "b"]
-    assert messages_left(moto, queue) == 0
+    assert moto.messages_left(queue) == 0
 
 
 def test_an_event_is_handled_once_even_by_another_worker(moto: Moto, tmp_path: Path) -> None:
@@ -61,7 +55,7 @@ def test_an_event_is_handled_once_even_by_another_worker(moto: Moto, tmp_path: P
     publish(moto, topic_arn, "a", "b")
     worker(moto, queue, handled, tmp_path / "inbox").drain_once(wait_seconds=1)
     assert handled == ["a", "b"]
-    assert messages_left(moto, queue) == 0, "those seen before are deleted too"
+    assert moto.messages_left(queue) == 0, "those seen before are deleted too"
 
 
 def test_what_failed_stays_in_the_queue_and_is_new_when_it_comes_again(moto: Moto, tmp_path: Path) -> None:
@@ -75,12 +69,12 @@ def test_what_failed_stays_in_the_queue_and_is_new_when_it_comes_again(moto: Mot
     drain = worker(moto, queue, handled, tmp_path / "inbox")
     drain.drain_once(wait_seconds=1)
     assert handled == ["b"]
-    assert messages_left(moto, queue) == 2
+    assert moto.messages_left(queue) == 2
 
     handled.poison = frozenset()
     drain.drain_once(wait_seconds=1)
     assert handled == ["b", "poison"]
-    assert messages_left(moto, queue) == 1, "for the dead-letter queue"
+    assert moto.messages_left(queue) == 1, "for the dead-letter queue"
 
 
 def test_a_failure_holds_up_its_group_and_no_other(moto: Moto, tmp_path: Path) -> None:
@@ -95,7 +89,7 @@ def test_a_failure_holds_up_its_group_and_no_other(moto: Moto, tmp_path: Path) -
     while drain.drain_once(wait_seconds=0):
         pass
     assert handled == ["b1", "b2"]
-    assert messages_left(moto, queue) == 2
+    assert moto.messages_left(queue) == 2
 
 
 def test_an_empty_queue_is_no_fault(moto: Moto, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 //! The SNS query protocol, version 2010-03-31: bodies of `Publish` and `PublishBatch`, their replies, and the limits of
 //! what SNS takes.
 //!
-//! Never sends, signs or retries, and never decides what an event says: it writes events that already fit, and offers
-//! the functions that make texts fit.
+//! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
 
 mod form;
 mod reply;
 mod request;
-mod text;
+
+use crate::aws::arn::TopicArn;
+use crate::aws::error::Outcome;
+use crate::aws::protocol::{self, Protocol};
+use crate::callout::Reply;
+use crate::event::Event;
 
 pub use reply::parse_reply;
 pub use request::{body, size, CONTENT_TYPE};
-pub use text::{attribute_value, group_id, message, subject};
 
 /// Bytes of one message with its attributes (names, types, values), in UTF-8, not in characters: 262,144.
 ///
@@ -29,12 +32,40 @@ pub const MAX_BATCH_BYTES: usize = 262_144;
 /// SNS API Reference, action PublishBatch; one more gives `TooManyEntriesInBatchRequest`.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
-/// Characters of a subject: 99.
-///
-/// SNS API Reference, action Publish, parameter Subject: "less than 100 characters long".
-pub const MAX_SUBJECT_CHARS: usize = 99;
+impl Protocol for TopicArn {
+    fn key(&self) -> &'static str {
+        "topic_arn"
+    }
 
-/// Characters of a message group id, and of a deduplication id: 128.
-///
-/// SNS API Reference, action Publish, parameters MessageGroupId and MessageDeduplicationId.
-pub const MAX_GROUP_ID_CHARS: usize = 128;
+    fn name(&self) -> &str {
+        &self.text
+    }
+
+    fn service(&self) -> &'static str {
+        "sns"
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.fifo
+    }
+
+    fn max_bytes(&self) -> usize {
+        MAX_BATCH_BYTES
+    }
+
+    fn size(&self, event: &Event) -> usize {
+        size(event)
+    }
+
+    fn headers(&self, _: usize) -> Vec<(String, String)> {
+        protocol::headers([("content-type", CONTENT_TYPE)])
+    }
+
+    fn body(&self, events: &[&Event]) -> Vec<u8> {
+        body(self, events)
+    }
+
+    fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {
+        parse_reply(reply, events)
+    }
+}

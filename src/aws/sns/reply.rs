@@ -8,47 +8,20 @@ use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
 
-use crate::aws::error::{classify, without_namespace, Failure, FailureClass, Outcome, MAX_KEPT_CHARS};
+use crate::aws::error::{classify, without_namespace, Failure, Outcome, MAX_KEPT_CHARS};
+use crate::aws::reply::{self, json_error, position, Success, MAX_TEXT_BYTES};
 use crate::callout::Reply;
-
-/// Bytes of a reply that are looked at. A reply to ten entries, each with a long error, has less than 10 KiB.
-const MAX_REPLY_BYTES: usize = 1 << 20;
-
-/// Bytes of an error reply that is read as JSON.
-const MAX_JSON_BYTES: usize = 1 << 16;
-
-/// Bytes of an element's text that are collected; no character of UTF-8 has more than four.
-const MAX_TEXT_BYTES: usize = 4 * MAX_KEPT_CHARS;
 
 /// The outcome of each of the `events` entries of a request made by [`super::body`], in their order.
 ///
-/// A reply that says nothing certain about an entry is a transient failure of that entry, under a code of our own:
-/// - `NoReply`: there was no reply, and the message is what the host says;
-/// - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter and AWS;
-/// - `MissingFromReply`: SNS answered in full and named the entry neither as successful nor as failed;
-/// - `UnreadableReply`: a success status with a body that is not, or not to its end, a reply of SNS.
-///
-/// Of entries named twice the first mention counts; ids that were not sent are ignored. Looks at the first MiB.
+/// A reply that says nothing certain about an entry is a transient failure of that entry, under a code of our own; see
+/// [`crate::aws::reply`]. Of entries named twice the first mention counts; ids that were not sent are ignored.
 pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
-    let (status, body) = match reply {
-        Reply::Response { status, body, .. } => (*status, body),
-        Reply::NoResponse(reason) => {
-            let failure = Failure::new(FailureClass::Transient, "NoReply", reason);
-            return vec![Outcome::Failed(failure); events];
-        }
-    };
-    let text = readable(body);
-    if (200..300).contains(&status) {
-        settle(status, body.len(), text, events)
-    } else {
-        vec![Outcome::Failed(refusal(status, text, events)); events]
+    // Some of AWS's front ends answer in JSON whatever was asked.
+    match reply::read("SNS", reply, events, |text| xml_error(text).or_else(|| json_error(text))) {
+        Ok(success) => settle(&success, events),
+        Err(failure) => vec![Outcome::Failed(failure); events],
     }
-}
-
-/// The part of a body that can be read: UTF-8, and not more than the limit.
-fn readable(body: &[u8]) -> &str {
-    let body = body.get(..MAX_REPLY_BYTES).unwrap_or(body);
-    body.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
 /// The elements that matter.
@@ -164,14 +137,8 @@ impl Member {
     }
 }
 
-/// The position that an id stands for: only what was sent, so neither `+1` nor `01`.
-fn position(id: &str) -> Option<usize> {
-    let canonical = id.bytes().all(|byte| byte.is_ascii_digit()) && (id.len() == 1 || !id.starts_with('0'));
-    id.parse().ok().filter(|_| canonical)
-}
-
 /// The outcomes that a reply with a success status gives.
-fn settle(status: u16, bytes: usize, text: &str, events: usize) -> Vec<Outcome> {
+fn settle(success: &Success<'_>, events: usize) -> Vec<Outcome> {
     let mut settled: Vec<Option<Outcome>> = vec![None; events];
     let mut settle_first = |position: Option<usize>, outcome: Outcome| {
         if let Some(entry) = position.and_then(|position| settled.get_mut(position)) {
@@ -181,7 +148,7 @@ fn settle(status: u16, bytes: usize, text: &str, events: usize) -> Vec<Outcome> 
     let mut known_root = false;
     let mut has_message_id = false;
     let mut member = Member::default();
-    let root_closed = each_closed(text, &mut |path, text| match path {
+    let root_closed = each_closed(success.text, &mut |path, text| match path {
         [Tag::PublishBatchResponse, Tag::PublishBatchResult, list, Tag::Member, rest @ ..] => match (list, rest) {
             (Tag::Successful | Tag::Failed, [Tag::Id]) => member.id = text.to_owned(),
             (Tag::Failed, [Tag::Code]) => member.code = text.to_owned(),
@@ -204,28 +171,10 @@ fn settle(status: u16, bytes: usize, text: &str, events: usize) -> Vec<Outcome> 
         _ => {}
     });
     let silence = || {
-        Outcome::Failed(if root_closed && known_root {
-            Failure::new(FailureClass::Transient, "MissingFromReply", "SNS answered, but not for this entry")
-        } else {
-            let message = format!("HTTP {status} with {bytes} bytes that are no whole reply of SNS: {}", start(text));
-            Failure::new(FailureClass::Transient, "UnreadableReply", &message)
-        })
+        let whole = root_closed && known_root;
+        Outcome::Failed(if whole { success.without_entry() } else { success.unreadable() })
     };
     settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
-}
-
-/// Why a reply with any other status refuses the whole request.
-fn refusal(status: u16, text: &str, events: usize) -> Failure {
-    let (code, message) = match xml_error(text).or_else(|| json_error(text)) {
-        Some((code, message)) => (without_namespace(&code).to_owned(), message),
-        None => (format!("HTTP {status}"), start(text).to_owned()),
-    };
-    let class = match classify(status, &code, &message) {
-        // Nothing is left to split.
-        FailureClass::BatchTooLarge if events <= 1 => FailureClass::Permanent,
-        class => class,
-    };
-    Failure::new(class, &code, &message)
 }
 
 /// Code and message of `<ErrorResponse><Error>…`, or of the older `<Response><Errors><Error>…`.
@@ -239,23 +188,6 @@ fn xml_error(text: &str) -> Option<(String, String)> {
         _ => {}
     });
     Some((code, message)).filter(|(code, _)| !code.is_empty())
-}
-
-/// Code and message of a reply of one of AWS's JSON protocols, which some of its front ends speak whatever was asked.
-fn json_error(text: &str) -> Option<(String, String)> {
-    // Parsed, JSON takes a multiple of its bytes, and an error that is longer is none of AWS's.
-    if text.len() > MAX_JSON_BYTES {
-        return None;
-    }
-    let reply: serde_json::Value = serde_json::from_str(text).ok()?;
-    let field = |names: &[&str]| names.iter().find_map(|name| reply.get(name)?.as_str()).map(start);
-    let code = field(&["__type", "code", "Code"]).filter(|code| !code.is_empty())?;
-    Some((code.to_owned(), field(&["message", "Message"]).unwrap_or_default().to_owned()))
-}
-
-/// As much of a text as can matter for a log line.
-fn start(text: &str) -> &str {
-    text.char_indices().nth(MAX_TEXT_BYTES).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -94,12 +94,7 @@ pub(super) mod tests {
 
     pub fn topic(fifo: bool) -> TopicArn {
         let name = if fifo { "events.fifo" } else { "events" };
-        TopicArn {
-            text: format!("arn:aws:sns:us-east-1:123456789012:{name}"),
-            partition: "aws".into(),
-            region: "us-east-1".into(),
-            fifo,
-        }
+        TopicArn { text: format!("arn:aws:sns:us-east-1:123456789012:{name}"), region: "us-east-1".into(), fifo }
     }
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {

@@ -13,6 +13,9 @@ const CONFIG: &str = r#"{
 
 const ROUTE: &str = r#"{"id":"r-1","name":"profiles","paths":["/mockbin"],"ws_id":"w-1"}"#;
 
+/// What [`CONFIG`] says of where events go.
+const TOPIC: &str = r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#;
+
 const PROFILES: [Profile; 2] = [Profile::Envoy, Profile::Kong];
 
 fn cost(profile: Profile, module: &Module, spec: &ExchangeSpec) -> Usage {
@@ -87,18 +90,25 @@ fn request_of_2_kb() -> ExchangeSpec {
 #[test]
 fn a_batch_costs_a_few_instructions_for_each_byte() {
     let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
-    let mut host = Host::builder(Profile::Envoy).cluster("sns.us-east-1.amazonaws.com:443").load(&filter).unwrap();
-    host.start_plugin(CONFIG).unwrap();
-    let mut batch = || {
-        (0..10).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
-        let (_, usage) = host.measure(|host| host.advance(std::time::Duration::from_millis(25)).unwrap());
-        let callout = host.take_callouts().remove(0);
-        host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
-        (usage.instructions, callout.body.len())
-    };
-    batch();
-    let (instructions, bytes) = batch();
-    let each = instructions as f64 / bytes as f64;
-    println!("a call of 10 events, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
-    assert!(each < 115.0, "{each:.1}: most of it is SHA-256");
+    for (service, target) in [
+        ("sns", r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#),
+        ("sqs", r#""queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events""#),
+        ("events", r#""event_bus": "profile-events", "region": "us-east-1""#),
+    ] {
+        let cluster = format!("{service}.us-east-1.amazonaws.com:443");
+        let mut host = Host::builder(Profile::Envoy).cluster(&cluster).load(&filter).unwrap();
+        host.start_plugin(CONFIG.replace(TOPIC, target)).unwrap();
+        let mut batch = || {
+            (0..10).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
+            let (_, usage) = host.measure(|host| host.advance(std::time::Duration::from_millis(25)).unwrap());
+            let callout = host.take_callouts().remove(0);
+            host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
+            (usage.instructions, callout.body.len())
+        };
+        batch();
+        let (instructions, bytes) = batch();
+        let each = instructions as f64 / bytes as f64;
+        println!("a call to {service} of 10 events, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
+        assert!(each < 115.0, "{service}: {each:.1}: most of it is SHA-256");
+    }
 }

@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::aws::error::FailureClass;
 use crate::aws::error::FailureClass::{BatchTooLarge, Clock, Credentials, Permanent, Throttled, Transient};
 use crate::aws::error::Outcome::Delivered;
+use crate::aws::reply::{MAX_JSON_BYTES, MAX_REPLY_BYTES};
 
 const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
     <PublishResult>

@@ -214,18 +214,26 @@ fn the_signed_host_is_the_one_that_is_sent() {
 
 #[test]
 fn tls_to_an_address_is_refused_where_the_host_cannot_do_it() {
-    for (endpoint, refused) in [
-        ("https://127.0.0.1:8443", true),
-        ("https://[::1]", true),
-        ("http://127.0.0.1:5000", false),
-        ("https://localhost:8443", false),
+    let queue = |origin: &str| {
+        let own =
+            json!({"queue_url": format!("{origin}/1/q"), "region": "us-east-1", "method": "PUT", "matcher": "/a"});
+        json!({"routes": [{"method": "PUT", "matcher": "/profile"}, own]})
+    };
+    for (changes, refused) in [
+        (json!({"endpoint": "https://127.0.0.1:8443"}), true),
+        (json!({"endpoint": "https://[::1]"}), true),
+        (json!({"endpoint": "http://127.0.0.1:5000"}), false),
+        (json!({"endpoint": "https://localhost:8443"}), false),
+        (queue("https://127.0.0.1:8443"), true),
+        (queue("http://127.0.0.1:5000"), false),
+        (queue("https://localhost:8443"), false),
     ] {
-        let config = config(json!({"endpoint": endpoint})).to_string();
+        let config = config(changes).to_string();
         let mut kong = load(Host::builder(Profile::Kong));
         let outcome = kong.start_plugin(&config);
-        assert_eq!(outcome.is_err(), refused, "{endpoint}");
+        assert_eq!(outcome.is_err(), refused, "{config}");
         if let Err(error) = outcome {
-            assert!(error.cause.is_none() && error.to_string().contains("endpoint: is an address"), "{error}");
+            assert!(error.cause.is_none() && error.to_string().contains("is an address, and Kong"), "{error}");
         }
         load(Host::builder(Profile::Envoy)).start_plugin(&config).unwrap();
     }

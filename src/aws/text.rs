@@ -1,9 +1,18 @@
-//! Makes texts that come from requests fit for SNS.
+//! Makes texts that come from requests fit for what carries them: SNS and SQS take the same.
 //!
 //! One refused text would cost the whole event, so what does not fit is replaced, never refused. A text that fits comes
 //! back as it is, without a copy.
 
-use super::{MAX_GROUP_ID_CHARS, MAX_SUBJECT_CHARS};
+/// Characters of a subject: 99.
+///
+/// SNS API Reference, action Publish, parameter Subject: "less than 100 characters long".
+pub const MAX_SUBJECT_CHARS: usize = 99;
+
+/// Characters of a message group id, and of a deduplication id: 128.
+///
+/// SNS API Reference, action Publish, and SQS API Reference, action SendMessage, parameters MessageGroupId and
+/// MessageDeduplicationId.
+pub const MAX_GROUP_ID_CHARS: usize = 128;
 
 /// A subject that SNS takes, or `None` if nothing is left of it.
 ///
@@ -28,10 +37,9 @@ pub fn subject(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// A message group id that SNS takes, or `None` if the text is empty.
+/// A message group id that SNS and SQS take, or `None` if the text is empty.
 ///
-/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation (SNS API Reference, Publish, MessageGroupId);
-/// anything else becomes `_`, what is longer is cut. Two groups may so become one: their order is then kept more
+/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation; anything else becomes `_`, what is longer is cut. Two groups may so become one: their order is then kept more
 /// strictly than asked for, never less.
 pub fn group_id(text: String) -> Option<String> {
     let fits = text.len() <= MAX_GROUP_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -43,14 +51,14 @@ pub fn group_id(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// A value for an attribute of type String, or `None` if the text is empty: SNS refuses empty values (API Reference,
+/// A value for an attribute of type String, or `None` if the text is empty: SNS and SQS refuse empty values (API Reference,
 /// MessageAttributeValue), so that such an attribute has to be left out.
 pub fn attribute_value(text: String) -> Option<String> {
     Some(carried(text)).filter(|text| !text.is_empty())
 }
 
-/// A JSON text as a message that SNS and SQS carry. JSON has its control characters escaped already, so that there is nothing
-/// to look for in one of ASCII alone.
+/// A JSON text as a message. JSON has its control characters escaped already, so that there is nothing to look for in one of
+/// ASCII alone.
 pub fn message(json: String) -> String {
     if json.is_ascii() {
         return json;

@@ -1,0 +1,189 @@
+"""Sends the events again that a gateway has written to its log as dead letters.
+
+    python replay_dead_letters.py --dry-run /var/log/envoy.log
+    kubectl logs gateway-0 | python replay_dead_letters.py --reason queue_full --reason expired
+
+An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; when this
+runs twice it is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on
+the topic, sqs:SendMessage on the queue or events:PutEvents on the bus. The exit code is 0 if everything that was found was sent.
+"""
+
+import argparse
+import fileinput
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+Letter = dict[str, Any]
+
+# How Kong names the filter that logs.
+_KONG = re.compile(r'\[proxy-wasm\]\["[^"]*" #\d+\] ')
+_MARK = re.compile(r"retrohook-dead-letter(?:-part)? ")
+_WHOLE = re.compile(r"retrohook-dead-letter (\{.*?) retrohook-end")
+_PART = re.compile(r"retrohook-dead-letter-part (\S+) ([1-9]\d{0,4})/([1-9]\d{0,4}) (.*?) retrohook-end")
+
+
+class Reader:
+    """Finds letters among lines that may be anything else."""
+
+    def __init__(self) -> None:
+        # Of letters in parts, by the event's id and the count of parts: the pieces by their numbers.
+        self._pieces: dict[tuple[str, int], dict[int, str]] = {}
+        self._joined: set[tuple[str, int]] = set()
+        self.faults: list[str] = []
+
+    def read(self, lines: Iterable[str]) -> Iterator[Letter]:
+        for line in lines:
+            if mark := _MARK.search(line):
+                text = self._text(line, mark.start())
+                if text is not None and (letter := self._letter(text, line)) is not None:
+                    yield letter
+        for (event_id, count), pieces in self._pieces.items():
+            missing = ", ".join(str(number) for number in range(1, count + 1) if number not in pieces)
+            self.faults.append(f"{event_id}: of {count} parts these are missing: {missing}")
+
+    def _text(self, line: str, start: int) -> str | None:
+        """The JSON of the letter that the line has or completes."""
+        if '"' in _KONG.sub("", line[:start]):
+            # What a client sent, in an access log for instance, stands in quotes; what the filter logs does not.
+            self._report("not the filter's own line, so that anybody may have made it up", line)
+        elif whole := _WHOLE.match(line, start):
+            return whole[1]
+        elif part := _PART.match(line, start):
+            return self._join(part[1], int(part[2]), int(part[3]), part[4])
+        else:
+            self._report("cut off", line)
+        return None
+
+    def _join(self, event_id: str, number: int, count: int, piece: str) -> str | None:
+        key = (event_id, count)
+        if key in self._joined:
+            return None
+        pieces = self._pieces.setdefault(key, {})
+        pieces[number] = piece
+        if any(number not in pieces for number in range(1, count + 1)):
+            return None
+        del self._pieces[key]
+        self._joined.add(key)
+        return "".join(pieces[number] for number in range(1, count + 1))
+
+    def _letter(self, text: str, line: str) -> Letter | None:
+        try:
+            # Bytes that are no text: better not sent than sent with something else in their place.
+            text.encode()
+            letter = json.loads(text)
+            call_of(letter)
+            if not all(isinstance(letter[name], str) for name in ("id", "at", "reason", "message")):
+                raise TypeError("not texts")
+            return letter
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self._report("not a dead letter", line)
+            return None
+
+    def _report(self, what: str, line: str) -> None:
+        self.faults.append(f"{what}: {line.strip():.300}")
+
+
+def call_of(letter: Letter) -> tuple[str, str, str, dict[str, Any]]:
+    """Service, method, region and arguments of the call that sends the event of a letter."""
+    target = letter["target"]
+    attributes = {
+        name: {"DataType": attribute["type"], "StringValue": attribute["value"]}
+        for name, attribute in letter["attributes"].items()
+    }
+    group = {"MessageGroupId": letter["group_id"]} if "group_id" in letter else {}
+    if "topic_arn" in target:
+        name = target["topic_arn"]
+        subject = {"Subject": letter["subject"]} if "subject" in letter else {}
+        content = {"Message": letter["message"], "MessageAttributes": attributes, **subject, **group}
+        call = ("sns", "publish", {"TopicArn": name, **content})
+    elif "queue_url" in target:
+        name = target["queue_url"]
+        content = {"MessageBody": letter["message"], "MessageAttributes": attributes, **group}
+        call = ("sqs", "send_message", {"QueueUrl": name, **content})
+    else:
+        name = target["event_bus"]
+        call = ("events", "put_events", {"Entries": [_entry(name, letter)]})
+    service, method, arguments = call
+    if name.endswith(".fifo"):
+        arguments["MessageDeduplicationId"] = letter["id"]
+    return service, method, target["region"], arguments
+
+
+def _entry(event_bus: str, letter: Letter) -> dict[str, Any]:
+    """As the gateway makes it: an event bus has no attributes, so that they stand in the detail."""
+    attributes = {name: _value(**attribute) for name, attribute in letter["attributes"].items()}
+    return {
+        "EventBusName": event_bus,
+        "Source": "retrohook",
+        "DetailType": attributes.get("event_type", "exchange"),
+        "Detail": f'{letter["message"].removesuffix("}")},"attributes":{json.dumps(attributes)}}}',
+        "Time": datetime.fromisoformat(letter["at"]),
+    }
+
+
+def _value(type: str, value: str) -> str | int:
+    return int(value) if type == "Number" and value.isdecimal() else value
+
+
+@cache
+def client(service: str, region: str) -> Any:
+    return boto3.client(service, region_name=region)
+
+
+def send(letter: Letter) -> None:
+    """Raises what boto3 raises, and a ValueError for an event that EventBridge did not take."""
+    service, method, region, arguments = call_of(letter)
+    reply = getattr(client(service, region), method)(**arguments)
+    if reply.get("FailedEntryCount"):
+        raise ValueError(f"{reply['Entries'][0]['ErrorCode']}: {reply['Entries'][0].get('ErrorMessage')}")
+
+
+def replay(letters: Iterable[Letter], reasons: list[str] | None, send: Callable[[Letter], None]) -> tuple[int, int]:
+    """How many were sent, and how many could not be."""
+    seen: set[str] = set()
+    failed = 0
+    for letter in letters:
+        if letter["id"] in seen or (reasons and letter["reason"] not in reasons):
+            continue
+        try:
+            send(letter)
+        except (BotoCoreError, ClientError, ValueError) as fault:
+            print("not sent:", letter["id"], fault, file=sys.stderr, flush=True)
+            failed += 1
+        seen.add(letter["id"])
+    return len(seen) - failed, failed
+
+
+def show(letter: Letter) -> None:
+    """In place of sending it."""
+    name = next(value for key, value in letter["target"].items() if key != "region")
+    print(letter["id"], letter["at"], letter["reason"], "to", name, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", nargs="*", metavar="FILE", help="the gateway's logs; the standard input if there are none")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+    parser.add_argument("--reason", action="append", help="only those lost for this reason; may be repeated")
+    arguments = parser.parse_args()
+
+    reader = Reader()
+    with fileinput.input(arguments.logs, mode="rb") as lines:
+        letters = reader.read(line.decode(errors="surrogateescape") for line in lines)
+        sent, failed = replay(letters, arguments.reason, show if arguments.dry_run else send)
+    for fault in reader.faults:
+        print(fault, file=sys.stderr)
+    print(sent, "would be sent," if arguments.dry_run else "sent,", failed, "not sent,", len(reader.faults), "not readable")
+    sys.exit(1 if failed or reader.faults else 0)
+
+
+if __name__ == "__main__":
+    main()

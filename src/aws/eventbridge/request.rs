@@ -1,0 +1,174 @@
+//! Bodies of `PutEvents`.
+//!
+//! EventBridge has no message attributes: they stand in the detail, beside what the message says, where rules can match them.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::aws::event_bus::EventBus;
+use crate::event::{Attribute, AttributeType, Event};
+
+/// The source of every entry, for rules to match.
+pub const SOURCE: &str = "retrohook";
+
+/// The detail type of an event that has no event type.
+pub const DEFAULT_DETAIL_TYPE: &str = "exchange";
+
+/// What a time counts, whatever it says (EventBridge User Guide, "Calculating Amazon EventBridge PutEvents event entry size").
+const TIME_BYTES: usize = 14;
+
+/// What stands between the message and its attributes, in the place of the message's last brace.
+const SEAM: &str = ",\"attributes\":";
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutEvents<'a> {
+    entries: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    source: &'static str,
+    detail_type: &'a str,
+    detail: String,
+    event_bus_name: &'a str,
+    /// Seconds since the epoch, with a fraction.
+    time: f64,
+}
+
+/// The bytes of an event that count towards [`super::MAX_BATCH_BYTES`].
+pub fn size(event: &Event) -> usize {
+    let detail = event.message.len() + SEAM.len() + attributes(event).len();
+    TIME_BYTES + SOURCE.len() + detail_type(event).len() + detail
+}
+
+/// The body of the request that puts `events` on `bus`.
+pub fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
+    let entries: Vec<Entry<'_>> = events
+        .iter()
+        .map(|event| Entry {
+            source: SOURCE,
+            detail_type: detail_type(event),
+            detail: detail(event),
+            event_bus_name: &bus.text,
+            time: event.at.0 as f64 / 1_000.0,
+        })
+        .collect();
+    // The quotes that are escaped are about a quarter of a detail.
+    let bytes = entries.iter().map(|entry| entry.detail.len() * 5 / 4 + 512).sum();
+    let mut json = Vec::with_capacity(bytes);
+    // Only a map whose keys are not texts can make this fail, and there is none.
+    let _ = serde_json::to_writer(&mut json, &PutEvents { entries });
+    json
+}
+
+fn detail_type(event: &Event) -> &str {
+    let event_type = event.attributes.iter().find(|attribute| attribute.name == "event_type");
+    event_type.map_or(DEFAULT_DETAIL_TYPE, |attribute| &attribute.value)
+}
+
+/// The message, which is a JSON object with entries, and its attributes in it.
+fn detail(event: &Event) -> String {
+    match event.message.strip_suffix('}') {
+        Some(open) => [open, SEAM, &attributes(event), "}"].concat(),
+        None => event.message.clone(),
+    }
+}
+
+fn attributes(event: &Event) -> String {
+    serde_json::to_string(&Attributes(&event.attributes)).unwrap_or_default()
+}
+
+struct Attributes<'a>(&'a [Attribute]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for Attribute { name, data_type, value } in self.0 {
+            // Rules compare numbers only with numbers.
+            match (data_type, value.parse::<u64>()) {
+                (AttributeType::Number, Ok(number)) => map.serialize_entry(name, &number)?,
+                _ => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{json, Value};
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
+        Attribute { name: name.into(), data_type, value: value.into() }
+    }
+
+    fn event(message: &str, attributes: Vec<Attribute>) -> Event {
+        Event {
+            id: "e-1".into(),
+            message: message.into(),
+            attributes,
+            subject: None,
+            group_id: None,
+            at: Timestamp(1_767_268_800_012),
+        }
+    }
+
+    fn entries(events: &[&Event]) -> Vec<Value> {
+        let body: Value = serde_json::from_slice(&body(&"orders".parse().unwrap(), events)).unwrap();
+        body["Entries"].as_array().unwrap().clone()
+    }
+
+    fn detail_of(entry: &Value) -> Value {
+        serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_detail_is_the_message_and_its_attributes() {
+        let attributes = vec![
+            attribute("event_type", AttributeType::String, "order.placed"),
+            attribute("status", AttributeType::Number, "201"),
+            attribute("number", AttributeType::String, "7"),
+        ];
+        let (typed, bare) = (event(r#"{"event_id":"é\n"}"#, attributes), event(r#"{"event_id":"b"}"#, vec![]));
+        let entries = entries(&[&typed, &bare]);
+        assert_eq!(
+            detail_of(&entries[0]),
+            json!({
+                "event_id": "é\n",
+                "attributes": {"event_type": "order.placed", "status": 201, "number": "7"},
+            })
+        );
+        let mut first = entries[0].clone();
+        first.as_object_mut().unwrap().remove("Detail");
+        assert_eq!(
+            first,
+            json!({
+                "Source": "retrohook", "DetailType": "order.placed", "EventBusName": "orders", "Time": 1_767_268_800.012,
+            })
+        );
+        assert_eq!(detail_of(&entries[1]), json!({"event_id": "b", "attributes": {}}));
+        assert_eq!(entries[1]["DetailType"], "exchange");
+    }
+
+    proptest! {
+        #[test]
+        fn the_size_is_that_of_what_is_sent(
+            text in any::<String>(),
+            values in proptest::collection::vec((any::<String>(), any::<bool>()), 0..10),
+        ) {
+            let number = |is_number| if is_number { AttributeType::Number } else { AttributeType::String };
+            let attributes = values.iter().map(|(value, is_number)| attribute("a", number(*is_number), value));
+            let event = event(&json!({"event_id": text}).to_string(), attributes.collect());
+            let entry = entries(&[&event]).remove(0);
+            let length = |key: &str| entry[key].as_str().unwrap().len();
+            prop_assert_eq!(size(&event), 14 + length("Source") + length("DetailType") + length("Detail"));
+            prop_assert_eq!(&detail_of(&entry)["event_id"], &text);
+        }
+    }
+}

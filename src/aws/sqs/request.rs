@@ -1,0 +1,214 @@
+//! Bodies of `SendMessage` and `SendMessageBatch`.
+//!
+//! Never cuts or checks a message: limits are kept by those who make messages and batches.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::aws::protocol;
+use crate::aws::queue_url::QueueUrl;
+use crate::event::Attribute;
+
+/// What is asked of SQS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// One message.
+    SendMessage,
+    /// Up to ten.
+    SendMessageBatch,
+}
+
+/// A message for a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// What it says, of the characters that SQS carries (see [`crate::aws::text::message`]).
+    pub body: &'a str,
+    /// At most 10.
+    pub attributes: &'a [Attribute],
+    /// The group whose order a FIFO queue keeps, which needs one; on a standard queue it makes for fairness.
+    pub group_id: Option<&'a str>,
+    /// On a FIFO queue: of messages with the same one, sent within five minutes, one is delivered. A standard queue refuses it.
+    pub deduplication_id: Option<&'a str>,
+}
+
+/// The headers of a request beside those of the signature.
+pub fn headers(action: Action) -> Vec<(String, String)> {
+    let target = match action {
+        Action::SendMessage => "AmazonSQS.SendMessage",
+        Action::SendMessageBatch => "AmazonSQS.SendMessageBatch",
+    };
+    protocol::headers([("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)])
+}
+
+/// The bytes of a message that count towards [`super::MAX_MESSAGE_BYTES`] and [`super::MAX_BATCH_BYTES`]: its body, and the
+/// names, types and values of its attributes (SQS Developer Guide, "Amazon SQS message quotas").
+pub fn size(body: &str, attributes: &[Attribute]) -> usize {
+    let attribute =
+        |Attribute { name, data_type, value }: &Attribute| name.len() + data_type.as_str().len() + value.len();
+    body.len() + attributes.iter().map(attribute).sum::<usize>()
+}
+
+/// The body of a `SendMessage`.
+pub fn send_message(queue: &QueueUrl, message: Message<'_>) -> String {
+    json(&Entry { name: ("QueueUrl", &queue.text), message }, &[message])
+}
+
+/// The body of a `SendMessageBatch`. The id of an entry is its position in `messages`, from `0`, and [`super::parse_batch`]
+/// relies on that.
+pub fn send_message_batch(queue: &QueueUrl, messages: &[Message<'_>]) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct SendMessageBatch<'a> {
+        queue_url: &'a str,
+        entries: Vec<Entry<'a>>,
+    }
+    let ids: Vec<String> = (0..messages.len()).map(|position| position.to_string()).collect();
+    let entries = ids.iter().zip(messages).map(|(id, message)| Entry { name: ("Id", id), message: *message });
+    json(&SendMessageBatch { queue_url: &queue.text, entries: entries.collect() }, messages)
+}
+
+/// A message, and before it the field that says where it goes or which of a batch it is.
+struct Entry<'a> {
+    name: (&'static str, &'a str),
+    message: Message<'a>,
+}
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Message { body, attributes, group_id, deduplication_id } = self.message;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.name.0, self.name.1)?;
+        map.serialize_entry("MessageBody", body)?;
+        if !attributes.is_empty() {
+            map.serialize_entry("MessageAttributes", &Attributes(attributes))?;
+        }
+        let ids = [("MessageGroupId", group_id), ("MessageDeduplicationId", deduplication_id)];
+        for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?))) {
+            map.serialize_entry(name, id)?;
+        }
+        map.end()
+    }
+}
+
+struct Attributes<'a>(&'a [Attribute]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Value<'a> {
+            data_type: &'static str,
+            string_value: &'a str,
+        }
+        serializer.collect_map(self.0.iter().map(|Attribute { name, data_type, value }| {
+            (name, Value { data_type: data_type.as_str(), string_value: value })
+        }))
+    }
+}
+
+/// Writes a body into room for the quotes that are escaped, which are about a quarter of a message of JSON.
+fn json(body: &impl Serialize, messages: &[Message<'_>]) -> String {
+    let bytes = |Message { body, attributes, .. }: &Message<'_>| {
+        size(body, attributes) + body.len() / 4 + 256 + 64 * attributes.len()
+    };
+    let mut json = Vec::with_capacity(256 + messages.iter().map(bytes).sum::<usize>());
+    // Only a map whose keys are not texts can make this fail, and there is none.
+    let _ = serde_json::to_writer(&mut json, body);
+    String::from_utf8(json).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{json, Value};
+
+    use super::*;
+    use crate::event::AttributeType;
+
+    fn queue() -> QueueUrl {
+        "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks".parse().unwrap()
+    }
+
+    fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
+        Attribute { name: name.into(), data_type, value: value.into() }
+    }
+
+    fn message(body: &str) -> Message<'_> {
+        Message { body, attributes: &[], group_id: None, deduplication_id: None }
+    }
+
+    fn parsed(body: &str) -> Value {
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[test]
+    fn one_message_is_sent() {
+        let attributes =
+            [attribute("a.b", AttributeType::String, "é\n"), attribute("status", AttributeType::Number, "200")];
+        let message = Message {
+            attributes: &attributes,
+            group_id: Some("g"),
+            deduplication_id: Some("d"),
+            ..message("{\"a\":\"é\"}")
+        };
+        assert_eq!(
+            parsed(&send_message(&queue(), message)),
+            json!({
+                "QueueUrl": queue().text,
+                "MessageBody": "{\"a\":\"é\"}",
+                "MessageAttributes": {
+                    "a.b": {"DataType": "String", "StringValue": "é\n"},
+                    "status": {"DataType": "Number", "StringValue": "200"},
+                },
+                "MessageGroupId": "g",
+                "MessageDeduplicationId": "d",
+            })
+        );
+        assert_eq!(size(message.body, &attributes), 10 + (3 + 6 + 3) + (6 + 6 + 3));
+        assert_eq!(headers(Action::SendMessage)[1], ("x-amz-target".into(), "AmazonSQS.SendMessage".into()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_said() {
+        let body = send_message_batch(&queue(), &[message("1"), message("2")]);
+        let entries = json!([{"Id": "0", "MessageBody": "1"}, {"Id": "1", "MessageBody": "2"}]);
+        assert_eq!(parsed(&body), json!({"QueueUrl": queue().text, "Entries": entries}));
+    }
+
+    #[test]
+    fn a_usual_batch_needs_no_second_allocation() {
+        let text = r#"{"request":{"method":"PUT","uri":"/profile/42","headers":{"accept":"*/*"}}}"#.repeat(20);
+        let attributes = vec![attribute("event_type", AttributeType::String, "profile.updated"); 6];
+        let messages = [Message { attributes: &attributes, ..message(&text) }; 10];
+        let body = send_message_batch(&queue(), &messages);
+        let reserved = 256 + 10 * (size(&text, &attributes) + text.len() / 4 + 256 + 64 * 6);
+        assert_eq!(body.capacity(), reserved, "{} bytes used", body.len());
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_says_what_the_messages_say(
+            messages in proptest::collection::vec((any::<String>(), any::<String>(), any::<Option<String>>()), 1..=10),
+        ) {
+            let attributes: Vec<_> =
+                messages.iter().map(|(_, value, _)| [attribute("a", AttributeType::String, value)]).collect();
+            let batch: Vec<_> = messages
+                .iter()
+                .zip(&attributes)
+                .map(|((body, _, group), attributes)| Message {
+                    attributes, group_id: group.as_deref(), deduplication_id: group.as_deref(), ..message(body)
+                })
+                .collect();
+            let body = parsed(&send_message_batch(&queue(), &batch));
+            for (position, (text, value, group)) in messages.iter().enumerate() {
+                let entry = &body["Entries"][position];
+                prop_assert_eq!(&entry["Id"], &json!(position.to_string()));
+                prop_assert_eq!(&entry["MessageBody"], text);
+                prop_assert_eq!(&entry["MessageAttributes"]["a"]["StringValue"], value);
+                prop_assert_eq!(entry["MessageGroupId"].as_str(), group.as_deref());
+                prop_assert_eq!(entry["MessageDeduplicationId"].as_str(), group.as_deref());
+            }
+            prop_assert_eq!(body["Entries"].as_array().unwrap().len(), messages.len());
+        }
+    }
+}

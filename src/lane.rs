@@ -1,0 +1,183 @@
+//! One target's part of the publish path: its outbox, from it to signed calls, and back from their replies. Does no I/O, and
+//! knows nothing of other targets.
+
+use std::time::Duration;
+
+use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::retry_after::retry_after;
+use crate::aws::sign::SigningScope;
+use crate::callout::{Callout, Limits, Reply};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::dead_letter::{self, DeadLetter};
+use crate::event::Event;
+use crate::metrics::{Backlog, Metric, Metrics};
+use crate::notice::Notice;
+use crate::outbox::{BatchId, DropReason, Outbox, Settings};
+use crate::signer::{Signature, Signer};
+use crate::target::Target;
+
+/// Everything that publishing to one target needs.
+pub struct Lane {
+    target: Target,
+    scope: SigningScope,
+    timeout: Duration,
+    /// Bytes that one event may have here.
+    max_event_bytes: usize,
+    outbox: Outbox,
+    /// What each batch in flight was signed with.
+    signed_with: Vec<(BatchId, Signature)>,
+}
+
+impl Lane {
+    /// A lane to `target` with an empty outbox that keeps to the host's `limits`; `seed` drives the jitter of its retries.
+    pub fn new(target: Target, config: &Config, limits: Limits, seed: u64) -> Lane {
+        let protocol = &target.protocol;
+        let settings = Settings {
+            batch: config.batch,
+            queue: config.queue,
+            max_in_flight: limits.at_once,
+            max_batch_bytes: protocol.max_bytes(),
+            deadline: limits.deadline,
+            ordered: protocol.keeps_order(),
+            yields: config.targets.len() > limits.at_once,
+        };
+        Lane {
+            scope: SigningScope { region: target.region.clone(), service: protocol.service() },
+            timeout: config.timeout,
+            max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
+            target,
+            outbox: Outbox::new(settings, seed),
+            signed_with: Vec::new(),
+        }
+    }
+
+    /// Where its events go.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Bytes that one event may have here, as the target counts them.
+    pub fn max_event_bytes(&self) -> usize {
+        self.max_event_bytes
+    }
+
+    /// Queues an event.
+    pub fn push(&mut self, event: Event, now: Timestamp, metrics: &mut Metrics) {
+        let size = self.target.protocol.size(&event);
+        self.outbox.push(event, size, now, metrics);
+    }
+
+    /// The next call to make, if one is due. Its reply is owed to [`Lane::handle_reply`], also when the host could not start it.
+    pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
+        loop {
+            let batch = self.outbox.poll(now, metrics)?;
+            let mut callout = self.callout(batch);
+            match signer.sign(&mut callout, &self.scope, now) {
+                Ok(signature) => {
+                    let outbox = &self.outbox;
+                    self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
+                    self.signed_with.push((batch, signature));
+                    return Some((batch, callout));
+                }
+                Err(error) => {
+                    let count = self.outbox.events(batch).len();
+                    let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
+                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, metrics);
+                }
+            }
+        }
+    }
+
+    /// What is to be done as time passes, also while nothing may be sent.
+    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        self.outbox.tend(now, metrics);
+    }
+
+    fn callout(&self, batch: BatchId) -> Callout {
+        let Target { protocol, endpoint, upstream, .. } = &self.target;
+        let events = self.outbox.events(batch);
+        Callout {
+            upstream: upstream.clone(),
+            scheme: endpoint.scheme,
+            method: "POST",
+            authority: endpoint.authority(),
+            path: "/".to_owned(),
+            headers: protocol.headers(events.len()),
+            body: protocol.body(&events),
+            timeout: self.timeout,
+        }
+    }
+
+    /// Says what came of a batch; ignored after its deadline, when it counts as lost.
+    pub fn handle_reply(
+        &mut self,
+        batch: BatchId,
+        reply: &Reply,
+        signer: &mut Signer,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        if !self.outbox.is_in_flight(batch) {
+            return;
+        }
+        let metric = match reply {
+            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
+            Reply::Response { .. } => Metric::CalloutsError,
+            Reply::NoResponse(_) => Metric::CalloutsNoReply,
+        };
+        metrics.add(metric, 1);
+        let outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
+        if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
+            signer.learn(*signature, &outcomes, reply, now);
+        }
+        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
+    }
+
+    /// Whether a batch still waits for what came of it.
+    pub fn awaits(&self, batch: BatchId) -> bool {
+        self.outbox.is_in_flight(batch)
+    }
+
+    /// How many calls are under way.
+    pub fn in_flight(&self) -> usize {
+        self.outbox.in_flight()
+    }
+
+    /// How much is queued and in flight.
+    pub fn backlog(&self) -> Backlog {
+        self.outbox.backlog()
+    }
+
+    /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`.
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
+        let letters = self.outbox.take_dead_letters();
+        let lines =
+            |letter: &DeadLetter| dead_letter::lines(&letter.event.id, &letter.json(self.address()), max_line_bytes);
+        letters.iter().flat_map(lines).collect()
+    }
+
+    /// Bytes of the events that [`Lane::take_dead_letter_lines`] would give.
+    pub fn dead_bytes(&self) -> usize {
+        self.outbox.dead_bytes()
+    }
+
+    /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
+    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+        self.outbox.undelivered().flat_map(move |event| {
+            let json = dead_letter::json(event, DropReason::Shutdown, None, self.address());
+            dead_letter::lines(&event.id, &json, max_line_bytes)
+        })
+    }
+
+    /// The target as it stands in dead letters.
+    fn address(&self) -> dead_letter::Target<'_> {
+        let Target { protocol, region, .. } = &self.target;
+        dead_letter::Target { kind: protocol.key(), name: protocol.name(), region }
+    }
+
+    /// What the operator should read, since the last time.
+    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+        self.outbox.take_notices(now)
+    }
+}

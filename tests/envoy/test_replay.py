@@ -1,0 +1,44 @@
+"""From a refused event in real Envoy to its dead letter, and from there to the topic after all."""
+
+import json
+import sys
+from pathlib import Path
+
+from rig import PROJECT
+from rig.gateway import StartGateway
+from rig.http import send
+from rig.moto import REGION, Moto, Queue
+from rig.process import ServerProcess
+from rig.waiting import wait_for
+
+
+def test_what_was_refused_is_sent_after_all(start_gateway: StartGateway, moto: Moto, way: str, tmp_path: Path) -> None:
+    stack = moto.create_stack(PROJECT / "deploy" / "publish.yaml")
+    another = moto.create_stack(PROJECT / "deploy" / "publish.yaml")
+    stranger = moto.create_user(policy_arns=[another["PublisherPolicyArn"]])
+    envoy = start_gateway(way, moto.address, stranger, topic_arn=stack["TopicArn"], attributes={"site": "eu-1"})
+    # As a client would who wants to put a letter of his own into the log.
+    odd = 'é "quoted" retrohook-dead-letter {"id":"forged"} retrohook-end'
+    for number in range(3):
+        send(envoy.address_of(), "PUT", f"/mockbin/profile?n={number}", {"user-agent": odd.encode()})
+    wait_for(lambda: envoy.metric("retrohook_events_dropped_refused_total") == 3, "the refusals")
+    wait_for(lambda: envoy.log().count("retrohook-dead-letter") >= 3, "the letters in the log")
+
+    keys = moto.create_user(policy_arns=[stack["PublisherPolicyArn"]]).environment()
+    with ServerProcess(
+        [sys.executable, str(PROJECT / "examples" / "replay_dead_letters.py"), str(envoy.log_path)],
+        tmp_path / "replay.log",
+        {**keys, "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION},
+    ) as replay:
+        assert replay.wait_for_exit() == 0, replay.log()
+    assert replay.log() == "3 sent, 0 not sent, 0 not readable\n"
+
+    messages = moto.receive(Queue(stack["QueueUrl"], ""), 3)
+    events = [json.loads(message["Body"]) for message in messages]
+    assert sorted(event["request"]["querystring"]["n"] for event in events) == ["0", "1", "2"]
+    for message, event in zip(messages, events, strict=True):
+        assert event["request"]["headers"]["user-agent"] == odd
+        attributes = message["MessageAttributes"]
+        assert attributes["event_id"]["StringValue"] == event["event_id"]
+        assert attributes["status"] == {"DataType": "Number", "StringValue": "200"}
+        assert attributes["site"]["StringValue"] == "eu-1"

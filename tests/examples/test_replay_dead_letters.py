@@ -1,0 +1,211 @@
+"""Dead letters are read from whatever a log is like, and their events are sent to where they were to go."""
+
+import io
+import json
+import random
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import replay_dead_letters
+from replay_dead_letters import Reader, call_of, replay
+from rig.moto import REGION, Credentials, Moto, Queue
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
+ENVOY = "[2026-11-24 22:00:00.000][7][error][wasm] [source/extensions/common/wasm/context.cc:1195] wasm log retrohook: "
+KONG = '2026/11/24 22:00:00 [error] 7#0: *12 [proxy-wasm]["retrohook" #1] '
+BEHIND_KONG = ' while logging request, client: 127.0.0.1, request: "PUT /mockbin/profile HTTP/1.1"'
+
+
+def letter(event_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "reason": "queue_full",
+        "at": "2026-01-01T12:00:00.012Z",
+        "target": {"topic_arn": TOPIC, "region": REGION},
+        "message": json.dumps({"event_id": event_id}),
+        "attributes": {"event_id": {"type": "String", "value": event_id}, "status": {"type": "Number", "value": "200"}},
+        **changes,
+    }
+
+
+def text_of(letter: dict[str, Any]) -> str:
+    return json.dumps(letter, ensure_ascii=False).replace("retrohook-", "retrohook\\u002d")
+
+
+def whole(letter: dict[str, Any]) -> str:
+    return f"retrohook-dead-letter {text_of(letter)} retrohook-end"
+
+
+def parts(letter: dict[str, Any], size: int) -> list[str]:
+    text = text_of(letter)
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    return [
+        f"retrohook-dead-letter-part {letter['id']} {number}/{len(pieces)} {piece} retrohook-end"
+        for number, piece in enumerate(pieces, 1)
+    ]
+
+
+def read(lines: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    reader = Reader()
+    return list(reader.read(lines)), reader.faults
+
+
+def test_whatever_is_written_is_read_in_whatever_order_its_parts_stand() -> None:
+    dice = random.Random(7)
+    for _ in range(200):
+        alphabet = ["retrohook-end", "retrohook-dead-letter ", " ", "  ", '"', "\\", "é", "😀", "{", "}", "\n", "a"]
+        letters = [letter(f"e-{number}", message="".join(dice.choices(alphabet, k=60))) for number in range(4)]
+        lines = [whole(letters[0])]
+        for each in letters[1:]:
+            lines += parts(each, dice.randint(1, 80))
+        dice.shuffle(lines)
+        found, faults = read(f"{ENVOY}{line}\n" if dice.random() < 0.5 else f"{KONG}{line}{BEHIND_KONG}\n" for line in lines)
+        assert sorted(found, key=lambda each: each["id"]) == letters
+        assert faults == []
+
+
+def test_other_lines_are_passed_over() -> None:
+    lines = ["", "\x00\udcff garbage\n", f"{ENVOY}the queue has drained\n", whole(letter("a")), '{"json": "log"}\n']
+    found, faults = read(lines)
+    assert [each["id"] for each in found] == ["a"]
+    assert faults == []
+
+
+def test_parts_that_are_missing_are_reported_and_the_others_are_read() -> None:
+    first, second = parts(letter("a"), 100), parts(letter("b"), 100)
+    lines = [line for pair in zip(first, second, strict=True) for line in pair if line != first[1]]
+    found, faults = read(lines)
+    assert [each["id"] for each in found] == ["b"]
+    assert faults == [f"a: of {len(first)} parts these are missing: 2"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        whole(letter("a"))[:-5],
+        parts(letter("a"), 100)[0][:-5],
+        "retrohook-dead-letter {} retrohook-end",
+        "retrohook-dead-letter [1] retrohook-end",
+        "retrohook-dead-letter {broken retrohook-end",
+        whole({**letter("a"), "target": {"region": REGION}}),
+        whole({**letter("a"), "id": ["a"]}),
+        whole({**letter("a"), "attributes": None}),
+        whole(letter("a", message="\udcff")),
+        "retrohook-dead-letter-part a 0/1 {} retrohook-end",
+        "retrohook-dead-letter-part a 1/999999999999 {} retrohook-end",
+    ],
+)
+def test_what_is_damaged_is_reported_and_the_next_is_read(line: str) -> None:
+    found, faults = read([line, whole(letter("b"))])
+    assert [each["id"] for each in found] == ["b"]
+    assert len(faults) == 1
+
+
+def test_a_client_cannot_put_a_letter_into_an_access_log() -> None:
+    forged = f'[2026-11-24T22:00:00.000Z] "GET / HTTP/1.1" 404 - "{whole(letter("forged"))}" "gateway"\n'
+    found, faults = read([forged])
+    assert found == []
+    assert len(faults) == 1 and "anybody may have made it up" in faults[0]
+
+
+def test_an_event_is_sent_once_however_often_it_stands_there() -> None:
+    lines = [whole(letter("a")), *parts(letter("b"), 50), whole(letter("a")), *parts(letter("b"), 50), *parts(letter("b"), 70)]
+    found, faults = read(lines)
+    sent: list[str] = []
+    assert replay(found, None, lambda each: sent.append(each["id"])) == (2, 0)
+    assert sent == ["a", "b"] and faults == []
+
+
+def test_reasons_are_chosen() -> None:
+    letters = [letter("a"), letter("b", reason="expired"), letter("c", reason="refused")]
+    sent: list[str] = []
+    replay(letters, ["expired", "refused"], lambda each: sent.append(each["id"]))
+    assert sent == ["b", "c"]
+
+
+def test_a_fifo_target_gets_group_and_deduplication_id() -> None:
+    for target in ({"topic_arn": TOPIC + ".fifo"}, {"queue_url": "https://sqs.us-east-1.amazonaws.com/1/q.fifo"}):
+        *_, arguments = call_of(letter("a", target={**target, "region": REGION}, group_id="g"))
+        assert (arguments["MessageGroupId"], arguments["MessageDeduplicationId"]) == ("g", "a")
+    *_, arguments = call_of(letter("a", group_id="g"))
+    assert arguments["MessageGroupId"] == "g" and "MessageDeduplicationId" not in arguments
+
+
+@pytest.fixture
+def as_administrator(moto: Moto, act_as: Callable[[Credentials], None]) -> None:
+    act_as(moto.administrator)
+    replay_dead_letters.client.cache_clear()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["replay_dead_letters.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        replay_dead_letters.main()
+    return end.value.code
+
+
+def subscribed_to_bus(moto: Moto, name: str) -> Queue:
+    """A queue that gets what the event bus `name` gets."""
+    events, queue = moto.client("events"), moto.create_queue()
+    events.create_event_bus(Name=name)
+    events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["retrohook"]}))
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": queue.arn}])
+    return queue
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_events_arrive_where_they_were_to_go(moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic_arn = moto.create_topic()
+    of_topic, queue, of_bus = moto.subscribe_queue(topic_arn), moto.create_queue(), subscribed_to_bus(moto, "bus")
+    letters = [
+        letter("a", target={"topic_arn": topic_arn, "region": REGION}, subject="S", message='{"event_id": "a", "é": "😀"}'),
+        letter("b", target={"queue_url": queue.url, "region": REGION}),
+        letter("c", target={"event_bus": "bus", "region": REGION}),
+    ]
+    logs = [tmp_path / "1.log", tmp_path / "2.log"]
+    logs[0].write_text("".join(f"{ENVOY}{line}\n" for line in [*parts(letters[0], 90)[1:], whole(letters[1])]))
+    logs[1].write_text("".join(f"{KONG}{line}\n" for line in [whole(letters[2]), parts(letters[0], 90)[0]]))
+    assert run(monkeypatch, *map(str, logs)) == 0
+
+    (message,) = moto.receive(of_topic, 1)
+    assert message["Body"] == letters[0]["message"]
+    assert message["MessageAttributes"]["status"] == {"DataType": "Number", "StringValue": "200"}
+    (message,) = moto.receive(queue, 1)
+    assert message["Body"] == letters[1]["message"]
+    assert message["MessageAttributes"]["event_id"]["StringValue"] == "b"
+    (message,) = moto.receive(of_bus, 1)
+    found = json.loads(message["Body"])
+    assert found["detail"] == {"event_id": "c", "attributes": {"event_id": "c", "status": 200}}
+    assert (found["detail-type"], found["time"][:19]) == ("exchange", "2026-01-01T12:00:00")
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_a_dry_run_sends_nothing(
+    moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = moto.create_queue()
+    log = tmp_path / "log"
+    log.write_text(whole(letter("a", target={"queue_url": queue.url, "region": REGION})))
+    assert run(monkeypatch, "--dry-run", str(log)) == 0
+    assert moto.messages_left(queue) == 0
+    assert re.search(rf"^a 2026\S+ queue_full to {queue.url}$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_what_is_refused_is_told_and_the_others_are_sent(
+    moto: Moto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = moto.create_queue()
+    targets = [{"topic_arn": TOPIC + "-that-is-not-there"}, {"queue_url": queue.url}]
+    lines = [whole(letter(str(number), target={**target, "region": REGION})) for number, target in enumerate(targets)]
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff not UTF-8\n" + "\n".join(lines).encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(monkeypatch) == 1
+    shown = capsys.readouterr()
+    assert "not sent: 0" in shown.err
+    assert shown.out == "1 sent, 1 not sent, 0 not readable\n"
+    assert moto.messages_left(queue) == 1
