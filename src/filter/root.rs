@@ -20,6 +20,8 @@ use crate::notice::Level;
 #[derive(Default)]
 pub struct Root {
     worker: Option<Rc<Worker>>,
+    /// The gateway started this root, and not a request on its way.
+    is_started: bool,
 }
 
 impl Context for Root {
@@ -35,6 +37,11 @@ impl Context for Root {
 }
 
 impl RootContext for Root {
+    fn on_vm_start(&mut self, _: usize) -> bool {
+        self.is_started = true;
+        true
+    }
+
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
         let (worker, tick) = match start(&text) {
@@ -46,6 +53,9 @@ impl RootContext for Root {
                 return false;
             }
         };
+        if let Some(complaint) = worker.host.complaint(self.is_started) {
+            host::log(Level::Error, complaint);
+        }
         self.worker = Some(Rc::new(worker));
         let ticking = host::set_tick_period(tick);
         if !ticking {
