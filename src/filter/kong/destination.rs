@@ -70,7 +70,9 @@ pub struct Destinations {
 impl Destinations {
     /// That of the request that just began.
     pub fn of_request(&self) -> Rc<Destination> {
-        let Some(route_id) = host::property("kong.route_id") else { return Rc::new(Destination::of_request()) };
+        let Some(route_id) = host::property("kong.route_id").filter(|id| !id.is_empty()) else {
+            return Rc::new(Destination::of_request());
+        };
         if let Some(known) = self.by_route.borrow().get(&route_id) {
             return known.clone();
         }
