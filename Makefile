@@ -16,6 +16,10 @@ wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
+# The same, but a request can make it trap: for tests.
+dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
+	scripts/build-wasm.sh . $@ --features trap
+
 dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh
 	scripts/build-wasm.sh tests/fixtures/$* $@
 
@@ -32,7 +36,7 @@ test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 	cargo test --locked --workspace
 
 # Most of them wait for others, so that there may be more of them at once than there are cores.
-test-envoy: wasm venv ## the wasm in real Envoy against a real SNS and SQS server
+test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy against a real SNS and SQS server
 	$(PYTHON) -m pytest -n 4 tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, through real Envoy
@@ -41,9 +45,10 @@ demo: wasm venv ## a change of a profile reaches a cache and a worker, through r
 up: wasm venv ## the demo that stays up, to play with
 	$(PYTHON) scripts/up.py
 
-bench: venv ## what a matching request costs the core, and a signature beside botocore's
+bench: wasm venv ## what a matching request costs the core, a signature beside botocore's, and the journal in Envoy
 	cargo bench --locked --bench publish
 	$(PYTHON) bench/signing.py
+	$(PYTHON) bench/journal.py
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

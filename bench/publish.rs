@@ -34,7 +34,7 @@ fn agent() -> (Agent, Routes) {
     let config = config("/profile");
     let keeper = keeper(&config.credentials, &|_| None, config.timeout, LIMITS.deadline, 7)
         .unwrap_or_else(|error| panic!("{error}"));
-    (Agent::new(&config, keeper, LIMITS, 7), config.routes)
+    (Agent::new(&config, keeper, LIMITS, None, 7), config.routes)
 }
 
 /// Twelve headers in each direction: about 2 KB of JSON.

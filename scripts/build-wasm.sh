@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds one crate for wasm32-wasip1 and writes the optimised module.
-#   scripts/build-wasm.sh CRATE_FOLDER OUTPUT.wasm
+#   scripts/build-wasm.sh CRATE_FOLDER OUTPUT.wasm [CARGO_ARGUMENT…]
 # Takes rustup's target where it is or can be installed, else the compiler that Debian packages for the web.
 set -euo pipefail
 
 crate=$1 output=$2
+shift 2
 target=wasm32-wasip1
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -30,7 +31,7 @@ debian_compiler() {
 # SHA-256, which is most of what a call to AWS costs, is six times as fast with SIMD. Wasmtime and V8 have it since 2021.
 features="-C target-feature=+simd128"
 
-cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml")
+cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml" "$@")
 if rustup_target; then
   say "$crate with rustup's target $target"
   target_dir=$root/target/wasm-rustup

@@ -1,11 +1,14 @@
 //! All that one worker does, without I/O: exchanges and replies in, callouts, metrics and notices out. It shares out the callouts
 //! that the host allows among those who want to make some.
 
+use std::rc::Rc;
+
 use crate::aws::credentials::{CredentialsCall, Keeper};
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::Exchange;
+use crate::journal::Store;
 use crate::metrics::{Metrics, Update};
 use crate::notice::Notice;
 use crate::publisher::{BatchId, Publisher};
@@ -31,11 +34,18 @@ pub struct Agent {
 
 impl Agent {
     /// An agent with nothing to do that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing is
-    /// signed. `seed` makes the ids of its events and its retries differ from those of other workers.
-    pub fn new(config: &Config, keeper: Option<Keeper>, limits: Limits, seed: u64) -> Agent {
+    /// signed. Where there is a `store`, its queue outlives it there. `seed` makes the ids of its events and its retries differ from
+    /// those of other workers.
+    pub fn new(
+        config: &Config,
+        keeper: Option<Keeper>,
+        limits: Limits,
+        store: Option<&Rc<dyn Store>>,
+        seed: u64,
+    ) -> Agent {
         Agent {
             signer: Signer::new(keeper),
-            publisher: Publisher::new(config, limits, seed),
+            publisher: Publisher::new(config, limits, store, seed),
             metrics: Metrics::default(),
             at_once: limits.at_once,
         }
@@ -61,6 +71,16 @@ impl Agent {
         }
         let (batch, callout) = self.publisher.poll(&self.signer, at_once, now, &mut self.metrics)?;
         Some((Call::Batch(batch), callout))
+    }
+
+    /// Keeps the journal, at each tick.
+    pub fn tend_journal(&mut self, now: Timestamp) {
+        self.publisher.tend_journal(now, &mut self.metrics);
+    }
+
+    /// The host wants to stop this worker: takes on nothing more of others.
+    pub fn stop_adopting(&mut self, now: Timestamp) {
+        self.publisher.stop_adopting(now, &mut self.metrics);
     }
 
     /// Says what came of a callout; ignored after its deadline, when it counts as lost.
@@ -94,12 +114,23 @@ impl Agent {
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
     /// the configuration wants none.
     pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
-        self.publisher.take_dead_letter_lines(max_line_bytes)
+        self.publisher.take_dead_letter_lines(max_line_bytes, &mut self.metrics)
+    }
+
+    /// The lines of what is queued or in flight, in case that the process ends now; see [`Agent::take_dead_letter_lines`].
+    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+        self.publisher.undelivered_lines(max_line_bytes)
     }
 
     /// Whether so much is dead that it should not wait for the next tick.
     pub fn has_many_dead_letters(&self) -> bool {
         self.publisher.has_many_dead_letters()
+    }
+
+    /// Writes down what the gauges are about to be told, where they are the sum of what workers add to them: what a worker that is
+    /// gone has added, its heir takes back.
+    pub fn note_reported(&mut self) {
+        self.publisher.note_reported();
     }
 
     /// What changed in the metrics since the last time.

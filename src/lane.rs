@@ -1,6 +1,7 @@
 //! One target's part of the publish path: its outbox, from it to signed calls, and back from their replies. Does no I/O, and
 //! knows nothing of other targets.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass, Outcome};
@@ -11,11 +12,16 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dead_letter::{self, DeadLetter};
 use crate::event::Event;
+use crate::journal::{Journal, Store};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::outbox::{BatchId, DropReason, Outbox, Settings};
 use crate::signer::{Signature, Signer};
 use crate::target::Target;
+
+/// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
+const ADOPTED_AT_ONCE: usize = 64;
+const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Everything that publishing to one target needs.
 pub struct Lane {
@@ -25,13 +31,15 @@ pub struct Lane {
     /// Bytes that one event may have here.
     max_event_bytes: usize,
     outbox: Outbox,
+    journal: Option<Journal>,
     /// What each batch in flight was signed with.
     signed_with: Vec<(BatchId, Signature)>,
 }
 
 impl Lane {
-    /// A lane to `target` with an empty outbox that keeps to the host's `limits`; `seed` drives the jitter of its retries.
-    pub fn new(target: Target, config: &Config, limits: Limits, seed: u64) -> Lane {
+    /// A lane to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
+    /// drives the jitter of its retries, and tells its journal from those of other workers.
+    pub fn new(target: Target, config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Lane {
         let protocol = &target.protocol;
         let settings = Settings {
             batch: config.batch,
@@ -42,7 +50,12 @@ impl Lane {
             ordered: protocol.keeps_order(),
             yields: config.targets.len() > limits.at_once,
         };
+        let journal = |store: &Rc<dyn Store>| {
+            let names = [protocol.service(), &target.region, protocol.name()];
+            Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
+        };
         Lane {
+            journal: store.map(journal),
             scope: SigningScope { region: target.region.clone(), service: protocol.service() },
             timeout: config.timeout,
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
@@ -65,13 +78,64 @@ impl Lane {
     /// Queues an event.
     pub fn push(&mut self, event: Event, now: Timestamp, metrics: &mut Metrics) {
         let size = self.target.protocol.size(&event);
-        self.outbox.push(event, size, now, metrics);
+        let journal = &mut self.journal;
+        self.outbox.push(event, size, now, metrics, |event, metrics| journal.as_mut()?.write(event, now, metrics));
+        self.clear_settled(metrics);
+    }
+
+    /// Takes from the journal what has come to its end.
+    fn clear_settled(&mut self, metrics: &mut Metrics) {
+        let settled = self.outbox.take_settled();
+        if let Some(journal) = &mut self.journal {
+            settled.into_iter().for_each(|slot| journal.clear(slot, metrics));
+        }
+    }
+
+    /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far as there is room.
+    pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.tend(now);
+        metrics.inherit(journal.take_inherited());
+        let mut bytes = 0;
+        for _ in 0..ADOPTED_AT_ONCE {
+            let Some((event, slot)) = journal.next_adopted(metrics) else { break };
+            let size = self.target.protocol.size(&event);
+            bytes += size;
+            if bytes > ADOPTED_BYTES_AT_ONCE || !self.outbox.has_room(size) {
+                journal.put_back(slot);
+                break;
+            }
+            metrics.add(Metric::EventsAdopted, 1);
+            self.outbox.adopt(event, size, slot, now);
+        }
+    }
+
+    /// Adopts nothing more of workers that may go yet, but all that has been begun with, whatever room there is.
+    pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.stop_adopting();
+        while journal.is_reading() {
+            let Some((event, slot)) = journal.next_adopted(metrics) else { continue };
+            metrics.add(Metric::EventsAdopted, 1);
+            let size = self.target.protocol.size(&event);
+            self.outbox.adopt(event, size, slot, now);
+        }
+    }
+
+    /// Writes down what the gauges are about to be told, so that whoever takes the queue over can take it back.
+    pub fn note_reported(&mut self) {
+        let backlog = self.backlog();
+        if let Some(journal) = &mut self.journal {
+            journal.note_reported(backlog);
+        }
     }
 
     /// The next call to make, if one is due. Its reply is owed to [`Lane::handle_reply`], also when the host could not start it.
     pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
         loop {
-            let batch = self.outbox.poll(now, metrics)?;
+            let batch = self.outbox.poll(now, metrics);
+            self.clear_settled(metrics);
+            let batch = batch?;
             let mut callout = self.callout(batch);
             match signer.sign(&mut callout, &self.scope, now) {
                 Ok(signature) => {
@@ -92,6 +156,7 @@ impl Lane {
     /// What is to be done as time passes, also while nothing may be sent.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
         self.outbox.tend(now, metrics);
+        self.clear_settled(metrics);
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
@@ -132,6 +197,7 @@ impl Lane {
             signer.learn(*signature, &outcomes, reply, now);
         }
         self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
+        self.clear_settled(metrics);
     }
 
     /// Whether a batch still waits for what came of it.
@@ -144,14 +210,17 @@ impl Lane {
         self.outbox.in_flight()
     }
 
-    /// How much is queued and in flight.
+    /// How much is queued and in flight, with what is about to be taken over.
     pub fn backlog(&self) -> Backlog {
-        self.outbox.backlog()
+        let backlog = self.outbox.backlog();
+        let unread = self.journal.as_ref().map_or(0, Journal::unread);
+        Backlog { entries: backlog.entries + unread, ..backlog }
     }
 
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, metrics: &mut Metrics) -> Vec<String> {
         let letters = self.outbox.take_dead_letters();
+        self.clear_settled(metrics);
         let lines =
             |letter: &DeadLetter| dead_letter::lines(&letter.event.id, &letter.json(self.address()), max_line_bytes);
         letters.iter().flat_map(lines).collect()
@@ -178,6 +247,8 @@ impl Lane {
 
     /// What the operator should read, since the last time.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        self.outbox.take_notices(now)
+        let mut notices = self.outbox.take_notices(now);
+        notices.extend(self.journal.iter_mut().flat_map(Journal::take_notices));
+        notices
     }
 }

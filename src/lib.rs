@@ -17,6 +17,7 @@ pub mod dead_letter;
 pub mod event;
 pub mod exchange;
 pub mod filter;
+pub mod journal;
 pub mod lane;
 pub mod metrics;
 pub mod notice;

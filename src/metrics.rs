@@ -50,6 +50,8 @@ metrics! {
     EventsDroppedExpired Counter "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
     EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
     EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
+    EventsAdopted Counter "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
+    JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
     CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
     CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
@@ -139,6 +141,13 @@ impl Metrics {
             self.pending.push(Update::Record(Metric::OldestEntryAge, age));
         }
         std::mem::take(&mut self.pending)
+    }
+
+    /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is in this worker's backlog from now on.
+    pub fn inherit(&mut self, (entries, bytes): (i64, i64)) {
+        let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
+        self.reported.entries = add(self.reported.entries, entries);
+        self.reported.bytes = add(self.reported.bytes, bytes);
     }
 
     fn level(&mut self, metric: Metric, now: usize, before: usize) {

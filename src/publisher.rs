@@ -1,10 +1,13 @@
 //! The publish path of one worker: from an exchange to an event in the lane of its target, and among the lanes, whose turn it is
 //! to call. Does no I/O.
 
+use std::rc::Rc;
+
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::Exchange;
+use crate::journal::Store;
 use crate::lane::Lane;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
@@ -36,13 +39,13 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher with empty queues that keeps to the host's `limits`. `seed` makes the ids of its events and its retries
-    /// differ from those of other workers.
-    pub fn new(config: &Config, limits: Limits, seed: u64) -> Publisher {
+    /// A publisher with empty queues that keeps to the host's `limits`, with journals where there is a `store`. `seed` makes the
+    /// ids of its events and its retries differ from those of other workers.
+    pub fn new(config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let targets = config.targets.iter();
         Publisher {
-            lanes: targets.map(|target| Lane::new(target.clone(), config, limits, rng.u64(..))).collect(),
+            lanes: targets.map(|target| Lane::new(target.clone(), config, limits, store, rng.u64(..))).collect(),
             turn: 0,
             log_dead_letters: config.dead_letter.log,
             recorder: Recorder::new(config.redact.clone()),
@@ -93,6 +96,21 @@ impl Publisher {
         self.lanes.iter_mut().for_each(|lane| lane.tend(now, metrics));
     }
 
+    /// Keeps the journals, at each tick.
+    pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        self.lanes.iter_mut().for_each(|lane| lane.tend_journal(now, metrics));
+    }
+
+    /// Takes on nothing more of others.
+    pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        self.lanes.iter_mut().for_each(|lane| lane.stop_adopting(now, metrics));
+    }
+
+    /// Writes down what the gauges are about to be told.
+    pub fn note_reported(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::note_reported);
+    }
+
     /// Says what came of a batch; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(
         &mut self,
@@ -128,8 +146,9 @@ impl Publisher {
 
     /// The dead letters since the last time, each as the lines of a log that has lines of at most `max_line_bytes`; none where
     /// the configuration wants none.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize) -> Vec<String> {
-        let lines = self.lanes.iter_mut().flat_map(|lane| lane.take_dead_letter_lines(max_line_bytes)).collect();
+    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, metrics: &mut Metrics) -> Vec<String> {
+        let lanes = self.lanes.iter_mut();
+        let lines = lanes.flat_map(|lane| lane.take_dead_letter_lines(max_line_bytes, metrics)).collect();
         if self.log_dead_letters {
             lines
         } else {

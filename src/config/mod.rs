@@ -157,6 +157,19 @@ pub struct Queue {
     pub max_age: Duration,
     /// What gives way when a bound is reached.
     pub when_full: WhenFull,
+    /// Whether what is queued is also kept in the host's shared data.
+    pub journal: JournalChoice,
+}
+
+/// Whether there is a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalChoice {
+    /// Where shared data is always there.
+    Auto,
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// What is done with events that will not be delivered.
@@ -253,9 +266,15 @@ fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
     let max_bytes = section.integer("max_bytes", 262_144..=268_435_456, 16_777_216) as usize;
     let max_age = Duration::from_secs(section.integer("max_age_seconds", 1..=4 * 86_400, 3_600).into());
     let when_full = section.choice("when_full", &[DROP_OLDEST, "drop_newest"]);
+    let journal = section.choice("journal", &["auto", "on", "off"]);
     section.finish();
     let when_full = if when_full? == DROP_OLDEST { WhenFull::DropOldest } else { WhenFull::DropNewest };
-    Ok(Queue { max_entries, max_bytes, max_age, when_full })
+    let journal = match journal? {
+        "on" => JournalChoice::On,
+        "off" => JournalChoice::Off,
+        _ => JournalChoice::Auto,
+    };
+    Ok(Queue { max_entries, max_bytes, max_age, when_full, journal })
 }
 
 fn read_dead_letter(root: &mut Section<'_>) -> DeadLetter {

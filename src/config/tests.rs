@@ -120,7 +120,8 @@ fn what_is_left_out_has_a_default() {
             max_entries: 10_000,
             max_bytes: 16 * 1024 * 1024,
             max_age: Duration::from_secs(3600),
-            when_full: WhenFull::DropOldest
+            when_full: WhenFull::DropOldest,
+            journal: JournalChoice::Auto,
         }
     );
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));

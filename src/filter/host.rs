@@ -35,6 +35,14 @@ extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+        write: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
     fn proxy_done() -> u32;
 }
 
@@ -140,6 +148,23 @@ pub fn increment_metric(id: u32, offset: i64) {
 pub fn record_metric(id: u32, value: u64) {
     // SAFETY: takes numbers. A metric that fails must not stop the traffic.
     unsafe { proxy_record_metric(id, value) };
+}
+
+/// A value of the shared data and the number of its last write.
+pub fn shared_data(key: &[u8]) -> Option<(Vec<u8>, u32)> {
+    let mut write = 0;
+    // SAFETY: the host reads the key, and writes four bytes, during the call; see `returned` for the rest.
+    let value =
+        returned(|value, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), value, size, &mut write) });
+    Some((value?, write))
+}
+
+/// Sets a value of the shared data if the number of its last write is `write`; what zero means is the host's. `None` takes it away
+/// on Kong, and is an empty value on Envoy.
+pub fn set_shared_data(key: &[u8], value: Option<&[u8]>, write: u32) -> bool {
+    let (data, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+    // SAFETY: the host only reads, during the call.
+    unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), data, size, write) == OK }
 }
 
 /// Tells the host that a context which said "not yet" in its `on_done` is done.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host;
 use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
-use crate::config::{Config, CredentialSource, HostChoice};
+use crate::config::{Config, CredentialSource, HostChoice, JournalChoice};
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 
 /// The gateways that the filter is at home in.
@@ -64,8 +64,9 @@ impl Host {
     /// configured only.
     pub fn complaint(self, is_started: bool) -> Option<&'static str> {
         (self == Host::Kong && !is_started).then_some(
-            "a request got a new instance of this filter. If a filter has trapped before, what was queued in this worker is \
-             lost; if this line comes with every request, so is every event: nginx_http_proxy_wasm_isolation must be `none`",
+            "a request got a new instance of this filter. If a filter has trapped before, what this worker had queued without a \
+             journal is lost; if this line comes with every request, so is every event: nginx_http_proxy_wasm_isolation must be \
+             `none`",
         )
     }
 
@@ -111,6 +112,20 @@ impl Host {
     pub fn begin(self, id: u32, definition: &Definition) {
         if self == Host::Kong && definition.kind == Kind::Gauge {
             host::record_metric(id, 0);
+        }
+    }
+
+    /// Whether gauges are sums that workers add to: what a worker has added stays when it is gone.
+    pub fn sums_gauges(self) -> bool {
+        self == Host::Envoy
+    }
+
+    /// Whether there is a journal. Kong has shared data only where it was given memory, and traps where it was not.
+    pub fn has_journal(self, choice: JournalChoice) -> bool {
+        match choice {
+            JournalChoice::Auto => self == Host::Envoy,
+            JournalChoice::On => true,
+            JournalChoice::Off => false,
         }
     }
 

@@ -51,6 +51,8 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_log(&mut self) {
+        #[cfg(feature = "trap")]
+        super::trap::if_asked();
         match (&self.worker, self.candidate.take()) {
             (Some(worker), Some(Candidate::Envoy(candidate))) => candidate.finish(worker),
             (Some(worker), Some(Candidate::Kong(candidate))) => candidate.finish(worker),

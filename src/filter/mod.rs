@@ -8,6 +8,9 @@ mod http;
 mod kong;
 mod reply;
 mod root;
+mod shared_data;
+#[cfg(feature = "trap")]
+mod trap;
 mod worker;
 
 pub use root::Root;

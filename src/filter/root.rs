@@ -9,11 +9,13 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use super::hosts::{Host, TickGate};
 use super::http::HttpFilter;
+use super::shared_data::SharedData;
 use super::worker::Worker;
 use super::{envoy, host};
 use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
+use crate::journal::Store;
 use crate::notice::Level;
 
 /// The root context. Has a worker once its configuration was accepted.
@@ -56,7 +58,9 @@ impl RootContext for Root {
         if let Some(complaint) = worker.host.complaint(self.is_started) {
             host::log(Level::Error, complaint);
         }
-        self.worker = Some(Rc::new(worker));
+        let worker = Rc::new(worker);
+        worker.register();
+        self.worker = Some(worker);
         let ticking = host::set_tick_period(tick);
         if !ticking {
             host::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
@@ -71,6 +75,8 @@ impl RootContext for Root {
     }
 
     fn on_log(&mut self) {
+        #[cfg(feature = "trap")]
+        super::trap::if_asked();
         if let Some(worker) = &self.worker {
             // Sending waits for the tick: Envoy logs before it flushes the response, so a client would wait for the signature.
             envoy::observe_logged(worker);
@@ -98,6 +104,7 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
     let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
-    let agent = Agent::new(&config, keeper, limits, seed);
+    let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
+    let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
     Ok((Worker::new(host, config.routes, agent, TickGate::new(tick)), tick))
 }

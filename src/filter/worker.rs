@@ -1,6 +1,7 @@
 //! What all contexts of one root share: the routes, the agent, and the loop that drives it.
 
 use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
 use super::hosts::{define_metrics, Host, TickGate};
 use super::kong::{Destinations, Wanted};
@@ -12,7 +13,29 @@ use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::route::{Route, Routes};
 
-/// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back.
+thread_local! {
+    /// All workers of this VM, those included that are stopping.
+    static WORKERS: RefCell<Vec<Weak<Worker>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn workers() -> Vec<Rc<Worker>> {
+    WORKERS.with_borrow_mut(|workers| {
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.iter().filter_map(Weak::upgrade).collect()
+    })
+}
+
+/// How far a worker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Running,
+    /// The host wants it to stop, and waits for what it has to be delivered.
+    Draining,
+    Done,
+}
+
+/// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back; but for those of
+/// the journal and of the log, which do not.
 pub struct Worker {
     /// Which exchanges become events.
     pub routes: Routes,
@@ -27,7 +50,7 @@ pub struct Worker {
     callouts: RefCell<Vec<(u32, Call)>>,
     metric_ids: Vec<Option<u32>>,
     gate: RefCell<TickGate>,
-    stopping: Cell<bool>,
+    life: Cell<Life>,
     /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
     /// queue, each of which was signed for nothing.
     refused: Cell<bool>,
@@ -45,9 +68,14 @@ impl Worker {
             callouts: RefCell::default(),
             metric_ids: define_metrics(host),
             gate: RefCell::new(gate),
-            stopping: Cell::new(false),
+            life: Cell::new(Life::Running),
             refused: Cell::new(false),
         }
+    }
+
+    /// Makes it known to the others of its VM.
+    pub fn register(self: &Rc<Worker>) {
+        WORKERS.with_borrow_mut(|workers| workers.push(Rc::downgrade(self)));
     }
 
     /// Queues the event of an exchange that `route` wants.
@@ -99,10 +127,11 @@ impl Worker {
         }
         self.destinations.refresh(now);
         self.refused.set(false);
+        self.agent.borrow_mut().tend_journal(now);
         self.send(now);
         self.report(now);
-        if self.stopping.get() && self.agent.borrow().is_idle() {
-            self.stopping.set(false);
+        if self.life.get() == Life::Draining && self.agent.borrow().is_idle() {
+            self.life.set(Life::Done);
             host::done();
         }
     }
@@ -111,6 +140,9 @@ impl Worker {
         self.write_dead_letters();
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
+            if self.host.sums_gauges() {
+                agent.note_reported();
+            }
             (agent.take_metric_updates(now), agent.take_notices(now))
         };
         for update in updates {
@@ -140,18 +172,36 @@ impl Worker {
     }
 
     /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.
+    ///
+    /// While another filter of this VM goes on, this one was replaced, and delivers what it has. If none does, the process may be
+    /// about to end: nothing tells that from a filter that was taken away.
     pub fn stop(&self) -> bool {
+        let now = host::now();
+        self.agent.borrow_mut().stop_adopting(now);
         // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
-        self.report(host::now());
-        let queued = self.agent.borrow().queued();
-        if queued == 0 {
-            return true;
+        self.report(now);
+        let idle = self.agent.borrow().is_idle();
+        self.life.set(if idle { Life::Done } else { Life::Draining });
+        let workers = workers();
+        if workers.iter().all(|worker| worker.life.get() != Life::Running) {
+            workers.iter().for_each(|worker| worker.write_undelivered());
         }
-        self.stopping.set(true);
-        host::log(
-            Level::Warn,
-            &format!("stopping with {queued} event(s) queued: they are lost if the process ends now"),
-        );
-        false
+        idle
+    }
+
+    fn write_undelivered(&self) {
+        let agent = self.agent.borrow();
+        if agent.is_idle() {
+            return;
+        }
+        let mut lines = 0;
+        // Each is written when it is made, within the borrow, which a log never comes back to: together they may be as much as
+        // the queue.
+        for line in agent.undelivered_lines(self.host.max_line_bytes()) {
+            host::log_whole(Level::Error, &line);
+            lines += 1;
+        }
+        let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
+        host::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
     }
 }

@@ -59,6 +59,7 @@ mod tests {
             max_bytes: 1_000,
             max_age: Duration::from_secs(1),
             when_full: config::WhenFull::DropOldest,
+            journal: config::JournalChoice::Off,
         };
         let mut fullness = Fullness::default();
         let mut warned = |entries, bytes| {

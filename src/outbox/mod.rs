@@ -18,6 +18,7 @@ use crate::clock::{SteadyClock, Timestamp};
 use crate::config;
 use crate::dead_letter::DeadLetter;
 use crate::event::Event;
+use crate::journal::Slot;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 
@@ -73,6 +74,10 @@ pub struct Outbox {
     /// What was dropped and not been taken yet, and its bytes.
     dead_letters: Vec<DeadLetter>,
     dead_bytes: usize,
+    /// Where in the journal what has come to its end was: what is not to be kept any more, and what is to be kept until its dead
+    /// letter is taken.
+    settled: Vec<Slot>,
+    buried: Vec<Slot>,
     health: Health,
     /// All times in here are of this clock, so that nothing waits for hours where the host's is set back by hours.
     clock: SteadyClock,
@@ -94,14 +99,24 @@ impl Outbox {
             fullness: Fullness::default(),
             dead_letters: Vec::new(),
             dead_bytes: 0,
+            settled: Vec::new(),
+            buried: Vec::new(),
             health: Health::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
-    /// Takes an event of `size` bytes. Where that breaks a bound, events are dropped as the configuration says.
-    pub fn push(&mut self, event: Event, size: usize, now: Timestamp, metrics: &mut Metrics) {
+    /// Takes an event of `size` bytes, and lets `keep` write it to the journal. Where that breaks a bound, events are dropped as
+    /// the configuration says.
+    pub fn push(
+        &mut self,
+        event: Event,
+        size: usize,
+        now: Timestamp,
+        metrics: &mut Metrics,
+        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
+    ) {
         if size > self.settings.max_batch_bytes {
             return self.bury(event, size, DropReason::TooLarge, None, metrics);
         }
@@ -115,14 +130,29 @@ impl Outbox {
                 None => return self.bury(event, size, DropReason::QueueFull, None, metrics),
             }
         }
+        let slot = keep(&event, metrics);
+        self.enqueue(event, size, slot, now);
+    }
+
+    /// Takes an event that another worker had accepted, and that is in the journal at `slot`: its time goes on. Whoever has an
+    /// outbox asks [`Outbox::has_room`] before.
+    pub fn adopt(&mut self, event: Event, size: usize, slot: Slot, now: Timestamp) {
+        self.enqueue(event, size, Some(slot), now);
+    }
+
+    fn enqueue(&mut self, event: Event, size: usize, slot: Option<Slot>, now: Timestamp) {
         self.entries += 1;
         self.bytes += size;
+        let age = now.since(event.at);
         let now = self.clock.at(now);
-        self.queue.push(Entry::new(event, size, now));
+        let mut entry = Entry::new(event, size, slot, now);
+        entry.queued_at = Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+        self.queue.push(entry);
         self.fullness.see(self.backlog(), &self.settings.queue);
     }
 
-    fn has_room(&self, size: usize) -> bool {
+    /// Whether there is room for an event of `size` bytes beside the others.
+    pub fn has_room(&self, size: usize) -> bool {
         self.entries < self.settings.queue.max_entries && self.bytes + size <= self.settings.queue.max_bytes
     }
 
@@ -229,7 +259,8 @@ impl Outbox {
     }
 
     fn delivered(&mut self, entry: &Entry, now: Timestamp, metrics: &mut Metrics) {
-        self.settled(entry);
+        self.ended(entry);
+        self.settled.extend(entry.slot);
         metrics.add(Metric::EventsPublished, 1);
         let delay = now.since(entry.event.at);
         metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
@@ -262,7 +293,8 @@ impl Outbox {
     }
 
     fn dropped(&mut self, entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
-        self.settled(&entry);
+        self.ended(&entry);
+        self.buried.extend(entry.slot);
         self.bury(entry.event, entry.size, reason, failure, metrics);
     }
 
@@ -285,12 +317,18 @@ impl Outbox {
     /// What was dropped since the last time. Whoever has an outbox takes them soon: they are not within its bounds.
     pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         self.dead_bytes = 0;
+        self.settled.append(&mut self.buried);
         std::mem::take(&mut self.dead_letters)
     }
 
     /// Bytes of the events that [`Outbox::take_dead_letters`] would give.
     pub fn dead_bytes(&self) -> usize {
         self.dead_bytes
+    }
+
+    /// Where in the journal the events were that have come to their end since the last time.
+    pub fn take_settled(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.settled)
     }
 
     /// Every event that is queued or in flight: first those in flight, then the others in the order in which they came.
@@ -300,7 +338,7 @@ impl Outbox {
     }
 
     /// An entry has come to its end, whatever that is.
-    fn settled(&mut self, entry: &Entry) {
+    fn ended(&mut self, entry: &Entry) {
         self.queue.settled(entry);
         self.entries -= 1;
         self.bytes -= entry.size;

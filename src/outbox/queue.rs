@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::event::Event;
+use crate::journal::Slot;
 
 /// How many ready entries an ordered queue looks at for one batch. Beyond it entries of free groups wait for those of busy
 /// groups before them, and a long queue does not cost more than a short one.
@@ -25,6 +26,8 @@ pub struct Entry {
     pub alone: bool,
     /// Not to be sent before this.
     pub not_before: Timestamp,
+    /// Where it is in the journal.
+    pub slot: Option<Slot>,
     /// Its place in the order.
     sequence: u64,
 }
@@ -34,8 +37,8 @@ pub type Queued = Box<Entry>;
 
 impl Entry {
     /// An event that may be sent at once.
-    pub fn new(event: Event, size: usize, now: Timestamp) -> Queued {
-        Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, sequence: 0 })
+    pub fn new(event: Event, size: usize, slot: Option<Slot>, now: Timestamp) -> Queued {
+        Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, slot, sequence: 0 })
     }
 }
 

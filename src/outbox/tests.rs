@@ -12,6 +12,7 @@ fn settings() -> Settings {
             max_bytes: 1_000,
             max_age: 60 * SECOND,
             when_full: config::WhenFull::DropOldest,
+            journal: config::JournalChoice::Off,
         },
         max_in_flight: 2,
         max_batch_bytes: 300,
@@ -41,7 +42,7 @@ impl Bench {
             group_id: group.map(str::to_owned),
             at: self.now,
         };
-        self.outbox.push(event, size, self.now, &mut self.metrics);
+        self.outbox.push(event, size, self.now, &mut self.metrics, |_, _| None);
     }
 
     fn push(&mut self, ids: &[&str]) {

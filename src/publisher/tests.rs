@@ -38,7 +38,7 @@ impl Bench {
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
         let limits = Limits { at_once, deadline: 6 * SECOND };
         let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
-        Bench { agent: Agent::new(&config, keeper, limits, 7), config, now: Timestamp(1_767_268_800_000) }
+        Bench { agent: Agent::new(&config, keeper, limits, None, 7), config, now: Timestamp(1_767_268_800_000) }
     }
 
     fn push(&mut self, path: &'static str, count: usize) {

@@ -16,6 +16,8 @@ COUNTERS = {
     "events_dropped_expired",
     "events_dropped_refused",
     "events_dropped_too_large",
+    "events_adopted",
+    "journal_failures",
     "callouts_ok",
     "callouts_error",
     "callouts_no_reply",

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .http import Address, send
@@ -20,7 +21,10 @@ def command(config: Path, *more: str) -> list[str]:
 class Envoy(ServerProcess):
     """Ready when constructed."""
 
-    def __init__(self, config: Path, environment: dict[str, str] | None = None, workers: int = 1):
+    def __init__(
+        self, config: Path, environment: dict[str, str] | None = None, workers: int = 1, arguments: Sequence[str] = ()
+    ):
+        self.config = config
         admin_address = config.with_suffix(".admin-address")
         admin_address.unlink(missing_ok=True)
         super().__init__(
@@ -29,6 +33,7 @@ class Envoy(ServerProcess):
                 "--component-log-level", "wasm:info",
                 "--concurrency", str(workers),
                 "--admin-address-path", str(admin_address),
+                *arguments,
             ),
             config.with_suffix(".log"),
             environment,

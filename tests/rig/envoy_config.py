@@ -4,6 +4,7 @@ Ports, addresses, the path of the wasm and the AWS cluster are replaced; the res
 """
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class EnvoyConfig:
 
     def __init__(self, way: str, wasm: Path):
         self.document: dict[str, Any] = yaml.safe_load((PROJECT / "envoy" / f"{way}.yaml").read_text())
+        self._versions = itertools.count()
         self.plugin["vm_config"]["code"]["local"]["filename"] = str(wasm)
         for listener in self._resources["listeners"]:
             listener["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}
@@ -118,6 +120,28 @@ class EnvoyConfig:
         manager.pop("access_log", None)
         manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != "retrohook"]
         self._resources["listeners"].append(bare)
+
+    def serve_listeners(self, path: Path) -> None:
+        """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""
+        self._listeners = self._resources.pop("listeners")
+        self._listeners_path = path
+        self.document["node"] = {"id": "gateway", "cluster": "gateway"}
+        source = {"path": str(path), "watched_directory": {"path": str(path.parent)}}
+        lds = {"resource_api_version": "V3", "path_config_source": source}
+        self.document["dynamic_resources"] = {"lds_config": lds}
+        self.update_listeners()
+
+    def update_listeners(self, **changes: Any) -> None:
+        """Replaces top-level keys of Retrohook's configuration in the file that a running Envoy watches."""
+        (plugin,) = (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping)
+        settings = {**json.loads(plugin["configuration"]["value"]), **changes}
+        plugin["configuration"]["value"] = json.dumps(settings)
+        kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
+        resources = [{"@type": kind, **listener} for listener in self._listeners]
+        aside = self._listeners_path.with_suffix(".new")
+        aside.write_text(json.dumps({"version_info": str(next(self._versions)), "resources": resources}))
+        # Envoy looks when a file is moved into the folder.
+        aside.rename(self._listeners_path)
 
     def write(self, path: Path) -> Path:
         path.write_text(yaml.safe_dump(self.document, sort_keys=False))

@@ -13,6 +13,9 @@ MISSION_PUT = ("PUT", "/mockbin/profile", {"content-type": "application/json"}, 
 # For endpoints that check no signature.
 ANY_CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 
+# The filter with a switch that makes it trap.
+TRAPPING_WASM = PROJECT / "dist" / "fixtures" / "retrohook-trap.wasm"
+
 StartGateway = Callable[..., Envoy]
 
 

@@ -54,6 +54,11 @@ impl Host {
         Ok(new)
     }
 
+    /// Envoy: the plugin leaves the configuration, and nothing takes its place.
+    pub fn take_plugin_away(&mut self) -> Result<(), Error> {
+        self.plugin.take().map_or(Ok(()), |root| self.finish_root(root))
+    }
+
     fn finish_root(&mut self, id: u32) -> Result<(), Error> {
         if self.call(Callback::Done, id, &[id])? != 0 {
             return self.delete(id);

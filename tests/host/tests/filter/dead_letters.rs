@@ -11,7 +11,7 @@ use crate::sns;
 use crate::support::{config, count, deliver, numbered, put, Way, GATEWAYS, LONG, MAX_DELAY, TOPIC};
 
 /// The letters among log lines, as a reader of the log puts them together.
-fn letters(lines: &[String]) -> Vec<Value> {
+pub fn letters(lines: &[String]) -> Vec<Value> {
     let mut texts: Vec<String> = Vec::new();
     for line in lines {
         let Some(line) = line.strip_suffix(END) else { continue };
@@ -29,7 +29,7 @@ fn letters(lines: &[String]) -> Vec<Value> {
 }
 
 /// The letters since the last look at the log.
-fn written(host: &mut Host) -> Vec<Value> {
+pub fn written(host: &mut Host) -> Vec<Value> {
     let lines: Vec<_> = host.take_logs().into_iter().filter(|line| line.level == LogLevel::Error).collect();
     letters(&lines.into_iter().map(|line| line.text).collect::<Vec<_>>())
 }

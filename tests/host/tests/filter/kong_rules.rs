@@ -196,7 +196,7 @@ fn the_host_is_recognised_or_chosen() {
     assert_eq!(calls_from_reply(Way::Kong, json!("kong")).unwrap(), 0);
     assert_eq!(calls_from_reply(Way::HttpFilter, json!("envoy")).unwrap(), 1);
     for (way, other) in [(Way::HttpFilter, "kong"), (Way::Kong, "envoy")] {
-        let mut gateway = way.start(&config(json!({"host": other})));
+        let mut gateway = way.start(&config(json!({"host": other, "queue": {"journal": "off"}})));
         run_numbered(&mut gateway, 20);
         assert_eq!(deliver(&mut gateway, LONG), [], "the other host's properties tell nothing here");
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind, Profile, Response};
+use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind, Profile, Response, SharedData};
 use retrohook::metrics::{Kind, Metric, DEFINITIONS};
 use serde_json::json;
 
 use crate::sns::{self, Fate};
-use crate::support::{config, count, load, numbered, run_numbered, start, Way, MAX_DELAY, TICK};
+use crate::support::{config, count, deliver, load, numbered, run_numbered, start, Way, MAX_DELAY, TICK};
 
 #[test]
 fn every_metric_is_defined_with_its_kind() {
@@ -70,6 +70,13 @@ fn every_counter_counts_what_it_says() {
     let callout = send(&mut expired, 4);
     expired.skip(Duration::from_secs(61));
     respond(&mut expired, &callout, Response::new(500));
+    let mut adopted = busy();
+    run_numbered(&mut adopted, 3);
+    adopted.revive().unwrap();
+    adopted.advance(Duration::from_secs(13)).unwrap();
+    let mut forgetful = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
+    (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
+    deliver(&mut forgetful, MAX_DELAY * 2);
     let cases = [
         (Metric::EventsMatched, vec![(&all, 4), (&full, 7)]),
         (Metric::EventsPublished, vec![(&all, 4), (&partly, 1), (&error, 0), (&full, 0)]),
@@ -78,6 +85,8 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedExpired, vec![(&all, 0), (&expired, 4)]),
         (Metric::EventsDroppedRefused, vec![(&all, 0), (&partly, 1), (&error, 0)]),
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
+        (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
+        (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
         (Metric::CalloutsOk, vec![(&all, 1), (&partly, 1), (&error, 0), (&reset, 0)]),
         (Metric::CalloutsError, vec![(&all, 0), (&error, 1), (&reset, 0)]),
         (Metric::CalloutsNoReply, vec![(&all, 0), (&error, 0), (&reset, 1)]),

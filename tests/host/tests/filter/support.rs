@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{artifacts, Builder, ExchangeSpec, Host, LogLevel, Module, Profile};
+use proxy_wasm_test_host::{artifacts, Builder, ExchangeSpec, Host, LogLevel, Module, Profile, SharedData};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
@@ -48,6 +48,20 @@ impl Way {
     /// A gateway that reaches SNS and runs the filter in this way.
     pub fn start(self, config: &Value) -> Host {
         let mut host = load(self.builder());
+        host.start_plugin(config.to_string()).unwrap();
+        host
+    }
+
+    /// The same with a journal in this store.
+    pub fn journaled(self, changes: &Value, shared: SharedData) -> Host {
+        self.journaled_as(changes, shared, 1)
+    }
+
+    /// The same; each worker that shares the store has a seed of its own.
+    pub fn journaled_as(self, changes: &Value, shared: SharedData, seed: u64) -> Host {
+        let mut config = config(changes.clone());
+        config["queue"]["journal"] = json!("on");
+        let mut host = load(self.builder().shared_data(shared).seed(seed * 0x9e37_79b9));
         host.start_plugin(config.to_string()).unwrap();
         host
     }

@@ -1,0 +1,184 @@
+//! What the journal writes, as bytes: lengths and texts as they are, so that JSON in a message is not escaped once more.
+//!
+//! Each value begins with its own key: Kong finds a key by its CRC-32 and nothing else, and may answer with the value of another.
+//! The version of all this stands in the keys (see [`super::place`]), so that two versions never read each other.
+
+use crate::clock::Timestamp;
+use crate::event::{Attribute, AttributeType, Event};
+
+/// The length that stands for a text that is not there.
+const ABSENT: u32 = u32::MAX;
+
+/// A value that is being written.
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// The value of `key`, with room for `size` more bytes.
+    pub fn new(key: &[u8], size: usize) -> Writer {
+        let mut writer = Writer(Vec::with_capacity(4 + key.len() + size));
+        writer.bytes(key);
+        writer
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, number: u64) -> &mut Writer {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn length(&mut self, length: u32) {
+        self.0.extend_from_slice(&length.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        // No text has four gigabytes: memory has no more.
+        self.length(u32::try_from(bytes.len()).unwrap_or(ABSENT));
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn optional(&mut self, text: Option<&String>) {
+        match text {
+            Some(text) => self.bytes(text.as_bytes()),
+            None => self.length(ABSENT),
+        }
+    }
+
+    /// The whole value.
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A value that is being read. Gives `None` for what is not of the form.
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The value of `key`; `None` if it is that of another.
+    pub fn new(key: &[u8], value: &'a [u8]) -> Option<Reader<'a>> {
+        let mut reader = Reader(value);
+        (reader.bytes()?? == key).then_some(reader)
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    fn bytes(&mut self) -> Option<Option<&'a [u8]>> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        let length = u32::from_le_bytes(*length);
+        if length == ABSENT {
+            return Some(None);
+        }
+        let (bytes, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some(Some(bytes))
+    }
+
+    fn optional(&mut self) -> Option<Option<String>> {
+        match self.bytes()? {
+            Some(bytes) => Some(Some(String::from_utf8(bytes.to_vec()).ok()?)),
+            None => Some(None),
+        }
+    }
+
+    fn text(&mut self) -> Option<String> {
+        self.optional()?
+    }
+}
+
+/// An event under `key`; `sequence` is its place in the order of its queue.
+pub fn encode(key: &[u8], sequence: u64, event: &Event) -> Vec<u8> {
+    let Event { id, message, attributes, subject, group_id, at } = event;
+    let of_attributes: usize = attributes.iter().map(|each| each.name.len() + each.value.len() + 16).sum();
+    let texts = [subject, group_id].into_iter().flatten().map(String::len).sum::<usize>() + id.len() + message.len();
+    let mut writer = Writer::new(key, texts + of_attributes + 40);
+    writer.number(sequence).number(at.0);
+    writer.bytes(id.as_bytes());
+    writer.bytes(message.as_bytes());
+    writer.optional(subject.as_ref());
+    writer.optional(group_id.as_ref());
+    for Attribute { name, data_type, value } in attributes {
+        writer.number(match data_type {
+            AttributeType::String => 0,
+            AttributeType::Number => 1,
+        });
+        writer.bytes(name.as_bytes());
+        writer.bytes(value.as_bytes());
+    }
+    writer.finish()
+}
+
+/// The sequence of the event under `key`, which is all that sorting takes.
+pub fn sequence(key: &[u8], value: &[u8]) -> Option<u64> {
+    Reader::new(key, value)?.number()
+}
+
+/// The event under `key`.
+pub fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
+    let mut reader = Reader::new(key, value)?;
+    reader.number()?;
+    let at = Timestamp(reader.number()?);
+    let (id, message) = (reader.text()?, reader.text()?);
+    let (subject, group_id) = (reader.optional()?, reader.optional()?);
+    let mut attributes = Vec::new();
+    while !reader.0.is_empty() {
+        let data_type = match reader.number()? {
+            0 => AttributeType::String,
+            1 => AttributeType::Number,
+            _ => return None,
+        };
+        attributes.push(Attribute { name: reader.text()?, data_type, value: reader.text()? });
+    }
+    Some(Event { id, message, attributes, subject, group_id, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn any_event()(
+            texts: (String, String, Option<String>, Option<String>),
+            attributes: Vec<(String, bool, String)>,
+            at: u64,
+        ) -> Event {
+            let attribute = |(name, number, value)| {
+                let data_type = if number { AttributeType::Number } else { AttributeType::String };
+                Attribute { name, data_type, value }
+            };
+            let attributes = attributes.into_iter().map(attribute).collect();
+            let (id, message, subject, group_id) = texts;
+            Event { id, message, attributes, subject, group_id, at: Timestamp(at) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(event in any_event(), order: u64, key: Vec<u8>, other: Vec<u8>, cut: usize) {
+            let value = encode(&key, order, &event);
+            prop_assert_eq!(sequence(&key, &value), Some(order));
+            prop_assert_eq!(decode(&key, &value), Some(event));
+            prop_assume!(key != other);
+            prop_assert_eq!(decode(&other, &value), None);
+            let cut = cut % value.len();
+            // A value that ends behind an attribute is one with fewer of them.
+            if let Some(shorter) = decode(&key, &value[..cut]) {
+                prop_assert_eq!(encode(&key, order, &shorter), &value[..cut]);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(key: Vec<u8>, value: Vec<u8>) {
+            let under_key = [Writer::new(&key, 0).finish(), value.clone()].concat();
+            for value in [value, under_key] {
+                sequence(&key, &value);
+                decode(&key, &value);
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+use super::*;
+use crate::metrics::{Metric, Update};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// A value and the number of its last write.
+type Numbered = (Vec<u8>, u32);
+
+/// As Kong has it: keys count their own writes, and what is removed is gone. Takes nothing while it is `full`.
+#[derive(Default)]
+pub struct Fake {
+    values: RefCell<BTreeMap<Vec<u8>, Numbered>>,
+    full: Cell<bool>,
+    /// What another does right after the next `get`.
+    meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl Fake {
+    fn write(&self, key: &[u8], value: &[u8], expected: u32) -> bool {
+        let mut values = self.values.borrow_mut();
+        let number = values.get(key).map_or(0, |(_, number)| *number);
+        let fits = number == expected && !(self.full.get() && number == 0);
+        if fits {
+            values.insert(key.to_vec(), (value.to_vec(), number + 1));
+        }
+        fits
+    }
+
+    /// Keys that have an event.
+    pub fn events(&self) -> usize {
+        let is_event = |key: &&Vec<u8>| key[key.len() - 3..] != [0; 3] && key[key.len() - 1] != 0;
+        self.values.borrow().keys().filter(is_event).count()
+    }
+
+    pub fn places(&self) -> usize {
+        self.values.borrow().len() - self.events()
+    }
+}
+
+impl Store for Fake {
+    fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+        let value = self.values.borrow().get(key).cloned();
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile();
+        }
+        value
+    }
+
+    fn create(&self, key: &[u8], value: &[u8]) -> bool {
+        self.write(key, value, 0)
+    }
+
+    fn replace(&self, key: &[u8], value: &[u8], number: u32) -> bool {
+        self.write(key, value, number)
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> bool {
+        self.write(key, value, 0)
+    }
+
+    fn remove(&self, key: &[u8]) -> bool {
+        self.values.borrow_mut().remove(key).is_some()
+    }
+}
+
+const START: Timestamp = Timestamp(1_767_268_800_000);
+
+/// After so many seconds even a worker without events of its own takes over.
+pub const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
+
+pub struct Worker {
+    pub journal: Journal,
+    metrics: Metrics,
+    pub now: Timestamp,
+}
+
+impl Worker {
+    pub fn new(store: &Rc<Fake>, owner: u64) -> Worker {
+        let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["sns", "r", "topic"], owner);
+        Worker { journal, metrics: Metrics::default(), now: START }
+    }
+
+    pub fn write(&mut self, id: &str) -> Option<Slot> {
+        self.journal.write(&event(id), self.now, &mut self.metrics)
+    }
+
+    pub fn clear(&mut self, slot: Slot) {
+        self.journal.clear(slot, &mut self.metrics);
+    }
+
+    fn second(&mut self) {
+        self.now = self.now + SWEEP;
+        self.journal.tend(self.now);
+    }
+
+    fn seconds(&mut self, count: u32) {
+        (0..count).for_each(|_| self.second());
+    }
+
+    /// Everything that is there to be taken over.
+    pub fn read(&mut self) -> Vec<(String, Slot)> {
+        let mut events = Vec::new();
+        while self.journal.is_reading() {
+            events.extend(self.journal.next_adopted(&mut self.metrics).map(|(event, slot)| (event.id, slot)));
+        }
+        events
+    }
+
+    fn read_ids(&mut self) -> Vec<String> {
+        self.read().into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn failures(&mut self) -> u64 {
+        let updates = self.metrics.take_updates(Backlog::default(), self.now);
+        let of_journal = |update: &Update| match update {
+            Update::Add(Metric::JournalFailures, count) => Some(*count),
+            _ => None,
+        };
+        updates.iter().find_map(of_journal).unwrap_or(0)
+    }
+}
+
+fn event(id: &str) -> Event {
+    Event { id: id.into(), message: "{}".into(), attributes: vec![], subject: None, group_id: None, at: START }
+}
+
+#[test]
+fn what_a_worker_leaves_is_taken_over_in_its_order_and_only_what_it_had_not_settled() {
+    let store = Rc::new(Fake::default());
+    let mut gone = Worker::new(&store, 1);
+    let slots: Vec<_> = ["a", "b", "c"].map(|id| gone.write(id).unwrap()).into();
+    gone.clear(slots[0]);
+    // It takes the slot that is free, before those of older events.
+    gone.write("d").unwrap();
+    let mut heir = Worker::new(&store, 2);
+    heir.seconds(LOOKS_OF_THE_IDLE);
+    assert_eq!(heir.read_ids(), [""; 0], "it may still be there");
+    heir.second();
+    let events = heir.read();
+    assert_eq!(events.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b", "c", "d"]);
+    events.into_iter().for_each(|(_, slot)| heir.clear(slot));
+    heir.second();
+    assert_eq!((store.events(), store.places()), (0, 1), "the place is free again");
+    let mut next = Worker::new(&store, 3);
+    next.write("e").unwrap();
+    assert_eq!((store.events(), store.places()), (1, 1), "and used again");
+}
+
+#[test]
+fn a_long_list_is_read_in_portions_and_whole() {
+    let store = Rc::new(Fake::default());
+    let mut gone = Worker::new(&store, 1);
+    let ids: Vec<_> = (0..3_000).map(|number| format!("{number:04}")).collect();
+    ids.iter().for_each(|id| assert!(gone.write(id).is_some()));
+    let mut heir = Worker::new(&store, 2);
+    heir.seconds(GONE);
+    let looks = (0..100).take_while(|_| heir.journal.next_adopted(&mut heir.metrics).is_none()).count();
+    assert!(looks >= 3_000 / unread::LISTED_AT_ONCE as usize, "{looks}");
+    assert_eq!(heir.journal.unread(), 2_999);
+    assert_eq!(heir.read_ids(), ids[1..]);
+}
+
+#[test]
+fn a_worker_that_lives_keeps_its_place_however_the_clocks_jump() {
+    let store = Rc::new(Fake::default());
+    let (mut lives, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    lives.write("a").unwrap();
+    let hour = Duration::from_secs(3_600);
+    for jump in [0, 1, 2, 3, 4, 5] {
+        for _ in 0..10 {
+            lives.second();
+            other.second();
+        }
+        match jump % 3 {
+            0 => other.now = other.now + hour,
+            1 => lives.now = lives.now + hour,
+            _ => (lives.now, other.now) = (START, START),
+        }
+    }
+    assert!(!other.journal.is_reading());
+}
+
+#[test]
+fn one_of_several_takes_a_place_over() {
+    let store = Rc::new(Fake::default());
+    Worker::new(&store, 1).write("a").unwrap();
+    let mut workers: Vec<_> = (2..6).map(|owner| Worker::new(&store, owner)).collect();
+    for _ in 0..GONE {
+        workers.iter_mut().for_each(Worker::second);
+    }
+    let read: Vec<_> = workers.iter_mut().flat_map(Worker::read_ids).collect();
+    assert_eq!(read, ["a"]);
+}
+
+#[test]
+fn whoever_is_overtaken_between_a_look_and_a_write_does_not_take_over() {
+    let store = Rc::new(Fake::default());
+    Worker::new(&store, 1).write("a").unwrap();
+    let (mut slow, mut fast) = (Worker::new(&store, 2), Worker::new(&store, 3));
+    slow.seconds(GONE - 1);
+    fast.seconds(GONE - 1);
+    let faster = Rc::new(RefCell::new(fast));
+    let acts = Rc::clone(&faster);
+    store.meanwhile.replace(Some(Box::new(move || acts.borrow_mut().second())));
+    slow.second();
+    assert_eq!((slow.read_ids(), faster.borrow_mut().read_ids()), (vec![], vec!["a".to_owned()]));
+}
+
+#[test]
+fn two_that_begin_at_once_get_places_of_their_own() {
+    let store = Rc::new(Fake::default());
+    let (mut one, other) = (Worker::new(&store, 1), Rc::new(RefCell::new(Worker::new(&store, 2))));
+    let acts = Rc::clone(&other);
+    store.meanwhile.replace(Some(Box::new(move || assert!(acts.borrow_mut().write("b").is_some()))));
+    one.write("a").unwrap();
+    assert_eq!((store.events(), store.places()), (2, 2));
+}
+
+#[test]
+fn whoever_has_events_of_its_own_is_sooner() {
+    let store = Rc::new(Fake::default());
+    assert!(Worker::new(&store, 1).write("a").is_some());
+    let (mut idle, mut busy) = (Worker::new(&store, 2), Worker::new(&store, 3));
+    assert!(busy.write("b").is_some());
+    for _ in 0..=LOOKS {
+        idle.second();
+        busy.second();
+    }
+    assert_eq!((idle.read_ids(), busy.read_ids()), (vec![], vec!["a".to_owned()]));
+}
+
+#[test]
+fn an_heir_that_dies_has_an_heir() {
+    let store = Rc::new(Fake::default());
+    let mut gone = Worker::new(&store, 1);
+    ["a", "b", "c"].iter().for_each(|id| assert!(gone.write(id).is_some()));
+    let mut first = Worker::new(&store, 2);
+    first.write("own").unwrap();
+    first.seconds(LOOKS + 1);
+    let (event, slot) = first.journal.next_adopted(&mut first.metrics).unwrap();
+    assert_eq!(event.id, "a");
+    first.clear(slot);
+    let mut second = Worker::new(&store, 3);
+    let mut read = Vec::new();
+    for _ in 0..3 * GONE {
+        second.second();
+        read.extend(second.read_ids());
+    }
+    read.sort();
+    assert_eq!(read, ["b", "c", "own"]);
+}
+
+#[test]
+fn a_worker_that_stood_still_writes_elsewhere_and_clears_nothing_of_its_heir_s() {
+    let store = Rc::new(Fake::default());
+    let (mut slow, mut heir) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    let slot = slow.write("a").unwrap();
+    heir.seconds(GONE);
+    slow.now = heir.now;
+    slow.write("b").unwrap();
+    slow.clear(slot);
+    assert_eq!(heir.read_ids(), ["a"]);
+    assert_eq!((store.events(), store.places()), (2, 2));
+    let notices = slow.journal.take_notices();
+    assert!(notices[0].text.contains("1 event(s) may come twice"), "{notices:?}");
+}
+
+#[test]
+fn a_full_store_is_told_of_once_and_looked_at_again() {
+    let store = Rc::new(Fake::default());
+    let mut worker = Worker::new(&store, 1);
+    worker.write("a").unwrap();
+    store.full.set(true);
+    for _ in 0..50 {
+        assert_eq!(worker.write("b"), None);
+    }
+    assert_eq!(worker.failures(), 50);
+    assert_eq!((worker.journal.take_notices().len(), worker.journal.take_notices().len()), (1, 0));
+    store.full.set(false);
+    assert!(worker.write("c").is_some());
+}
+
+#[test]
+fn another_target_s_events_are_left_alone() {
+    let store = Rc::new(Fake::default());
+    Worker::new(&store, 1).write("a").unwrap();
+    let mut other = Worker::new(&store, 2);
+    other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, ["sns", "r", "another"], 2);
+    other.seconds(3 * GONE);
+    assert!(!other.journal.is_reading());
+}
+
+#[test]
+fn values_that_are_no_events_are_counted_and_cleared() {
+    let store = Rc::new(Fake::default());
+    let mut gone = Worker::new(&store, 1);
+    ["a", "b"].iter().for_each(|id| assert!(gone.write(id).is_some()));
+    let key = gone.journal.keys.slot(0, 0);
+    let value = encoding::encode(&key, 0, &event("a"));
+    store.values.borrow_mut().insert(key, (value[..value.len() - 1].to_vec(), 1));
+    let mut heir = Worker::new(&store, 2);
+    heir.seconds(GONE);
+    assert_eq!(heir.read_ids(), ["b"]);
+    assert_eq!((heir.failures(), store.events()), (1, 1));
+}
+
+#[test]
+fn an_heir_knows_what_the_gauges_were_told() {
+    let store = Rc::new(Fake::default());
+    let mut gone = Worker::new(&store, 1);
+    gone.write("a").unwrap();
+    gone.journal.note_reported(Backlog { entries: 7, bytes: 700, oldest: None });
+    let mut heir = Worker::new(&store, 2);
+    heir.seconds(GONE);
+    assert_eq!(heir.journal.take_inherited(), (7, 700));
+    // It dies before it has told them anything, and another after that.
+    for owner in [3, 4] {
+        let mut next = Worker::new(&store, owner);
+        next.seconds(GONE);
+        assert_eq!(next.journal.take_inherited(), (7, 700));
+        if owner == 4 {
+            next.read().into_iter().for_each(|(_, slot)| next.clear(slot));
+            next.journal.note_reported(Backlog::default());
+            next.second();
+        }
+    }
+    let mut last = Worker::new(&store, 5);
+    last.seconds(3 * GONE);
+    assert_eq!(last.journal.take_inherited(), (0, 0));
+}

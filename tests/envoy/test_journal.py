@@ -1,0 +1,123 @@
+"""What kills a queue in a running Envoy: ten changes of the configuration under load, and traps under load. Every event that was
+accepted arrives; only what was in flight may come twice.
+"""
+
+from pathlib import Path
+
+from rig.envoy import Envoy
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import TRAPPING_WASM, StartGateway
+from rig.http import send
+from rig.load import LoadProcess, LoadResult
+from rig.sns_answers import error, slow
+from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
+
+RATE = 500
+QUEUED = "retrohook_queued_entries"
+
+
+def twice(sink: SnsSink) -> int:
+    return sum(sink.stored.values()) - len(sink.stored)
+
+
+def wait_until_drained(envoy: Envoy) -> None:
+    wait_for(lambda: envoy.metric(QUEUED) == 0, "the queues to drain", 60)
+
+
+def test_ten_reloads_under_load_lose_nothing(
+    start_gateway: StartGateway, sink: SnsSink, way: str, tmp_path: Path
+) -> None:
+    sink.answers = slow(0.3)
+    documents: list[EnvoyConfig] = []
+
+    def adjust(document: EnvoyConfig) -> None:
+        document.serve_listeners(tmp_path / "lds" / "listeners.json")
+        documents.append(document)
+
+    (tmp_path / "lds").mkdir()
+    envoy = start_gateway(way, sink.address, adjust=adjust, workers=2, arguments=["--drain-time-s", "1"])
+    (document,) = documents
+    wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
+
+    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 8 * RATE, RATE)
+    for reload in range(1, 11):
+        before = len(sink.marks)
+        wait_for(lambda: len(sink.marks) >= before + RATE // 2, "events between two reloads", 30)
+        document.update_listeners(attributes={"reload": str(reload)})
+        updates = "listener_manager.lds.update_success"
+        wait_for(lambda: f"{updates}: {reload + 1}\n" in envoy.admin_get(f"/stats?filter={updates}"), "the update")
+    result = load.result()
+    wait_until_drained(envoy)
+
+    assert result.statuses.keys() <= {200, 0}, "Envoy may end a connection that it drains"
+    answered = result.statuses[200]
+    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
+    assert len(sink.marks) >= answered > 7 * RATE
+    assert {entry.attributes.get("reload", ("", ""))[1] for entry in sink.entries()} >= {"10"}
+    assert "retrohook-dead-letter" not in envoy.log(), "a filter that is replaced writes no letters"
+
+
+def adopted(envoy: Envoy) -> float:
+    return envoy.metric("retrohook_events_adopted_total")
+
+
+def trap(envoy: Envoy) -> None:
+    send(envoy.address_of(), "PUT", "/mockbin/profile", {"x-retrohook-trap": "now"})
+
+
+def start_trapping(start_gateway: StartGateway, sink: SnsSink, way: str, workers: int) -> Envoy:
+    def adjust(document: EnvoyConfig) -> None:
+        document.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
+
+    return start_gateway(way, sink.address, adjust=adjust, workers=workers)
+
+
+def test_traps_under_load_lose_nothing(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    sink.answers = error(503)
+    envoy = start_trapping(start_gateway, sink, way, workers=2)
+    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 8 * RATE, RATE)
+    for count in (1, 2, 3):
+        wait_for(lambda: envoy.metric("retrohook_events_matched_total") >= count * RATE, "matched events", 30)
+        trap(envoy)
+    result = load.result()
+    matched = envoy.metric("retrohook_events_matched_total")
+    sink.answers = slow(0)
+    wait_until_drained(envoy)
+
+    reloads = traps(envoy)
+    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
+    assert reloads == 3
+    assert adopted(envoy) > RATE
+    # What was accepted since a worker's last tick may not have been counted when its VM died.
+    assert len(sink.marks) >= matched
+    assert twice(sink) == 0, "nothing was stored while the VMs died"
+    check_observed(way, result, sink)
+
+
+def check_observed(way: str, result: LoadResult, sink: SnsSink) -> None:
+    """As an HTTP filter a dead VM lets nothing through; as an access logger it lets everything through unobserved."""
+    if way == "http-filter":
+        assert len(sink.marks) == result.statuses[200]
+    else:
+        assert result.statuses == {200: 8 * RATE}
+
+
+def traps(envoy: Envoy) -> int:
+    return envoy.log().count("Uncaught RuntimeError")
+
+
+def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_thread_s(
+    start_gateway: StartGateway, sink: SnsSink, way: str
+) -> None:
+    """Envoy makes a VM anew when the next request comes."""
+    sink.answers = error(503)
+    envoy = start_trapping(start_gateway, sink, way, workers=1)
+    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 200, RATE)
+    assert load.result().statuses == {200: 200}
+    trap(envoy)
+    sink.answers = slow(0)
+    wait_for(lambda: len(sink.marks) == 200, "all events", 30)
+    wait_until_drained(envoy)
+    assert "wasm.retrohook.vm_reload_success: 0" in envoy.admin_get("/stats?filter=vm_reload")
+    assert (traps(envoy), adopted(envoy), twice(sink)) == (1, 200, 0)
