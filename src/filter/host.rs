@@ -7,7 +7,7 @@
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
 use crate::callout::Callout;
 use crate::clock::Timestamp;
@@ -44,6 +44,22 @@ extern "C" {
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
     fn proxy_done() -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+}
+
+extern "C" {
+    /// The SDK's export.
+    fn proxy_on_tick(context: u32);
 }
 
 /// Runs a host call that returns bytes; `None` if it fails.
@@ -104,6 +120,41 @@ pub fn set_tick_period(period: Duration) -> bool {
 pub fn knows_context(context: u32) -> bool {
     // SAFETY: takes a number.
     unsafe { proxy_set_effective_context(context) == OK }
+}
+
+/// Lets the response of the context that the host speaks for go on.
+pub fn continue_response() {
+    // SAFETY: takes a number. A stream that is gone has nothing to go on.
+    unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) };
+}
+
+/// Answers the client of the context that the host speaks for, in place of the response; `details` is for the host's log.
+pub fn respond(status: u16, details: &str, body: &str) {
+    // No headers: a count of zero.
+    let headers = 0u32.to_le_bytes();
+    // SAFETY: the host only reads the texts, during the call. -1 is no status of gRPC.
+    unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        )
+    };
+}
+
+/// Ticks the root at once, from within a request.
+///
+/// The SDK takes the reply to a callout to the context in whose callback it was started. A request may be gone by then, and with
+/// it the reply to a batch that is not its own alone; the root stays. No request may be in the SDK's hands as the root, and
+/// none is: a request and a root are never the same context.
+pub fn tick_root(root: u32) {
+    // SAFETY: takes a number; the SDK stops on one that is no root's, and the caller knows that it is.
+    unsafe { proxy_on_tick(root) };
 }
 
 /// A property; `path` has a zero byte between its parts.

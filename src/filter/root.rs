@@ -19,11 +19,27 @@ use crate::journal::Store;
 use crate::notice::Level;
 
 /// The root context. Has a worker once its configuration was accepted.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     worker: Option<Rc<Worker>>,
     /// The gateway started this root, and not a request on its way.
     is_started: bool,
+}
+
+impl Root {
+    /// The root that the host calls `id`.
+    pub fn new(id: u32) -> Root {
+        Root { id, worker: None, is_started: false }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // A request that began with it may end after it.
+        if let Some(worker) = &self.worker {
+            worker.lose_root();
+        }
+    }
 }
 
 impl Context for Root {
@@ -46,7 +62,7 @@ impl RootContext for Root {
 
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
-        let (worker, tick) = match start(&text) {
+        let (worker, tick) = match start(self.id, &text) {
             Ok(started) => started,
             Err(faults) => {
                 for line in faults.lines() {
@@ -83,8 +99,8 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpFilter::new(self.worker.clone())))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpFilter::new(id, self.worker.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -93,7 +109,7 @@ impl RootContext for Root {
 }
 
 /// The worker of a configuration and how often it is to be woken, or the faults, one a line.
-fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
+fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
     let host = Host::of(config.host);
     if let Some(objection) = host.objection(&config) {
@@ -106,5 +122,5 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
         .map_err(|error| format!("credentials: {error}"))?;
     let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(host, config.routes, agent, TickGate::new(tick)), tick))
+    Ok((Worker::new(root, host, config.routes, agent, TickGate::new(tick)), tick))
 }

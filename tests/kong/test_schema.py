@@ -31,6 +31,7 @@ BEYOND_DRAFT_4 = {
         "a group that no matcher has, for every route",
     },
     "which of two numbers in a text is larger": {"status range the wrong way"},
+    "which of two numbers is larger": {"retry that begins beyond its end"},
     "how many keys two objects have together": {"too many attributes together"},
 }
 

@@ -69,6 +69,13 @@ impl Host {
         Ok(outcome)
     }
 
+    /// The client leaves while its exchange is paused.
+    pub fn abandon_exchange(&mut self, stream: u32) -> Result<(), Error> {
+        self.stream(stream)?.exchange.spec.left_open = false;
+        self.end(stream)?;
+        self.settle()
+    }
+
     /// An exchange that was paused, once it is over.
     pub fn take_finished(&mut self, stream: u32) -> Option<Exchanged> {
         self.finished.remove(&stream)
