@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use crate::clock::Timestamp;
 
 /// Headers in the order they came, names in lower case, pseudo headers (`:path`, …) left out.
@@ -17,12 +19,12 @@ impl Headers<'_> {
 }
 
 /// A route or a service, as the host knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Entity<'a> {
     /// Its name, if it has one.
     pub name: Option<Cow<'a, str>>,
     /// All of it, as JSON, where the host tells more than the name.
-    pub json: Option<Cow<'a, str>>,
+    pub json: Option<&'a RawValue>,
 }
 
 /// On whose behalf the request was made, as far as the host has found that out.
@@ -115,7 +117,7 @@ pub struct Latencies {
 }
 
 /// One request and its response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Exchange<'a> {
     /// What the client sent.
     pub request: Request<'a>,

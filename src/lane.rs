@@ -221,7 +221,7 @@ impl Lane {
             authority: endpoint.authority(),
             path: "/".to_owned(),
             headers: protocol.headers(events.len()),
-            body: protocol.body(&events).into_bytes(),
+            body: protocol.body(&events),
             timeout: self.timeout,
         }
     }

@@ -30,7 +30,7 @@ pub trait Protocol: Debug {
     fn headers(&self, events: usize) -> Vec<(String, String)>;
 
     /// The body of the request that delivers `events`: 1 to 10, of together [`Protocol::max_bytes`].
-    fn body(&self, events: &[&Event]) -> String;
+    fn body(&self, events: &[&Event]) -> Vec<u8>;
 
     /// The outcome of each of the `events` events of a request made by [`Protocol::body`], in their order.
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome>;

@@ -66,6 +66,18 @@ impl Host {
         )
     }
 
+    /// What there is to say of a root that is configured and was or was not started before.
+    ///
+    /// Kong starts roots when it begins; a root in a new instance of the module that it makes in the middle of a request is
+    /// configured only.
+    pub fn complaint(self, is_started: bool) -> Option<&'static str> {
+        (self == Host::Kong && !is_started).then_some(
+            "a request got a new instance of this filter. If a filter has trapped before, what this worker had queued without a \
+             journal is lost; if this line comes with every request, so is every event: nginx_http_proxy_wasm_isolation must be \
+             `none`",
+        )
+    }
+
     /// What this host allows of callouts.
     ///
     /// Of several calls of one root that are under way at once, Kong leaks a connection each. It also applies the timeout to

@@ -5,27 +5,29 @@
 //! A property of nginx that does not exist is absent, whenever it is asked for.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
-use serde::Deserialize;
 
+mod destination;
 mod header_map;
 
+pub use destination::Destinations;
+use destination::{Destination, Known};
 use header_map::HeaderMap;
 pub use header_map::Wanted;
 
 use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, Consumer, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::exchange::{split_target, Consumer, Exchange, Headers, Latencies, Request, Response, Tls};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub struct Candidate {
     method: String,
     target: String,
     headers: HeaderMap,
-    route: Option<Vec<u8>>,
-    service: Option<Vec<u8>>,
+    destination: Rc<Destination>,
     answer: Option<Answer>,
 }
 
@@ -52,8 +54,7 @@ impl Candidate {
             method: text(method),
             target: text(target),
             headers: HeaderMap::of_request(count, &worker.wanted_headers),
-            route: host::property("kong.router.route"),
-            service: host::property("kong.router.service"),
+            destination: worker.destinations.of_request(),
             answer: None,
         })
     }
@@ -65,9 +66,14 @@ impl Candidate {
     }
 
     fn answer(&self, worker: &Worker, count: usize) -> Option<Answer> {
-        let status = number("response.code")?;
+        let headers = HeaderMap::of_response(count, &worker.wanted_headers);
+        let status = match headers.pseudo(":status") {
+            Some(status) => status.parse().ok(),
+            None => number("response.code"),
+        };
+        let status = status?;
         let position = worker.routes.position(&self.method, split_target(&self.target).0, status)?;
-        Some(Answer { status, headers: HeaderMap::of_response(count, &worker.wanted_headers), position })
+        Some(Answer { status, headers, position })
     }
 
     /// Queues the event of the exchange that is just over.
@@ -75,7 +81,7 @@ impl Candidate {
         let Some(answer) = &self.answer else { return };
         let Some(route) = worker.routes.0.get(answer.position) else { return };
         let now = host::now();
-        worker.accept(self.exchange(answer), route, now);
+        worker.accept(self.exchange(answer, now), route, now);
     }
 
     /// The port that Kong listens at: its `:authority` is its own name and that, not what the client has sent.
@@ -84,11 +90,11 @@ impl Candidate {
         own.and_then(|(_, port)| port.parse().ok()).or_else(|| number("ngx.server_port"))
     }
 
-    fn exchange<'a>(&'a self, answer: &'a Answer) -> Exchange<'a> {
+    fn exchange<'a>(&'a self, answer: &'a Answer, now: Timestamp) -> Exchange<'a> {
         let headers = self.headers.headers();
         let header = |name: &str| headers.get(name).map(|value| Cow::Owned(value.to_owned()));
-        let (route, workspace) = entity(self.route.as_deref());
-        let (service, _) = entity(self.service.as_deref());
+        let Destination { route, service } = &*self.destination;
+        let started_at = text_property("request.time").as_deref().and_then(millis).map(Timestamp);
         let upstream_status = text_property("ngx.upstream_status");
         // What came last is what the client got, unless something in the gateway put another response in its place.
         let from_upstream = upstream_status.as_deref().and_then(last).and_then(|status| status.parse().ok());
@@ -115,15 +121,15 @@ impl Candidate {
                 headers: answer.headers.headers(),
                 size: number("ngx.bytes_sent"),
             },
-            latencies: latencies(),
-            started_at: text_property("request.time").as_deref().and_then(millis).map(Timestamp),
+            latencies: latencies(started_at, now),
+            started_at,
             client_ip: text_property("ngx.remote_addr").map(Cow::Owned),
             upstream_uri: text_property("ngx.upstream_uri").map(Cow::Owned),
             upstream_status: upstream_status.map(Cow::Owned),
             source: (from_upstream == Some(answer.status)).then_some(Cow::Borrowed("upstream")),
-            route,
-            service,
-            workspace,
+            route: route.as_ref().map(Known::entity),
+            service: service.as_ref().map(Known::entity),
+            workspace: route.as_ref().and_then(|route| route.workspace.as_deref()).map(Cow::Borrowed),
             incomplete: incomplete.into_iter().filter(|(_, map)| map.is_cut()).map(|(part, _)| part).collect(),
         };
         exchange.request.headers = headers;
@@ -144,29 +150,13 @@ fn is_uuid(text: &str) -> bool {
     text.len() == uuid::fmt::Hyphenated::LENGTH && uuid::Uuid::try_parse(text).is_ok()
 }
 
-/// A route or a service as Kong has it, and the workspace that it is in.
-fn entity(json: Option<&[u8]>) -> (Option<Entity<'_>>, Option<Cow<'_, str>>) {
-    #[derive(Deserialize)]
-    struct Known<'a> {
-        #[serde(borrow)]
-        name: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        ws_id: Option<Cow<'a, str>>,
-    }
-    let Some(json) = json.and_then(|json| std::str::from_utf8(json).ok()) else { return (None, None) };
-    match serde_json::from_slice::<Known<'_>>(json.as_bytes()) {
-        Ok(Known { name, ws_id }) => (Some(Entity { name, json: Some(Cow::Borrowed(json)) }), ws_id),
-        Err(_) => (None, None),
-    }
-}
-
-/// As Kong counts: the upstream's time ends where its response begins.
-fn latencies() -> Latencies {
+/// As Kong counts: the upstream's time ends where its response begins, and that of the request is over `now`.
+fn latencies(started_at: Option<Timestamp>, now: Timestamp) -> Latencies {
     let last_millis = |property| text_property(property).as_deref().and_then(last).and_then(millis);
     let upstream = last_millis("ngx.upstream_header_time");
     let whole = last_millis("ngx.upstream_response_time");
     Latencies {
-        request: text_property("ngx.request_time").as_deref().and_then(millis),
+        request: started_at.and_then(|started_at| u64::try_from(now.since(started_at).as_millis()).ok()),
         upstream,
         receive: whole.zip(upstream).map(|(whole, until_headers)| whole.saturating_sub(until_headers)),
     }
@@ -242,19 +232,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(last(list), expected, "{list}");
-        }
-    }
-
-    #[test]
-    fn an_entity_is_taken_whole_and_what_is_no_json_not_at_all() {
-        let json = br#"{"id":"1","name":"caf\u00e9","paths":["\/a"],"ws_id":"w"}"#;
-        let (found, workspace) = entity(Some(json));
-        let found = found.unwrap();
-        assert_eq!((found.name.as_deref(), workspace.as_deref()), (Some("café"), Some("w")));
-        assert_eq!(found.json.unwrap().as_bytes(), json);
-        assert!(entity(Some(br#"{"name":null}"#)).0.unwrap().name.is_none());
-        for json in [&b"{"[..], b"", b"\xff", b"7", b"[]"] {
-            assert_eq!(entity(Some(json)).0, None);
         }
     }
 

@@ -22,12 +22,14 @@ use crate::notice::Level;
 pub struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
+    /// The gateway started this root, and not a request on its way.
+    is_started: bool,
 }
 
 impl Root {
     /// The root that the host calls `id`.
     pub fn new(id: u32) -> Root {
-        Root { id, worker: None }
+        Root { id, worker: None, is_started: false }
     }
 }
 
@@ -53,6 +55,11 @@ impl Context for Root {
 }
 
 impl RootContext for Root {
+    fn on_vm_start(&mut self, _: usize) -> bool {
+        self.is_started = true;
+        true
+    }
+
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
         let (worker, tick) = match start(self.id, &text) {
@@ -64,6 +71,9 @@ impl RootContext for Root {
                 return false;
             }
         };
+        if let Some(complaint) = worker.host.complaint(self.is_started) {
+            host::log(Level::Error, complaint);
+        }
         let worker = Rc::new(worker);
         worker.register();
         self.worker = Some(worker);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use super::hosts::{define_metrics, Host, TickGate};
-use super::kong::Wanted;
+use super::kong::{Destinations, Wanted};
 use super::{envoy, host, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::Reply;
@@ -46,6 +46,8 @@ pub struct Worker {
     pub holds_responses: bool,
     /// The headers to ask for where there are too many to ask for all.
     pub wanted_headers: Wanted,
+    /// Where the gateway sends requests, as far as it was asked.
+    pub destinations: Destinations,
     agent: RefCell<Agent>,
     /// The callouts in flight by the host's token; there are never more than the host allows.
     callouts: RefCell<Vec<(u32, Call)>>,
@@ -69,6 +71,7 @@ impl Worker {
         Worker {
             holds_responses: routes.hold_responses(),
             wanted_headers: Wanted::by(&routes),
+            destinations: Destinations::default(),
             routes,
             host,
             agent: RefCell::new(agent),
@@ -192,6 +195,7 @@ impl Worker {
         if !self.gate.borrow_mut().admits(now) {
             return;
         }
+        self.destinations.refresh(now);
         self.refused.set(false);
         self.agent.borrow_mut().tend_journal(now);
         self.send(now);

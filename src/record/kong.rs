@@ -182,7 +182,7 @@ enum WholeOrNamed<'a> {
 }
 
 fn whole_or_named<'a>(entity: &'a Entity<'_>) -> WholeOrNamed<'a> {
-    match entity.json.as_deref().and_then(|json| serde_json::from_slice(json.as_bytes()).ok()) {
+    match entity.json {
         Some(whole) => WholeOrNamed::Whole(whole),
         None => WholeOrNamed::Named { name: entity.name.as_deref() },
     }

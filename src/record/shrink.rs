@@ -40,7 +40,7 @@ pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
     }
     for (part, entity) in [("route", &mut exchange.route), ("service", &mut exchange.service)] {
         let json = entity.as_mut().map(|entity| &mut entity.json);
-        note(part, json.is_some_and(|json| json.take_if(|json| json.len() > limit).is_some()));
+        note(part, json.is_some_and(|json| json.take_if(|json| json.get().len() > limit).is_some()));
     }
     truncated
 }

@@ -50,7 +50,7 @@ impl Protocol for EventBus {
         protocol::headers([("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "AWSEvents.PutEvents")])
     }
 
-    fn body(&self, events: &[&Event]) -> String {
+    fn body(&self, events: &[&Event]) -> Vec<u8> {
         body(self, events)
     }
 

@@ -44,7 +44,7 @@ pub fn size(event: &Event) -> usize {
 }
 
 /// The body of the request that puts `events` on `bus`.
-pub fn body(bus: &EventBus, events: &[&Event]) -> String {
+pub fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
     let entries: Vec<Entry<'_>> = events
         .iter()
         .map(|event| Entry {
@@ -60,7 +60,7 @@ pub fn body(bus: &EventBus, events: &[&Event]) -> String {
     let mut json = Vec::with_capacity(bytes);
     // Only a map whose keys are not texts can make this fail, and there is none.
     let _ = serde_json::to_writer(&mut json, &PutEvents { entries });
-    String::from_utf8(json).unwrap_or_default()
+    json
 }
 
 fn detail_type(event: &Event) -> &str {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn entries(events: &[&Event]) -> Vec<Value> {
-        let body: Value = serde_json::from_str(&body(&"orders".parse().unwrap(), events)).unwrap();
+        let body: Value = serde_json::from_slice(&body(&"orders".parse().unwrap(), events)).unwrap();
         body["Entries"].as_array().unwrap().clone()
     }
 

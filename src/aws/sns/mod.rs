@@ -3,6 +3,7 @@
 //!
 //! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
 
+mod form;
 mod reply;
 mod request;
 
@@ -60,7 +61,7 @@ impl Protocol for TopicArn {
         protocol::headers([("content-type", CONTENT_TYPE)])
     }
 
-    fn body(&self, events: &[&Event]) -> String {
+    fn body(&self, events: &[&Event]) -> Vec<u8> {
         body(self, events)
     }
 

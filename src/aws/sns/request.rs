@@ -2,6 +2,7 @@
 //!
 //! Never cuts or checks an event: limits are kept by those who make events and batches.
 
+use super::form;
 use crate::aws::arn::TopicArn;
 use crate::event::{Attribute, Event};
 
@@ -28,17 +29,19 @@ pub fn size(event: &Event) -> usize {
 /// On a FIFO topic the event's id is the deduplication id (at most 128 characters of ASCII letters, digits and
 /// punctuation), so that an event that is sent twice within five minutes is delivered once; and an event without group
 /// is a group of its own, because SNS refuses an entry without one and there is no order to keep.
-pub fn body(topic: &TopicArn, events: &[&Event]) -> String {
+pub fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
     // JSON grows by half to its double when it is percent-encoded; 256 is what the names of an entry's or of an
-    // attribute's fields take.
+    // attribute's fields take. While the last value is encoded, it may take its triple.
     let entry_bytes = |event: &&Event| 2 * size(event) + 256 * (1 + event.attributes.len());
-    let mut form = Form(String::with_capacity(256 + events.iter().map(entry_bytes).sum::<usize>()));
+    let entries: usize = events.iter().map(entry_bytes).sum();
+    let largest = events.iter().map(|event| size(event)).max().unwrap_or(0);
+    let mut form = Form(Vec::with_capacity(256 + entries + largest));
     if let [event] = events {
-        form.0.push_str("Action=Publish&Version=2010-03-31");
+        form.0.extend(b"Action=Publish&Version=2010-03-31");
         form.field("", "TopicArn", &topic.text);
         form.entry("", topic, event);
     } else {
-        form.0.push_str("Action=PublishBatch&Version=2010-03-31");
+        form.0.extend(b"Action=PublishBatch&Version=2010-03-31");
         form.field("", "TopicArn", &topic.text);
         for (position, event) in events.iter().enumerate() {
             let prefix = format!("PublishBatchRequestEntries.member.{}.", position + 1);
@@ -49,16 +52,15 @@ pub fn body(topic: &TopicArn, events: &[&Event]) -> String {
     form.0
 }
 
-struct Form(String);
+struct Form(Vec<u8>);
 
 impl Form {
     /// Names are ours and need no encoding, which would be half the work of a small event.
     fn field(&mut self, prefix: &str, name: &str, value: &str) {
-        self.0.push('&');
-        self.0.push_str(prefix);
-        self.0.push_str(name);
-        self.0.push('=');
-        self.0.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+        for part in ["&", prefix, name, "="] {
+            self.0.extend(part.as_bytes());
+        }
+        form::encode(value, &mut self.0);
     }
 
     fn entry(&mut self, prefix: &str, topic: &TopicArn, event: &Event) {
@@ -151,8 +153,8 @@ pub(super) mod tests {
         fields
     }
 
-    fn decoded(body: &str) -> Vec<(String, String)> {
-        form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+    fn decoded(body: &[u8]) -> Vec<(String, String)> {
+        form_urlencoded::parse(body).into_owned().collect()
     }
 
     #[test]
@@ -167,7 +169,7 @@ pub(super) mod tests {
             ..event("e-1", r#"{"id":"é"}"#)
         };
         assert_eq!(
-            body(&topic(false), &[&event]),
+            String::from_utf8(body(&topic(false), &[&event])).unwrap(),
             "Action=Publish&Version=2010-03-31&TopicArn=arn%3Aaws%3Asns%3Aus-east-1%3A123456789012%3Aevents\
              &Message=%7B%22id%22%3A%22%C3%A9%22%7D&Subject=Hello+%26+goodbye\
              &MessageAttributes.entry.1.Name=event_type&MessageAttributes.entry.1.Value.DataType=String\
@@ -181,7 +183,7 @@ pub(super) mod tests {
     fn several_events_are_a_batch() {
         let (first, second) = (event("e-1", "1"), event("e-2", "2"));
         assert_eq!(
-            body(&topic(true), &[&first, &second]),
+            String::from_utf8(body(&topic(true), &[&first, &second])).unwrap(),
             "Action=PublishBatch&Version=2010-03-31&TopicArn=arn%3Aaws%3Asns%3Aus-east-1%3A123456789012%3Aevents.fifo\
              &PublishBatchRequestEntries.member.1.Id=0&PublishBatchRequestEntries.member.1.Message=1\
              &PublishBatchRequestEntries.member.1.MessageGroupId=e-1\
@@ -212,7 +214,7 @@ pub(super) mod tests {
         };
         let body = body(&topic(false), &[&event; 10]);
         assert!(body.len() <= body.capacity());
-        let reserved = 256 + 10 * (2 * size(&event) + 256 * 7);
+        let reserved = 256 + 10 * (2 * size(&event) + 256 * 7) + size(&event);
         assert_eq!(body.capacity(), reserved, "{} bytes used", body.len());
     }
 

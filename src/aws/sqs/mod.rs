@@ -54,14 +54,15 @@ impl Protocol for QueueUrl {
         headers(if events == 1 { Action::SendMessage } else { Action::SendMessageBatch })
     }
 
-    fn body(&self, events: &[&Event]) -> String {
-        match events {
+    fn body(&self, events: &[&Event]) -> Vec<u8> {
+        let body = match events {
             [event] => send_message(self, message_of(event, self.fifo)),
             _ => {
                 let messages: Vec<_> = events.iter().map(|event| message_of(event, self.fifo)).collect();
                 send_message_batch(self, &messages)
             }
-        }
+        };
+        body.into_bytes()
     }
 
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {
@@ -104,7 +105,7 @@ mod tests {
 
     fn body(queue: &str, events: &[&Event]) -> Value {
         let queue: QueueUrl = format!("http://localhost/1/{queue}").parse().unwrap();
-        serde_json::from_str(&queue.body(events)).unwrap()
+        serde_json::from_slice(&queue.body(events)).unwrap()
     }
 
     #[test]

@@ -98,7 +98,11 @@ fn kong_maps(rules: &Rules, spec: &ExchangeSpec) -> (Headers, Headers) {
         request.add("Host", authority);
     }
     request.0.extend(spec.request_headers.0.clone());
-    let mut response: Headers = [(":status", spec.status.to_string())].into_iter().collect();
+    let mut response = Headers::default();
+    // The same as the property, with or without a value.
+    if spec.properties.get("response.code") != Some(&None) {
+        response.add(":status", spec.status.to_string());
+    }
     response.0.extend(spec.response_headers.0.clone());
     (request, response)
 }

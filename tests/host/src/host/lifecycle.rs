@@ -13,18 +13,20 @@ impl Host {
         let vm = self.vm_mut();
         let id = vm.next_context;
         vm.next_context += 1;
-        self.start_root(id, configuration.as_ref().into(), Vec::new())?;
+        self.start_root(id, configuration.as_ref().into(), None)?;
         self.plugin = Some(id);
         Ok(id)
     }
 
-    /// Creates and configures a root; `timers` are those that an earlier life of it left running.
-    fn start_root(&mut self, id: u32, configuration: Rc<[u8]>, timers: Vec<u64>) -> Result<(), StartError> {
+    /// Creates and configures a root. `timers` are those that an earlier life of it left running, if it had one: on Kong a
+    /// request finds that the instance is gone and makes a new one, which is not told that it starts.
+    fn start_root(&mut self, id: u32, configuration: Rc<[u8]>, timers: Option<Vec<u64>>) -> Result<(), StartError> {
         let logged = self.logs().len();
         let vm = self.vm_mut();
         let first = !vm.contexts.values().any(|context| context.as_root().is_some());
-        let starts_vm = first || vm.rules.is_kong();
+        let starts_vm = if vm.rules.is_kong() { timers.is_none() } else { first };
         let len = configuration.len() as u32;
+        let timers = timers.unwrap_or_default();
         let root = Root { id, configuration, tick: 0, timers, logging: None, draining: false };
         vm.contexts.insert(id, Context::Root(Box::new(root)));
         let mut start = || -> Result<bool, Error> {
@@ -107,7 +109,7 @@ impl Host {
         self.initialize().map_err(failed)?;
         for root in roots.into_iter().filter(|root| !root.draining) {
             let timers = if kong { root.timers } else { Vec::new() };
-            self.start_root(root.id, root.configuration, timers)?;
+            self.start_root(root.id, root.configuration, Some(timers))?;
         }
         Ok(())
     }

@@ -87,15 +87,29 @@ fn a_matching_exchange_is_published_as_kong_s_own_log_has_it() {
 }
 
 #[test]
+fn each_route_has_its_own_service_and_a_change_shows_within_a_second() {
+    let mut host = Way::Kong.start(&config(json!({})));
+    let mut service_of = |route: &str, service: &str| {
+        let message = published(Way::Kong, &mut host, &put().route(route).service(service)).message;
+        let name = |entity: &str| message[entity]["name"].as_str().unwrap().to_owned();
+        assert_eq!(name("route"), serde_json::from_str::<Value>(route).unwrap()["name"]);
+        name("service")
+    };
+    const OTHER_ROUTE: &str = r#"{"id":"r-2","name":"accounts"}"#;
+    const CHANGED: &str = r#"{"id":"s-1","name":"changed"}"#;
+    assert_eq!(service_of(ROUTE, SERVICE), "mockbin");
+    assert_eq!(service_of(OTHER_ROUTE, r#"{"id":"s-2","name":"other"}"#), "other");
+    let mut last = String::new();
+    // An event takes an eighth of a second to be published.
+    for _ in 0..9 {
+        last = service_of(ROUTE, CHANGED);
+    }
+    assert_eq!(last, "changed");
+}
+
+#[test]
 fn what_is_unknown_is_absent() {
-    let unknown = [
-        "ngx.remote_addr",
-        "request.time",
-        "ngx.request_time",
-        "ngx.request_length",
-        "ngx.bytes_sent",
-        "ngx.upstream_uri",
-    ];
+    let unknown = ["ngx.remote_addr", "request.time", "ngx.request_length", "ngx.bytes_sent", "ngx.upstream_uri"];
     let spec = unknown.iter().fold(put(), |spec, name| spec.without_property(name));
     let mut message = message(&spec.authority(None).request_id(None).upstream(None));
     message.as_object_mut().unwrap().remove("event_id");

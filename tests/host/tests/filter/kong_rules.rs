@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callback, FailureKind, Host, Profile, Response};
+use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
@@ -129,6 +129,19 @@ fn gauges_are_set_and_begin_at_nothing() {
     assert_eq!(count(&host, Metric::QueuedEntries), 2);
     host.revive().unwrap();
     assert_eq!(gauges.map(|gauge| count(&host, gauge)), [0, 0, 0], "what a trap took is not shown for ever");
+}
+
+#[test]
+fn an_instance_that_a_request_had_to_make_is_told_of() {
+    let mut host = start(json!({}));
+    host.replace_plugin(config(json!({"timeout_ms": 4_000})).to_string()).unwrap();
+    assert_eq!(logged(&mut host, LogLevel::Error), [""; 0]);
+    host.revive().unwrap();
+    let [line, _] = &logged(&mut host, LogLevel::Error)[..] else { panic!("a line of each root") };
+    assert!(line.contains("nginx_http_proxy_wasm_isolation must be `none`"), "{line}");
+    let mut host = Way::HttpFilter.start(&config(json!({})));
+    host.revive().unwrap();
+    assert_eq!(logged(&mut host, LogLevel::Error), [""; 0]);
 }
 
 #[test]
