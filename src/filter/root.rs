@@ -73,8 +73,8 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpFilter::new(self.worker.clone())))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpFilter::new(self.worker.clone(), context)))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -96,5 +96,5 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
         .map_err(|error| format!("credentials: {error}"))?;
     let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(host, config.routes, agent, TickGate::new(tick)), tick))
+    Ok((Worker::new(host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
 }
