@@ -12,6 +12,7 @@ use crate::exchange::Exchange;
 use crate::journal::Store;
 use crate::metrics::{Metrics, Update};
 use crate::notice::Notice;
+use crate::outbox::{Release, Ticket, Wait};
 use crate::publisher::{BatchId, Publisher};
 use crate::record::Redaction;
 use crate::route::Route;
@@ -48,8 +49,12 @@ impl Agent {
         store: Option<&Rc<dyn Store>>,
         seed: u64,
     ) -> Agent {
-        let settings =
-            Settings { at_once: config.max_captures, patience: config.timeout, again: limits.retries_captures };
+        let settings = Settings {
+            at_once: config.max_captures,
+            patience: config.timeout,
+            again: limits.retries_captures,
+            retry: config.retry,
+        };
         let redaction = Redaction::new(config.redact.clone());
         Agent {
             signer: Signer::new(keeper),
@@ -63,6 +68,26 @@ impl Agent {
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
         self.publisher.accept(exchange, route, now, &mut self.metrics);
+    }
+
+    /// The same with an exchange whose response waits for the event. What is to be done with it may be known at once.
+    pub fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
+        self.publisher.accept_awaited(exchange, route, wait, now, &mut self.metrics);
+    }
+
+    /// What is to be done with a response that waits, once that is known.
+    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.publisher.take_release(ticket)
+    }
+
+    /// What is to be done with every response of which it is known.
+    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.publisher.take_releases()
+    }
+
+    /// A response that waits is gone.
+    pub fn forget_response(&mut self, ticket: Ticket) {
+        self.publisher.forget_response(ticket);
     }
 
     /// The next callout to make, if one is due. Its reply is owed to [`Agent::handle_reply`], also when the host could not start

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::journal::{Journal, Store};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox::{BatchId, DropReason, Outbox, Settings};
+use crate::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
 use crate::signer::{Signature, Signer};
 use crate::target::Target;
 
@@ -44,9 +44,11 @@ impl Lane {
         let settings = Settings {
             batch: config.batch,
             queue: config.queue,
+            retry: config.retry,
             max_in_flight: limits.at_once,
             max_batch_bytes: protocol.max_bytes(),
             deadline: limits.deadline,
+            longest_wait: config.timeout,
             ordered: protocol.keeps_order(),
             yields: config.targets.len() > limits.at_once,
         };
@@ -128,6 +130,30 @@ impl Lane {
         if let Some(journal) = &mut self.journal {
             journal.note_reported(backlog);
         }
+    }
+
+    /// Queues an event that a response waits for, and that goes out at once.
+    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
+        let size = self.target.protocol.size(&event);
+        let journal = &mut self.journal;
+        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
+        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
+        self.clear_settled(metrics);
+    }
+
+    /// What is to be done with a response that waits, once that is known.
+    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.outbox.take_release(ticket)
+    }
+
+    /// What is to be done with every response of which it is known.
+    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.outbox.take_releases()
+    }
+
+    /// A response that waits is gone.
+    pub fn forget_response(&mut self, ticket: Ticket) {
+        self.outbox.forget_response(ticket);
     }
 
     /// The next call to make, if one is due. Its reply is owed to [`Lane::handle_reply`], also when the host could not start it.

@@ -1,7 +1,7 @@
 //! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none, and takes webhooks in without losing any.
 //!
 //! Every successful request that matches a configured route becomes an event for an AWS SNS topic, an SQS queue or an EventBridge
-//! event bus. No response is held for it.
+//! event bus. No response is held for it, unless the route asks for that.
 //!
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
 //! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).
@@ -44,6 +44,6 @@ mod entry {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-        proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+        proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
     }}
 }

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::journal::Store;
 use crate::lane::Lane;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox;
+use crate::outbox::{self, Release, Ticket, Wait};
 use crate::record::Recorder;
 use crate::route::Route;
 use crate::signer::Signer;
@@ -55,12 +56,54 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
-        let Some(lane) = self.lanes.get_mut(route.target) else { return };
+        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
+            lane.push(event, now, metrics);
+        }
+    }
+
+    /// The same with an exchange whose response waits for the event. What is to be done with it may be known at once.
+    pub fn accept_awaited(
+        &mut self,
+        exchange: Exchange<'_>,
+        route: &Route,
+        wait: Wait,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
+            lane.push_awaited(event, wait, now, metrics);
+        }
+    }
+
+    /// The event of an exchange, and the lane that it goes to.
+    fn event(
+        &mut self,
+        exchange: Exchange<'_>,
+        route: &Route,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Option<(&mut Lane, Event)> {
+        let lane = self.lanes.get_mut(route.target)?;
         metrics.add(Metric::EventsMatched, 1);
         let id = event_id(now, &mut self.rng);
         let protocol = lane.target().protocol.as_ref();
         let event = self.recorder.event(exchange, route, protocol, lane.max_event_bytes(), id, now);
-        lane.push(event, now, metrics);
+        Some((lane, event))
+    }
+
+    /// What is to be done with a response that waits, once that is known.
+    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.lanes.iter_mut().find_map(|lane| lane.take_release(ticket))
+    }
+
+    /// What is to be done with every response of which it is known.
+    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.lanes.iter_mut().flat_map(Lane::take_releases).collect()
+    }
+
+    /// A response that waits is gone.
+    pub fn forget_response(&mut self, ticket: Ticket) {
+        self.lanes.iter_mut().for_each(|lane| lane.forget_response(ticket));
     }
 
     /// The next call to make, if one is due, where calls of others leave room for `at_once`. Its reply is owed to

@@ -44,6 +44,24 @@ impl Statuses {
     }
 }
 
+/// When the client gets a response that becomes an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Whenever the response is there: no response waits for an event.
+    AfterResponse,
+    /// Once the event is acknowledged; if it is not, as this says.
+    BeforeResponse(OnFailure),
+}
+
+/// What becomes of a response whose event was not acknowledged in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The client gets it all the same, and the event stays queued.
+    Pass,
+    /// The client gets a 503 instead, and the event is withdrawn.
+    Fail,
+}
+
 /// How much of a path a matcher looks at. A regular expression costs about a thousand instructions for each byte, on the
 /// request's time.
 const MAX_PATH_BYTES: usize = 8_192;
@@ -104,6 +122,8 @@ pub struct Route {
     pub subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
     pub message_group_id: Option<Template>,
+    /// Whether the response waits for the event.
+    pub delivery: Delivery,
     /// Which of the configuration's targets its events go to.
     pub target: usize,
 }
@@ -161,6 +181,17 @@ impl Routes {
             .position(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
     }
 
+    /// Whether any response waits for its event.
+    pub fn hold_responses(&self) -> bool {
+        self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
+    }
+
+    /// Whether the response to a request may have to wait for its event, as far as the request tells.
+    pub fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
+        let mut held = self.0.iter().filter(|route| route.delivery != Delivery::AfterResponse);
+        held.any(|route| route.wants_request(method, target))
+    }
+
     /// Every placeholder in what the routes' events carry.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
@@ -188,6 +219,7 @@ mod tests {
             attributes: vec![],
             subject: None,
             message_group_id: None,
+            delivery: Delivery::AfterResponse,
             target: 0,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass};
 use crate::clock::Timestamp;
+use crate::config::Retry;
 use crate::outbox::retry;
 
 /// One try gets half of the time that is left, so that there is time for another, but not less than this.
@@ -16,6 +17,7 @@ pub struct Attempts {
     deadline: Timestamp,
     /// Whether there can be more than one: not where a host lets nothing happen later.
     again: bool,
+    retry: Retry,
     failed: u32,
     /// Why the last one failed.
     last: Option<Failure>,
@@ -49,8 +51,8 @@ pub enum Next {
 
 impl Attempts {
     /// The first one is due at once, and all end within `patience`; only one, unless `again`.
-    pub fn new(patience: Duration, again: bool, now: Timestamp) -> Attempts {
-        Attempts { deadline: now + patience, again, failed: 0, last: None, state: State::Due(now) }
+    pub fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
+        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, state: State::Due(now) }
     }
 
     /// What is to be done at `now`; `ready` is whether a try can be signed. A try that is given out has begun.
@@ -92,7 +94,9 @@ impl Attempts {
             Err(failure) => failure,
         };
         let delay = match failure.class {
-            FailureClass::Transient | FailureClass::Throttled => Some(retry::delay(failure.class, self.failed, jitter)),
+            FailureClass::Transient | FailureClass::Throttled => {
+                Some(retry::delay(&self.retry, failure.class, self.failed, jitter))
+            }
             // What was wrong is put right before the next one is signed.
             FailureClass::Credentials | FailureClass::Clock if self.failed < 2 => Some(Duration::ZERO),
             _ => None,
@@ -120,6 +124,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000);
     const PATIENCE: Duration = Duration::from_secs(5);
+    const RETRY: Retry = Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) };
 
     fn after(millis: u64) -> Timestamp {
         NOW + Duration::from_millis(millis)
@@ -130,7 +135,7 @@ mod tests {
     }
 
     fn attempts() -> Attempts {
-        Attempts::new(PATIENCE, true, NOW)
+        Attempts::new(PATIENCE, true, RETRY, NOW)
     }
 
     /// How many tries there are until it is given up, when each fails in this way after `each`.
@@ -194,11 +199,11 @@ mod tests {
 
     #[test]
     fn where_nothing_can_happen_later_there_is_one_try() {
-        let mut once = Attempts::new(PATIENCE, false, NOW);
+        let mut once = Attempts::new(PATIENCE, false, RETRY, NOW);
         assert_eq!(once.poll(true, NOW), Next::Try(PATIENCE));
         once.settle(Err(failure(FailureClass::Transient)), None, 0, NOW);
         assert!(matches!(once.poll(true, NOW), Next::Refused(_)));
-        let mut unsigned = Attempts::new(PATIENCE, false, NOW);
+        let mut unsigned = Attempts::new(PATIENCE, false, RETRY, NOW);
         assert!(matches!(unsigned.poll(false, NOW), Next::Refused(_)));
     }
 

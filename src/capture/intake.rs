@@ -15,6 +15,7 @@ use crate::aws::sign::SigningScope;
 use crate::aws::sqs;
 use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
+use crate::config::Retry;
 use crate::exchange::Request;
 use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Whether the host lets something happen to a request while it waits.
     pub again: bool,
+    /// How long the next try waits.
+    pub retry: Retry,
 }
 
 /// What is to be done about a capture.
@@ -153,7 +156,8 @@ impl Intake {
         metrics: &mut Metrics,
     ) -> Option<Answer> {
         let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
-        let attempts = Attempts::new(self.settings.patience, self.settings.again, self.clock.at(now));
+        let attempts =
+            Attempts::new(self.settings.patience, self.settings.again, self.settings.retry, self.clock.at(now));
         let capture = self.captures.0.get(position)?;
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)

@@ -46,6 +46,8 @@ pub struct Config {
     pub batch: Batch,
     /// The bounds of the queue.
     pub queue: Queue,
+    /// When what failed is tried again.
+    pub retry: Retry,
     /// What is done with events that will not be delivered.
     pub dead_letter: DeadLetter,
     /// How long one callout may take.
@@ -180,6 +182,15 @@ pub enum JournalChoice {
     Off,
 }
 
+/// When an event is tried again after an attempt that failed. The bound of the random delay doubles with each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The bound before the second attempt.
+    pub initial_delay: Duration,
+    /// No bound is larger.
+    pub max_delay: Duration,
+}
+
 /// What is done with events that will not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -232,6 +243,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let redact = redact::read(root);
     let batch = read_batch(root);
     let queue = read_queue(root);
+    let retry = read_retry(root);
     let dead_letter = read_dead_letter(root);
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
@@ -250,6 +262,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         redact: redact?,
         batch,
         queue: queue?,
+        retry: retry?,
         dead_letter,
         timeout,
         max_in_flight,
@@ -293,6 +306,23 @@ fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
         _ => JournalChoice::Auto,
     };
     Ok(Queue { max_entries, max_bytes, max_age, when_full, journal })
+}
+
+fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
+    let mut section = root.section("retry");
+    let initial_delay = section.integer("initial_delay_ms", 1..=60_000, 50);
+    let max_delay = section.integer("max_delay_ms", 100..=300_000, 20_000);
+    let checked = if initial_delay > max_delay {
+        Err(section.fault_at(
+            "initial_delay_ms",
+            format!("{initial_delay} is more than max_delay_ms, which is {max_delay}"),
+            "give a smaller one, or a larger max_delay_ms",
+        ))
+    } else {
+        Ok(Retry { initial_delay: milliseconds(initial_delay), max_delay: milliseconds(max_delay) })
+    };
+    section.finish();
+    checked
 }
 
 fn read_dead_letter(root: &mut Section<'_>) -> DeadLetter {

@@ -103,7 +103,9 @@ impl<'a> Field<'a> {
 impl<'a> Section<'a> {
     /// What stands under `key`, which from now on is a known key.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Field<'a>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let value = self.entries?.get(key)?;
         (!value.is_null()).then(|| self.child(key, value))
     }

@@ -11,7 +11,7 @@ use super::redact::is_token;
 use super::{target, template};
 use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
 use crate::aws::protocol::Protocol;
-use crate::route::{Matcher, Methods, Route, Routes, Statuses};
+use crate::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
 use crate::target::Target;
 use crate::template::Template;
 
@@ -100,6 +100,7 @@ fn read_route(
     if let Some(protocol) = protocol {
         check_fit(section, protocol.as_ref(), &event_type, &subject, &message_group_id);
     }
+    let delivery = read_delivery(section);
     Ok(Route {
         methods: methods?,
         matcher: matcher?,
@@ -108,6 +109,7 @@ fn read_route(
         attributes: groups_of_own.map(|()| attributes)?,
         subject: subject?,
         message_group_id: message_group_id?,
+        delivery: delivery?,
         target: target?,
     })
 }
@@ -219,6 +221,23 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some(number(first)?..=number(last)?)
+}
+
+fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
+    let delivery = section.choice("delivery", &["after_response", "before_response"]);
+    let on_failure = section.choice("on_failure", &["pass", "fail"]);
+    let given = section.optional("on_failure").is_some();
+    if delivery? == "after_response" {
+        if given {
+            return Err(section.fault_at(
+                "on_failure",
+                "has no meaning here, for the response does not wait for the event",
+                "leave it out, or give `before_response` as `delivery`",
+            ));
+        }
+        return Ok(Delivery::AfterResponse);
+    }
+    Ok(Delivery::BeforeResponse(if on_failure? == "fail" { OnFailure::Fail } else { OnFailure::Pass }))
 }
 
 fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {

@@ -9,7 +9,7 @@ use serde_json::{json, Map, Value};
 
 use super::*;
 use crate::callout::Scheme;
-use crate::route::Methods;
+use crate::route::{Delivery, Methods, OnFailure};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(name)
@@ -124,11 +124,19 @@ fn what_is_left_out_has_a_default() {
             journal: JournalChoice::Auto,
         }
     );
+    assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) });
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));
     let [route] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
     assert_eq!(route.methods, Methods::OneOf(vec!["PUT".into()]));
     assert!(route.matcher.is_match(b"/mockbin/profile") && route.statuses.contain(204) && !route.statuses.contain(302));
     assert!(route.event_type.is_none() && route.attributes.is_empty() && route.subject.is_none());
+}
+
+#[test]
+fn a_response_waits_only_where_the_route_says_so() {
+    let deliveries = |name| valid(name).routes.0.iter().map(|route| route.delivery).collect::<Vec<_>>();
+    assert_eq!(deliveries("full.json"), [Delivery::AfterResponse; 2]);
+    assert_eq!(deliveries("before_response.json"), [OnFailure::Fail, OnFailure::Pass].map(Delivery::BeforeResponse));
 }
 
 #[test]
@@ -146,6 +154,7 @@ fn what_is_given_is_taken() {
     assert_eq!(config.redact, Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] });
     assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
     assert_eq!(config.queue.when_full, WhenFull::DropNewest);
+    assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(10), max_delay: Duration::from_secs(5) });
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_millis(2500), 8));
 
     let [profile, health] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };

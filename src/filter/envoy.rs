@@ -9,6 +9,8 @@ use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::outbox::{Release, Ticket, Wait};
+use crate::route::{Delivery, Route};
 
 /// Headers that Envoy adds for its own use, beside the client's.
 const ENVOY_INTERNAL: [&str; 3] =
@@ -21,6 +23,8 @@ const ENVOY_INTERNAL: [&str; 3] =
 pub struct Candidate {
     method: String,
     target: String,
+    /// The request's headers, where the response may wait: Envoy does not have them in between, only now and in the end.
+    headers: Option<Vec<u8>>,
 }
 
 impl Candidate {
@@ -30,7 +34,27 @@ impl Candidate {
         if !worker.routes.want_request(&method, &target) {
             return None;
         }
-        Some(Candidate { method: text(method), target: text(target) })
+        let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
+        let headers = may_wait.then(|| host::header_map(MapType::HttpRequestHeaders));
+        Some(Candidate { method: text(method), target: text(target), headers })
+    }
+
+    /// Looks at the headers of the response, for a route that lets it wait for its event.
+    pub fn hold(mut self, worker: &Worker, ticket: Ticket) -> Held {
+        let Some(headers) = self.headers.take() else { return Held::NotWanted(self) };
+        let status = host::header(MapType::HttpResponseHeaders, ":status");
+        let Some(status) = status.and_then(|status| text(status).parse().ok()) else { return Held::NotWanted(self) };
+        let route = worker.routes.find(&self.method, split_target(&self.target).0, status);
+        let Some((route, on_failure)) = route.and_then(|route| match route.delivery {
+            Delivery::BeforeResponse(on_failure) => Some((route, on_failure)),
+            Delivery::AfterResponse => None,
+        }) else {
+            return Held::NotWanted(self);
+        };
+        let maps = HeaderMaps::read(Some(headers));
+        let exchange = exchange(&self.method, self.target, status, &maps, Progress::Headers);
+        let wait = Wait { ticket, on_failure };
+        worker.accept_awaited(exchange, route, wait, host::now()).map_or(Held::Waiting, Held::Released)
     }
 
     /// Queues the event of the exchange that is just over, if its response is wanted, too.
@@ -56,6 +80,36 @@ pub fn received<'a>(method: &'a str, target: &'a str, map: &'a [u8]) -> Request<
     }
 }
 
+/// What became of a response whose headers were looked at.
+pub enum Held {
+    /// No route wants it to wait.
+    NotWanted(Candidate),
+    /// It waits until it is released.
+    Waiting,
+    /// It is known already what is to be done with it.
+    Released(Release),
+}
+
+/// Does with the response of the context that the host speaks for what is to be done with it.
+pub fn release(release: Release) {
+    match release {
+        Release::Pass => host::continue_response(),
+        Release::Refuse => {
+            host::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+        }
+    }
+}
+
+/// How far an exchange has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// To the headers of its response: sizes and times would be those of a part of it, and the request's headers are those that
+    /// came, before the router changed them.
+    Headers,
+    /// To its end.
+    Over,
+}
+
 /// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
 pub fn observe_logged(worker: &Worker) {
     let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return };
@@ -63,19 +117,27 @@ pub fn observe_logged(worker: &Worker) {
         return;
     }
     let request_headers = host::header_map(MapType::HttpRequestHeaders);
-    if let Some(target) = client_target(&request_headers) {
-        observe(worker, &text(method), target, Some(request_headers));
+    let Some(target) = client_target(&request_headers) else { return };
+    let route = observe(worker, &text(method), target, Some(request_headers));
+    if route.is_some_and(|route| route.delivery != Delivery::AfterResponse) {
+        worker.seen_too_late();
     }
 }
 
-/// Queues the event of an exchange whose request was wanted, if its response is, too. `request_headers` are passed where they
-/// have been read.
-fn observe(worker: &Worker, method: &str, target: String, request_headers: Option<Vec<u8>>) {
-    let Some(status) = status() else { return };
-    let Some(route) = worker.routes.find(method, split_target(&target).0, status) else { return };
+/// Queues the event of an exchange whose request was wanted, if its response is, too, and gives the route that wants it.
+/// `request_headers` are passed where they have been read.
+fn observe<'a>(
+    worker: &'a Worker,
+    method: &str,
+    target: String,
+    request_headers: Option<Vec<u8>>,
+) -> Option<&'a Route> {
+    let status = status()?;
+    let route = worker.routes.find(method, split_target(&target).0, status)?;
     let maps = HeaderMaps::read(request_headers);
     let now = host::now();
-    worker.accept(exchange(method, target, status, &maps), route, now);
+    worker.accept(exchange(method, target, status, &maps, Progress::Over), route, now);
+    Some(route)
 }
 
 /// The status of the response, as far as there is one.
@@ -106,10 +168,17 @@ fn client_target(request_headers: &[u8]) -> Option<String> {
     find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
 }
 
-/// The exchange that is just over. `method` and `target` are the client's own, and already known.
-fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMaps) -> Exchange<'a> {
+/// The exchange as far as it is known. `method` and `target` are the client's own, and already known.
+fn exchange<'a>(
+    method: &'a str,
+    target: String,
+    status: u16,
+    maps: &'a HeaderMaps,
+    progress: Progress,
+) -> Exchange<'a> {
     let request_headers = headers(&maps.request);
-    let duration = number("request\0duration").map(Duration::from_nanos);
+    let final_number = |property| if progress == Progress::Over { number(property) } else { None };
+    let duration = final_number("request\0duration").map(Duration::from_nanos);
     let via_upstream = host::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
     let tls = text_property("connection\0tls_version").map(|version| Tls {
         version: Some(version.into()),
@@ -125,18 +194,18 @@ fn exchange<'a>(method: &'a str, target: String, status: u16, maps: &'a HeaderMa
             host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
             port: None,
             headers: request_headers,
-            size: number("request\0total_size"),
+            size: final_number("request\0total_size"),
             tls,
         },
-        response: Response { status, headers: headers(&maps.response), size: number("response\0total_size") },
+        response: Response { status, headers: headers(&maps.response), size: final_number("response\0total_size") },
         latencies: Latencies {
             request: duration.map(millis),
-            upstream: number("response\0backend_latency").map(Duration::from_nanos).map(millis),
+            upstream: final_number("response\0backend_latency").map(Duration::from_nanos).map(millis),
             receive: None,
         },
         started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
         client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
-        upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream),
+        upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream && progress == Progress::Over),
         upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),
         source: via_upstream.then_some(Cow::Borrowed("upstream")),
         route: entity("xds\0route_name"),

@@ -4,10 +4,10 @@
 //! So what can fail on one of the hosts is bound here once more. The callout itself goes through the SDK, which must know its
 //! token in order to route the reply.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::time::Duration;
 
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
 use crate::callout::Callout;
 use crate::capture::Answer;
@@ -65,6 +65,12 @@ extern "C" {
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
     fn proxy_done() -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+}
+
+extern "C" {
+    /// The SDK's export.
+    fn proxy_on_tick(context: u32);
 }
 
 /// Runs a host call that returns bytes; `None` if it fails.
@@ -127,6 +133,22 @@ pub fn knows_context(context: u32) -> bool {
     unsafe { proxy_set_effective_context(context) == OK }
 }
 
+/// Lets the response of the context that the host speaks for go on.
+pub fn continue_response() {
+    // SAFETY: takes a number. A stream that is gone has nothing to go on.
+    unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) };
+}
+
+/// Ticks the root at once, from within a request.
+///
+/// The SDK takes the reply to a callout to the context in whose callback it was started. A request may be gone by then, and with
+/// it the reply to a batch that is not its own alone; the root stays. No request may be in the SDK's hands as the root, and
+/// none is: a request and a root are never the same context.
+pub fn tick_root(root: u32) {
+    // SAFETY: takes a number; the SDK stops on one that is no root's, and the caller knows that it is.
+    unsafe { proxy_on_tick(root) };
+}
+
 /// A property; `path` has a zero byte between its parts.
 pub fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path during the call; see `returned` for the rest.
@@ -179,13 +201,22 @@ pub fn set_header(map: MapType, name: &str, value: &str) {
 
 /// Answers the request that the host speaks for, in place of any upstream.
 pub fn answer(answer: &Answer) {
-    let (headers, body) = (serialise(&answer.headers), answer.body.as_bytes());
-    // SAFETY: the host reads the texts during the call. Where it refuses, the request is gone, and there is nobody to answer.
+    respond(answer.status, "", &serialise(&answer.headers), &answer.body);
+}
+
+/// Answers the client of the context that the host speaks for, in place of the response; `details` is for the host's log.
+pub fn refuse(status: u16, details: &str, body: &str) {
+    respond(status, details, &serialise::<&str>(&[]), body);
+}
+
+fn respond(status: u16, details: &str, headers: &[u8], body: &str) {
+    // SAFETY: the host only reads the texts, during the call. Where it does not want to, the request is gone, and there is nobody
+    // to answer.
     unsafe {
         proxy_send_local_response(
-            answer.status.into(),
-            null(),
-            0,
+            status.into(),
+            details.as_ptr(),
+            details.len(),
             body.as_ptr(),
             body.len(),
             headers.as_ptr(),

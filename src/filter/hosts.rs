@@ -9,6 +9,7 @@ use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
 use crate::config::{Config, CredentialSource, HostChoice, JournalChoice};
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
+use crate::route::Delivery;
 
 /// The gateways that the filter is at home in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,13 @@ impl Host {
             return Some(
                 "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
             );
+        }
+        let held = config.routes.0.iter().position(|route| route.delivery != Delivery::AfterResponse);
+        if let Some(route) = held {
+            return Some(format!(
+                "routes[{route}].delivery: is `before_response`, and Kong lets no filter call out while it has a response in \
+                 its hands; give `after_response`, or leave it out"
+            ));
         }
         let role = config.credentials.assume_role.as_ref();
         let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));

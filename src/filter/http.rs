@@ -6,21 +6,25 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::capture::CapturedRequest;
+use super::envoy::Held;
 use super::hosts::Host;
 use super::worker::Worker;
 use super::{envoy, host, kong};
+use crate::outbox::{Release, Ticket};
 
 /// Watches one request for a worker.
 pub struct HttpFilter {
+    id: u32,
     worker: Option<Rc<Worker>>,
-    context: u32,
     candidate: Option<Candidate>,
+    /// Its response waits for its event, or has.
+    waits: bool,
 }
 
 /// A request that concerns the worker.
 enum Candidate {
     /// It may become an event.
-    Envoy(envoy::Candidate),
+    Envoy(Box<envoy::Candidate>),
     /// The same.
     Kong(Box<kong::Candidate>),
     /// It is stored and answered here.
@@ -28,9 +32,26 @@ enum Candidate {
 }
 
 impl HttpFilter {
-    /// Watches for `worker`, in this context; for nobody, where the configuration was refused.
-    pub fn new(worker: Option<Rc<Worker>>, context: u32) -> HttpFilter {
-        HttpFilter { worker, context, candidate: None }
+    /// Watches the request that the host calls `id` for `worker`; for nobody, where the configuration was refused.
+    pub fn new(id: u32, worker: Option<Rc<Worker>>) -> HttpFilter {
+        HttpFilter { id, worker, candidate: None, waits: false }
+    }
+
+    /// Queues the event of a response that waits for it.
+    fn hold(&mut self, worker: &Worker, candidate: envoy::Candidate) -> Action {
+        match candidate.hold(worker, Ticket(self.id)) {
+            Held::NotWanted(candidate) => self.candidate = Some(Candidate::Envoy(Box::new(candidate))),
+            Held::Released(Release::Pass) => {}
+            Held::Released(release @ Release::Refuse) => {
+                envoy::release(release);
+                return Action::Pause;
+            }
+            Held::Waiting => {
+                self.waits = true;
+                return Action::Pause;
+            }
+        }
+        Action::Continue
     }
 }
 
@@ -40,6 +61,13 @@ impl Context for HttpFilter {
             worker.handle_reply(token, body_size);
         }
     }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.waits) {
+            worker.forget_response(Ticket(self.id));
+        }
+        true
+    }
 }
 
 impl HttpContext for HttpFilter {
@@ -47,14 +75,14 @@ impl HttpContext for HttpFilter {
         let Some(worker) = &self.worker else { return Action::Continue };
         let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
         if worker.captures.want_method(&method) {
-            if let Some((request, action)) = CapturedRequest::of_request(worker, self.context, &method, count, ended) {
+            if let Some((request, action)) = CapturedRequest::of_request(worker, self.id, &method, count, ended) {
                 self.candidate = Some(Candidate::Captured(request));
                 return action;
             }
         }
         if worker.routes.want_method(&method) {
             self.candidate = match worker.host {
-                Host::Envoy => envoy::Candidate::of_request(worker, method).map(Candidate::Envoy),
+                Host::Envoy => envoy::Candidate::of_request(worker, method).map(Box::new).map(Candidate::Envoy),
                 Host::Kong => kong::Candidate::of_request(worker, method, count).map(Box::new).map(Candidate::Kong),
             };
         }
@@ -76,15 +104,24 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_response_headers(&mut self, count: usize, _: bool) -> Action {
-        match (&self.worker, &mut self.candidate) {
-            (_, None | Some(Candidate::Envoy(_))) => {}
-            (_, Some(Candidate::Captured(request))) => request.see_response(),
-            (Some(worker), Some(Candidate::Kong(candidate))) => {
-                if !candidate.see_response(worker, count) {
-                    self.candidate = None;
+        if self.candidate.is_none() {
+            return Action::Continue;
+        }
+        let (Some(candidate), Some(worker)) = (self.candidate.take(), self.worker.clone()) else {
+            return Action::Continue;
+        };
+        match candidate {
+            Candidate::Captured(request) => {
+                request.see_response();
+                self.candidate = Some(Candidate::Captured(request));
+            }
+            Candidate::Kong(mut candidate) => {
+                if candidate.see_response(&worker, count) {
+                    self.candidate = Some(Candidate::Kong(candidate));
                 }
             }
-            (None, _) => {}
+            Candidate::Envoy(candidate) if worker.holds_responses => return self.hold(&worker, *candidate),
+            candidate => self.candidate = Some(candidate),
         }
         Action::Continue
     }

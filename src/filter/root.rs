@@ -19,9 +19,25 @@ use crate::journal::Store;
 use crate::notice::Level;
 
 /// The root context. Has a worker once its configuration was accepted.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     worker: Option<Rc<Worker>>,
+}
+
+impl Root {
+    /// The root that the host calls `id`.
+    pub fn new(id: u32) -> Root {
+        Root { id, worker: None }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // A request that began with it may end after it.
+        if let Some(worker) = &self.worker {
+            worker.lose_root();
+        }
+    }
 }
 
 impl Context for Root {
@@ -39,7 +55,7 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
-        let (worker, tick) = match start(&text) {
+        let (worker, tick) = match start(self.id, &text) {
             Ok(started) => started,
             Err(faults) => {
                 for line in faults.lines() {
@@ -73,8 +89,8 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpFilter::new(self.worker.clone(), context)))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpFilter::new(id, self.worker.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -83,7 +99,7 @@ impl RootContext for Root {
 }
 
 /// The worker of a configuration and how often it is to be woken, or the faults, one a line.
-fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
+fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
     let host = Host::of(config.host);
     if let Some(objection) = host.objection(&config) {
@@ -96,5 +112,5 @@ fn start(text: &[u8]) -> Result<(Worker, Duration), String> {
         .map_err(|error| format!("credentials: {error}"))?;
     let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
+    Ok((Worker::new(root, host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
 }

@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 
 use super::hosts::{define_metrics, Host, TickGate};
 use super::kong::Wanted;
-use super::{host, reply};
+use super::{envoy, host, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::notice::Level;
+use crate::outbox::{Release, Ticket, Wait};
 use crate::route::{Route, Routes};
 
 thread_local! {
@@ -45,6 +46,8 @@ pub struct Worker {
     pub host: Host,
     /// Which requests are stored before they are answered.
     pub captures: Rc<Captures>,
+    /// Whether some route wants its responses to wait for their events.
+    pub holds_responses: bool,
     /// The headers to ask for where there are too many to ask for all.
     pub wanted_headers: Wanted,
     agent: RefCell<Agent>,
@@ -53,6 +56,12 @@ pub struct Worker {
     metric_ids: Vec<Option<u32>>,
     gate: RefCell<TickGate>,
     life: Cell<Life>,
+    /// The context of the root; none once it is gone.
+    root: Cell<Option<u32>>,
+    /// The next tick is a request's, which wants its event sent at once.
+    hurried: Cell<bool>,
+    /// Whether the log was told that an access logger holds no responses.
+    told_of_logger: Cell<bool>,
     /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
     /// queue, each of which was signed for nothing.
     refused: Cell<bool>,
@@ -60,8 +69,9 @@ pub struct Worker {
 
 impl Worker {
     /// Starts with an empty queue, woken through `gate`. Defines the metrics.
-    pub fn new(host: Host, routes: Routes, captures: Rc<Captures>, agent: Agent, gate: TickGate) -> Worker {
+    pub fn new(root: u32, host: Host, routes: Routes, captures: Rc<Captures>, agent: Agent, gate: TickGate) -> Worker {
         Worker {
+            holds_responses: routes.hold_responses(),
             wanted_headers: Wanted::by(&routes, &captures),
             routes,
             captures,
@@ -71,6 +81,9 @@ impl Worker {
             metric_ids: define_metrics(host),
             gate: RefCell::new(gate),
             life: Cell::new(Life::Running),
+            root: Cell::new(Some(root)),
+            hurried: Cell::new(false),
+            told_of_logger: Cell::new(false),
             refused: Cell::new(false),
         }
     }
@@ -82,13 +95,67 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        let many = {
-            let mut agent = self.agent.borrow_mut();
-            agent.accept(exchange, route, now);
-            agent.has_many_dead_letters()
-        };
-        if many {
+        self.agent.borrow_mut().accept(exchange, route, now);
+        self.relieve();
+    }
+
+    /// Sends the event of an exchange whose response waits for it. Gives what is to be done with the response, where that is
+    /// known at once; else it is released as soon as it is.
+    pub fn accept_awaited(&self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) -> Option<Release> {
+        self.agent.borrow_mut().accept_awaited(exchange, route, wait, now);
+        self.relieve();
+        if let Some(root) = self.root.get() {
+            self.hurried.set(true);
+            host::tick_root(root);
+        }
+        self.agent.borrow_mut().take_release(wait.ticket)
+    }
+
+    /// Whether a response can wait: what it waits for comes to the root.
+    pub fn can_hold(&self) -> bool {
+        self.holds_responses && self.root.get().is_some()
+    }
+
+    /// The root is gone.
+    pub fn lose_root(&self) {
+        self.root.set(None);
+    }
+
+    /// A response that waits is gone.
+    pub fn forget_response(&self, ticket: Ticket) {
+        self.agent.borrow_mut().forget_response(ticket);
+    }
+
+    /// An exchange was seen that was over, and whose response should have waited.
+    pub fn seen_too_late(&self) {
+        if !self.told_of_logger.replace(true) {
+            host::log(
+                Level::Warn,
+                "`delivery: before_response` is not kept: an access logger sees a response when it is over; run the filter as an \
+                 HTTP filter",
+            );
+        }
+    }
+
+    fn relieve(&self) {
+        if self.agent.borrow().has_many_dead_letters() {
             self.write_dead_letters();
+        }
+    }
+
+    /// Lets go of the responses that need not wait any more. Afterwards the host speaks for the root again.
+    fn release(&self) {
+        let releases = self.agent.borrow_mut().take_releases();
+        if releases.is_empty() {
+            return;
+        }
+        for (Ticket(context), release) in releases {
+            if host::knows_context(context) {
+                envoy::release(release);
+            }
+        }
+        if let Some(root) = self.root.get() {
+            host::knows_context(root);
         }
     }
 
@@ -164,12 +231,16 @@ impl Worker {
     /// What is to be done again and again: sends what is due, and tells the host what changed.
     pub fn tick(&self) {
         let now = host::now();
+        if self.hurried.take() {
+            return self.send(now);
+        }
         if !self.gate.borrow_mut().admits(now) {
             return;
         }
         self.refused.set(false);
         self.agent.borrow_mut().tend_journal(now);
         self.send(now);
+        self.release();
         self.report(now);
         if self.life.get() == Life::Draining && self.agent.borrow().is_idle() {
             self.life.set(Life::Done);
@@ -212,6 +283,7 @@ impl Worker {
         } else if self.host.calls_from_replies() {
             self.send(now);
         }
+        self.release();
     }
 
     fn forget_callout(&self, token: u32) -> Option<Call> {

@@ -3,9 +3,9 @@
 //!
 //! An event is written when it is accepted and taken away when it is settled. A queue writes to a place of its own (see
 //! `place.rs`) and touches the place's record every second. A record that stands still for five looks of another worker, a second
-//! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is, queues what is in it, oldest first, and takes
-//! away what it settles. Nothing is copied, so that whoever dies on the way leaves just another such place. Looks are counted and
-//! times are not compared, so that a clock that is set makes nobody dead.
+//! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is,
+//! queues what is in it, oldest first, and takes away what it settles. Nothing is copied, so that whoever dies on the way leaves
+//! just another such place. Looks are counted and times are not compared, so that a clock that is set makes nobody dead.
 //!
 //! A worker that only stood still finds its place taken when it goes on. Its events may then be delivered twice, never not at
 //! all. The store is handed in, and nothing here reads a clock or logs.
@@ -125,7 +125,9 @@ impl Journal {
     /// only.
     pub fn write(&mut self, event: &Event, now: Timestamp, metrics: &mut Metrics) -> Option<Slot> {
         let steady = self.clock.at(now);
-        if self.own.is_some() && steady.since(self.last_touch) >= STALE {
+        // Also before a place is claimed: it may be one that this journal had, and does not know yet that it has lost.
+        let has_places = self.own.is_some() || !self.adopted.is_empty();
+        if has_places && steady.since(self.last_touch) >= STALE {
             self.touch_all(steady);
         }
         let slot = self.put(event, steady);

@@ -21,13 +21,15 @@ pub enum DropReason {
     Refused,
     /// It is larger than the service takes.
     TooLarge,
+    /// Its client got a 503 instead of the response that it tells of.
+    Withdrawn,
     /// The process ends. Only said of an event that is still queued or in flight, and never counted: if the process lives on
     /// after all, the event is sent.
     Shutdown,
 }
 
-const REASONS: [DropReason; 4] =
-    [DropReason::QueueFull, DropReason::Expired, DropReason::Refused, DropReason::TooLarge];
+const REASONS: [DropReason; 5] =
+    [DropReason::QueueFull, DropReason::Expired, DropReason::Refused, DropReason::TooLarge, DropReason::Withdrawn];
 
 impl DropReason {
     /// The reason in a dead letter.
@@ -37,6 +39,7 @@ impl DropReason {
             DropReason::Expired => "expired",
             DropReason::Refused => "refused",
             DropReason::TooLarge => "too_large",
+            DropReason::Withdrawn => "withdrawn",
             DropReason::Shutdown => "shutdown",
         }
     }
@@ -47,6 +50,7 @@ impl DropReason {
             DropReason::Expired => Some(Metric::EventsDroppedExpired),
             DropReason::Refused => Some(Metric::EventsDroppedRefused),
             DropReason::TooLarge => Some(Metric::EventsDroppedTooLarge),
+            DropReason::Withdrawn => Some(Metric::EventsDroppedWithdrawn),
             DropReason::Shutdown => None,
         }
     }
@@ -57,6 +61,7 @@ impl DropReason {
             DropReason::Expired => "not delivered within queue.max_age_seconds",
             DropReason::Refused => "refused for good",
             DropReason::TooLarge => "larger than the service takes",
+            DropReason::Withdrawn => "withdrawn, for the client was answered with 503 (on_failure)",
             DropReason::Shutdown => "the process ends",
         }
     }

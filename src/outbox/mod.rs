@@ -10,6 +10,7 @@ mod fullness;
 mod health;
 mod queue;
 pub mod retry;
+mod waits;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::event::Event;
 use crate::journal::Slot;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
+use crate::route::OnFailure;
 
 use circuit::Circuit;
 pub use drops::DropReason;
@@ -28,6 +30,8 @@ use drops::Drops;
 use fullness::Fullness;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
+use waits::Waits;
+pub use waits::{Release, Ticket, Wait};
 
 /// How the outbox works; see [`crate::config`] for the meaning of the parts.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +40,16 @@ pub struct Settings {
     pub batch: config::Batch,
     /// The bounds.
     pub queue: config::Queue,
+    /// When what failed is tried again.
+    pub retry: config::Retry,
     /// Batches at once.
     pub max_in_flight: usize,
     /// Bytes of events that one batch may hold.
     pub max_batch_bytes: usize,
     /// How long a batch may be in flight before it counts as lost.
     pub deadline: Duration,
+    /// How long a response waits for its event.
+    pub longest_wait: Duration,
     /// Whether the order within a group is to be kept.
     pub ordered: bool,
     /// Whether others wait while a call is under way. A call that failed is then followed by a pause as long as it took.
@@ -69,6 +77,7 @@ pub struct Outbox {
     bytes: usize,
     next_batch: u64,
     circuit: Circuit,
+    waits: Waits,
     drops: Drops,
     fullness: Fullness,
     /// What was dropped and not been taken yet, and its bytes.
@@ -95,6 +104,7 @@ impl Outbox {
             bytes: 0,
             next_batch: 0,
             circuit: Circuit::new(),
+            waits: Waits::default(),
             drops: Drops::default(),
             fullness: Fullness::default(),
             dead_letters: Vec::new(),
@@ -117,36 +127,75 @@ impl Outbox {
         metrics: &mut Metrics,
         keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
     ) {
-        if size > self.settings.max_batch_bytes {
-            return self.bury(event, size, DropReason::TooLarge, None, metrics);
+        let now = self.clock.at(now);
+        self.add(Entry::new(event, size, now), metrics, keep);
+    }
+
+    /// The same with an event that a response waits for: it does not wait for others, and nor does what came before it.
+    ///
+    /// While the service is spared, only the response waits whose event finds out whether it is back.
+    pub fn push_awaited(
+        &mut self,
+        event: Event,
+        size: usize,
+        wait: Wait,
+        now: Timestamp,
+        metrics: &mut Metrics,
+        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
+    ) {
+        let now = self.clock.at(now);
+        let mut entry = Entry::new(event, size, now);
+        if self.circuit.admits(self.flights.len(), now) {
+            entry.ticket = Some(wait.ticket);
+            self.waits.begin(wait, now + self.settings.longest_wait);
+        } else {
+            self.waits.refuse(wait);
+            metrics.add(Metric::ResponsesUndelivered, 1);
+            if wait.on_failure == OnFailure::Fail {
+                return self.bury(*entry, DropReason::Withdrawn, None, metrics);
+            }
         }
-        while !self.has_room(size) {
+        self.add(entry, metrics, keep);
+        self.queue.hurry();
+    }
+
+    fn add(
+        &mut self,
+        mut entry: Queued,
+        metrics: &mut Metrics,
+        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
+    ) {
+        if entry.size > self.settings.max_batch_bytes {
+            return self.bury(*entry, DropReason::TooLarge, None, metrics);
+        }
+        while !self.has_room(entry.size) {
             let oldest = match self.settings.queue.when_full {
                 config::WhenFull::DropOldest => self.queue.pop_oldest(),
                 config::WhenFull::DropNewest => None,
             };
             match oldest {
                 Some(dropped) => self.dropped(dropped, DropReason::QueueFull, None, metrics),
-                None => return self.bury(event, size, DropReason::QueueFull, None, metrics),
+                None => return self.bury(*entry, DropReason::QueueFull, None, metrics),
             }
         }
-        let slot = keep(&event, metrics);
-        self.enqueue(event, size, slot, now);
+        entry.slot = keep(&entry.event, metrics);
+        self.enqueue(entry);
     }
 
     /// Takes an event that another worker had accepted, and that is in the journal at `slot`: its time goes on. Whoever has an
     /// outbox asks [`Outbox::has_room`] before.
     pub fn adopt(&mut self, event: Event, size: usize, slot: Slot, now: Timestamp) {
-        self.enqueue(event, size, Some(slot), now);
+        let age = u64::try_from(now.since(event.at).as_millis()).unwrap_or(u64::MAX);
+        let now = self.clock.at(now);
+        let mut entry = Entry::new(event, size, now);
+        entry.queued_at = Timestamp(now.0.saturating_sub(age));
+        entry.slot = Some(slot);
+        self.enqueue(entry);
     }
 
-    fn enqueue(&mut self, event: Event, size: usize, slot: Option<Slot>, now: Timestamp) {
+    fn enqueue(&mut self, entry: Queued) {
         self.entries += 1;
-        self.bytes += size;
-        let age = now.since(event.at);
-        let now = self.clock.at(now);
-        let mut entry = Entry::new(event, size, slot, now);
-        entry.queued_at = Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+        self.bytes += entry.size;
         self.queue.push(entry);
         self.fullness.see(self.backlog(), &self.settings.queue);
     }
@@ -175,11 +224,58 @@ impl Outbox {
         Some(id)
     }
 
-    /// What is to be done as time passes, also while nothing may be sent: gives up lost batches and drops what is too old.
+    /// What is to be done as time passes, also while nothing may be sent: gives up lost batches, drops what is too old, and lets
+    /// go of responses that have waited for too long.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
         let now = self.clock.at(now);
         self.give_up_lost_flights(now, metrics);
         self.drop_expired(now, metrics);
+        while let Some(ticket) = self.waits.due(now) {
+            self.wait_no_longer(ticket, metrics);
+        }
+    }
+
+    /// Lets go of a response whose event was not acknowledged.
+    fn wait_no_longer(&mut self, ticket: Ticket, metrics: &mut Metrics) {
+        let Some(wait) = self.waits.failed(ticket) else { return };
+        metrics.add(Metric::ResponsesUndelivered, 1);
+        if wait.on_failure == OnFailure::Pass {
+            return;
+        }
+        if let Some(entry) = self.queue.remove(ticket) {
+            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
+        }
+        // It is under way, and may arrive yet.
+        let mut in_flight = self.flights.iter_mut().flat_map(|flight| &mut flight.entries);
+        if let Some(entry) = in_flight.find(|entry| entry.ticket == Some(ticket)) {
+            entry.withdrawn = true;
+        }
+    }
+
+    /// The service is down: no response waits for it, but those whose events are under way.
+    fn release_waiting(&mut self, metrics: &mut Metrics) {
+        let flights = &self.flights;
+        let in_flight =
+            |ticket| flights.iter().flat_map(|flight| &flight.entries).any(|entry| entry.ticket == Some(ticket));
+        let waiting: Vec<_> = self.waits.tickets().filter(|ticket| !in_flight(*ticket)).collect();
+        for ticket in waiting {
+            self.wait_no_longer(ticket, metrics);
+        }
+    }
+
+    /// What is to be done with a response, once that is known.
+    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.waits.take(ticket)
+    }
+
+    /// What is to be done with every response of which it is known.
+    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.waits.take_all()
+    }
+
+    /// The response is gone, its client has left. Its event goes on like any other.
+    pub fn forget_response(&mut self, ticket: Ticket) {
+        self.waits.forget(ticket);
     }
 
     /// How many batches are in flight.
@@ -220,10 +316,13 @@ impl Outbox {
         self.judge(&outcomes, jitter, took, times.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(&entry, times.now, metrics),
+                Outcome::Delivered => self.delivered(entry, times.now, metrics),
                 Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
                 Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
             }
+        }
+        if self.circuit.is_open() {
+            self.release_waiting(metrics);
         }
         self.fullness.see(self.backlog(), &self.settings.queue);
     }
@@ -258,9 +357,12 @@ impl Outbox {
         }
     }
 
-    fn delivered(&mut self, entry: &Entry, now: Timestamp, metrics: &mut Metrics) {
-        self.ended(entry);
+    fn delivered(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+        self.ended(&mut entry);
         self.settled.extend(entry.slot);
+        if let Some(ticket) = entry.ticket {
+            self.waits.acknowledged(ticket);
+        }
         metrics.add(Metric::EventsPublished, 1);
         let delay = now.since(entry.event.at);
         metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
@@ -268,13 +370,19 @@ impl Outbox {
 
     /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
     fn split_off(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+        if entry.withdrawn {
+            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
+        }
         entry.alone = true;
         self.retry(entry, now, metrics);
     }
 
     fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
         if is_passing(failure.class) {
-            let delay = retry::delay(failure.class, entry.attempts, jitter);
+            if entry.withdrawn {
+                return self.dropped(entry, DropReason::Withdrawn, Some(failure), metrics);
+            }
+            let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
             entry.attempts += 1;
             let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
             return self.retry(entry, now + delay, metrics);
@@ -292,20 +400,17 @@ impl Outbox {
         self.queue.put_back(entry);
     }
 
-    fn dropped(&mut self, entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
-        self.ended(&entry);
+    fn dropped(&mut self, mut entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
+        self.ended(&mut entry);
         self.buried.extend(entry.slot);
-        self.bury(entry.event, entry.size, reason, failure, metrics);
+        self.bury(*entry, reason, failure, metrics);
     }
 
-    fn bury(
-        &mut self,
-        event: Event,
-        size: usize,
-        reason: DropReason,
-        failure: Option<&Failure>,
-        metrics: &mut Metrics,
-    ) {
+    fn bury(&mut self, entry: Entry, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
+        let Entry { event, size, ticket, .. } = entry;
+        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
+            metrics.add(Metric::ResponsesUndelivered, 1);
+        }
         match failure {
             Some(failure) => self.drops.record_failure(reason, &event.id, failure, metrics),
             None => self.drops.record(reason, &event.id, metrics),
@@ -338,7 +443,7 @@ impl Outbox {
     }
 
     /// An entry has come to its end, whatever that is.
-    fn ended(&mut self, entry: &Entry) {
+    fn ended(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
         self.entries -= 1;
         self.bytes -= entry.size;
@@ -414,5 +519,7 @@ fn refused_as_one(outcomes: &[Outcome]) -> bool {
         && classes.all(|other| other == Some((class, code)))
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

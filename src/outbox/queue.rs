@@ -7,6 +7,8 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::journal::Slot;
 
+use super::waits::Ticket;
+
 /// How many ready entries an ordered queue looks at for one batch. Beyond it entries of free groups wait for those of busy
 /// groups before them, and a long queue does not cost more than a short one.
 const ORDERED_SCAN: usize = 1_000;
@@ -28,8 +30,14 @@ pub struct Entry {
     pub not_before: Timestamp,
     /// Where it is in the journal.
     pub slot: Option<Slot>,
+    /// The response that waits for it.
+    pub ticket: Option<Ticket>,
+    /// Its client was told that it failed: it is not tried again.
+    pub withdrawn: bool,
     /// Its place in the order.
     sequence: u64,
+    /// Later entries of its group wait for it.
+    holds_group: bool,
 }
 
 /// Entries move between lines and batches; in a box that costs the move of a pointer.
@@ -37,8 +45,20 @@ pub type Queued = Box<Entry>;
 
 impl Entry {
     /// An event that may be sent at once.
-    pub fn new(event: Event, size: usize, slot: Option<Slot>, now: Timestamp) -> Queued {
-        Box::new(Entry { event, size, queued_at: now, attempts: 0, alone: false, not_before: now, slot, sequence: 0 })
+    pub fn new(event: Event, size: usize, now: Timestamp) -> Queued {
+        Box::new(Entry {
+            event,
+            size,
+            queued_at: now,
+            attempts: 0,
+            alone: false,
+            not_before: now,
+            slot: None,
+            ticket: None,
+            withdrawn: false,
+            sequence: 0,
+            holds_group: false,
+        })
     }
 }
 
@@ -56,6 +76,8 @@ pub struct Queue {
     busy_groups: Vec<String>,
     ordered: bool,
     next_sequence: u64,
+    /// What came before this does not wait for company.
+    due_before: u64,
 }
 
 /// How much one batch may hold.
@@ -77,6 +99,7 @@ impl Queue {
             busy_groups: Vec::new(),
             ordered,
             next_sequence: 0,
+            due_before: 0,
         }
     }
 
@@ -103,15 +126,29 @@ impl Queue {
         self.ready.push_back(entry);
     }
 
+    /// What is queued by now is to be sent without waiting for company.
+    pub fn hurry(&mut self) {
+        self.due_before = self.next_sequence;
+    }
+
+    /// Takes out the entry that a response waits for, if it is here. Whoever takes it gives it to [`Queue::settled`].
+    pub fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
+        let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
+        if let Some(position) = place(&self.ready) {
+            return self.ready.remove(position);
+        }
+        self.waiting.remove(place(&self.waiting)?)
+    }
+
     /// Makes the entries ready whose time has come.
     pub fn wake(&mut self, now: Timestamp) {
         if self.next_wake.is_none_or(|next_wake| now < next_wake) {
             return;
         }
         self.next_wake = None;
-        for entry in std::mem::take(&mut self.waiting) {
+        for mut entry in std::mem::take(&mut self.waiting) {
             if entry.not_before <= now {
-                self.free_group_of(&entry);
+                self.free_group_of(&mut entry);
                 insert(&mut self.ready, entry);
             } else {
                 self.next_wake = earlier(self.next_wake, entry.not_before);
@@ -123,8 +160,8 @@ impl Queue {
     /// Makes all entries ready, however long they were to wait.
     pub fn wake_all(&mut self) {
         self.next_wake = None;
-        for entry in std::mem::take(&mut self.waiting) {
-            self.free_group_of(&entry);
+        for mut entry in std::mem::take(&mut self.waiting) {
+            self.free_group_of(&mut entry);
             insert(&mut self.ready, entry);
         }
     }
@@ -134,7 +171,8 @@ impl Queue {
     pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
-        if !full && oldest.attempts == 0 && !is_due(oldest) {
+        let hurried = oldest.sequence < self.due_before;
+        if !full && !hurried && oldest.attempts == 0 && !is_due(oldest) {
             return None;
         }
         let from_the_back = positions.into_iter().rev();
@@ -142,6 +180,7 @@ impl Queue {
         batch.reverse();
         if self.ordered {
             self.busy_groups.extend(batch.iter().filter_map(|entry| entry.event.group_id.clone()));
+            batch.iter_mut().for_each(|entry| entry.holds_group = true);
         }
         Some(batch)
     }
@@ -177,23 +216,24 @@ impl Queue {
         insert(&mut self.waiting, entry);
     }
 
-    /// An entry of a batch will not come back.
-    pub fn settled(&mut self, entry: &Entry) {
+    /// An entry that was taken out will not come back.
+    pub fn settled(&mut self, entry: &mut Entry) {
         self.free_group_of(entry);
     }
 
-    /// Takes out the entry that came first.
+    /// Takes out the entry that came first. Whoever takes it gives it to [`Queue::settled`].
     pub fn pop_oldest(&mut self) -> Option<Queued> {
         let sequence = self.oldest()?.sequence;
         if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
             return self.ready.pop_front();
         }
-        let entry = self.waiting.pop_front()?;
-        self.free_group_of(&entry);
-        Some(entry)
+        self.waiting.pop_front()
     }
 
-    fn free_group_of(&mut self, entry: &Entry) {
+    fn free_group_of(&mut self, entry: &mut Entry) {
+        if !std::mem::take(&mut entry.holds_group) {
+            return;
+        }
         let group = entry.event.group_id.as_deref();
         if let Some(position) = self.busy_groups.iter().position(|busy| Some(busy.as_str()) == group) {
             self.busy_groups.swap_remove(position);

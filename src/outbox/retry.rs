@@ -4,45 +4,60 @@
 use std::time::Duration;
 
 use crate::aws::error::FailureClass;
+use crate::config::Retry;
 
-const TRANSIENT_BASE: Duration = Duration::from_millis(50);
+/// A service that throttles is given at least this, however short the delays are that the configuration wants.
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
-const CAP: Duration = Duration::from_secs(20);
 
 /// How long to wait before the next attempt, when `attempts` have failed before this one: `jitter` thousandths of a bound that
 /// doubles. Where the jitter is random, the workers of a fleet do not try in step.
-pub fn delay(class: FailureClass, attempts: u32, jitter: u32) -> Duration {
-    bound(class, attempts).saturating_mul(jitter.min(1_000)) / 1_000
+pub fn delay(retry: &Retry, class: FailureClass, attempts: u32, jitter: u32) -> Duration {
+    bound(retry, class, attempts).saturating_mul(jitter.min(1_000)) / 1_000
 }
 
-fn bound(class: FailureClass, attempts: u32) -> Duration {
+fn bound(retry: &Retry, class: FailureClass, attempts: u32) -> Duration {
     let base = match class {
-        FailureClass::Transient | FailureClass::BatchTooLarge => TRANSIENT_BASE,
+        FailureClass::Transient | FailureClass::BatchTooLarge => retry.initial_delay,
         FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock | FailureClass::Permanent => {
-            THROTTLED_BASE
+            retry.initial_delay.max(THROTTLED_BASE)
         }
     };
-    base.saturating_mul(2u32.saturating_pow(attempts)).min(CAP)
+    base.saturating_mul(2u32.saturating_pow(attempts)).min(retry.max_delay)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DEFAULT: Retry = Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) };
+
     #[test]
     fn the_bound_doubles_up_to_the_cap() {
-        let bounds = |class| (0..12).map(|attempts| bound(class, attempts).as_millis()).collect::<Vec<_>>();
+        let bounds = |class| (0..12).map(|attempts| bound(&DEFAULT, class, attempts).as_millis()).collect::<Vec<_>>();
         assert_eq!(
             bounds(FailureClass::Transient),
             [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 20_000, 20_000, 20_000]
         );
         assert_eq!(bounds(FailureClass::Throttled)[..6], [1_000, 2_000, 4_000, 8_000, 16_000, 20_000]);
-        assert_eq!(bound(FailureClass::Transient, u32::MAX), CAP);
+        assert_eq!(bound(&DEFAULT, FailureClass::Transient, u32::MAX), DEFAULT.max_delay);
+    }
+
+    #[test]
+    fn the_configuration_has_the_last_word_on_the_cap_and_the_first_on_the_beginning() {
+        let retry = |initial, max| Retry {
+            initial_delay: Duration::from_millis(initial),
+            max_delay: Duration::from_millis(max),
+        };
+        let first = |retry, class| bound(&retry, class, 0).as_millis();
+        assert_eq!(first(retry(3, 500), FailureClass::Transient), 3);
+        assert_eq!(first(retry(3, 500), FailureClass::Throttled), 500);
+        assert_eq!(first(retry(4_000, 9_000), FailureClass::Throttled), 4_000);
+        assert_eq!(bound(&retry(3, 500), FailureClass::Transient, 8).as_millis(), 500);
     }
 
     #[test]
     fn the_delay_is_a_share_of_the_bound() {
-        let delay = |jitter| delay(FailureClass::Throttled, 1, jitter).as_millis();
+        let delay = |jitter| delay(&DEFAULT, FailureClass::Throttled, 1, jitter).as_millis();
         assert_eq!([delay(0), delay(250), delay(1_000), delay(7_000)], [0, 500, 2_000, 2_000]);
     }
 }

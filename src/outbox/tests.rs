@@ -1,10 +1,9 @@
 use super::*;
 use crate::aws::error::Failure;
-use proptest::prelude::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         batch: config::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
         queue: config::Queue {
@@ -14,9 +13,11 @@ fn settings() -> Settings {
             when_full: config::WhenFull::DropOldest,
             journal: config::JournalChoice::Off,
         },
+        retry: config::Retry { initial_delay: Duration::from_millis(50), max_delay: 20 * SECOND },
         max_in_flight: 2,
         max_batch_bytes: 300,
         deadline: 6 * SECOND,
+        longest_wait: 5 * SECOND,
         ordered: false,
         yields: false,
     }
@@ -80,7 +81,7 @@ impl Bench {
     }
 }
 
-fn failure(class: FailureClass) -> Outcome {
+pub(super) fn failure(class: FailureClass) -> Outcome {
     Outcome::Failed(Failure { class, code: format!("{class:?}"), message: String::new() })
 }
 
@@ -242,6 +243,23 @@ fn a_group_keeps_its_order_in_an_ordered_outbox() {
     assert_eq!(bench.poll_ids(), ["a2"]);
 }
 
+#[test]
+fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_is_dropped() {
+    let queue = config::Queue { max_entries: 2, ..settings().queue };
+    let mut bench = Bench::new(Settings { ordered: true, queue, ..settings() });
+    bench.push_sized("a1", Some("a"), 50);
+    bench.wait(SECOND);
+    let (batch, _) = bench.poll().unwrap();
+    for id in ["a2", "a3"] {
+        bench.push_sized(id, Some("a"), 50);
+    }
+    bench.wait(SECOND);
+    assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+    assert_eq!(bench.poll_ids(), [""; 0], "a3 must not overtake a1");
+    bench.settle(batch, vec![Outcome::Delivered]);
+    assert_eq!(bench.poll_ids(), ["a3"]);
+}
+
 /// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls there were.
 fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec<String>) -> usize {
     let (end, mut calls) = (bench.now + duration, 0);
@@ -304,92 +322,4 @@ fn a_clock_that_is_set_back_by_hours_holds_nothing_up() {
     bench.poll();
     bench.wait(Duration::from_millis(100));
     assert_eq!(bench.poll_ids(), ["a"]);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Push { size: usize, group: u8 },
-    Settle { which: usize, fates: Vec<u8> },
-    Wait(u64),
-    TurnBack(u64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (1usize..400, 0u8..4).prop_map(|(size, group)| Step::Push { size, group }),
-        3 => (any::<usize>(), prop::collection::vec(0u8..6, 3)).prop_map(|(which, fates)| Step::Settle { which, fates }),
-        2 => (0u64..10_000).prop_map(Step::Wait),
-        1 => (0u64..100_000).prop_map(Step::TurnBack),
-    ]
-}
-
-proptest! {
-    /// Whatever happens, every event ends once: delivered, dropped and counted, or still queued; and the bounds hold.
-    #[test]
-    fn every_event_ends_exactly_once(
-        steps in prop::collection::vec(step(), 1..200),
-        ordered: bool,
-        drop_newest: bool,
-    ) {
-        let when_full = if drop_newest { config::WhenFull::DropNewest } else { config::WhenFull::DropOldest };
-        let queue = config::Queue { when_full, ..settings().queue };
-        let mut bench = Bench::new(Settings { ordered, queue, ..settings() });
-        let (mut pushed, mut delivered, mut dropped) = (0, 0, 0);
-        let mut flying: Vec<(BatchId, Vec<String>)> = vec![];
-        let mut acknowledged = std::collections::BTreeSet::new();
-        for step in steps {
-            match step {
-                Step::Push { size, group } => {
-                    bench.push_sized(&pushed.to_string(), Some(&group.to_string()), size);
-                    pushed += 1;
-                }
-                Step::Settle { which, fates } if !flying.is_empty() => {
-                    let (batch, ids) = flying.remove(which % flying.len());
-                    let still_flying = !bench.outbox.events(batch).is_empty();
-                    let outcomes = ids.iter().zip(fates).map(|(id, fate)| match fate {
-                        0..=2 => {
-                            if still_flying {
-                                acknowledged.insert(id.clone());
-                            }
-                            Outcome::Delivered
-                        }
-                        3 => failure(FailureClass::Transient),
-                        4 => failure(FailureClass::Permanent),
-                        _ => failure(FailureClass::Throttled),
-                    }).collect();
-                    bench.settle(batch, outcomes);
-                }
-                Step::Settle { .. } => {}
-                Step::Wait(millis) => bench.wait(Duration::from_millis(millis)),
-                Step::TurnBack(millis) => bench.now = Timestamp(bench.now.0.saturating_sub(millis)),
-            }
-            while let Some((batch, ids)) = bench.poll() {
-                prop_assert!(!ids.is_empty() && ids.len() <= 3);
-                prop_assert!(ids.iter().all(|id| !acknowledged.contains(id)), "sent again after its acknowledgement");
-                flying.push((batch, ids));
-            }
-            for update in bench.metrics.take_updates(bench.outbox.backlog(), bench.now) {
-                match update {
-                    crate::metrics::Update::Add(Metric::EventsPublished, by) => delivered += by,
-                    crate::metrics::Update::Add(
-                        Metric::EventsDroppedQueueFull
-                        | Metric::EventsDroppedExpired
-                        | Metric::EventsDroppedRefused
-                        | Metric::EventsDroppedTooLarge,
-                        by,
-                    ) => dropped += by,
-                    _ => {}
-                }
-            }
-            let backlog = bench.outbox.backlog();
-            prop_assert!(backlog.entries <= 10 && backlog.bytes <= 1_000);
-            prop_assert_eq!(pushed, delivered + dropped + backlog.entries as u64);
-        }
-        // Whatever the history, a service that works again gets all that is left: after the deadline of what is in flight, and
-        // the longest wait for a probe.
-        bench.wait(settings().deadline);
-        run(&mut bench, 3 * SECOND, &Outcome::Delivered, &mut vec![]);
-        run(&mut bench, 20 * SECOND, &Outcome::Delivered, &mut vec![]);
-        prop_assert_eq!(bench.outbox.backlog().entries, 0);
-    }
 }

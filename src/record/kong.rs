@@ -81,7 +81,11 @@ fn latencies(exchange: &Exchange<'_>) -> Latencies {
     let elsewhere = upstream.unwrap_or(0).saturating_add(receive.unwrap_or(0));
     Latencies {
         kong: request.map(|request| request.saturating_sub(elsewhere)),
-        proxy: upstream.map_or(-1, |upstream| i64::try_from(upstream).unwrap_or(i64::MAX)),
+        proxy: match upstream {
+            Some(upstream) => Some(i64::try_from(upstream).unwrap_or(i64::MAX)),
+            // Kong's way to say that nothing was proxied, which is not so where only the time is unknown.
+            None => exchange.source.is_none().then_some(-1),
+        },
         request,
         receive,
     }
@@ -158,7 +162,8 @@ struct Response<'a> {
 struct Latencies {
     #[serde(skip_serializing_if = "Option::is_none")]
     kong: Option<u64>,
-    proxy: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -79,8 +79,11 @@ fn build(
     truncated: &[&'static str],
 ) -> Event {
     let render = |template: &crate::template::Template| template.render(exchange, groups);
+    let mut message = text::message(kong::message(exchange, id, route.event_type.as_deref(), truncated));
+    // It grew by doubling, and may be queued for long.
+    message.shrink_to_fit();
     Event {
-        message: text::message(kong::message(exchange, id, route.event_type.as_deref(), truncated)),
+        message,
         attributes: attributes(exchange, route, groups, id),
         subject: route.subject.as_ref().and_then(|template| text::subject(render(template))),
         group_id: route.message_group_id.as_ref().and_then(|template| text::group_id(render(template))),
@@ -109,6 +112,7 @@ fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, i
     });
     attributes.extend(exchange.route.as_ref().and_then(|entity| attribute("route", entity.name.as_deref()?)));
     attributes.truncate(MAX_ATTRIBUTES);
+    attributes.shrink_to_fit();
     attributes
 }
 

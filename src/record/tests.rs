@@ -2,7 +2,7 @@ use super::*;
 use crate::aws::arn::TopicArn;
 use crate::aws::sns;
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
-use crate::route::{Matcher, Methods, Statuses};
+use crate::route::{Delivery, Matcher, Methods, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
@@ -22,6 +22,7 @@ fn route() -> Route {
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
+        delivery: Delivery::AfterResponse,
         target: 0,
     }
 }

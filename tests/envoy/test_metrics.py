@@ -18,6 +18,8 @@ COUNTERS = {
     "events_dropped_too_large",
     "events_adopted",
     "journal_failures",
+    "events_dropped_withdrawn",
+    "responses_undelivered",
     "callouts_ok",
     "callouts_error",
     "callouts_no_reply",

@@ -1,9 +1,13 @@
 """What SNS, or something that claims to be SNS, may answer: no event is lost, none is counted as published wrongly."""
 
+import socket
+
+from rig import LOOPBACK
+from rig.dns import NameServer
 from rig.envoy import Envoy
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
-from rig.sns_answers import Answers, acknowledge, body, cut, error, first, partial_failure
+from rig.sns_answers import Answers, acknowledge, body, cut, error, first, partial_failure, reset, slow, twice
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
@@ -20,6 +24,13 @@ NOTHING_STORED = {
     "500": error(500),
     "503 without a body": body(b"", 503),
     "throttled": error(400, "Throttling"),
+    "throttled with 403": error(403, "RequestThrottled"),
+    "429": error(429, "TooManyRequestsException"),
+    "429 with Retry-After": error(429, "TooManyRequestsException", (("retry-after", "1"),)),
+    "503 with x-amz-retry-after": error(503, "SlowDown", (("x-amz-retry-after", "300"),)),
+    "reset at once": reset(0, error(500)),
+    "reset in the head": reset(20, error(500)),
+    "reset in the body": reset(200, error(500)),
     "hung up at once": cut(0, error(500)),
     "cut in the head": cut(20, error(500)),
 }
@@ -29,6 +40,9 @@ REPLY_LOST = {
     "hung up after storing": cut(0),
     "cut in the head after storing": cut(20),
     "cut in the body after storing": cut(200),
+    "reset after storing": reset(0),
+    "slower than the timeout": slow(1.5),
+    "a black hole": slow(3600),
 }
 """Only these may make an event arrive twice."""
 
@@ -61,6 +75,39 @@ def test_a_lost_reply_repeats_events_with_the_same_id(start_gateway: StartGatewa
         settle(envoy, sink, fault)
         assert len(sink.stored) == EVENTS, name
         assert max(sink.stored.values()) > 1, name
+
+
+def test_a_reply_that_comes_twice_counts_once(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address)
+    gained = settle(envoy, sink, twice())
+    assert gained["retrohook_events_published_total"] == EVENTS
+    assert len(sink.stored) == EVENTS and envoy.metric("retrohook_queued_entries") == 0
+
+
+def test_nobody_listens_and_then_somebody_does(start_gateway: StartGateway, way: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as free:
+        address = free.getsockname()
+    envoy = start_gateway(way, address)
+    for _ in range(EVENTS):
+        assert send(envoy.address_of(), *MISSION_PUT).status == 200
+    wait_for(lambda: "delivery fails and will be tried again" in envoy.log(), "the circuit to open")
+    with SnsSink(port=address[1]) as sink:
+        sink.wait_for_events(EVENTS)
+        assert list(sink.stored.values()) == [1] * EVENTS
+
+
+def test_the_name_of_sns_has_no_address_and_then_it_has(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    with NameServer() as names:
+        names.gone = True
+        aws = ("sns.us-east-1.amazonaws.com", sink.address[1])
+        envoy = start_gateway(way, aws, adjust=lambda config: config.resolve_aws_at(names.address))
+        for _ in range(EVENTS):
+            assert send(envoy.address_of(), *MISSION_PUT).status == 200
+        wait_for(lambda: "delivery fails and will be tried again" in envoy.log(), "the circuit to open")
+        assert names.asked > 0 and not sink.requests
+        names.gone = False
+        sink.wait_for_events(EVENTS, timeout=30)
+        assert list(sink.stored.values()) == [1] * EVENTS
 
 
 def test_only_the_refused_entries_of_a_batch_are_sent_again(

@@ -33,6 +33,7 @@ BEYOND_DRAFT_4 = {
     },
     "whether a text is base64": {"verify with a secret that is no base64"},
     "which of two numbers in a text is larger": {"status range the wrong way"},
+    "which of two numbers is larger": {"retry that begins beyond its end"},
     "how many keys two objects have together": {"too many attributes together"},
 }
 

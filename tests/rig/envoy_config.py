@@ -96,6 +96,18 @@ class EnvoyConfig:
         (capture, *others) = self.settings["capture"]
         self.configure(capture=[{**capture, **changes}, *others])
 
+    def resolve_aws_at(self, server: Address) -> None:
+        """Has the AWS cluster's name looked up at `server`, and again soon where that fails."""
+        cares = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+        resolver = {"socket_address": {"address": server[0], "port_value": server[1], "protocol": "UDP"}}
+        self._cluster(self.settings["upstream"]).update(
+            typed_dns_resolver_config={
+                "name": "envoy.network.dns_resolver.cares",
+                "typed_config": {"@type": cares, "resolvers": [resolver]},
+            },
+            dns_failure_refresh_rate={"base_interval": "0.1s", "max_interval": "0.2s"},
+        )
+
     def add_cluster(self, name: str, address: Address) -> None:
         """A cluster in plain text, as the sources of credentials need one each."""
         socket_address = {"address": address[0], "port_value": address[1]}

@@ -25,6 +25,10 @@ class Answer:
     delay: float = 0.0
     cut_at: int | None = None
     """Hang up after so many bytes of the reply, head included."""
+    reset: bool = False
+    """Hang up by a reset."""
+    copies: int = 1
+    """How many times the reply is sent."""
 
 
 Answers = Callable[[SnsRequest], Answer]
@@ -88,6 +92,16 @@ def body(content: bytes, status: int = 200) -> Answers:
 def cut(at: int, answers: Answers = acknowledge) -> Answers:
     """Does its work, but hangs up before all of the reply is out."""
     return lambda request: replace(answers(request), cut_at=at)
+
+
+def reset(at: int, answers: Answers = acknowledge) -> Answers:
+    """The same, and the connection is torn down."""
+    return lambda request: replace(answers(request), cut_at=at, reset=True)
+
+
+def twice(answers: Answers = acknowledge) -> Answers:
+    """Sends its reply once more than it was asked to."""
+    return lambda request: replace(answers(request), copies=2)
 
 
 def slow(delay: float, answers: Answers = acknowledge) -> Answers:

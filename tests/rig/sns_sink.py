@@ -4,7 +4,9 @@ It checks no signature (moto does) and delivers to nobody. It runs in a thread, 
 """
 
 import asyncio
+import socket
 import ssl
+import struct
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -65,6 +67,10 @@ class SnsSink:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def stop_connections(self) -> None:
+        """Resets every connection; clients may come back."""
+        self._loop.call_soon_threadsafe(lambda: [connection.abort() for connection in list(self._connections)])
 
     def forget(self) -> None:
         """As if nothing had been received yet."""
@@ -134,9 +140,13 @@ class _Connection(asyncio.Protocol):
         head = f"HTTP/1.1 {answer.status} As-Asked\r\ncontent-type: {self._sink.content_type}\r\n"
         head += f"content-length: {len(answer.body)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
-        reply = head.encode("latin-1") + b"\r\n" + answer.body
+        reply = (head.encode("latin-1") + b"\r\n" + answer.body) * answer.copies
         if answer.cut_at is None:
             self._transport.write(reply)
         else:
             self._transport.write(reply[: answer.cut_at])
+            if answer.reset:
+                # Closed with a linger time of zero, a connection ends with RST.
+                raw = self._transport.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.close()

@@ -69,9 +69,11 @@ impl Host {
         Ok(outcome)
     }
 
-    /// The client of a paused exchange goes away, and the request with it: also the calls that it has made.
-    pub fn hang_up(&mut self, stream: u32) -> Result<(), Error> {
-        self.end(stream)
+    /// The client leaves while its exchange is paused.
+    pub fn abandon_exchange(&mut self, stream: u32) -> Result<(), Error> {
+        self.stream(stream)?.exchange.spec.left_open = false;
+        self.end(stream)?;
+        self.settle()
     }
 
     /// An exchange that was paused, once it is over.

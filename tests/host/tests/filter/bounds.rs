@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{ExchangeSpec, Host, LogLevel, Response};
+use proxy_wasm_test_host::{ExchangeSpec, FailureKind, Host, LogLevel, Response};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
@@ -71,6 +71,38 @@ fn a_flood_of_losses_is_no_flood_of_lines_and_none_is_left_out() {
     let lost = |line: &String| line.split(' ').next()?.parse::<u64>().ok();
     assert_eq!(lines.iter().filter_map(lost).sum::<u64>(), 999);
     assert_eq!(count(&host, Metric::EventsDroppedQueueFull), 999);
+}
+
+#[test]
+fn an_outage_of_thousands_of_events_is_a_handful_of_lines() {
+    let mut host = with_queue(json!({"max_entries": 1_000}));
+    let mut lines = Vec::new();
+    let mut note = |host: &mut Host| {
+        let others = host.take_logs().into_iter().filter(|line| !line.text.starts_with("retrohook-dead-letter"));
+        lines.extend(others.map(|line| (line.level, line.text)));
+    };
+    // 3,000 events in 30 s, of which 2,000 find no room.
+    for second in 0..30 {
+        (0..100).for_each(|number| Way::HttpFilter.run(&mut host, &numbered(second * 100 + number)));
+        for _ in 0..10 {
+            host.advance(Duration::from_millis(100)).unwrap();
+            for callout in host.take_callouts() {
+                host.fail(callout.token, FailureKind::Refused).unwrap();
+            }
+        }
+        note(&mut host);
+    }
+    assert_eq!(deliver(&mut host, LONG).len(), 1_000);
+    note(&mut host);
+    let count = |level, text: &str| lines.iter().filter(|(found, line)| *found == level && line.contains(text)).count();
+    assert_eq!(count(LogLevel::Warn, "delivery fails and will be tried again"), 1);
+    assert_eq!(count(LogLevel::Warn, "the queue is more than 80 % full"), 1);
+    assert_eq!(count(LogLevel::Info, "delivery succeeds again"), 1);
+    assert_eq!(count(LogLevel::Info, "the queue has drained"), 1);
+    // At once, and every ten seconds of the twenty in which it was full.
+    let losses = count(LogLevel::Error, "event(s) lost, the queue is full");
+    assert!((2..=4).contains(&losses), "{lines:?}");
+    assert_eq!(lines.len(), 4 + losses, "{lines:?}");
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn so_many_are_stored_at_once_and_those_who_hang_up_free_their_places() {
         let (second, callout) = held(&mut host, &webhook("{}"));
         let busy = refused(&mut host, &webhook("{}"));
         assert_eq!((busy.status, busy.headers.text("retry-after").unwrap().as_str()), (503, "5"));
-        host.hang_up(first.stream).unwrap();
+        host.abandon_exchange(first.stream).unwrap();
         assert!(host.respond(lost.token, stored()).is_err(), "the call went with the request");
         held(&mut host, &webhook("{}"));
         host.respond(callout.token, stored()).unwrap();
@@ -372,7 +372,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     marking.respond(callout.token, Response::new(404)).unwrap();
     answer(&mut marking, &exchange);
     let (exchange, _) = held(&mut marking, &webhook("{}"));
-    marking.hang_up(exchange.stream).unwrap();
+    marking.abandon_exchange(exchange.stream).unwrap();
     refused(&mut marking, &webhook("123456789012345678901"));
     marking.advance(TICK).unwrap();
 

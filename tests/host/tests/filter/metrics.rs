@@ -77,7 +77,15 @@ fn every_counter_counts_what_it_says() {
     let mut forgetful = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
     (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
     deliver(&mut forgetful, MAX_DELAY * 2);
+    let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": "fail"});
+    let mut waited = start(&config(json!({"routes": [held], "max_in_flight": 1})));
+    run_numbered(&mut waited, 2);
+    let callout = waited.take_callouts().remove(0);
+    waited.skip(Duration::from_secs(5));
+    respond(&mut waited, &callout, Response::new(500));
     let cases = [
+        (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
+        (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::EventsMatched, vec![(&all, 4), (&full, 7)]),
         (Metric::EventsPublished, vec![(&all, 4), (&partly, 1), (&error, 0), (&full, 0)]),
         (Metric::EventsRetried, vec![(&all, 0), (&partly, 1), (&error, 4), (&reset, 4)]),

@@ -1,0 +1,271 @@
+//! Random histories of the outbox: whatever happens, and in whatever order, what is promised of every event holds at every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::tests::{failure, settings, SECOND};
+use super::*;
+use crate::metrics::Update;
+
+const MAX_ENTRIES: usize = 10;
+const MAX_BYTES: usize = 1_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push {
+        size: usize,
+        group: u8,
+        wait: Option<OnFailure>,
+    },
+    Settle {
+        which: usize,
+        fates: Vec<u8>,
+        retry_after: Option<u16>,
+    },
+    /// A reply that came before comes once more.
+    Repeat(usize),
+    /// A client leaves whose response waits.
+    Leave(usize),
+    Wait(u64),
+    TurnBack(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let wait = prop_oneof![2 => Just(None), 1 => Just(Some(OnFailure::Pass)), 1 => Just(Some(OnFailure::Fail))];
+    let fates = prop::collection::vec(0u8..8, 3);
+    prop_oneof![
+        4 => (1usize..400, 0u8..4, wait).prop_map(|(size, group, wait)| Step::Push { size, group, wait }),
+        3 => (any::<usize>(), fates, prop::option::weighted(0.1, any::<u16>()))
+            .prop_map(|(which, fates, retry_after)| Step::Settle { which, fates, retry_after }),
+        1 => any::<usize>().prop_map(Step::Repeat),
+        1 => any::<usize>().prop_map(Step::Leave),
+        2 => (0u64..10_000).prop_map(Step::Wait),
+        1 => (0u64..7_200_000).prop_map(Step::Wait),
+        1 => (0u64..7_200_000).prop_map(Step::TurnBack),
+    ]
+}
+
+fn outcome(fate: u8) -> Outcome {
+    match fate {
+        0..=2 => Outcome::Delivered,
+        3 | 4 => failure(FailureClass::Transient),
+        5 => failure(FailureClass::Permanent),
+        6 => failure(FailureClass::Throttled),
+        _ => failure(FailureClass::BatchTooLarge),
+    }
+}
+
+/// An outbox, and what is known of its events from outside.
+struct History {
+    outbox: Outbox,
+    metrics: Metrics,
+    now: Timestamp,
+    ordered: bool,
+    /// Events by number: their groups.
+    groups: Vec<u8>,
+    acknowledged: BTreeSet<usize>,
+    dead: BTreeSet<usize>,
+    flying: Vec<(BatchId, Vec<usize>)>,
+    landed: Vec<(BatchId, usize)>,
+    /// Responses that wait, by the number of their event.
+    waiting: BTreeMap<usize, OnFailure>,
+    /// Events whose client was told that they failed.
+    refused: BTreeSet<usize>,
+    published: u64,
+}
+
+impl History {
+    fn new(settings: Settings) -> History {
+        History {
+            ordered: settings.ordered,
+            outbox: Outbox::new(settings, 7),
+            metrics: Metrics::default(),
+            now: Timestamp(10_000_000),
+            groups: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            flying: Vec::new(),
+            landed: Vec::new(),
+            waiting: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            published: 0,
+        }
+    }
+
+    fn push(&mut self, size: usize, group: u8, wait: Option<OnFailure>) {
+        let number = self.groups.len();
+        self.groups.push(group);
+        let event = Event {
+            id: number.to_string(),
+            message: String::new(),
+            attributes: vec![],
+            subject: None,
+            group_id: Some(group.to_string()),
+            at: self.now,
+        };
+        match wait {
+            None => self.outbox.push(event, size, self.now, &mut self.metrics, |_, _| None),
+            Some(on_failure) => {
+                let wait = Wait { ticket: Ticket(number as u32), on_failure };
+                self.waiting.insert(number, on_failure);
+                self.outbox.push_awaited(event, size, wait, self.now, &mut self.metrics, |_, _| None);
+            }
+        }
+    }
+
+    fn settle(&mut self, batch: BatchId, numbers: &[usize], fates: &[u8], retry_after: Option<Duration>) {
+        let outcomes: Vec<_> = fates.iter().cycle().take(numbers.len()).map(|fate| outcome(*fate)).collect();
+        if self.outbox.is_in_flight(batch) {
+            let delivered = numbers.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Delivered);
+            for (number, _) in delivered {
+                if self.ordered {
+                    let later = self
+                        .acknowledged
+                        .iter()
+                        .any(|other| other > number && self.groups.get(*other) == self.groups.get(*number));
+                    assert!(!later, "{number} was overtaken within its group");
+                }
+                assert!(self.acknowledged.insert(*number), "{number} was delivered twice");
+            }
+        }
+        self.outbox.settle(batch, outcomes, retry_after, self.now, &mut self.metrics);
+        self.landed.push((batch, numbers.len()));
+    }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Push { size, group, wait } => self.push(size, group, wait),
+            Step::Settle { which, fates, retry_after } if !self.flying.is_empty() => {
+                let (batch, numbers) = self.flying.remove(which % self.flying.len());
+                let retry_after = retry_after.map(|millis| Duration::from_millis(u64::from(millis) % 20_000));
+                self.settle(batch, &numbers, &fates, retry_after);
+            }
+            Step::Repeat(which) if !self.landed.is_empty() => {
+                let (batch, count) = self.landed[which % self.landed.len()];
+                let outcomes = vec![Outcome::Delivered; count];
+                self.outbox.settle(batch, outcomes, Some(SECOND), self.now, &mut self.metrics);
+            }
+            Step::Leave(which) if !self.waiting.is_empty() => {
+                let number = *self.waiting.keys().nth(which % self.waiting.len()).unwrap();
+                self.waiting.remove(&number);
+                self.outbox.forget_response(Ticket(number as u32));
+            }
+            Step::Settle { .. } | Step::Repeat(_) | Step::Leave(_) => {}
+            Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
+            Step::TurnBack(millis) => self.now = Timestamp(self.now.0.saturating_sub(millis)),
+        }
+    }
+
+    /// What the filter does at every tick.
+    fn tick(&mut self) {
+        while let Some(batch) = self.outbox.poll(self.now, &mut self.metrics) {
+            let events = self.outbox.events(batch);
+            assert!(!events.is_empty() && events.len() <= 3);
+            let numbers: Vec<usize> = events.iter().map(|event| event.id.parse().unwrap()).collect();
+            for number in &numbers {
+                assert!(!self.acknowledged.contains(number), "{number} is sent again after its acknowledgement");
+                assert!(!self.dead.contains(number), "{number} is sent after it was given up");
+                assert!(!self.refused.contains(number), "{number} is sent after its client was told that it failed");
+            }
+            self.flying.push((batch, numbers));
+        }
+        for (ticket, release) in self.outbox.take_releases() {
+            let number = ticket.0 as usize;
+            let on_failure = self.waiting.remove(&number).expect("a response is released once, and only if it waits");
+            match release {
+                Release::Refuse => {
+                    assert_eq!(on_failure, OnFailure::Fail);
+                    assert!(!self.acknowledged.contains(&number));
+                    self.refused.insert(number);
+                }
+                Release::Pass => assert!(on_failure == OnFailure::Pass || self.acknowledged.contains(&number)),
+            }
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        for letter in self.outbox.take_dead_letters() {
+            assert!(self.dead.insert(letter.event.id.parse().unwrap()), "a dead letter comes once");
+        }
+        let queued: Vec<usize> = self.outbox.undelivered().map(|event| event.id.parse().unwrap()).collect();
+        let ends: Vec<usize> = self
+            .acknowledged
+            .iter()
+            .chain(&self.dead)
+            .chain(&queued)
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        assert_eq!(ends, (0..self.groups.len()).collect::<Vec<_>>(), "none is lost without a trace");
+        assert_eq!(
+            self.acknowledged.len() + self.dead.len() + queued.len(),
+            self.groups.len(),
+            "every event is delivered, dead or queued, and one of these"
+        );
+        let backlog = self.outbox.backlog();
+        assert_eq!(backlog.entries, queued.len());
+        assert!(backlog.entries <= MAX_ENTRIES && backlog.bytes <= MAX_BYTES);
+        let mut dropped = 0;
+        for update in self.metrics.take_updates(backlog, self.now) {
+            match update {
+                Update::Add(Metric::EventsPublished, by) => self.published += by,
+                Update::Add(
+                    Metric::EventsDroppedQueueFull
+                    | Metric::EventsDroppedExpired
+                    | Metric::EventsDroppedRefused
+                    | Metric::EventsDroppedTooLarge
+                    | Metric::EventsDroppedWithdrawn,
+                    by,
+                ) => dropped += by,
+                _ => {}
+            }
+        }
+        self.published += dropped;
+        assert_eq!(self.published as usize, self.acknowledged.len() + self.dead.len(), "the counters say the same");
+    }
+
+    /// Lets a service that works take all that is sent, for so long.
+    fn heal(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.tick();
+            for (batch, numbers) in std::mem::take(&mut self.flying) {
+                self.settle(batch, &numbers, &[0], None);
+            }
+            self.now = self.now + Duration::from_millis(25);
+        }
+        self.tick();
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_event_ends_exactly_once_and_nothing_stalls(
+        steps in prop::collection::vec(step(), 1..150),
+        ordered: bool,
+        drop_newest: bool,
+    ) {
+        let when_full = if drop_newest { config::WhenFull::DropNewest } else { config::WhenFull::DropOldest };
+        let queue = config::Queue { when_full, ..settings().queue };
+        let mut history = History::new(Settings { ordered, queue, ..settings() });
+        for step in steps {
+            history.apply(step);
+            history.tick();
+        }
+        // Whatever has happened, a service that works again gets all that is left: a wake-up that was missed would leave
+        // something behind. The longest that anything waits for is the silence that a service may ask for.
+        history.flying.clear();
+        history.now = history.now + settings().deadline;
+        history.heal(20 * SECOND);
+        prop_assert_eq!(history.outbox.backlog().entries, 0);
+        prop_assert!(history.waiting.is_empty(), "no response waits for ever");
+        // And it is as good as new: what comes now is delivered at once.
+        let delivered = history.acknowledged.len();
+        (0..3).for_each(|group| history.push(50, group, Some(OnFailure::Fail)));
+        history.heal(Duration::from_millis(50));
+        prop_assert_eq!(history.acknowledged.len(), delivered + 3);
+    }
+}

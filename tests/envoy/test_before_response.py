@@ -1,0 +1,243 @@
+"""`delivery: before_response` in real Envoy: the client has its response once SNS has the event, and not before."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from rig import LOOPBACK
+from rig.envoy import Envoy
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import MISSION_PUT, StartGateway
+from rig.http import Address, send
+from rig.http2 import send_together
+from rig.load import run_load
+from rig.sns_answers import acknowledge, error, first, slow
+from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
+
+WITHDRAWN = "retrohook_events_dropped_withdrawn_total"
+UNDELIVERED = "retrohook_responses_undelivered_total"
+PUBLISHED = "retrohook_events_published_total"
+
+
+def routes(on_failure: str = "pass") -> list[dict[str, Any]]:
+    held = {"delivery": "before_response", "on_failure": on_failure}
+    return [{"method": "PUT", "matcher": "/profile", **held}, {"method": "POST", "matcher": "/profile"}]
+
+
+@pytest.fixture
+def start(start_gateway: StartGateway) -> Callable[..., Envoy]:
+    def with_settings(aws: Address, on_failure: str = "pass", **settings: Any) -> Envoy:
+        return start_gateway("http-filter", aws, routes=routes(on_failure), **settings)
+
+    return with_settings
+
+
+def timed(envoy: Envoy, *request: Any) -> tuple[int, float]:
+    begin = time.monotonic()
+    status = send(envoy.address_of(), *(request or MISSION_PUT)).status
+    return status, time.monotonic() - begin
+
+
+@pytest.fixture
+def nobody() -> Address:
+    """An address where nothing listens."""
+    with socket.create_server((LOOPBACK, 0)) as free:
+        return free.getsockname()
+
+
+def test_a_response_waits_for_its_event(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    sink.answers = slow(0.5)
+    envoy = start(sink.address)
+    status, seconds = timed(envoy)
+    assert status == 200 and 0.5 <= seconds < 2
+    (entry,) = sink.entries()
+    event = entry.event
+    assert event["response"]["status"] == 200 and event["response"]["headers"]["x-seen-path"] == "/profile"
+    assert event["request"]["uri"] == "/mockbin/profile" and event["request"]["headers"]["content-length"] == "13"
+    assert event["source"] == "upstream" and event["upstream_status"] == "200" and event["route"]["name"] == "mockbin"
+    # What is not over is not known.
+    assert "size" not in event["response"] and "size" not in event["request"] and event["latencies"] == {}
+    assert "upstream_uri" not in event
+    # One event, and not one more at the end of the exchange.
+    send(envoy.address_of(), "POST", "/mockbin/profile")
+    sink.wait_for_events(2)
+    assert list(sink.stored.values()) == [1, 1]
+    assert [each.event["request"]["method"] for each in sink.entries()] == ["PUT", "POST"]
+
+
+def test_at_low_load_it_waits_for_its_call_and_not_for_company(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    envoy = start(sink.address, batch={"max_delay_ms": 10_000})
+    result = run_load(envoy.address_of(), "PUT", "/mockbin/profile", 200, 50)
+    print(f"median {result.median_ms:.2f} ms, p99 {result.p99_ms:.2f} ms")
+    assert result.statuses == {200: 200}
+    # Not for company: that would be ten seconds.
+    assert result.p99_ms < 5_000
+    assert sink.marks == set(range(200))
+
+
+def test_what_does_not_match_flows(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    sink.answers = slow(60)
+    envoy = start(sink.address, timeout_ms=60_000)
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(timed, envoy)
+        wait_for(lambda: sink.request_count == 1, "the event to be under way")
+        for request in [
+            ("GET", "/mockbin/profile"),
+            ("PUT", "/mockbin/other"),
+            ("PUT", "/mockbin/profile?status=503"),
+            ("POST", "/mockbin/profile"),
+        ]:
+            assert timed(envoy, *request)[1] < 1, request
+        assert not held.done()
+        sink.answers = acknowledge
+        sink.stop_connections()
+        assert held.result()[0] == 200
+
+
+def test_many_that_wait_share_calls(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    sink.answers = slow(0.05)
+    envoy = start(sink.address)
+    result = run_load(envoy.address_of(), "PUT", "/mockbin/profile", 1_000, 2_000, connections=100)
+    assert result.statuses == {200: 1_000}
+    assert sink.marks == set(range(1_000)) and set(sink.stored.values()) == {1}
+    assert sink.request_count < 500, "most go in batches"
+
+
+@pytest.mark.parametrize(("on_failure", "expected"), [("pass", 200), ("fail", 503)])
+def test_after_the_timeout(start: Callable[..., Envoy], sink: SnsSink, on_failure: str, expected: int) -> None:
+    sink.answers = slow(3)
+    envoy = start(sink.address, on_failure, timeout_ms=500)
+    status, seconds = timed(envoy)
+    assert status == expected and 0.45 <= seconds < 2
+    wait_for(lambda: envoy.metric(UNDELIVERED) == 1, "the counter")
+    if on_failure == "fail":
+        wait_for(lambda: envoy.metric(WITHDRAWN) == 1, "it to be withdrawn")
+        wait_for(lambda: '"reason":"withdrawn"' in envoy.log(), "the dead letter")
+        assert envoy.metric("retrohook_queued_entries") == 0
+    else:
+        sink.answers = acknowledge
+        wait_for(lambda: envoy.metric(PUBLISHED) == 1, "it to be delivered later")
+
+
+def test_a_failure_that_passes_is_tried_again_while_it_waits(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    sink.answers = first(2, error(500))
+    envoy = start(sink.address, "fail")
+    assert timed(envoy)[0] == 200
+    assert list(sink.stored.values()) == [1]
+
+
+@pytest.mark.parametrize(("on_failure", "expected"), [("pass", 200), ("fail", 503)])
+def test_a_refusal_for_good_is_known_at_once(
+    start: Callable[..., Envoy], sink: SnsSink, on_failure: str, expected: int
+) -> None:
+    sink.answers = error(403, "AuthorizationError")
+    envoy = start(sink.address, on_failure)
+    begin = time.monotonic()
+    reply = send(envoy.address_of(), *MISSION_PUT)
+    assert reply.status == expected and time.monotonic() - begin < 2
+    assert (reply.body == b"the event of this request was not delivered\n") == (expected == 503)
+    wait_for(lambda: envoy.metric("retrohook_events_dropped_refused_total") == 1, "the counter")
+
+
+@pytest.mark.parametrize(("on_failure", "expected"), [("pass", 200), ("fail", 503)])
+def test_nothing_waits_for_a_service_that_is_known_to_be_down(
+    start: Callable[..., Envoy], nobody: Address, on_failure: str, expected: int
+) -> None:
+    envoy = start(nobody, on_failure, timeout_ms=3000)
+    statuses, seconds = zip(*(timed(envoy) for _ in range(40)), strict=True)
+    assert set(statuses) == {expected}
+    # The first find out, and then one at a time is a probe.
+    assert sum(seconds) < 5, seconds
+    with SnsSink(port=nobody[1]) as sink:
+        wait_for(lambda: timed(envoy)[0] == 200 and len(sink.stored) > 0, "the service to be found to be back")
+        if on_failure == "pass":
+            sink.wait_for_events(41)
+        else:
+            wait_for(lambda: envoy.metric(PUBLISHED) == len(sink.stored), "the counter")
+            assert envoy.metric(WITHDRAWN) >= 40
+
+
+def test_a_client_that_leaves_while_it_waits(start: Callable[..., Envoy], sink: SnsSink) -> None:
+    sink.answers = slow(1)
+    envoy = start(sink.address)
+    for number in range(20):
+        with socket.create_connection(envoy.address_of()) as client:
+            client.sendall(b"PUT /mockbin/profile?n=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n" % number)
+            wait_for(lambda: envoy.metric("retrohook_queued_entries") + envoy.metric(PUBLISHED) > 0, "it to wait")
+    sink.wait_for_events(20)
+    wait_for(lambda: envoy.metric(PUBLISHED) == 20, "all to be acknowledged")
+    assert set(sink.stored.values()) == {1}
+    assert timed(envoy)[0] == 200
+    assert envoy.metric("retrohook_callouts_no_reply_total") == 0, "a reply outlives the request that it was for"
+
+
+@pytest.mark.parametrize(("on_failure", "expected"), [("pass", 200), ("fail", 503)])
+def test_http_2(start: Callable[..., Envoy], sink: SnsSink, on_failure: str, expected: int) -> None:
+    envoy = start(sink.address, on_failure)
+    gateway = envoy.address_of()
+    assert send_together(gateway, "PUT", "/mockbin/profile", 100) == [200] * 100
+    assert len(sink.stored) == 100
+    sink.answers = error(403, "AuthorizationError")
+    assert send_together(gateway, "PUT", "/mockbin/profile", 20) == [expected] * 20
+    sink.answers = acknowledge
+    assert send_together(gateway, "PUT", "/mockbin/profile", 1) == [200]
+
+
+class _Streaming:
+    """A service that sends the head of its response, and each half of the body when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Semaphore(0)
+        self._server = socket.create_server((LOOPBACK, 0))
+        self.address: Address = self._server.getsockname()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._server.accept()
+        with connection:
+            while b"\r\n\r\n" not in connection.recv(65536):
+                pass
+            connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            self.go_on.acquire()
+            connection.sendall(b"6\r\nsecond\r\n0\r\n\r\n")
+            connection.recv(1)
+
+    def stop(self) -> None:
+        self.go_on.release()
+        self._server.close()
+
+
+def test_a_response_that_streams(start_gateway: StartGateway, sink: SnsSink) -> None:
+    service = _Streaming()
+    sink.answers = slow(0.5)
+
+    def adjust(config: EnvoyConfig) -> None:
+        config.aim_service(service.address)
+
+    envoy = start_gateway("http-filter", sink.address, routes=routes(), adjust=adjust)
+    with socket.create_connection(envoy.address_of(), timeout=10) as client:
+        begin = time.monotonic()
+        client.sendall(b"PUT /mockbin/profile HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n")
+        received = b""
+        while b"first" not in received:
+            received += client.recv(65536)
+        assert time.monotonic() - begin >= 0.5 and len(sink.stored) == 1
+        service.go_on.release()
+        while not received.endswith(b"0\r\n\r\n"):
+            received += client.recv(65536)
+        assert b"second" in received
+    service.stop()
+
+
+def test_an_access_logger_says_that_it_cannot(start_gateway: StartGateway, sink: SnsSink) -> None:
+    envoy = start_gateway("access-logger", sink.address, routes=routes())
+    for _ in range(5):
+        assert send(envoy.address_of(), *MISSION_PUT).status == 200
+    sink.wait_for_events(5)
+    wait_for(lambda: "an access logger sees a response when it is over" in envoy.log(), "the warning")
+    assert envoy.log().count("an access logger sees a response when it is over") == 1
