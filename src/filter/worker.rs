@@ -216,8 +216,7 @@ impl Worker {
         work(intake, metrics)
     }
 
-    /// Answers those whom time has something to say to. Answers come after all calls: a call belongs to the request that the host
-    /// speaks for, and ends with it.
+    /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody else.
     fn tend_captures(&self, now: Timestamp) {
         let waiting = self.with_intake(|intake, _| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();

@@ -304,7 +304,8 @@ fn so_many_are_stored_at_once_and_those_who_hang_up_free_their_places() {
         let busy = refused(&mut host, &webhook("{}"));
         assert_eq!((busy.status, busy.headers.text("retry-after").unwrap().as_str()), (503, "5"));
         host.abandon_exchange(first.stream).unwrap();
-        assert!(host.respond(lost.token, stored()).is_err(), "the call went with the request");
+        // On Kong the call went with the request; on Envoy its reply comes to nobody.
+        assert_eq!(host.respond(lost.token, stored()).is_ok(), way != Way::Kong);
         held(&mut host, &webhook("{}"));
         host.respond(callout.token, stored()).unwrap();
         assert_eq!(answer(&mut host, &second).status, 200);
