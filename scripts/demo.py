@@ -1,4 +1,5 @@
-"""The story in one run: a profile changes behind a gateway, and a cache and a worker hear of it.
+"""The story in one run: a profile changes behind a gateway, and a cache and a worker hear of it; and a gateway stores a webhook
+before it answers it.
 
 Starts everything on free ports, shows it, measures what the client pays for it, and stops all that it started.
 """
@@ -15,9 +16,11 @@ from rig.http import send  # noqa: E402
 from rig.latency import compare  # noqa: E402
 from rig.stage import Stage, open_stage  # noqa: E402
 from rig.waiting import wait_for  # noqa: E402
+from rig.webhook_stage import open_webhook_stage, send_webhook  # noqa: E402
 
 LOGS = PROJECT / ".run" / "demo"
 ROUNDS = 400
+_TOLD = ("x-retrohook-message-id", "retry-after")
 
 
 def show_page(stage: Stage, when: str) -> None:
@@ -57,6 +60,28 @@ def show_latency(stage: Stage) -> None:
     )
 
 
+def show_webhooks(stage: Stage) -> None:
+    print("\nThe other way round: a payment provider sends webhooks, and Envoy stores them in SQS (envoy/capture.yaml).")
+    with open_webhook_stage(stage.moto, LOGS) as webhooks:
+
+        def post(event_id: str, when: str) -> int:
+            reply = send_webhook(webhooks.gateway, event_id)
+            more = "".join(f", {name} {reply.headers[name]}" for name in _TOLD if name in reply.headers)
+            print(f"  POST /webhook {event_id} {when:<18} {reply.status}{more}")
+            return reply.status
+
+        def show_handled(event_id: str) -> None:
+            print(f"  the worker        {webhooks.worker.wait_for_log(rf'.*{event_id}.*')[0]}")
+
+        post("evt_1", "signed")
+        show_handled("evt_1")
+        webhooks.wire.cut()
+        post("evt_2", "SQS cannot be reached")
+        webhooks.wire.mend()
+        wait_for(lambda: post("evt_2", "sent again") == 200, "SQS to be back")
+        show_handled("evt_2")
+
+
 def show_metrics(stage: Stage) -> None:
     published = "retrohook_events_published_total"
     wait_for(lambda: stage.envoy.metric(published) == ROUNDS + 1, "SNS to have all events", timeout=60)
@@ -73,6 +98,7 @@ def main() -> None:
         show_story(stage)
         show_latency(stage)
         show_metrics(stage)
+        show_webhooks(stage)
         print("\nStopping everything ...", flush=True)
     print(f"Done. The logs are in {LOGS.relative_to(PROJECT)}.")
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::aws::credentials::{CredentialsCall, Keeper};
 use crate::callout::{Callout, Limits, Reply};
+use crate::capture::{CaptureId, Intake, Progress, Settings};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::Exchange;
@@ -13,6 +14,7 @@ use crate::metrics::{Metrics, Update};
 use crate::notice::Notice;
 use crate::outbox::{Release, Ticket, Wait};
 use crate::publisher::{BatchId, Publisher};
+use crate::record::Redaction;
 use crate::route::Route;
 use crate::signer::Signer;
 
@@ -23,12 +25,15 @@ pub enum Call {
     Batch(BatchId),
     /// Credentials.
     Credentials(CredentialsCall),
+    /// A webhook.
+    Capture(CaptureId),
 }
 
 /// The work of one worker, but for the routes, which are not changed by anything that happens.
 pub struct Agent {
     signer: Signer,
     publisher: Publisher,
+    intake: Intake,
     metrics: Metrics,
     at_once: usize,
 }
@@ -44,9 +49,17 @@ impl Agent {
         store: Option<&Rc<dyn Store>>,
         seed: u64,
     ) -> Agent {
+        let settings = Settings {
+            at_once: config.max_captures,
+            patience: config.timeout,
+            again: limits.retries_captures,
+            retry: config.retry,
+        };
+        let redaction = Redaction::new(config.redact.clone());
         Agent {
             signer: Signer::new(keeper),
             publisher: Publisher::new(config, limits, store, seed),
+            intake: Intake::new(config.captures.clone(), redaction, settings, seed),
             metrics: Metrics::default(),
             at_once: limits.at_once,
         }
@@ -108,6 +121,7 @@ impl Agent {
     pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
         match call {
             Call::Credentials(call) => self.signer.handle_reply(call, reply, now),
+            Call::Capture(id) => self.intake.handle_reply(id, reply, &mut self.signer, now, &mut self.metrics),
             Call::Batch(batch) => {
                 self.publisher.handle_reply(batch, reply, &mut self.signer, now, &mut self.metrics);
             }
@@ -119,12 +133,23 @@ impl Agent {
         match call {
             Call::Batch(batch) => self.publisher.awaits(batch),
             Call::Credentials(call) => self.signer.awaits(call),
+            Call::Capture(id) => self.intake.awaits(id),
         }
     }
 
-    /// Whether nothing is queued and nothing is in flight.
+    /// What is to be done about a capture now.
+    pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Progress {
+        self.intake.poll(id, &self.signer, now, &mut self.metrics)
+    }
+
+    /// The captures under way, and where they are counted.
+    pub fn intake(&mut self) -> (&mut Intake, &mut Metrics) {
+        (&mut self.intake, &mut self.metrics)
+    }
+
+    /// Whether nothing is queued, nothing is in flight, and no sender waits.
     pub fn is_idle(&self) -> bool {
-        self.queued() == 0
+        self.queued() == 0 && self.intake.is_empty()
     }
 
     /// How many events are queued or in flight.
@@ -163,6 +188,7 @@ impl Agent {
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let mut notices = self.signer.take_notices(now, self.queued());
         notices.extend(self.publisher.take_notices(now));
+        notices.extend(self.intake.take_notices());
         notices
     }
 }

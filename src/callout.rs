@@ -57,6 +57,8 @@ pub struct Limits {
     pub at_once: usize,
     /// After this time one counts as lost that the host has forgotten.
     pub deadline: Duration,
+    /// Whether a request that waits for the reply to one may be answered later than that.
+    pub retries_captures: bool,
 }
 
 /// The headers of a reply that matter to the core.

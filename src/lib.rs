@@ -1,4 +1,4 @@
-//! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none.
+//! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none, and takes webhooks in without losing any.
 //!
 //! Every successful request that matches a configured route becomes an event for an AWS SNS topic, an SQS queue or an EventBridge
 //! event bus. No response is held for it, unless the route asks for that.
@@ -11,6 +11,7 @@ pub mod agent;
 pub mod allocator;
 pub mod aws;
 pub mod callout;
+pub mod capture;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;

@@ -94,6 +94,11 @@ impl Matcher {
         }
     }
 
+    /// The named groups in `path`.
+    pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
+        Groups { matcher: self, path, captures: OnceCell::new() }
+    }
+
     /// The names of the pattern's named groups.
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
         self.regex.capture_names().flatten()
@@ -131,7 +136,7 @@ impl Route {
 
     /// The named groups of the matcher in `path`.
     pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
-        Groups { matcher: &self.matcher, path, captures: OnceCell::new() }
+        self.matcher.groups(path)
     }
 }
 

@@ -62,7 +62,7 @@ enum Segment {
 }
 
 /// A text with placeholders.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template(Vec<Segment>);
 
 /// The named groups of a matcher, as matched in one path.

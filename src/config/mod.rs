@@ -3,14 +3,17 @@
 //! A bad configuration never half-works. Every fault is reported at once, with its place (`routes[1].matcher`), what is
 //! wrong, and what would be right.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::endpoint::Endpoint;
+use crate::capture::Captures;
 use crate::route::Routes;
 use crate::secret::Secret;
 use crate::target::Target;
 
 mod attributes;
+mod capture;
 mod credentials;
 mod fault;
 mod reader;
@@ -20,6 +23,7 @@ mod target;
 mod template;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
@@ -50,6 +54,10 @@ pub struct Config {
     pub timeout: Duration,
     /// Callouts at once per worker.
     pub max_in_flight: usize,
+    /// Which requests are stored before they are answered.
+    pub captures: Rc<Captures>,
+    /// How many of them may be in the middle of being stored, per worker.
+    pub max_captures: usize,
 }
 
 /// Which gateway the filter is to take its host for.
@@ -230,11 +238,10 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
 fn read(root: &mut Section<'_>) -> Checked<Config> {
     let target = target::read(root, None);
     let attributes = attributes::read_shared(root);
-    let routes = route::read(root, &attributes, target);
-    let targets = borrowed(&routes).map(|(_, targets)| targets);
-    // A list of routes without fault has a route, and that a target.
-    let region = targets.map(|targets| targets.first().map_or("", |target| &target.region));
-    let credentials = credentials::read(root, region);
+    let captures = capture::read(root);
+    let may_be_without = !matches!(&captures, Ok(captures) if captures.0.is_empty());
+    let routes = route::read(root, &attributes, target, may_be_without);
+    let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
     let redact = redact::read(root);
     let batch = read_batch(root);
     let queue = read_queue(root);
@@ -242,6 +249,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let dead_letter = read_dead_letter(root);
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
+    let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
     let host = root.choice("host", &["auto", "envoy", "kong"]);
     let (routes, mut targets) = routes?;
     let (log, letters) = dead_letter?;
@@ -263,7 +271,17 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         dead_letter: DeadLetter { log, target },
         timeout,
         max_in_flight,
+        captures: Rc::new(captures?),
+        max_captures,
     })
+}
+
+/// The region of what is called first: without a fault, there is a target or a capture.
+fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
+    if let Some(target) = routes?.1.first() {
+        return Ok(&target.region);
+    }
+    Ok(captures?.0.first().map_or("", |capture| &capture.region))
 }
 
 fn read_batch(root: &mut Section<'_>) -> Batch {

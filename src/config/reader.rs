@@ -110,6 +110,11 @@ impl<'a> Section<'a> {
         (!value.is_null()).then(|| self.child(key, value))
     }
 
+    /// The same, and nothing that stands there is ever shown.
+    pub(super) fn confidential_optional(&mut self, key: &'static str) -> Option<Field<'a>> {
+        self.optional(key).map(|field| Field { confidential: true, ..field })
+    }
+
     /// What stands under `key`; `remedy` says what should.
     pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Checked<Field<'a>> {
         self.optional(key).ok_or_else(|| self.fault_at(key, "is missing", remedy))

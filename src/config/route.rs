@@ -28,14 +28,19 @@ const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `
 const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
 
 /// The routes and the targets that they have; `attributes` are those of every route, and `target` is that of every route that
-/// has none of its own.
+/// has none of its own. A configuration that stores webhooks may be without either.
 pub(super) fn read(
     root: &mut Section<'_>,
     attributes: &[Attribute<'_>],
     target: Checked<Option<Target>>,
+    may_be_without: bool,
 ) -> Checked<(Routes, Vec<Target>)> {
     let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
-    let field = root.required(KEY, remedy);
+    let field = root.optional(KEY);
+    if may_be_without && field.is_none() && target == Ok(None) {
+        return Ok((Routes(Vec::new()), Vec::new()));
+    }
+    let field = field.ok_or_else(|| root.fault_at(KEY, "is missing", remedy));
     let routes = field.and_then(|field| Ok((field.items()?, field)));
     let mut targets = Targets { shared: target, all: Vec::new() };
     let any_own = || routes.as_ref().is_ok_and(|(routes, _)| routes.iter().any(target::is_named_in));
@@ -168,7 +173,7 @@ impl Targets {
     }
 }
 
-fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
+pub(super) fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
     let methods = section.required("method", METHOD_REMEDY)?.one_or_more(METHOD_REMEDY)?;
     let alone = methods.len() == 1;
     let methods = each(methods, |field| match field.text()? {
@@ -179,7 +184,7 @@ fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
     Ok(if methods.iter().any(|method| method == "*") { Methods::Any } else { Methods::OneOf(methods) })
 }
 
-fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
+pub(super) fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
     let field = section.required("matcher", MATCHER_REMEDY)?;
     Matcher::new(field.text()?)
         .map_err(|error| field.fault(format!("{} cannot be compiled: {error}", field.shown()), MATCHER_REMEDY))

@@ -143,7 +143,7 @@ fn default_endpoint(named: Checked<&Named>, region: Checked<&String>) -> Checked
     }
 }
 
-fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
+pub(super) fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     field.text()?.parse().map_err(|error| {
         field.fault(
             format!("is not an endpoint: {error}"),
@@ -152,7 +152,7 @@ fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     })
 }
 
-fn read_upstream(field: &Field<'_>) -> Checked<String> {
+pub(super) fn read_upstream(field: &Field<'_>) -> Checked<String> {
     let text = field.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(field.fault(

@@ -28,13 +28,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The request that just began, if a route may want it: the cheapest question first.
-    pub fn of_request(worker: &Worker) -> Option<Candidate> {
-        let method = host::header(MapType::HttpRequestHeaders, ":method")?;
-        if !worker.routes.want_method(&method) {
-            return None;
-        }
-        let target = host::header(MapType::HttpRequestHeaders, ":path")?;
+    /// The request that just began, if a route may want it: some want its method.
+    pub fn of_request(worker: &Worker, method: Vec<u8>) -> Option<Candidate> {
+        let target = target()?;
         if !worker.routes.want_request(&method, &target) {
             return None;
         }
@@ -67,6 +63,23 @@ impl Candidate {
     }
 }
 
+/// The client's own path, while the request's head is there.
+pub fn target() -> Option<Vec<u8>> {
+    host::header(MapType::HttpRequestHeaders, ":path")
+}
+
+/// A request that has come, as far as a webhook is concerned; `map` are its headers as they were read.
+pub fn received<'a>(method: &'a str, target: &'a str, map: &'a [u8]) -> Request<'a> {
+    let headers = headers(map);
+    Request {
+        id: headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned())),
+        method: Cow::Borrowed(method),
+        target: Cow::Borrowed(target),
+        headers,
+        ..Request::default()
+    }
+}
+
 /// What became of a response whose headers were looked at.
 pub enum Held {
     /// No route wants it to wait.
@@ -82,7 +95,7 @@ pub fn release(release: Release) {
     match release {
         Release::Pass => host::continue_response(),
         Release::Refuse => {
-            host::respond(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+            host::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
         }
     }
 }

@@ -10,10 +10,14 @@ use std::time::Duration;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
 use crate::callout::Callout;
+use crate::capture::Answer;
 use crate::clock::Timestamp;
 use crate::notice::Level;
 
 const OK: u32 = Status::Ok as u32;
+
+/// A response that is none of gRPC.
+const NO_GRPC: i32 = -1;
 
 #[link(wasm_import_module = "env")]
 extern "C" {
@@ -35,16 +39,13 @@ extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
-    fn proxy_get_shared_data(
+    fn proxy_replace_header_map_value(
+        map: u32,
         key: *const u8,
         key_size: usize,
-        value: *mut *mut u8,
-        size: *mut usize,
-        write: *mut u32,
+        value: *const u8,
+        value_size: usize,
     ) -> u32;
-    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
-    fn proxy_done() -> u32;
-    fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -55,6 +56,16 @@ extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        size: *mut usize,
+        write: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, size: usize, write: u32) -> u32;
+    fn proxy_done() -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
 }
 
 extern "C" {
@@ -128,25 +139,6 @@ pub fn continue_response() {
     unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) };
 }
 
-/// Answers the client of the context that the host speaks for, in place of the response; `details` is for the host's log.
-pub fn respond(status: u16, details: &str, body: &str) {
-    // No headers: a count of zero.
-    let headers = 0u32.to_le_bytes();
-    // SAFETY: the host only reads the texts, during the call. -1 is no status of gRPC.
-    unsafe {
-        proxy_send_local_response(
-            status.into(),
-            details.as_ptr(),
-            details.len(),
-            body.as_ptr(),
-            body.len(),
-            headers.as_ptr(),
-            headers.len(),
-            -1,
-        )
-    };
-}
-
 /// Ticks the root at once, from within a request.
 ///
 /// The SDK takes the reply to a callout to the context in whose callback it was started. A request may be gone by then, and with
@@ -199,6 +191,39 @@ pub fn increment_metric(id: u32, offset: i64) {
 pub fn record_metric(id: u32, value: u64) {
     // SAFETY: takes numbers. A metric that fails must not stop the traffic.
     unsafe { proxy_record_metric(id, value) };
+}
+
+/// Sets one header.
+pub fn set_header(map: MapType, name: &str, value: &str) {
+    // SAFETY: the host reads the texts during the call. There is nothing else to try where it refuses.
+    unsafe { proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Answers the request that the host speaks for, in place of any upstream.
+pub fn answer(answer: &Answer) {
+    respond(answer.status, "", &serialise(&answer.headers), &answer.body);
+}
+
+/// Answers the client of the context that the host speaks for, in place of the response; `details` is for the host's log.
+pub fn refuse(status: u16, details: &str, body: &str) {
+    respond(status, details, &serialise::<&str>(&[]), body);
+}
+
+fn respond(status: u16, details: &str, headers: &[u8], body: &str) {
+    // SAFETY: the host only reads the texts, during the call. Where it does not want to, the request is gone, and there is nobody
+    // to answer.
+    unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC,
+        )
+    };
 }
 
 /// A value of the shared data and the number of its last write.
@@ -260,6 +285,19 @@ pub fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// The opposite of [`pairs`].
+fn serialise<T: AsRef<[u8]>>(headers: &[(T, T)]) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let mut map = length(headers.len()).to_vec();
+    let texts = || headers.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
+    texts().for_each(|text| map.extend(length(text.len())));
+    for text in texts() {
+        map.extend(text);
+        map.push(0);
+    }
+    map
+}
+
 fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_le_bytes(*length) as usize, rest))
@@ -274,18 +312,6 @@ fn split_text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn serialise(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-        let mut map = u32::try_from(headers.len()).unwrap().to_le_bytes().to_vec();
-        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-            map.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
-        }
-        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-            map.extend(text);
-            map.push(0);
-        }
-        map
-    }
 
     proptest! {
         #[test]

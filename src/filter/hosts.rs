@@ -54,7 +54,9 @@ impl Host {
         }
         let role = config.credentials.assume_role.as_ref();
         let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-        let mut endpoints = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint)).chain(sts);
+        let captures = config.captures.0.iter().map(|capture| ("capture[].endpoint", "upstream", &capture.endpoint));
+        let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
+        let mut endpoints = targets.chain(captures).chain(sts);
         endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host)).map(
             |(path, upstream, endpoint)| {
                 format!(
@@ -88,8 +90,11 @@ impl Host {
             Host::Envoy => Limits {
                 at_once: config.max_in_flight.max(config.targets.len()),
                 deadline: config.timeout + Duration::from_secs(1),
+                retries_captures: true,
             },
-            Host::Kong => Limits { at_once: 1, deadline: config.timeout * 3 + Duration::from_secs(10) },
+            Host::Kong => {
+                Limits { at_once: 1, deadline: config.timeout * 3 + Duration::from_secs(10), retries_captures: false }
+            }
         }
     }
 
@@ -105,6 +110,11 @@ impl Host {
 
     /// Whether a call may start while the reply to another is handled. On Kong that crashes the worker.
     pub fn calls_from_replies(self) -> bool {
+        self == Host::Envoy
+    }
+
+    /// Whether a request that is held may be answered at any time. Kong lets it go on as soon as its last call is answered.
+    pub fn answers_at_ticks(self) -> bool {
         self == Host::Envoy
     }
 

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, MapType};
 
+use super::capture::CapturedRequest;
 use super::envoy::Held;
 use super::hosts::Host;
 use super::worker::Worker;
-use super::{envoy, kong};
+use super::{envoy, host, kong};
 use crate::outbox::{Release, Ticket};
 
 /// Watches one request for a worker.
@@ -20,10 +21,14 @@ pub struct HttpFilter {
     waits: bool,
 }
 
-/// A request that may become an event.
+/// A request that concerns the worker.
 enum Candidate {
+    /// It may become an event.
     Envoy(Box<envoy::Candidate>),
+    /// The same.
     Kong(Box<kong::Candidate>),
+    /// It is stored and answered here.
+    Captured(Box<CapturedRequest>),
 }
 
 impl HttpFilter {
@@ -51,6 +56,12 @@ impl HttpFilter {
 }
 
 impl Context for HttpFilter {
+    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
+        if let Some(worker) = &self.worker {
+            worker.handle_reply(token, body_size);
+        }
+    }
+
     fn on_done(&mut self) -> bool {
         if let Some(worker) = self.worker.as_ref().filter(|_| self.waits) {
             worker.forget_response(Ticket(self.id));
@@ -60,20 +71,50 @@ impl Context for HttpFilter {
 }
 
 impl HttpContext for HttpFilter {
-    fn on_http_request_headers(&mut self, count: usize, _: bool) -> Action {
-        if let Some(worker) = &self.worker {
+    fn on_http_request_headers(&mut self, count: usize, ended: bool) -> Action {
+        let Some(worker) = &self.worker else { return Action::Continue };
+        let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
+        if worker.captures.want_method(&method) {
+            if let Some((request, action)) = CapturedRequest::of_request(worker, self.id, &method, count, ended) {
+                self.candidate = Some(Candidate::Captured(request));
+                return action;
+            }
+        }
+        if worker.routes.want_method(&method) {
             self.candidate = match worker.host {
-                Host::Envoy => envoy::Candidate::of_request(worker).map(Box::new).map(Candidate::Envoy),
-                Host::Kong => kong::Candidate::of_request(worker, count).map(Box::new).map(Candidate::Kong),
+                Host::Envoy => envoy::Candidate::of_request(worker, method).map(Box::new).map(Candidate::Envoy),
+                Host::Kong => kong::Candidate::of_request(worker, method, count).map(Box::new).map(Candidate::Kong),
             };
         }
         Action::Continue
     }
 
+    fn on_http_request_body(&mut self, bytes: usize, ended: bool) -> Action {
+        match &mut self.candidate {
+            Some(Candidate::Captured(request)) => request.see_body(bytes, ended),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match &self.candidate {
+            Some(Candidate::Captured(request)) => request.read_body(),
+            _ => Action::Continue,
+        }
+    }
+
     fn on_http_response_headers(&mut self, count: usize, _: bool) -> Action {
-        let Some(candidate) = self.candidate.take() else { return Action::Continue };
-        let Some(worker) = self.worker.clone() else { return Action::Continue };
+        if self.candidate.is_none() {
+            return Action::Continue;
+        }
+        let (Some(candidate), Some(worker)) = (self.candidate.take(), self.worker.clone()) else {
+            return Action::Continue;
+        };
         match candidate {
+            Candidate::Captured(request) => {
+                request.see_response();
+                self.candidate = Some(Candidate::Captured(request));
+            }
             Candidate::Kong(mut candidate) => {
                 if candidate.see_response(&worker, count) {
                     self.candidate = Some(Candidate::Kong(candidate));
@@ -88,6 +129,10 @@ impl HttpContext for HttpFilter {
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
+        // Most requests are no candidates, and are not to pay for taking one.
+        if self.candidate.is_none() {
+            return;
+        }
         match (&self.worker, self.candidate.take()) {
             (Some(worker), Some(Candidate::Envoy(candidate))) => candidate.finish(worker),
             (Some(worker), Some(Candidate::Kong(candidate))) => candidate.finish(worker),

@@ -7,15 +7,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use proxy_wasm::types::MapType;
-
 mod destination;
 mod header_map;
 
 pub use destination::Destinations;
 use destination::{Destination, Known};
-use header_map::HeaderMap;
-pub use header_map::Wanted;
+pub use header_map::{HeaderMap, Wanted};
 
 use super::host::{self, text};
 use super::worker::Worker;
@@ -39,14 +36,10 @@ struct Answer {
 }
 
 impl Candidate {
-    /// The request that just began, with `count` headers, if a route may want it: the cheapest question first. `:path` is what
+    /// The request that just began, with `count` headers, if a route may want it: some want its method. `:path` is what
     /// nginx made of the client's path, so it is not asked for.
-    pub fn of_request(worker: &Worker, count: usize) -> Option<Candidate> {
-        let method = host::header(MapType::HttpRequestHeaders, ":method")?;
-        if !worker.routes.want_method(&method) {
-            return None;
-        }
-        let target = host::property("ngx.request_uri")?;
+    pub fn of_request(worker: &Worker, method: Vec<u8>, count: usize) -> Option<Candidate> {
+        let target = target()?;
         if !worker.routes.want_request(&method, &target) {
             return None;
         }
@@ -135,6 +128,22 @@ impl Candidate {
         exchange.request.headers = headers;
         exchange.request.tls = tls(exchange.request.scheme.as_deref());
         exchange
+    }
+}
+
+/// The client's own path.
+pub fn target() -> Option<Vec<u8>> {
+    host::property("ngx.request_uri")
+}
+
+/// A request that has come, as far as a webhook is concerned.
+pub fn received<'a>(method: &'a str, target: &'a str, headers: &'a HeaderMap) -> Request<'a> {
+    Request {
+        id: text_property("ngx.kong_request_id").map(Cow::Owned),
+        method: Cow::Borrowed(method),
+        target: Cow::Borrowed(target),
+        headers: headers.headers(),
+        ..Request::default()
     }
 }
 

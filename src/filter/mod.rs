@@ -1,6 +1,7 @@
 //! The shell: the only code that talks to the host. It reads exchanges, hands them to the core, and makes the callouts that the
 //! core asks for. It decides nothing.
 
+mod capture;
 mod envoy;
 mod host;
 mod hosts;

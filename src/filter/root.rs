@@ -122,5 +122,5 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
         .map_err(|error| format!("credentials: {error}"))?;
     let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(root, host, config.routes, agent, TickGate::new(tick)), tick))
+    Ok((Worker::new(root, host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
 }

@@ -7,9 +7,11 @@ use super::hosts::{define_metrics, Host, TickGate};
 use super::kong::{Destinations, Wanted};
 use super::{envoy, host, reply};
 use crate::agent::{Agent, Call};
-use crate::callout::Reply;
+use crate::callout::{Callout, Reply};
+use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
+use crate::metrics::Metrics;
 use crate::notice::Level;
 use crate::outbox::{Release, Ticket, Wait};
 use crate::route::{Route, Routes};
@@ -42,6 +44,8 @@ pub struct Worker {
     pub routes: Routes,
     /// Where it runs.
     pub host: Host,
+    /// Which requests are stored before they are answered.
+    pub captures: Rc<Captures>,
     /// Whether some route wants its responses to wait for their events.
     pub holds_responses: bool,
     /// The headers to ask for where there are too many to ask for all.
@@ -67,12 +71,13 @@ pub struct Worker {
 
 impl Worker {
     /// Starts with an empty queue, woken through `gate`. Defines the metrics.
-    pub fn new(root: u32, host: Host, routes: Routes, agent: Agent, gate: TickGate) -> Worker {
+    pub fn new(root: u32, host: Host, routes: Routes, captures: Rc<Captures>, agent: Agent, gate: TickGate) -> Worker {
         Worker {
             holds_responses: routes.hold_responses(),
-            wanted_headers: Wanted::by(&routes),
+            wanted_headers: Wanted::by(&routes, &captures),
             destinations: Destinations::default(),
             routes,
+            captures,
             host,
             agent: RefCell::new(agent),
             callouts: RefCell::default(),
@@ -170,18 +175,57 @@ impl Worker {
         while !self.refused.get() {
             let due = self.agent.borrow_mut().poll(now);
             let Some((call, callout)) = due else { break };
-            match host::dispatch(&callout) {
-                Ok(token) => {
-                    let agent = self.agent.borrow();
-                    let mut callouts = self.callouts.borrow_mut();
-                    callouts.retain(|(_, call)| agent.awaits(*call));
-                    callouts.push((token, call));
-                }
-                Err(status) => {
-                    self.refused.set(true);
-                    let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
-                    self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
-                }
+            if !self.dispatch(call, &callout, now) {
+                self.refused.set(true);
+            }
+        }
+    }
+
+    /// Makes a callout. Whether the host has started it; if not, that is its reply.
+    fn dispatch(&self, call: Call, callout: &Callout, now: Timestamp) -> bool {
+        match host::dispatch(callout) {
+            Ok(token) => {
+                let agent = self.agent.borrow();
+                let mut callouts = self.callouts.borrow_mut();
+                callouts.retain(|(_, call)| agent.awaits(*call));
+                callouts.push((token, call));
+                true
+            }
+            Err(status) => {
+                let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
+                self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
+                false
+            }
+        }
+    }
+
+    /// Does what is to be done about a capture now; gives the answer that ends it.
+    pub fn drive(&self, id: CaptureId, now: Timestamp) -> Option<Answer> {
+        loop {
+            let progress = self.agent.borrow_mut().poll_capture(id, now);
+            let callout = match progress {
+                Progress::Call(callout) => callout,
+                Progress::Wait => return None,
+                Progress::Answer(answer) => return Some(answer),
+            };
+            self.dispatch(Call::Capture(id), &callout, now);
+        }
+    }
+
+    /// The captures under way, and where they are counted.
+    pub fn with_intake<T>(&self, work: impl FnOnce(&mut Intake, &mut Metrics) -> T) -> T {
+        let mut agent = self.agent.borrow_mut();
+        let (intake, metrics) = agent.intake();
+        work(intake, metrics)
+    }
+
+    /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody else.
+    fn tend_captures(&self, now: Timestamp) {
+        let waiting = self.with_intake(|intake, _| intake.waiting());
+        let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
+        for (id, answer) in answers {
+            if host::knows_context(id.0) {
+                host::answer(&answer);
             }
         }
     }
@@ -204,6 +248,9 @@ impl Worker {
         if self.life.get() == Life::Draining && self.agent.borrow().is_idle() {
             self.life.set(Life::Done);
             host::done();
+        }
+        if self.host.answers_at_ticks() {
+            self.tend_captures(now);
         }
     }
 
@@ -231,7 +278,12 @@ impl Worker {
         let Some(call) = self.forget_callout(token) else { return };
         let (reply, now) = (reply::read(body_size), host::now());
         self.agent.borrow_mut().handle_reply(call, &reply, now);
-        if self.host.calls_from_replies() {
+        if let Call::Capture(id) = call {
+            // The host speaks for the request by now, unless the call was made at a tick.
+            if let Some(answer) = self.drive(id, now).filter(|_| host::knows_context(id.0)) {
+                host::answer(&answer);
+            }
+        } else if self.host.calls_from_replies() {
             self.send(now);
         }
         self.release();
@@ -263,7 +315,7 @@ impl Worker {
 
     fn write_undelivered(&self) {
         let agent = self.agent.borrow();
-        if agent.is_idle() {
+        if agent.queued() == 0 {
             return;
         }
         let mut lines = 0;

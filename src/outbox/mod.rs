@@ -9,7 +9,7 @@ mod drops;
 mod fullness;
 mod health;
 mod queue;
-mod retry;
+pub mod retry;
 mod waits;
 
 use std::time::Duration;

@@ -14,8 +14,7 @@ use crate::exchange::Exchange;
 use crate::route::Route;
 use crate::template::PathGroups;
 
-use redact::Redaction;
-pub use redact::HEADERS as REDACTED_HEADERS;
+pub use redact::{Redaction, HEADERS as REDACTED_HEADERS};
 
 /// Turns exchanges into events.
 #[derive(Debug)]

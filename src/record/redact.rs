@@ -28,6 +28,11 @@ impl Redaction {
         Redaction { headers, query: configured.query }
     }
 
+    /// Whether the header `name` (lower case) is redacted.
+    pub fn hides(&self, name: &str) -> bool {
+        self.headers.iter().any(|redacted| redacted == name)
+    }
+
     /// Redacts headers, the query, and the query of URLs in headers (`referer`, `location`, …).
     pub fn apply(&self, exchange: &mut Exchange<'_>) {
         self.redact_headers(&mut exchange.request.headers);
@@ -48,7 +53,7 @@ impl Redaction {
             found.push(("x-consumer-custom-id", &mut consumer.custom_id));
         }
         for (header, value) in found {
-            if value.is_some() && self.headers.iter().any(|redacted| redacted == header) {
+            if value.is_some() && self.hides(header) {
                 *value = Some(Cow::Borrowed(REDACTED));
             }
         }
@@ -56,7 +61,7 @@ impl Redaction {
 
     fn redact_headers(&self, headers: &mut Headers<'_>) {
         for (name, value) in &mut headers.0 {
-            if self.headers.iter().any(|redacted| redacted == name) {
+            if self.hides(name) {
                 *value = Cow::Borrowed(REDACTED);
             } else {
                 self.redact_url(value);
@@ -64,7 +69,8 @@ impl Redaction {
         }
     }
 
-    fn redact_url(&self, url: &mut Cow<'_, str>) {
+    /// Redacts the query of a URL, or of a request target.
+    pub fn redact_url(&self, url: &mut Cow<'_, str>) {
         if self.query.is_empty() {
             return;
         }

@@ -29,10 +29,19 @@ BEYOND_DRAFT_4 = {
         "placeholder for a group of a matcher without any",
         "two groups that are not there in one text",
         "a group that no matcher has, for every route",
+        "capture with a group of a matcher without any",
     },
+    "whether a text is base64": {"verify with a secret that is no base64"},
     "which of two numbers in a text is larger": {"status range the wrong way"},
     "which of two numbers is larger": {"retry that begins beyond its end"},
     "how many keys two objects have together": {"too many attributes together"},
+}
+
+
+CAPTURE = {
+    "capture": SCHEMA["definitions"]["capture"],
+    "capture.response": SCHEMA["definitions"]["capture_response"],
+    "capture.verify": SCHEMA["definitions"]["verify"],
 }
 
 
@@ -76,7 +85,7 @@ def schema_keys() -> dict[str, set[str]]:
     objects = {name: child for name, child in properties().items() if "properties" in child}
     inner = properties(SCHEMA["properties"]["credentials"])
     objects |= {f"credentials.{name}": child for name, child in inner.items() if "properties" in child}
-    objects |= {"": SCHEMA, "routes": SCHEMA["definitions"]["route"]}
+    objects |= {"": SCHEMA, "routes": SCHEMA["definitions"]["route"], **CAPTURE}
     return {name: set(properties(each)) for name, each in objects.items()}
 
 
@@ -100,13 +109,13 @@ def product(expression: str) -> int:
 
 
 def test_bounds_and_defaults_are_those_of_the_filter() -> None:
-    source = page("src/config/mod.rs") + page("src/config/credentials.rs")
+    source = "".join(page(f"src/config/{name}.rs") for name in ("mod", "credentials", "capture", "verify"))
     calls = re.findall(r'\.integer\("(\w+)", ([\d_]+)\.\.=([\d_ *]+), ([\d_]+)\)', source)
     role = SCHEMA["properties"]["credentials"]["properties"]["assume_role"]
     in_filter = sorted((name, *map(product, numbers)) for name, *numbers in calls)
     in_schema = sorted(
         (name, node["minimum"], node["maximum"], node["default"])
-        for group in (SCHEMA, role, *properties().values())
+        for group in (SCHEMA, role, *CAPTURE.values(), *properties().values())
         for name, node in properties(group).items()
         if "default" in node and "minimum" in node
     )
@@ -118,7 +127,7 @@ def test_bounds_and_defaults_are_those_of_the_documentation() -> None:
     documented = {name: (default, meaning) for name, default, meaning in rows}
     numbers = {
         path.lstrip("."): node
-        for section, group in {"": SCHEMA, **properties()}.items()
+        for section, group in {"": SCHEMA, **CAPTURE, **properties()}.items()
         for path, node in ((f"{section}.{name}", node) for name, node in properties(group).items())
         if "minimum" in node and "default" in node
     }
@@ -143,7 +152,7 @@ def test_every_metric_with_a_reason_gets_a_label() -> None:
             if match := re.search(entry["pattern"], f"pw:retrohook:{name}"):
                 assert match.end(1) == match.endpos
                 labelled[name] = (entry["label"], match[2])
-    expected = {name for name in names if re.match(r"retrohook_(events_dropped|callouts)_", name)}
+    expected = {name for name in names if re.match(r"retrohook_(events_dropped|captures_refused|callouts)_", name)}
     assert labelled.keys() == expected
     assert labelled["retrohook_events_dropped_queue_full_total"] == ("reason", "queue_full")
     assert labelled["retrohook_callouts_no_reply_total"] == ("outcome", "no_reply")

@@ -62,6 +62,16 @@ def test_the_declarative_configurations_have_a_service_with_retrohook(name: str)
     assert_accepted(config)
 
 
+def test_what_is_captured_has_no_upstream_and_fits_into_the_memory_of_nginx() -> None:
+    (service,) = load("capture.yml")["services"]
+    assert service["url"] == "http://127.0.0.1:9"
+    (config,) = filters_in(service)
+    assert_accepted(config)
+    (capture,) = config["capture"]
+    kilobytes = settings()["nginx_http_client_body_buffer_size"].removesuffix("k")
+    assert capture["max_body_bytes"] <= int(kilobytes) * 1024
+
+
 def test_the_two_differ_only_in_addresses() -> None:
     shipped, demo = (load(name) for name in DECLARATIVE)
     for document in (shipped, demo):

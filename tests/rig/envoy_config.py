@@ -83,6 +83,19 @@ class EnvoyConfig:
             validation = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
             validation["trusted_ca"]["filename"] = str(trusted_ca)
 
+    def aim_queue(self, address: Address, url: str) -> None:
+        """Sends what the first capture stores to `address` in plain text, into the queue of that name."""
+        (capture, *others) = self.settings["capture"]
+        cluster = self._cluster(capture["upstream"])
+        self._aim(cluster, address)
+        del cluster["transport_socket"]
+        self.configure(capture=[{**capture, "queue_url": url, "region": "us-east-1"}, *others])
+
+    def configure_capture(self, **changes: Any) -> None:
+        """Replaces keys of the first capture."""
+        (capture, *others) = self.settings["capture"]
+        self.configure(capture=[{**capture, **changes}, *others])
+
     def resolve_aws_at(self, server: Address) -> None:
         """Has the AWS cluster's name looked up at `server`, and again soon where that fails."""
         cares = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
@@ -132,6 +145,13 @@ class EnvoyConfig:
         manager.pop("access_log", None)
         manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != "retrohook"]
         self._resources["listeners"].append(bare)
+
+    def add_listener_that_proxies(self, name: str, cluster: str) -> None:
+        """Everything goes straight to `cluster`, for comparison."""
+        self.add_listener_without_retrohook(name)
+        manager = self._http_manager_of(self._resources["listeners"][-1])
+        (host,) = manager["route_config"]["virtual_hosts"]
+        host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": cluster}}]
 
     def serve_listeners(self, path: Path) -> None:
         """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""

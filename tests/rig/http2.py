@@ -38,3 +38,26 @@ def _note(event: Event, statuses: dict[int, int], ended: set[int]) -> None:
         case StreamReset(stream_id=stream):
             statuses[stream] = 0
             ended.add(stream)
+
+
+def post(address: Address, path: str, body: bytes, trailer: tuple[str, str] | None = None, timeout: float = 20.0) -> int:
+    """The status of the response to one JSON request, which may have a trailer; 0 if it was reset."""
+    statuses: dict[int, int] = {}
+    ended: set[int] = set()
+    with socket.create_connection(address, timeout=timeout) as peer:
+        connection = H2Connection()
+        connection.initiate_connection()
+        stream = connection.get_next_available_stream_id()
+        head = [(":method", "POST"), (":scheme", "http"), (":authority", "gateway"), (":path", path)]
+        connection.send_headers(stream, [*head, ("content-type", "application/json")], end_stream=not (body or trailer))
+        if body:
+            connection.send_data(stream, body, end_stream=not trailer)
+        if trailer:
+            connection.send_headers(stream, [trailer], end_stream=True)
+        while not ended:
+            peer.sendall(connection.data_to_send())
+            data = peer.recv(65536)
+            assert data, "the peer hung up"
+            for event in connection.receive_data(data):
+                _note(event, statuses, ended)
+    return statuses[stream]

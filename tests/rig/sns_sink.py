@@ -9,7 +9,8 @@ import ssl
 import struct
 import threading
 from collections import Counter, deque
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 from . import LOOPBACK
 from .http import Address
@@ -23,6 +24,9 @@ _REQUESTS_KEPT = 200
 
 class SnsSink:
     """Ready when constructed. `answers` may be replaced at any time."""
+
+    read_request: Callable[[str, str, dict[str, str], bytes], Any] = SnsRequest
+    content_type = "text/xml"
 
     def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0):
         self.answers: Answers = acknowledge
@@ -124,7 +128,7 @@ class _Connection(asyncio.Protocol):
             if len(self._buffer) < stop:
                 return
             method, target, _ = first.split(" ", 2)
-            request = SnsRequest(method, target, headers, bytes(self._buffer[end + 4 : stop]))
+            request = self._sink.read_request(method, target, headers, bytes(self._buffer[end + 4 : stop]))
             del self._buffer[:stop]
             answer = self._sink.answer(request)
             if answer.delay:
@@ -133,7 +137,8 @@ class _Connection(asyncio.Protocol):
                 self._reply(answer)
 
     def _reply(self, answer: Answer) -> None:
-        head = f"HTTP/1.1 {answer.status} As-Asked\r\ncontent-type: text/xml\r\ncontent-length: {len(answer.body)}\r\n"
+        head = f"HTTP/1.1 {answer.status} As-Asked\r\ncontent-type: {self._sink.content_type}\r\n"
+        head += f"content-length: {len(answer.body)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
         reply = (head.encode("latin-1") + b"\r\n" + answer.body) * answer.copies
         if answer.cut_at is None:

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use proxy_wasm::types::MapType;
 
+use crate::capture::Captures;
 use crate::exchange::Headers;
 use crate::filter::host;
 use crate::route::Routes;
@@ -40,13 +41,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What the events of these routes need.
-    pub fn by(routes: &Routes) -> Wanted {
+    /// What the events of these routes and the messages of these captures need.
+    pub fn by(routes: &Routes, captures: &Captures) -> Wanted {
         let mut wanted = Wanted {
             request: REQUEST_HEADERS.map(str::to_owned).into(),
             response: RESPONSE_HEADERS.map(str::to_owned).into(),
         };
-        for variable in routes.variables() {
+        wanted.request.extend(captures.needed_headers());
+        for variable in routes.variables().chain(captures.variables()) {
             let (names, name) = match variable {
                 Variable::RequestHeader(name) => (&mut wanted.request, name),
                 Variable::ResponseHeader(name) => (&mut wanted.response, name),

@@ -98,6 +98,12 @@ pub enum Violation {
         /// The one that was sent on top of it.
         second: u32,
     },
+    /// Kong: a request was answered with a body in the reply to a callout that had none. nginx writes it twice, which ends the
+    /// connection before the client has anything.
+    AnsweredTwice {
+        /// The context of the request.
+        stream: u32,
+    },
     /// Kong: a whole header map was read that has more than Kong asks memory for. It writes the rest over whatever the module
     /// has there.
     HeaderMapOverrun {

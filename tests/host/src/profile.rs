@@ -19,6 +19,8 @@ pub(crate) struct Rules {
     pub shared_data: bool,
     /// Kong 3.8 and older: a callout that fails is never answered.
     pub silent_failures: bool,
+    /// Envoy: a request whose head is held goes on to give its body (`allow_on_headers_stop_iteration`).
+    pub bodies_of_held: bool,
     /// Envoy: the clusters that exist.
     pub clusters: Vec<String>,
     /// Kong: what nginx listens as, which is what `:authority` and `request.host` say there.
@@ -31,6 +33,7 @@ impl Rules {
             profile,
             shared_data: profile == Profile::Envoy,
             silent_failures: false,
+            bodies_of_held: false,
             clusters: Vec::new(),
             server_name: "kong".into(),
         }

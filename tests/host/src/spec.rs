@@ -26,6 +26,7 @@ pub struct ExchangeSpec {
     pub(crate) protocol: String,
     pub(crate) request_headers: Headers,
     pub(crate) request_body: Vec<Vec<u8>>,
+    pub(crate) spilled: bool,
     pub(crate) status: u16,
     pub(crate) response_headers: Headers,
     pub(crate) response_body: Vec<Vec<u8>>,
@@ -52,6 +53,7 @@ impl ExchangeSpec {
             protocol: "HTTP/1.1".into(),
             request_headers: Headers::default(),
             request_body: Vec::new(),
+            spilled: false,
             status: 200,
             response_headers: Headers::default(),
             response_body: Vec::new(),
@@ -102,6 +104,12 @@ impl ExchangeSpec {
     /// The request's body in the pieces in which it arrives. Kong hands it over whole all the same.
     pub fn request_chunks<C: AsRef<[u8]>>(mut self, chunks: impl IntoIterator<Item = C>) -> Self {
         self.request_body = chunks.into_iter().map(|chunk| chunk.as_ref().to_vec()).collect();
+        self
+    }
+
+    /// Kong: nginx has written the request's body to a file, where no module can read it.
+    pub fn spilled_to_disk(mut self) -> Self {
+        self.spilled = true;
         self
     }
 

@@ -1,8 +1,9 @@
 //! Contexts, timers, buffers, and going on with a request or answering it.
 
 use crate::callback::Callback;
-use crate::callout::Response;
+use crate::callout::{Reply, Response};
 use crate::contexts::Context;
+use crate::error::Violation;
 use crate::guest::{trap, Answer, Guest, Status};
 use crate::headers::Headers;
 use crate::vm::Vm;
@@ -103,6 +104,10 @@ pub(super) fn send_local_response(
     let vm = guest.vm();
     let (id, kong) = (vm.context_id(), vm.rules.is_kong());
     let too_late = matches!(vm.callback(), Callback::Log | Callback::Done | Callback::Delete);
+    let bodiless = |reply: &Reply| reply.body.as_ref().is_none_or(Vec::is_empty);
+    if kong && !body.is_empty() && vm.reply.as_ref().is_some_and(bodiless) {
+        vm.violations.push(Violation::AnsweredTwice { stream: id });
+    }
     let (Some(headers), Some(stream)) = (headers, vm.stream_mut(id)) else { return Ok(Status::BadArgument) };
     if kong && too_late {
         return Err(trap("response already sent"));
@@ -132,6 +137,11 @@ fn buffer(vm: &Vm, kind: u32) -> wasmtime::Result<Result<Vec<u8>, Status>> {
         },
         (CALL_RESPONSE_BODY, _) if kong => {
             return Err(trap("can only get dispatch response body during \"on_http_dispatch_response\""))
+        }
+        (REQUEST_BODY, Callback::RequestHeaders | Callback::RequestBody | Callback::Log | Callback::Done)
+            if kong && vm.stream().is_some_and(|stream| stream.exchange.spec.spilled) =>
+        {
+            Err(Status::NotFound)
         }
         (REQUEST_BODY, Callback::RequestBody) | (RESPONSE_BODY, Callback::ResponseBody) => {
             vm.stream().map(|stream| stream.body_in_view.clone()).ok_or(Status::NotFound)

@@ -69,12 +69,13 @@ impl Host {
         Ok(())
     }
 
-    /// `on_delete`, and with a root its callouts go.
+    /// `on_delete`, and with a root its callouts go; on Kong with a request, too.
     pub(super) fn delete(&mut self, id: u32) -> Result<(), Error> {
         self.call(Callback::Delete, id, &[id])?;
         let vm = self.vm_mut();
         vm.contexts.remove(&id);
-        vm.pending.retain(|pending| pending.root != id);
+        let kong = vm.rules.is_kong();
+        vm.pending.retain(|pending| pending.root != id && !(kong && pending.callout.context == id));
         Ok(())
     }
 

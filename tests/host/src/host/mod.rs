@@ -79,6 +79,12 @@ impl Builder {
         self
     }
 
+    /// Envoy: `allow_on_headers_stop_iteration` is set, so that a request whose head is held gives its body all the same.
+    pub fn bodies_of_held_requests(mut self) -> Self {
+        self.rules.bodies_of_held = true;
+        self
+    }
+
     /// Loads the module and runs its `_initialize`.
     pub fn load(self, module: &Module) -> Result<Host, Error> {
         let vm = Vm {

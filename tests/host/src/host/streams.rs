@@ -130,10 +130,13 @@ impl Host {
         let stream = self.stream(id)?;
         stream.request_headers_held = true;
         let announced = stream.exchange.announced(&rules, &stream.exchange.request);
-        let has_body = !stream.exchange.spec.request_body.is_empty();
+        let pieces = &stream.exchange.spec.request_body;
+        // nginx calls nobody for an empty body.
+        let has_body = if rules.is_kong() { !pieces.concat().is_empty() } else { !pieces.is_empty() };
         stream.phase = if has_body { Phase::RequestBody(0) } else { Phase::ResponseHeaders };
         let end = u32::from(!rules.is_kong() && !has_body);
-        if !self.step(Callback::RequestHeaders, id, &[id, announced, end], true)? {
+        let gives_body = rules.bodies_of_held && has_body;
+        if !self.step(Callback::RequestHeaders, id, &[id, announced, end], !gives_body)? {
             self.stream(id)?.request_headers_held = false;
         }
         Ok(())
@@ -235,12 +238,18 @@ fn answer_locally(stream: &mut Stream, local: crate::callout::Response) {
     stream.phase = Phase::ResponseHeaders;
 }
 
+/// The module may have changed it.
+fn response_status(stream: &Stream) -> u16 {
+    let status = stream.exchange.response.text(":status").and_then(|status| status.parse().ok());
+    status.unwrap_or(stream.exchange.spec.status)
+}
+
 fn exchanged(stream: &Stream) -> Exchanged {
     let response = stream.exchange.response.0.iter().filter(|(name, _)| !name.starts_with(b":"));
     Exchanged {
         stream: stream.id,
         paused_at: stream.paused_at,
-        status: stream.exchange.spec.status,
+        status: response_status(stream),
         headers: Headers(response.cloned().collect()),
         body: stream.exchange.spec.response_body.concat(),
         local: stream.answered_locally,

@@ -5,6 +5,7 @@
 
 mod batching;
 mod bounds;
+mod capture;
 mod configs;
 mod credentials;
 mod dead_letters;

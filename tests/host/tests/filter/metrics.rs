@@ -112,7 +112,8 @@ fn every_counter_counts_what_it_says() {
         }
     }
     let counters = DEFINITIONS.iter().filter(|definition| definition.kind == Kind::Counter);
-    for definition in counters {
+    // Those of captured webhooks are with their tests.
+    for definition in counters.filter(|definition| !definition.name.starts_with("retrohook_captures")) {
         assert!(cases.iter().any(|(metric, _)| *metric == definition.metric), "{} has no case", definition.name);
     }
 }

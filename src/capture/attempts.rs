@@ -1,0 +1,232 @@
+//! The tries to store one webhook, while its sender waits: the first at once, more with backoff after failures that may pass, all
+//! inside the sender's patience. Knows nothing of what is stored.
+
+use std::time::Duration;
+
+use crate::aws::error::{Failure, FailureClass};
+use crate::clock::Timestamp;
+use crate::config::Retry;
+use crate::outbox::retry;
+
+/// One try gets half of the time that is left, so that there is time for another, but not less than this.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
+
+/// The tries of one webhook.
+#[derive(Debug)]
+pub struct Attempts {
+    deadline: Timestamp,
+    /// Whether there can be more than one: not where a host lets nothing happen later.
+    again: bool,
+    retry: Retry,
+    failed: u32,
+    /// Why the last one failed.
+    last: Option<Failure>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The next try may begin then.
+    Due(Timestamp),
+    /// One is under way.
+    Trying,
+    /// It is stored, under this id.
+    Stored(String),
+    /// There will be no more, because of this.
+    Refused(Failure),
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try, for this long.
+    Try(Duration),
+    /// Nothing yet.
+    Wait,
+    /// The webhook is stored, under this id.
+    Stored(String),
+    /// It is not, and will not be.
+    Refused(Failure),
+}
+
+impl Attempts {
+    /// The first one is due at once, and all end within `patience`; only one, unless `again`.
+    pub fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
+        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, state: State::Due(now) }
+    }
+
+    /// What is to be done at `now`; `ready` is whether a try can be signed. A try that is given out has begun.
+    pub fn poll(&mut self, ready: bool, now: Timestamp) -> Next {
+        match &self.state {
+            State::Due(_) if now >= self.deadline || !(ready || self.again) => {
+                Next::Refused(self.last.take().filter(|_| ready).unwrap_or_else(no_credentials))
+            }
+            State::Due(at) if now >= *at && ready => {
+                let left = self.deadline.since(now);
+                self.state = State::Trying;
+                Next::Try(if self.again { (left / 2).max(SHORTEST_TRY).min(left) } else { left })
+            }
+            State::Due(_) | State::Trying => Next::Wait,
+            State::Stored(id) => Next::Stored(id.clone()),
+            State::Refused(failure) => Next::Refused(failure.clone()),
+        }
+    }
+
+    /// Whether a try is under way.
+    pub fn is_trying(&self) -> bool {
+        matches!(self.state, State::Trying)
+    }
+
+    /// A try has ended. `asked` is for how long the service wants to be left alone; `jitter`, in thousandths, spreads the tries.
+    /// Whether there will be another one.
+    pub fn settle(
+        &mut self,
+        outcome: Result<String, Failure>,
+        asked: Option<Duration>,
+        jitter: u32,
+        now: Timestamp,
+    ) -> bool {
+        let failure = match outcome {
+            Ok(id) => {
+                self.state = State::Stored(id);
+                return false;
+            }
+            Err(failure) => failure,
+        };
+        let delay = match failure.class {
+            FailureClass::Transient | FailureClass::Throttled => {
+                Some(retry::delay(&self.retry, failure.class, self.failed, jitter))
+            }
+            // What was wrong is put right before the next one is signed.
+            FailureClass::Credentials | FailureClass::Clock if self.failed < 2 => Some(Duration::ZERO),
+            _ => None,
+        };
+        self.failed += 1;
+        let due = delay.map(|delay| now + delay.max(asked.unwrap_or_default()));
+        match due.filter(|due| self.again && *due < self.deadline) {
+            Some(due) => {
+                self.last = Some(failure);
+                self.state = State::Due(due);
+            }
+            None => self.state = State::Refused(failure),
+        }
+        matches!(self.state, State::Due(_))
+    }
+}
+
+fn no_credentials() -> Failure {
+    Failure::new(FailureClass::Credentials, "NoCredentials", "there are no credentials to sign with")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const RETRY: Retry = Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) };
+
+    fn after(millis: u64) -> Timestamp {
+        NOW + Duration::from_millis(millis)
+    }
+
+    fn failure(class: FailureClass) -> Failure {
+        Failure::new(class, "Code", "message")
+    }
+
+    fn attempts() -> Attempts {
+        Attempts::new(PATIENCE, true, RETRY, NOW)
+    }
+
+    /// How many tries there are until it is given up, when each fails in this way after `each`.
+    fn tries(class: FailureClass, each: Duration) -> (usize, Timestamp) {
+        let (mut attempts, mut now, mut count) = (attempts(), NOW, 0);
+        loop {
+            match attempts.poll(true, now) {
+                Next::Try(time) => {
+                    count += 1;
+                    now = now + each.min(time);
+                    attempts.settle(Err(failure(class)), None, 500, now);
+                }
+                Next::Wait => now = now + Duration::from_millis(25),
+                Next::Refused(refused) => {
+                    assert_eq!(refused, failure(class));
+                    return (count, now);
+                }
+                Next::Stored(_) => panic!("nothing was stored"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_try_is_at_once_and_the_only_one_if_it_succeeds() {
+        let mut attempts = attempts();
+        assert_eq!(attempts.poll(true, NOW), Next::Try(PATIENCE / 2));
+        assert!(attempts.is_trying());
+        assert_eq!(attempts.poll(true, after(20)), Next::Wait);
+        assert!(!attempts.settle(Ok("m-1".into()), None, 500, after(20)));
+        assert_eq!(attempts.poll(true, after(20)), Next::Stored("m-1".into()));
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_within_the_sender_s_patience() {
+        let (count, end) = tries(FailureClass::Transient, Duration::from_millis(5));
+        assert!((7..12).contains(&count) && end <= NOW + PATIENCE, "{count} {end:?}");
+        let (count, end) = tries(FailureClass::Transient, PATIENCE);
+        assert!(
+            (4..8).contains(&count) && end <= NOW + PATIENCE,
+            "of those that hang, each gets a part: {count} {end:?}"
+        );
+        let (count, _) = tries(FailureClass::Throttled, Duration::from_millis(5));
+        assert!((2..5).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn what_will_not_pass_is_given_up_at_once() {
+        for class in [FailureClass::Permanent, FailureClass::BatchTooLarge] {
+            assert_eq!(tries(class, Duration::ZERO), (1, NOW));
+        }
+        assert_eq!(tries(FailureClass::Clock, Duration::ZERO), (3, NOW), "the clock can be put right");
+    }
+
+    #[test]
+    fn a_service_that_asks_for_more_time_than_there_is_gets_no_second_try() {
+        let mut attempts = attempts();
+        attempts.poll(true, NOW);
+        assert!(!attempts.settle(Err(failure(FailureClass::Throttled)), Some(PATIENCE), 0, NOW));
+        assert!(matches!(attempts.poll(true, NOW), Next::Refused(_)));
+    }
+
+    #[test]
+    fn where_nothing_can_happen_later_there_is_one_try() {
+        let mut once = Attempts::new(PATIENCE, false, RETRY, NOW);
+        assert_eq!(once.poll(true, NOW), Next::Try(PATIENCE));
+        once.settle(Err(failure(FailureClass::Transient)), None, 0, NOW);
+        assert!(matches!(once.poll(true, NOW), Next::Refused(_)));
+        let mut unsigned = Attempts::new(PATIENCE, false, RETRY, NOW);
+        assert!(matches!(unsigned.poll(false, NOW), Next::Refused(_)));
+    }
+
+    #[test]
+    fn a_try_that_comes_too_late_is_not_made() {
+        let mut attempts = attempts();
+        attempts.poll(true, NOW);
+        assert!(attempts.settle(Err(failure(FailureClass::Transient)), None, 1_000, after(4_000)));
+        assert_eq!(
+            attempts.poll(true, after(5_000)),
+            Next::Refused(failure(FailureClass::Transient)),
+            "ticks may be late"
+        );
+    }
+
+    #[test]
+    fn credentials_are_waited_for() {
+        let mut attempts = attempts();
+        assert_eq!(attempts.poll(false, NOW), Next::Wait);
+        assert!(matches!(attempts.poll(true, after(3_000)), Next::Try(_)));
+        attempts.settle(Err(failure(FailureClass::Credentials)), None, 0, after(3_010));
+        assert_eq!(attempts.poll(false, after(3_010)), Next::Wait, "until there are others");
+        let Next::Refused(refused) = attempts.poll(false, after(5_000)) else { panic!("patience has an end") };
+        assert_eq!(refused.code, "NoCredentials");
+    }
+}

@@ -1,0 +1,144 @@
+//! What a delivery is called: the same for all of a sender's tries, so that a reader can tell that it has seen it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::exchange::Request;
+
+/// Longer ids are not taken from a sender: a FIFO queue takes 128 characters, and some are ours.
+pub const MAX_ID_CHARS: usize = 100;
+
+/// What is not known by its headers.
+pub const UNKNOWN: &str = "unknown";
+
+/// The headers that senders name their deliveries in, and what messages call these senders.
+pub(super) const HEADERS: [(&str, &str); 5] = [
+    ("webhook-id", "standard-webhooks"),
+    ("svix-id", "standard-webhooks"),
+    ("x-github-delivery", "github"),
+    ("x-shopify-webhook-id", "shopify"),
+    ("idempotency-key", UNKNOWN),
+];
+
+const STRIPE: &str = "stripe";
+
+/// A delivery's id and its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// 1 to [`MAX_ID_CHARS`] visible ASCII characters.
+    pub id: String,
+    /// `stripe`, `github`, …, or [`UNKNOWN`].
+    pub source: &'static str,
+}
+
+impl Delivery {
+    /// The delivery that `request` is, with this body; `source` is known where the configuration says who signs.
+    ///
+    /// A sender's own id is taken where there is one: from a header, or from the event that Stripe sends. Without one it is a hash
+    /// of method, path, query and body: of what a retry does not change, and headers it does.
+    pub fn of(request: &Request<'_>, body: &[u8], source: Option<&'static str>) -> Delivery {
+        let (found, seen) = claimed(request, body, source);
+        let id = found.filter(|id| is_usable(id)).map_or_else(|| hash(request, body), Cow::into_owned);
+        let source = source.filter(|source| *source != UNKNOWN).or(seen).unwrap_or(UNKNOWN);
+        Delivery { id, source }
+    }
+}
+
+/// The id that a sender gives, and who that is by the headers.
+fn claimed<'a>(
+    request: &'a Request<'_>,
+    body: &'a [u8],
+    source: Option<&str>,
+) -> (Option<Cow<'a, str>>, Option<&'static str>) {
+    if source == Some(STRIPE) || request.headers.get("stripe-signature").is_some() {
+        return (stripe_event(body), Some(STRIPE));
+    }
+    let mut named = HEADERS.iter().filter_map(|(name, sender)| Some((request.headers.get(name)?, *sender)));
+    named.next().map_or((None, None), |(id, sender)| (Some(Cow::Borrowed(id)), Some(sender)))
+}
+
+/// The id in an event of Stripe, which stands nowhere else.
+fn stripe_event(body: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_slice(body).ok().map(|Event { id }| id).filter(|id| id.starts_with("evt_"))
+}
+
+fn is_usable(id: &str) -> bool {
+    (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn hash(request: &Request<'_>, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    for part in [request.method.as_bytes(), request.path().as_bytes(), request.query().as_bytes(), body] {
+        // With its length before it, so that no other parts have the same bytes.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Headers;
+
+    fn request(headers: &[(&'static str, &str)]) -> Request<'static> {
+        Request {
+            method: "POST".into(),
+            target: "/webhook?a=1".into(),
+            headers: Headers(
+                headers.iter().map(|(name, value)| ((*name).into(), (*value).to_owned().into())).collect(),
+            ),
+            ..Request::default()
+        }
+    }
+
+    fn of(headers: &[(&'static str, &str)], body: &str, source: Option<&'static str>) -> (String, &'static str) {
+        let Delivery { id, source } = Delivery::of(&request(headers), body.as_bytes(), source);
+        (id, source)
+    }
+
+    #[test]
+    fn a_sender_s_own_id_is_taken() {
+        for (header, source) in HEADERS {
+            assert_eq!(of(&[(header, "d-1")], "{}", None), ("d-1".into(), source));
+        }
+        let event = r#"{"object":"event","id":"evt_1","data":{"id":"no"}}"#;
+        assert_eq!(of(&[("stripe-signature", "t=1")], event, None), ("evt_1".into(), "stripe"));
+        assert_eq!(of(&[], event, Some("stripe")), ("evt_1".into(), "stripe"));
+        assert_eq!(of(&[("x-shopify-webhook-id", "7")], event, Some("hmac")), ("7".into(), "hmac"));
+    }
+
+    #[test]
+    fn without_one_it_is_a_hash_of_what_a_retry_does_not_change() {
+        let (first, source) = of(&[("date", "now")], "a", None);
+        assert_eq!((first.len(), source), (64, UNKNOWN));
+        assert_eq!(of(&[("date", "later")], "a", None).0, first);
+        assert_ne!(of(&[], "b", None).0, first);
+        let other = |change: fn(&mut Request<'static>)| {
+            let mut request = request(&[]);
+            change(&mut request);
+            Delivery::of(&request, b"a", None).id
+        };
+        assert_ne!(other(|request| request.method = "PUT".into()), first);
+        assert_ne!(other(|request| request.target = "/webhook?a=2".into()), first);
+        assert_ne!(other(|request| request.target = "/webhook/?a=1".into()), first);
+    }
+
+    #[test]
+    fn an_id_that_a_queue_would_not_take_is_not_taken() {
+        let hashed = of(&[], "{}", None).0;
+        for id in ["", "a b", "é", &"x".repeat(MAX_ID_CHARS + 1)] {
+            assert_eq!(of(&[("x-github-delivery", id)], "{}", None), (hashed.clone(), "github"), "{id}");
+        }
+        for body in ["", "{}", r#"{"id":7}"#, r#"{"id":"cus_1"}"#, "[1]"] {
+            assert_eq!(of(&[("stripe-signature", "")], body, None).0.len(), 64, "{body}");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The message that a webhook becomes: the body, and all that a reader needs to handle it once and to check it again.
+//!
+//! What a reader unpacks is byte for byte what was received: see [`Body`]. Never decides whether a webhook is good.
+
+use std::borrow::Cow;
+
+use base64_simd::STANDARD;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::delivery_id::Delivery;
+use super::verify::Rejection;
+use crate::aws::text;
+use crate::clock::Timestamp;
+use crate::event::{Attribute, AttributeType};
+use crate::exchange::{Headers, Request};
+
+/// Deeper JSON is not embedded: readers that parse recursively give up on it, and so on the whole message.
+const MAX_DEPTH: usize = 100;
+
+/// A webhook that is to be stored. Of the request, the headers and the query are what may be stored of them.
+#[derive(Clone, Debug)]
+pub struct Envelope<'a> {
+    /// What was asked for.
+    pub request: &'a Request<'a>,
+    /// What came with it.
+    pub body: &'a [u8],
+    /// Its id and its sender.
+    pub delivery: &'a Delivery,
+    /// When it was whole.
+    pub received_at: Timestamp,
+    /// What came of the signature check, if there was one.
+    pub verified: Option<&'a Result<(), Rejection>>,
+}
+
+/// How a body stands in a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Body<'a> {
+    /// As it is, white space around it included: JSON in JSON.
+    Json(&'a str),
+    /// A string that is all of it.
+    Text(&'a str),
+    /// A string that is the base64 of it.
+    Base64(String),
+}
+
+impl<'a> Body<'a> {
+    /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number, `true`, `false` and `null` are
+    /// embedded only where the content type says JSON. What is not UTF-8, or has a character that SQS does not carry and JSON does
+    /// not escape, is base64.
+    fn of(bytes: &'a [u8], content_type: Option<&str>) -> Body<'a> {
+        let carried = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(['\u{FFFE}', '\u{FFFF}']));
+        match carried {
+            Some(text) if is_embedded(text, content_type) => Body::Json(text),
+            Some(text) => Body::Text(text),
+            None => Body::Base64(STANDARD.encode_to_string(bytes)),
+        }
+    }
+}
+
+fn is_embedded(text: &str, content_type: Option<&str>) -> bool {
+    let candidate = match text.trim_ascii_start().bytes().next() {
+        Some(b'{' | b'[') => true,
+        Some(b'"') | None => false,
+        Some(_) => content_type.is_some_and(is_json),
+    };
+    candidate && serde_json::from_str::<&RawValue>(text).is_ok() && depth(text) <= MAX_DEPTH
+}
+
+/// `application/json`, `application/cloudevents+json; charset=utf-8`, ….
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
+}
+
+/// How many objects and lists are in one another, in a text that is JSON.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+impl Envelope<'_> {
+    /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first `","body":`, which no id can have in it.
+    pub fn message(&self) -> String {
+        let content_type = self.request.headers.get("content-type");
+        let body = Body::of(self.body, content_type);
+        let rest = text::message(json(&self.rest(matches!(body, Body::Base64(_)))));
+        let mut message = String::with_capacity(self.body.len() + rest.len() + 128);
+        message.push_str("{\"id\":");
+        message.push_str(&json(&self.delivery.id));
+        message.push_str(",\"body\":");
+        match &body {
+            Body::Json(raw) => message.push_str(raw),
+            Body::Text(text) => message.push_str(&json(text)),
+            Body::Base64(text) => message.push_str(&json(text)),
+        }
+        message.push(',');
+        message.push_str(rest.strip_prefix('{').unwrap_or_default());
+        message
+    }
+
+    fn rest(&self, is_base64: bool) -> Rest<'_> {
+        let query = self.request.query();
+        Rest {
+            encoding: is_base64.then_some("base64"),
+            headers: Grouped(&self.request.headers),
+            received_at: self.received_at.rfc3339(),
+            path: self.request.path(),
+            query,
+            verified: self.verified.map(Result::is_ok),
+            verify_error: self.verified.and_then(|verified| verified.as_ref().err()).map(ToString::to_string),
+        }
+    }
+
+    /// What travels beside the message, for those who look before they read.
+    pub fn attributes(&self) -> Vec<Attribute> {
+        let verified = self.verified.map(|verified| if verified.is_ok() { "true" } else { "false" });
+        let content_type = self.request.headers.get("content-type").map(str::to_owned).and_then(text::attribute_value);
+        let values = [
+            ("id", Some(Cow::Borrowed(self.delivery.id.as_str()))),
+            ("source", Some(Cow::Borrowed(self.delivery.source))),
+            ("verified", verified.map(Cow::Borrowed)),
+            ("content_type", content_type.map(Cow::Owned)),
+        ];
+        let attribute = |(name, value): (&str, Option<Cow<'_, str>>)| {
+            let (name, value) = (name.to_owned(), value?.into_owned());
+            Some(Attribute { name, data_type: AttributeType::String, value })
+        };
+        values.into_iter().filter_map(attribute).collect()
+    }
+}
+
+/// The message without id and body.
+#[derive(Serialize)]
+struct Rest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    headers: Grouped<'a>,
+    received_at: String,
+    path: &'a str,
+    query: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify_error: Option<String>,
+}
+
+/// Headers as an object: a name that came several times has a list.
+struct Grouped<'a>(&'a Headers<'a>);
+
+impl Serialize for Grouped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut names: Vec<&str> = Vec::with_capacity(self.0 .0.len());
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in &self.0 .0 {
+            if names.contains(&name.as_ref()) {
+                continue;
+            }
+            names.push(name);
+            let values: Vec<&str> =
+                self.0 .0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_ref()).collect();
+            match values.as_slice() {
+                [_, _, ..] => map.serialize_entry(name, &values)?,
+                _ => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Nothing that is written here can fail: there are no maps whose keys are not texts.
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{json, Value};
+
+    use super::*;
+
+    fn request(content_type: Option<&str>) -> Request<'static> {
+        let headers = content_type.map(|value| ("content-type".into(), value.to_owned().into()));
+        Request {
+            method: "POST".into(),
+            target: "/webhook?a=1".into(),
+            headers: Headers(headers.into_iter().collect()),
+            ..Request::default()
+        }
+    }
+
+    fn message(body: &[u8], content_type: Option<&str>, verified: Option<&Result<(), Rejection>>) -> String {
+        let delivery = Delivery { id: "d-1\"".into(), source: "unknown" };
+        let request = request(content_type);
+        let received_at = Timestamp(1_767_268_800_012);
+        Envelope { request: &request, body, delivery: &delivery, received_at, verified }.message()
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Parts<'a> {
+        #[serde(borrow)]
+        body: &'a RawValue,
+        encoding: Option<String>,
+    }
+
+    /// What a reader makes of a message, as docs/capture.md says it.
+    fn unpacked(message: &str) -> Vec<u8> {
+        let Parts { body, encoding } = serde_json::from_str(message).unwrap();
+        match serde_json::from_str::<String>(body.get()) {
+            Ok(text) if encoding.as_deref() == Some("base64") => STANDARD.decode_to_vec(text).unwrap(),
+            Ok(text) => text.into_bytes(),
+            Err(_) => {
+                let raw = message.split_once("\",\"body\":").unwrap().1;
+                let value = raw.len() - raw.trim_ascii_start().len() + body.get().len();
+                let space = raw.as_bytes()[value..].iter().position(|byte| *byte == b',').unwrap();
+                raw.as_bytes()[..value + space].to_vec()
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_has_all_that_a_reader_needs() {
+        let rejected = Err(Rejection::Mismatch);
+        let text = message(b"{\"b\":1.0,\"a\":1e400, \"b\":2}", Some("application/json"), Some(&rejected));
+        assert_eq!(
+            text,
+            "{\"id\":\"d-1\\\"\",\"body\":{\"b\":1.0,\"a\":1e400, \"b\":2},\"headers\":{\"content-type\":\"application/json\"},\
+             \"received_at\":\"2026-01-01T12:00:00.012Z\",\"path\":\"/webhook\",\"query\":\"a=1\",\"verified\":false,\
+             \"verify_error\":\"no signature matches\"}"
+        );
+        let plain: Value = serde_json::from_str(&message(b"\xff", None, None)).unwrap();
+        assert_eq!((&plain["body"], &plain["encoding"]), (&json!("/w=="), &json!("base64")));
+        assert!(plain.get("verified").is_none() && plain.get("verify_error").is_none());
+        assert_eq!(serde_json::from_str::<Value>(&message(b"", None, Some(&Ok(())))).unwrap()["verified"], true);
+    }
+
+    #[test]
+    fn json_is_embedded_and_all_else_is_a_string() {
+        let json = Some("application/json; charset=utf-8");
+        for (body, content_type, embedded) in [
+            ("{}", None, true),
+            (" [1]\r\n", Some("text/plain"), true),
+            ("42", json, true),
+            ("null", Some("application/vnd.api+json"), true),
+            ("42", Some("text/plain"), false),
+            ("\"text\"", json, false),
+            ("{", json, false),
+            ("{} {}", json, false),
+            ("", json, false),
+            ("a=1&b=2", Some("application/x-www-form-urlencoded"), false),
+            ("\u{feff}{}", json, false),
+            ("[\"\\ud800\"]", json, true),
+            ("[\"\u{0}\"]", json, false),
+        ] {
+            assert_eq!(matches!(Body::of(body.as_bytes(), content_type), Body::Json(_)), embedded, "{body:?}");
+        }
+        let nested = |depth: usize| format!("{}\"[{{\\\"[\"{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_embedded(&nested(MAX_DEPTH), None) && !is_embedded(&nested(MAX_DEPTH + 1), None));
+        assert!(!is_embedded(&"[".repeat(1 << 20), None));
+    }
+
+    #[test]
+    fn a_header_that_came_several_times_is_a_list() {
+        let headers = [("a", "1"), ("b", "2"), ("a", "3")].map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(json(&Grouped(&Headers(headers.into()))), r#"{"a":["1","3"],"b":"2"}"#);
+    }
+
+    #[test]
+    fn attributes_are_for_those_who_look_before_they_read() {
+        let delivery = Delivery { id: "d-1".into(), source: "github" };
+        let attributes = |content_type, verified| {
+            let request = request(content_type);
+            let envelope =
+                Envelope { request: &request, body: b"", delivery: &delivery, received_at: Timestamp(0), verified };
+            let attributes = envelope.attributes().into_iter();
+            attributes.map(|attribute| format!("{}={}", attribute.name, attribute.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(attributes(None, None), ["id=d-1", "source=github"]);
+        assert_eq!(
+            attributes(Some("a/b"), Some(&Ok(()))),
+            ["id=d-1", "source=github", "verified=true", "content_type=a/b"]
+        );
+        assert_eq!(attributes(Some(""), Some(&Err(Rejection::Mismatch)))[2..], ["verified=false"]);
+    }
+
+    fn any_json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("1e400".to_owned()),
+            Just("-0.10".to_owned()),
+            any::<String>().prop_map(|text| json(&text)),
+        ];
+        let spaced = (leaf, "[ \t\r\n]{0,2}").prop_map(|(leaf, space)| format!("{space}{leaf}{space}"));
+        spaced.prop_recursive(4, 32, 4, |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}] ", items.join(",")));
+            let pairs = prop::collection::vec((any::<String>(), inner), 0..4);
+            let object = pairs.prop_map(|pairs| {
+                let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{} :{value}", json(key))).collect();
+                format!(" {{{}}}", pairs.join(","))
+            });
+            prop_oneof![list, object]
+        })
+    }
+
+    fn is_carried(c: char) -> bool {
+        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_reader_unpacks_is_what_was_received(
+            body in prop_oneof![any_json().prop_map(String::into_bytes), any::<Vec<u8>>(), any::<String>().prop_map(String::into_bytes)],
+            content_type in prop::option::of(prop_oneof![Just("application/json".to_owned()), any::<String>()]),
+        ) {
+            let message = message(&body, content_type.as_deref(), None);
+            prop_assert_eq!(unpacked(&message), body);
+            prop_assert!(message.chars().all(is_carried), "SQS would refuse {:?}", message);
+            let end = r#""path":"/webhook","query":"a=1"}"#;
+            prop_assert!(message.ends_with(end));
+        }
+    }
+}

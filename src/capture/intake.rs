@@ -1,0 +1,331 @@
+//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of them;
+//! the rest is sent away for a while. A state machine without I/O.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::answers::{refuse, stored, Refusal};
+use super::attempts::{Attempts, Next};
+use super::storing::{storing, Storing};
+use super::trouble::Trouble;
+use super::{Answer, Captures};
+use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::retry_after::retry_after;
+use crate::aws::sign::SigningScope;
+use crate::aws::sqs;
+use crate::callout::{Callout, Reply};
+use crate::clock::{SteadyClock, Timestamp};
+use crate::config::Retry;
+use crate::exchange::Request;
+use crate::metrics::{Metric, Metrics};
+use crate::notice::{Level, Notice};
+use crate::record::Redaction;
+use crate::signer::Signer;
+
+/// Names a capture: the host's id of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureId(pub u32);
+
+/// What a worker's captures keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many may be in the middle of being stored.
+    pub at_once: usize,
+    /// How long a sender is kept waiting, once it has sent all, and how long it may keep the gateway waiting before.
+    pub patience: Duration,
+    /// Whether the host lets something happen to a request while it waits.
+    pub again: bool,
+    /// How long the next try waits.
+    pub retry: Retry,
+}
+
+/// What is to be done about a capture.
+#[derive(Debug)]
+pub enum Progress {
+    /// Make this call; its reply is owed to [`Intake::handle_reply`].
+    Call(Callout),
+    /// Nothing yet.
+    Wait,
+    /// Answer the sender. The capture is over.
+    Answer(Answer),
+}
+
+enum Stage {
+    /// The request is not whole yet; the last piece came then.
+    Receiving(Timestamp),
+    /// The request is a message that SQS is to take.
+    Storing(Box<Storing>),
+}
+
+struct UnderWay {
+    id: CaptureId,
+    /// Which of the captures in the configuration.
+    position: usize,
+    stage: Stage,
+}
+
+/// The captures under way in one worker.
+pub struct Intake {
+    captures: Rc<Captures>,
+    settings: Settings,
+    redaction: Redaction,
+    under_way: Vec<UnderWay>,
+    /// By the position of the capture.
+    troubles: Vec<Trouble>,
+    notices: Vec<Notice>,
+    /// Unreadable bodies and silent senders are told of once.
+    told: Vec<Refusal>,
+    clock: SteadyClock,
+    rng: fastrand::Rng,
+}
+
+impl Intake {
+    /// Nothing is under way; `seed` drives the jitter of the retries.
+    pub fn new(captures: Rc<Captures>, redaction: Redaction, settings: Settings, seed: u64) -> Intake {
+        Intake {
+            troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
+            captures,
+            settings,
+            redaction,
+            under_way: Vec::new(),
+            notices: Vec::new(),
+            told: Vec::new(),
+            clock: SteadyClock::default(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// How many are being stored, which is what is bounded: until a request is whole, the host has it.
+    fn is_full(&self) -> bool {
+        let storing = self.under_way.iter().filter(|capture| matches!(capture.stage, Stage::Storing(_)));
+        storing.count() >= self.settings.at_once
+    }
+
+    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body, where
+    /// the sender says it. An answer, if it is refused.
+    pub fn admit(
+        &mut self,
+        id: CaptureId,
+        position: usize,
+        announced: Option<u64>,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Option<Answer> {
+        if self.is_full() {
+            return Some(refuse(Refusal::Busy, metrics));
+        }
+        let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
+        if announced.is_some_and(|announced| announced > most as u64) {
+            return Some(refuse(Refusal::TooLarge, metrics));
+        }
+        let stage = Stage::Receiving(self.clock.at(now));
+        self.under_way.push(UnderWay { id, position, stage });
+        None
+    }
+
+    /// A piece of the body has come, and there are `bytes` by now. An answer, if that is too much.
+    pub fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp, metrics: &mut Metrics) -> Option<Answer> {
+        let steady = self.clock.at(now);
+        let capture = self.under_way.iter_mut().find(|capture| capture.id == id)?;
+        capture.stage = Stage::Receiving(steady);
+        let most = self.captures.0.get(capture.position).map_or(0, |capture| capture.max_body_bytes);
+        if bytes <= most {
+            return None;
+        }
+        Some(self.end(id, Refusal::TooLarge, metrics))
+    }
+
+    /// The body has come, and the host cannot give it.
+    pub fn cannot_read(&mut self, id: CaptureId, why: &str, metrics: &mut Metrics) -> Answer {
+        self.tell_once(Refusal::Unreadable, Level::Error, why);
+        self.end(id, Refusal::Unreadable, metrics)
+    }
+
+    /// The request is whole. An answer, if it is refused; else it is to be stored, and [`Intake::poll`] says how.
+    pub fn complete(
+        &mut self,
+        id: CaptureId,
+        request: Request<'_>,
+        body: &[u8],
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Option<Answer> {
+        let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
+        let attempts =
+            Attempts::new(self.settings.patience, self.settings.again, self.settings.retry, self.clock.at(now));
+        let capture = self.captures.0.get(position)?;
+        let storing = if body.len() > capture.max_body_bytes {
+            Err(Refusal::TooLarge)
+        } else if self.is_full() {
+            Err(Refusal::Busy)
+        } else {
+            storing(capture, &self.redaction, request, body, attempts, now)
+        };
+        match storing {
+            Ok((storing, unverified)) => {
+                metrics.add(Metric::CapturesUnverified, usize::from(unverified));
+                if let Some(capture) = self.under_way.iter_mut().find(|capture| capture.id == id) {
+                    capture.stage = Stage::Storing(Box::new(storing));
+                }
+                None
+            }
+            Err(refusal) => Some(self.end(id, refusal, metrics)),
+        }
+    }
+
+    /// What is to be done about a capture now.
+    pub fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Progress {
+        let steady = self.clock.at(now);
+        let Some(under_way) = self.under_way.iter_mut().find(|capture| capture.id == id) else {
+            return Progress::Wait;
+        };
+        let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
+        let position = under_way.position;
+        let storing = match &mut under_way.stage {
+            Stage::Receiving(last) if steady.since(*last) < self.settings.patience => return Progress::Wait,
+            Stage::Receiving(_) => {
+                let text = "a webhook was answered 408, because the rest of it did not come for `timeout_ms`. Where that happens to every \
+                            webhook with a body, Envoy keeps bodies from the filter: set `allow_on_headers_stop_iteration: true` \
+                            in its plugin configuration";
+                self.tell_once(Refusal::Silent, Level::Warn, text);
+                return Progress::Answer(self.end(id, Refusal::Silent, metrics));
+            }
+            Stage::Storing(storing) => storing,
+        };
+        match storing.attempts.poll(signer.is_ready(now), steady) {
+            Next::Wait => Progress::Wait,
+            Next::Try(time) => {
+                let mut callout = storing.callout(capture, time);
+                let scope = SigningScope { region: capture.region.clone(), service: "sqs" };
+                match signer.sign(&mut callout, &scope, now) {
+                    Ok(signature) => {
+                        storing.signature = Some(signature);
+                        Progress::Call(callout)
+                    }
+                    Err(error) => {
+                        let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
+                        self.give_up(id, position, &failure, now, metrics)
+                    }
+                }
+            }
+            Next::Stored(message_id) => {
+                metrics.add(Metric::CapturesStored, 1);
+                let took = now.since(storing.received_at).as_millis();
+                metrics.observe(Metric::Capture, u64::try_from(took).unwrap_or(u64::MAX));
+                let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
+                if let Some(trouble) = self.troubles.get_mut(position) {
+                    trouble.stored(&capture.queue.text, now);
+                }
+                self.forget(id);
+                Progress::Answer(answer)
+            }
+            Next::Refused(failure) => self.give_up(id, position, &failure, now, metrics),
+        }
+    }
+
+    /// Says what came of the call for a capture; ignored where none is awaited.
+    pub fn handle_reply(
+        &mut self,
+        id: CaptureId,
+        reply: &Reply,
+        signer: &mut Signer,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        let steady = self.clock.at(now);
+        let jitter = self.rng.u32(0..=1_000);
+        let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
+        metrics.add(
+            match reply {
+                Reply::Response { status: 200, .. } => Metric::CalloutsOk,
+                Reply::Response { .. } => Metric::CalloutsError,
+                Reply::NoResponse(_) => Metric::CalloutsNoReply,
+            },
+            1,
+        );
+        let outcome = sqs::parse_sent(reply);
+        if let Some(signature) = storing.signature.take() {
+            let learned = match &outcome {
+                Ok(_) => Outcome::Delivered,
+                Err(failure) => Outcome::Failed(failure.clone()),
+            };
+            signer.learn(signature, [&learned], reply, now);
+        }
+        if storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady) {
+            metrics.add(Metric::CapturesRetried, 1);
+        }
+    }
+
+    /// Whether a request was taken and not answered yet.
+    pub fn is_under_way(&self, id: CaptureId) -> bool {
+        self.under_way.iter().any(|capture| capture.id == id)
+    }
+
+    /// Whether a call for this capture is under way.
+    pub fn awaits(&self, id: CaptureId) -> bool {
+        self.under_way.iter().any(|capture| {
+            capture.id == id && matches!(&capture.stage, Stage::Storing(storing) if storing.attempts.is_trying())
+        })
+    }
+
+    /// Those that time may have something to do for.
+    pub fn waiting(&self) -> Vec<CaptureId> {
+        self.under_way.iter().map(|capture| capture.id).filter(|id| !self.awaits(*id)).collect()
+    }
+
+    /// The request is gone: its sender has hung up, unless it was answered before.
+    pub fn abandon(&mut self, id: CaptureId, metrics: &mut Metrics) {
+        if self.forget(id) {
+            metrics.add(Metric::CapturesAbandoned, 1);
+        }
+    }
+
+    /// What the operator should read, since the last time.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let troubles = self.troubles.iter_mut().filter_map(Trouble::take_notice);
+        self.notices.drain(..).chain(troubles).collect()
+    }
+
+    fn storing(&mut self, id: CaptureId) -> Option<&mut Storing> {
+        match &mut self.under_way.iter_mut().find(|capture| capture.id == id)?.stage {
+            Stage::Storing(storing) => Some(storing),
+            Stage::Receiving(_) => None,
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        id: CaptureId,
+        position: usize,
+        failure: &Failure,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) -> Progress {
+        if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
+            trouble.refused(&capture.queue.text, failure, now);
+        }
+        Progress::Answer(self.end(id, Refusal::Unstored, metrics))
+    }
+
+    fn end(&mut self, id: CaptureId, refusal: Refusal, metrics: &mut Metrics) -> Answer {
+        self.forget(id);
+        refuse(refusal, metrics)
+    }
+
+    fn forget(&mut self, id: CaptureId) -> bool {
+        let position = self.under_way.iter().position(|capture| capture.id == id);
+        position.map(|position| self.under_way.swap_remove(position)).is_some()
+    }
+
+    fn tell_once(&mut self, refusal: Refusal, level: Level, text: &str) {
+        if !self.told.contains(&refusal) {
+            self.told.push(refusal);
+            self.notices.push(Notice { level, text: text.to_owned() });
+        }
+    }
+}

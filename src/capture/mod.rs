@@ -1,0 +1,99 @@
+//! Capture: an inbound webhook is stored in a queue before it is answered, and the gateway itself answers it.
+//!
+//! A sender gets a 2xx only where SQS has said that it has the message; in every other case a status at which it tries again, or
+//! one that says why it need not. No I/O: what came and the time go in, calls and answers come out.
+
+mod answers;
+mod attempts;
+mod delivery_id;
+mod envelope;
+mod intake;
+mod storing;
+#[cfg(test)]
+mod tests;
+mod trouble;
+pub mod verify;
+
+use crate::aws::endpoint::Endpoint;
+use crate::aws::queue_url::QueueUrl;
+use crate::route::{Matcher, Methods};
+use crate::template::{Template, Variable};
+pub use intake::{CaptureId, Intake, Progress, Settings};
+use verify::Verification;
+
+/// Which requests are stored, where, and how they are answered.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// On the request method.
+    pub methods: Methods,
+    /// On the request path.
+    pub matcher: Matcher,
+    /// Where they are stored.
+    pub queue: QueueUrl,
+    /// The region that the queue is in.
+    pub region: String,
+    /// Where its API is.
+    pub endpoint: Endpoint,
+    /// The host's name for the endpoint.
+    pub upstream: String,
+    /// The group whose order a FIFO queue keeps.
+    pub message_group_id: Option<Template>,
+    /// A larger body is refused.
+    pub max_body_bytes: usize,
+    /// What the sender gets when it is stored.
+    pub response: Response,
+    /// How the signature is checked, if it is.
+    pub verify: Option<Verification>,
+}
+
+/// The configured answer to what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// A 2xx.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body; may be empty.
+    pub body: Template,
+}
+
+/// What the gateway answers, in place of any upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body; may be empty.
+    pub body: String,
+}
+
+/// The captures in the order of the configuration. The first that matches a request takes it.
+#[derive(Clone, Debug, Default)]
+pub struct Captures(pub Vec<Capture>);
+
+impl Captures {
+    /// Whether some capture has this method: the first question, answered without the path.
+    pub fn want_method(&self, method: &[u8]) -> bool {
+        self.0.iter().any(|capture| capture.methods.contain(method))
+    }
+
+    /// Which capture takes a request of this method and target.
+    pub fn position(&self, method: &[u8], target: &[u8]) -> Option<usize> {
+        self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
+    }
+
+    /// The headers that signatures and ids are in, for a host that cannot give them all.
+    pub fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
+        let of_signatures = self.0.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
+        let of_ids = delivery_id::HEADERS.iter().map(|(name, _)| (*name).to_owned());
+        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty()))
+    }
+
+    /// Every placeholder in what is stored and answered.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let templates =
+            self.0.iter().flat_map(|capture| capture.message_group_id.iter().chain([&capture.response.body]));
+        templates.flat_map(Template::variables)
+    }
+}

@@ -1,0 +1,137 @@
+//! A webhook that is to be stored: the message that it becomes, and the call that stores it.
+
+use std::time::Duration;
+
+use super::answers::Refusal;
+use super::attempts::Attempts;
+use super::delivery_id::Delivery;
+use super::envelope::Envelope;
+use super::verify::{OnFailure, Rejection, Verification};
+use super::Capture;
+use crate::aws::{sqs, text};
+use crate::callout::Callout;
+use crate::clock::Timestamp;
+use crate::event::Attribute;
+use crate::exchange::{Exchange, Headers, Request};
+use crate::record::Redaction;
+use crate::signer::Signature;
+
+/// Of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+/// A message, and how far it is on its way into the queue.
+pub(super) struct Storing {
+    pub(super) message: String,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) group_id: Option<String>,
+    pub(super) deduplication_id: Option<String>,
+    /// What the sender gets when it is stored.
+    pub(super) body: String,
+    pub(super) attempts: Attempts,
+    pub(super) signature: Option<Signature>,
+    pub(super) received_at: Timestamp,
+}
+
+impl Storing {
+    /// The call that stores it, with so much time.
+    pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
+        let message = sqs::Message {
+            body: &self.message,
+            attributes: &self.attributes,
+            group_id: self.group_id.as_deref(),
+            deduplication_id: self.deduplication_id.as_deref(),
+        };
+        Callout {
+            upstream: capture.upstream.clone(),
+            scheme: capture.endpoint.scheme,
+            method: "POST",
+            authority: capture.endpoint.authority(),
+            path: "/".to_owned(),
+            headers: sqs::headers(sqs::Action::SendMessage),
+            body: sqs::send_message(&capture.queue, message).into_bytes(),
+            timeout,
+        }
+    }
+}
+
+/// Makes a request a message, unless its signature or its size is against it; and whether its signature is not good.
+pub(super) fn storing(
+    capture: &Capture,
+    redaction: &Redaction,
+    request: Request<'_>,
+    body: &[u8],
+    attempts: Attempts,
+    now: Timestamp,
+) -> Result<(Storing, bool), Refusal> {
+    let verified = capture.verify.as_ref().map(|verify| verify.check(&request.headers, body, now));
+    let unverified = matches!(verified, Some(Err(_)));
+    let rejects = capture.verify.as_ref().is_some_and(|verify| verify.on_failure == OnFailure::Reject);
+    if unverified && rejects {
+        return Err(Refusal::Unverified);
+    }
+    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.source));
+    let exchange = Exchange { request: kept(request, redaction, capture.verify.as_ref()), ..Exchange::default() };
+    let path = exchange.request.path().to_owned();
+    let groups = capture.matcher.groups(&path);
+    let (message, attributes) = {
+        let verified = verified.as_ref();
+        let (request, delivery) = (&exchange.request, &delivery);
+        let envelope = Envelope { request, body, delivery, received_at: now, verified };
+        (envelope.message(), envelope.attributes())
+    };
+    if sqs::size(&message, &attributes) > sqs::MAX_MESSAGE_BYTES {
+        return Err(Refusal::TooLarge);
+    }
+    let group_id = capture.message_group_id.as_ref().map(|template| template.render(&exchange, &groups));
+    let storing = Storing {
+        message,
+        attributes,
+        group_id: match group_id.and_then(text::group_id) {
+            // A FIFO queue takes nothing without a group: what has none is a group of its own.
+            None if capture.queue.fifo => Some(delivery.id.clone()),
+            group_id => group_id,
+        },
+        deduplication_id: capture.queue.fifo.then(|| deduplication_id(&delivery, verified.as_ref())),
+        body: capture.response.body.render(&exchange, &groups),
+        attempts,
+        signature: None,
+        received_at: now,
+    };
+    Ok((storing, unverified))
+}
+
+/// What is not known to be of its sender must not take the place of what is: it has the id that it claims, but not alone.
+fn deduplication_id(delivery: &Delivery, verified: Option<&Result<(), Rejection>>) -> String {
+    match verified {
+        Some(Err(_)) => format!("unverified-{}", delivery.id),
+        _ => delivery.id.clone(),
+    }
+}
+
+/// What is stored of a request: neither headers of one hop nor confidential ones, unless a signature needs them.
+fn kept<'a>(mut request: Request<'a>, redaction: &Redaction, verify: Option<&Verification>) -> Request<'a> {
+    let kept = |name: &str| {
+        verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))
+    };
+    let mut headers = std::mem::take(&mut request.headers).0;
+    headers.retain(|(name, _)| kept(name));
+    for (name, value) in &mut headers {
+        if !verify.is_some_and(|verify| verify.needs(name)) {
+            redaction.redact_url(value);
+        }
+    }
+    redaction.redact_url(&mut request.target);
+    request.headers = Headers(headers);
+    request
+}

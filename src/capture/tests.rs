@@ -1,0 +1,164 @@
+//! Webhooks through a whole agent, on a clock made of numbers.
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+
+use super::*;
+use crate::agent::{Agent, Call};
+use crate::aws::credentials::keeper;
+use crate::callout::{Callout, Limits, Reply};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::exchange::{Headers, Request};
+use crate::metrics::{Metric, Update};
+
+const NOW: Timestamp = Timestamp(1_767_268_800_000);
+const ID: CaptureId = CaptureId(7);
+const LIMITS: Limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+
+fn agent(capture: Value, changes: Value) -> Agent {
+    let mut entry = json!({
+        "method": "POST", "matcher": "^/webhook$", "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks",
+    });
+    entry.as_object_mut().unwrap().extend(capture.as_object().unwrap().clone());
+    let mut config = json!({
+        "capture": [entry],
+        "credentials": {"source": "static", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "secret"},
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let config = Config::from_json(config.to_string().as_bytes()).unwrap();
+    let keeper = keeper(&config.credentials, &|_| None, config.timeout, LIMITS.deadline, 7).unwrap();
+    let mut agent = Agent::new(&config, keeper, LIMITS, None, 7);
+    assert!(agent.poll(NOW).is_none(), "nothing but the credentials, which are there");
+    agent
+}
+
+fn request(headers: &[(&'static str, &'static str)]) -> Request<'static> {
+    Request {
+        method: "POST".into(),
+        target: "/webhook?token=hunter2&a=1".into(),
+        headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
+        ..Request::default()
+    }
+}
+
+/// A webhook that has come whole, and what is to be done about it.
+fn receive(agent: &mut Agent, id: CaptureId, request: Request<'static>, body: &[u8], now: Timestamp) -> Progress {
+    let (intake, metrics) = agent.intake();
+    let refused = intake.admit(id, 0, Some(body.len() as u64), now, metrics);
+    let refused = refused.or_else(|| intake.complete(id, request, body, now, metrics));
+    refused.map_or_else(|| agent.poll_capture(id, now), Progress::Answer)
+}
+
+fn call(progress: Progress) -> Callout {
+    let Progress::Call(callout) = progress else { panic!("{progress:?}") };
+    callout
+}
+
+fn answered(progress: Progress) -> u16 {
+    let Progress::Answer(answer) = progress else { panic!("{progress:?}") };
+    answer.status
+}
+
+fn fields(callout: &Callout) -> Value {
+    serde_json::from_slice(&callout.body).unwrap()
+}
+
+fn reply(status: u16, body: &str) -> Reply {
+    Reply::Response { status, headers: vec![], body: body.as_bytes().to_vec() }
+}
+
+#[test]
+fn what_is_confidential_or_of_one_hop_is_not_stored_and_a_signature_always_is() {
+    let verify = json!({"scheme": "hmac", "secrets": ["s"], "header": "Authorization", "encoding": "base64"});
+    let redact = json!({"redact": {"headers": ["x-internal-token"], "query": ["token"]}});
+    let mut agent = agent(json!({"verify": verify}), redact);
+    let headers = [
+        ("authorization", "aHVudGVyMg=="),
+        ("cookie", "hunter2"),
+        ("x-internal-token", "hunter2"),
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("referer", "https://example.com/?token=hunter2"),
+        ("content-type", "text/plain"),
+    ];
+    let callout = call(receive(&mut agent, ID, request(&headers), b"x", NOW));
+    let message: Value = serde_json::from_str(fields(&callout)["MessageBody"].as_str().unwrap()).unwrap();
+    assert_eq!(message["query"], "token=REDACTED&a=1");
+    assert_eq!(
+        message["headers"],
+        json!({
+            "authorization": "aHVudGVyMg==",
+            "referer": "https://example.com/?token=REDACTED",
+            "content-type": "text/plain",
+        })
+    );
+}
+
+#[test]
+fn nobody_puts_something_else_in_the_place_of_a_webhook_that_is_to_come() {
+    let fifo = json!({
+        "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks.fifo",
+        "message_group_id": "${request.path}",
+        "verify": {"scheme": "github", "secrets": ["It's a Secret to Everybody"]},
+    });
+    let mut agent = agent(fifo, json!({}));
+    let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    for (id, body, expected) in [(1, "Hello, World!", "d-1"), (2, "Hello, World?", "unverified-d-1")] {
+        let request = request(&[("x-github-delivery", "d-1"), ("x-hub-signature-256", good)]);
+        let fields = fields(&call(receive(&mut agent, CaptureId(id), request, body.as_bytes(), NOW)));
+        assert_eq!(fields["MessageDeduplicationId"], expected);
+        assert_eq!(fields["MessageAttributes"]["id"]["StringValue"], "d-1", "it is still what it says it is");
+        assert_eq!(fields["MessageGroupId"], "/webhook");
+    }
+}
+
+#[test]
+fn refused_credentials_are_not_used_again_and_a_wrong_clock_is_put_right() {
+    let mut agent = agent(json!({}), json!({}));
+    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    let body = r#"{"__type":"com.amazonaws.sqs#RequestExpired","message":"Signature expired"}"#.as_bytes().to_vec();
+    let headers = vec![("date", "Thu, 01 Jan 2026 13:00:00 GMT".to_owned())];
+    agent.handle_reply(Call::Capture(ID), &Reply::Response { status: 403, headers, body }, NOW);
+    let again = call(agent.poll_capture(ID, NOW));
+    assert!(again.headers.contains(&("x-amz-date".to_owned(), "20260101T130000Z".to_owned())), "{:?}", again.headers);
+    let refusal = reply(403, r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException"}"#);
+    agent.handle_reply(Call::Capture(ID), &refusal, NOW);
+    assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait), "there are no others yet");
+    assert_eq!(answered(agent.poll_capture(ID, NOW + Duration::from_secs(5))), 503);
+    assert!(agent.is_idle());
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_no_sender() {
+    let mut agent = agent(json!({}), json!({}));
+    let hour_before = Timestamp(NOW.0 - 3_600_000);
+    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    agent.handle_reply(Call::Capture(ID), &reply(500, ""), hour_before);
+    let callout = call(agent.poll_capture(ID, hour_before + Duration::from_millis(100)));
+    assert!(callout.timeout <= Duration::from_millis(2_500));
+    agent.handle_reply(Call::Capture(ID), &reply(500, ""), hour_before + Duration::from_secs(5));
+    assert_eq!(answered(agent.poll_capture(ID, hour_before + Duration::from_secs(5))), 503);
+}
+
+#[test]
+fn who_is_gone_is_forgotten_and_a_late_reply_changes_nothing() {
+    let mut agent = agent(json!({}), json!({"max_captures": 1}));
+    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    assert!(agent.awaits(Call::Capture(ID)) && !agent.is_idle());
+    assert_eq!(answered(receive(&mut agent, CaptureId(8), request(&[]), b"{}", NOW)), 503);
+    let (intake, metrics) = agent.intake();
+    intake.abandon(ID, metrics);
+    intake.abandon(CaptureId(8), metrics);
+    assert!(!agent.awaits(Call::Capture(ID)) && agent.is_idle());
+    agent.handle_reply(Call::Capture(ID), &reply(200, r#"{"MessageId":"m-1"}"#), NOW);
+    assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait));
+    let counted = agent.take_metric_updates(NOW);
+    assert_eq!(
+        counted,
+        [Update::Add(Metric::CapturesRefusedBusy, 1), Update::Add(Metric::CapturesAbandoned, 1)],
+        "and one that was answered is not counted as gone"
+    );
+    call(receive(&mut agent, CaptureId(9), request(&[]), b"{}", NOW));
+}

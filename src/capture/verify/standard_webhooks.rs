@@ -1,0 +1,34 @@
+//! Standard Webhooks 1.0 (standardwebhooks.com), symmetric signatures: `v1`, an HMAC of id, time and body. Svix calls the headers by
+//! its own name.
+
+use super::secrets::decode;
+use super::{required, seconds, Algorithm, Rejection, Verification};
+use crate::clock::Timestamp;
+use crate::exchange::Headers;
+
+/// Id, time and signatures; of the two names of each the first that is there counts, for all three.
+pub(super) const HEADERS: [[&str; 3]; 2] =
+    [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
+
+pub(super) fn check(
+    verification: &Verification,
+    headers: &Headers<'_>,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let [own, svix] = HEADERS;
+    let [id, timestamp, signature] =
+        if svix.iter().any(|name| headers.get(name).is_some()) && headers.get(own[2]).is_none() { svix } else { own };
+    let (id, signed, signatures) =
+        (required(headers, id)?, required(headers, timestamp)?, (signature, required(headers, signature)?));
+    let at = seconds(signed).ok_or_else(|| Rejection::Unreadable(timestamp.to_owned()))?;
+    // `v1a`, an asymmetric signature, may stand beside.
+    let of_v1 = |text: &str| decode(text.strip_prefix("v1,")?);
+    let found: Vec<Vec<u8>> = signatures.1.split(' ').filter_map(of_v1).collect();
+    if found.is_empty() {
+        return Err(Rejection::Unreadable(signatures.0.to_owned()));
+    }
+    let parts = [id.as_bytes(), b".", signed.as_bytes(), b".", body];
+    verification.matches(Algorithm::Sha256, &parts, &found)?;
+    verification.fresh(at, now)
+}

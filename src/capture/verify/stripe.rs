@@ -1,0 +1,28 @@
+//! Stripe's signature: `t=TIME,v1=HEX,v1=HEX`, an HMAC of time and body by the secret as it is written, `whsec_` included.
+
+use super::{required, seconds, Algorithm, Rejection, Verification};
+use crate::clock::Timestamp;
+use crate::exchange::Headers;
+
+pub(super) const HEADER: &str = "stripe-signature";
+
+pub(super) fn check(
+    verification: &Verification,
+    headers: &Headers<'_>,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let text = required(headers, HEADER)?;
+    let fields = || text.split(',').filter_map(|field| field.trim().split_once('='));
+    let signed = fields().find(|(name, _)| *name == "t").map(|(_, value)| value);
+    let found: Vec<Vec<u8>> =
+        fields().filter(|(name, _)| *name == "v1").filter_map(|(_, value)| hex::decode(value).ok()).collect();
+    let unreadable = || Rejection::Unreadable(HEADER.to_owned());
+    let signed = signed.ok_or_else(unreadable)?;
+    let at = seconds(signed).ok_or_else(unreadable)?;
+    if found.is_empty() {
+        return Err(unreadable());
+    }
+    verification.matches(Algorithm::Sha256, &[signed.as_bytes(), b".", body], &found)?;
+    verification.fresh(at, now)
+}

@@ -1,0 +1,156 @@
+//! The list `capture`: which requests are stored before they are answered, where, and what their senders get.
+
+use super::fault::{borrowed, Checked};
+use super::reader::{each, Field, Section};
+use super::redact::is_token;
+use super::route::{read_matcher, read_methods};
+use super::target::{read_endpoint, read_upstream};
+use super::{template, verify};
+use crate::aws::arn::is_region;
+use crate::aws::endpoint::Endpoint;
+use crate::aws::queue_url::QueueUrl;
+use crate::capture::{Capture, Captures, Response};
+use crate::template::{Template, Variable};
+
+const MAX_CAPTURES: usize = 100;
+const GROUP_KEY: &str = "message_group_id";
+
+/// Set by the gateway, or by what it answers with.
+const OWN_HEADERS: [&str; 5] =
+    ["content-length", "transfer-encoding", "connection", "content-type", "x-retrohook-message-id"];
+
+pub(super) fn read(root: &mut Section<'_>) -> Checked<Captures> {
+    let Some(field) = root.optional("capture") else { return Ok(Captures::default()) };
+    let captures = field.items()?;
+    if captures.len() > MAX_CAPTURES {
+        return Err(field.fault(
+            format!("has {} captures, of at most {MAX_CAPTURES}", captures.len()),
+            "put several paths into one: `^/webhooks/(stripe|github)$`",
+        ));
+    }
+    let read = |field: Field<'_>| {
+        let mut section = field.section()?;
+        let capture = read_capture(&mut section);
+        section.finish();
+        capture
+    };
+    each(captures, read).map(Captures)
+}
+
+fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
+    let (methods, matcher) = (read_methods(section), read_matcher(section));
+    let queue = read_queue(section);
+    let region = read_region(section, borrowed(&queue));
+    let endpoint = match section.optional("endpoint") {
+        Some(field) => read_endpoint(&field),
+        None => borrowed(&queue).map(|queue| queue.endpoint.clone()),
+    };
+    let upstream = match section.optional("upstream") {
+        Some(field) => read_upstream(&field),
+        None => borrowed(&endpoint).map(Endpoint::host_port),
+    };
+    let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
+    let groups = groups.as_deref();
+    let message_group_id = section.optional(GROUP_KEY).map(|field| of_request(&field, groups)).transpose();
+    if borrowed(&queue).is_ok_and(|queue| queue.fifo) && message_group_id == Ok(None) {
+        section.fault_at(
+            GROUP_KEY,
+            "is missing, and a FIFO queue needs one",
+            "say which webhooks keep their order among each other, such as `${request.path}`",
+        );
+    }
+    // A larger body never fits into a message.
+    let max_body_bytes = section.integer("max_body_bytes", 1..=1_048_576, 262_144) as usize;
+    let response = read_response(section, groups);
+    let verify = verify::read(section);
+    Ok(Capture {
+        methods: methods?,
+        queue: queue?,
+        region: region?,
+        endpoint: endpoint?,
+        upstream: upstream?,
+        message_group_id: message_group_id?,
+        max_body_bytes,
+        response: response?,
+        verify: verify?,
+        matcher: matcher?,
+    })
+}
+
+fn read_queue(section: &mut Section<'_>) -> Checked<QueueUrl> {
+    let remedy = "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/webhooks`";
+    let field = section.required("queue_url", remedy)?;
+    field.text()?.parse().map_err(|error| field.fault(format!("is not the URL of a queue: {error}"), remedy))
+}
+
+fn read_region(section: &mut Section<'_>, queue: Checked<&QueueUrl>) -> Checked<String> {
+    let remedy = "give one such as `us-east-1`";
+    match section.optional("region") {
+        Some(field) => match field.text()? {
+            text if is_region(text) => Ok(text.to_owned()),
+            _ => Err(field.fault(format!("{} does not look like a region", field.shown()), remedy)),
+        },
+        None => queue?.region.clone().ok_or_else(|| {
+            section.fault_at("region", "is missing, and the host of `queue_url` does not name one", remedy)
+        }),
+    }
+}
+
+/// A template that is rendered before there is a response.
+fn of_request(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
+    let template = template::required(field, groups)?;
+    let later = |variable: &Variable| {
+        matches!(
+            variable,
+            Variable::ResponseStatus | Variable::ResponseHeader(_) | Variable::RouteName | Variable::ServiceName
+        )
+    };
+    if template.variables().any(later) {
+        return Err(field.fault(
+            "has a placeholder of the response, the route or the service, which are not known when a webhook is stored",
+            "take what the request has: `path.NAME`, `request.…`",
+        ));
+    }
+    Ok(template)
+}
+
+fn read_response(capture: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<Response> {
+    let mut section = capture.section("response");
+    let status = section.integer("status", 200..=299, 200);
+    let body = match section.optional("body").filter(|field| field.value().as_str() != Some("")) {
+        Some(field) => of_request(&field, groups).and_then(|body| match status {
+            204 | 205 => Err(field.fault(
+                format!("is given, and a {status} has no body"),
+                "leave it out, or give another `status`, such as 200",
+            )),
+            _ => Ok(Some(body)),
+        }),
+        None => Ok(None),
+    };
+    let content_type = section.optional("content_type").map(|field| header_value(&field)).transpose();
+    let headers = section.section("headers").entries();
+    let headers = each(headers, |(name, field)| {
+        let name = name.to_ascii_lowercase();
+        if !is_token(&name) || OWN_HEADERS.contains(&name.as_str()) {
+            return Err(field.fault(
+                "is not the name of a header that can be set here",
+                "give another one, such as `x-webhook-accepted` (the content type is `content_type`)",
+            ));
+        }
+        Ok((name, header_value(&field)?))
+    });
+    section.finish();
+    let (body, content_type, mut headers) = (body?, content_type?, headers?);
+    if body.is_some() || content_type.is_some() {
+        headers.push(("content-type".to_owned(), content_type.unwrap_or_else(|| "text/plain".to_owned())));
+    }
+    Ok(Response { status: status as u16, headers, body: body.unwrap_or_default() })
+}
+
+fn header_value(field: &Field<'_>) -> Checked<String> {
+    let text = field.text()?;
+    if text.is_empty() || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err(field.fault("is empty, or has a character that a header does not carry", "give visible ASCII"));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,77 @@
+"""The way of a captured webhook in processes: its sender, a gateway that stores it, SQS behind a wire that can be cut, and a worker."""
+
+import hashlib
+import hmac
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import PROJECT
+from .envoy import Envoy
+from .envoy_config import EnvoyConfig
+from .gateway import wasm_path
+from .http import Address, Reply, send
+from .moto import REGION, Moto, Queue
+from .process import ServerProcess
+from .relay import Relay
+
+SECRET = "whsec_demo"
+
+
+class WebhookWorker(ServerProcess):
+    """examples/webhook_worker.py. Ready when constructed."""
+
+    def __init__(self, moto: Moto, queue: Queue, log_path: Path):
+        actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+        super().__init__(
+            [
+                sys.executable, str(PROJECT / "examples" / "webhook_worker.py"),
+                "--queue-url", queue.url,
+                "--inbox", str(log_path.with_suffix(".sqlite3")),
+                "--wait-seconds", "1",
+            ],
+            log_path,
+            {**moto.create_user(actions).environment(), "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION},
+        )  # fmt: skip
+        self.wait_for_log("working on")
+
+
+@dataclass(frozen=True)
+class WebhookStage:
+    """All of it, running."""
+
+    envoy: Envoy
+    wire: Relay
+    worker: WebhookWorker
+
+    @property
+    def gateway(self) -> Address:
+        return self.envoy.address_of()
+
+
+@contextmanager
+def open_webhook_stage(moto: Moto, directory: Path) -> Iterator[WebhookStage]:
+    """Beside a running moto."""
+    with ExitStack() as running:
+        wire = running.enter_context(Relay(moto.address))
+        queue = moto.create_queue()
+        config = EnvoyConfig("capture", wasm_path())
+        config.aim_queue(wire.address, queue.url)
+        config.configure_capture(verify={"scheme": "stripe", "secrets": [SECRET]})
+        config.configure(timeout_ms=1000)
+        sender = moto.create_user(["sqs:SendMessage"]).environment()
+        envoy = running.enter_context(Envoy(config.write(directory / "envoy-capture.yaml"), sender))
+        worker = running.enter_context(WebhookWorker(moto, queue, directory / "webhook-worker.log"))
+        yield WebhookStage(envoy, wire, worker)
+
+
+def send_webhook(gateway: Address, event_id: str) -> Reply:
+    """As Stripe sends one."""
+    body = f'{{"id": "{event_id}", "object": "event", "type": "payment_intent.succeeded", "amount": 12.50}}'
+    at = int(time.time())
+    signature = hmac.new(SECRET.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
+    headers = {"content-type": "application/json", "stripe-signature": f"t={at},v1={signature}"}
+    return send(gateway, "POST", "/webhook", headers, body)
