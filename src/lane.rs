@@ -48,8 +48,8 @@ pub enum Cargo {
 }
 
 impl Lane {
-    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
-    /// drives the jitter of its retries, and tells its journal from those of other workers.
+    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a
+    /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other workers.
     pub fn new(
         target: Target,
         cargo: Cargo,
@@ -78,7 +78,7 @@ impl Lane {
         };
         Lane {
             journal: store.map(journal),
-            scope: SigningScope { region: target.region.clone(), service: protocol.service() },
+            scope: target.scope(),
             timeout: config.timeout,
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
             target,
@@ -212,18 +212,9 @@ impl Lane {
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
-        let Target { protocol, endpoint, upstream, .. } = &self.target;
+        let protocol = &self.target.protocol;
         let events = self.outbox.events(batch);
-        Callout {
-            upstream: upstream.clone(),
-            scheme: endpoint.scheme,
-            method: "POST",
-            authority: endpoint.authority(),
-            path: "/".to_owned(),
-            headers: protocol.headers(events.len()),
-            body: protocol.body(&events),
-            timeout: self.timeout,
-        }
+        self.target.callout(protocol.headers(events.len()), protocol.body(&events), self.timeout)
     }
 
     /// Says what came of a batch; ignored after its deadline, when it counts as lost.

@@ -281,7 +281,7 @@ fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a 
     if let Some(target) = routes?.1.first() {
         return Ok(&target.region);
     }
-    Ok(captures?.0.first().map_or("", |capture| &capture.region))
+    Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
 }
 
 fn read_batch(root: &mut Section<'_>) -> Batch {
