@@ -1,5 +1,5 @@
-//! One target's part of the publish path: its outbox, from it to signed calls, and back from their replies. Does no I/O, and
-//! knows nothing of other targets.
+//! One target's part of the publish path: its outbox and its journal, from the outbox to signed calls, and back from their
+//! replies. Does no I/O, and knows nothing of other targets.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -111,6 +111,15 @@ impl Lane {
         self.clear_settled(metrics);
     }
 
+    /// Queues an event that a response waits for, and that goes out at once.
+    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
+        let size = self.target.protocol.size(&event);
+        let journal = &mut self.journal;
+        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
+        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
+        self.clear_settled(metrics);
+    }
+
     /// Takes from the journal what has come to its end.
     fn clear_settled(&mut self, metrics: &mut Metrics) {
         let settled = self.outbox.take_settled();
@@ -156,15 +165,6 @@ impl Lane {
         if let Some(journal) = &mut self.journal {
             journal.note_reported(backlog);
         }
-    }
-
-    /// Queues an event that a response waits for, and that goes out at once.
-    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
-        let size = self.target.protocol.size(&event);
-        let journal = &mut self.journal;
-        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
-        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
-        self.clear_settled(metrics);
     }
 
     /// What is to be done with a response that waits, once that is known.

@@ -1,5 +1,5 @@
-//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of them;
-//! the rest is sent away for a while. A state machine without I/O.
+//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of
+//! them; the rest is sent away for a while. A state machine without I/O.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -105,8 +105,8 @@ impl Intake {
         storing.count() >= self.settings.at_once
     }
 
-    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body, where
-    /// the sender says it. An answer, if it is refused.
+    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body,
+    /// where the sender says it. An answer, if it is refused.
     pub fn admit(
         &mut self,
         id: CaptureId,

@@ -1,4 +1,5 @@
-//! The outbox's events that responses wait for. Says what is to be done with a response, and never touches one.
+//! The events that responses wait for: how long, and what becomes of both. Says what is to be done with a response, and never
+//! touches one.
 
 use super::{DropReason, Entry, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;

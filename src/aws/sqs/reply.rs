@@ -24,8 +24,8 @@ pub fn parse_sent(reply: &Reply) -> Result<String, Failure> {
 
 /// The outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
 ///
-/// A reply that says nothing certain about a message is a transient failure of that message; see [`crate::aws::reply`]. Of messages
-/// named twice the first mention counts, and a refusal before a success; ids that were not sent are ignored.
+/// A reply that says nothing certain about a message is a transient failure of that message; see [`crate::aws::reply`]. Of
+/// messages named twice the first mention counts, and a refusal before a success; ids that were not sent are ignored.
 pub fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
     let success = match reply::read(SQS, reply, entries, json_error) {
         Ok(success) => success,

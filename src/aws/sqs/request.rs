@@ -52,8 +52,8 @@ pub fn send_message(queue: &str, message: Message<'_>) -> String {
     json(&Entry { name: ("QueueUrl", queue), message }, &[message])
 }
 
-/// The body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its position in `messages`, from `0`, and [`super::parse_batch`]
-/// relies on that.
+/// The body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its position in `messages`, from `0`, and
+/// [`super::parse_batch`] relies on that.
 pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
