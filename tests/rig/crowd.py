@@ -1,4 +1,5 @@
-"""A crowd of webhook senders, in a process of its own: so many at once, each with one webhook after the other, some of whom hang up.
+"""A crowd of webhook senders, in a process of its own: so many at once, each with one webhook after the other, some of whom hang
+up.
 
 It knows exactly which webhooks were answered, and how. Every webhook has its number in the header `webhook-id`.
 """
