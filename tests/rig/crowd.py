@@ -14,7 +14,7 @@ from pathlib import Path
 from select import epoll
 
 from .http import Address
-from .load import _Connection
+from .load import Connection
 
 BODY_BYTES = 1024
 
@@ -57,7 +57,7 @@ def run_crowd(address: Address, path: str, count: int, senders: int, hang_ups: f
     return CrowdProcess(address, path, count, senders, hang_ups).result()
 
 
-class _Sender(_Connection):
+class _Sender(Connection):
     number = 0
 
     def hang_up(self) -> None:
