@@ -30,16 +30,16 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-test: lint test-rust test-envoy ## every test: the core, the wasm in a test host, the wasm in real Envoy
+test: lint test-rust test-envoy ## every test: the core, the wasm in a test host and in real Envoy, what there is to copy
 
 test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 	cargo test --locked --workspace
 
 # Most of them wait for others, so that there may be more of them at once than there are cores.
-test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy against a real SNS and SQS server
+test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy, and what there is to copy
 	$(PYTHON) -m pytest -n 4 tests
 
-demo: wasm venv ## a change of a profile reaches a cache and a worker, through real Envoy
+demo: wasm venv ## a change of a profile reaches a cache and a worker, and a webhook its worker, through real Envoy
 	$(PYTHON) scripts/demo.py
 
 up: wasm venv ## the demo that stays up, to play with

@@ -4,7 +4,6 @@ before it answers it.
 Starts everything on free ports, shows it, measures what the client pays for it, and stops all that it started.
 """
 
-import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ sys.path.insert(0, str(PROJECT / "tests"))
 from rig.gateway import MISSION_PUT  # noqa: E402
 from rig.http import send  # noqa: E402
 from rig.latency import compare  # noqa: E402
-from rig.stage import Stage, open_stage  # noqa: E402
+from rig.stage import Stage, run  # noqa: E402
 from rig.waiting import wait_for  # noqa: E402
 from rig.webhook_stage import open_webhook_stage, send_webhook  # noqa: E402
 
@@ -91,22 +90,13 @@ def show_metrics(stage: Stage) -> None:
             print(f"  {name} {value:g}")
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("Starting:")
-    with open_stage(LOGS) as stage:
-        show_story(stage)
-        show_latency(stage)
-        show_metrics(stage)
-        show_webhooks(stage)
-        print("\nStopping everything ...", flush=True)
-    print(f"Done. The logs are in {LOGS.relative_to(PROJECT)}.")
+def show(stage: Stage) -> None:
+    show_story(stage)
+    show_latency(stage)
+    show_metrics(stage)
+    show_webhooks(stage)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FileNotFoundError as missing:
-        sys.exit(str(missing))
-    except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+    run(LOGS, show)
+    print(f"Done. The logs are in {LOGS.relative_to(PROJECT)}.")

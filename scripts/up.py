@@ -7,7 +7,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "tests"))
 
-from rig.stage import Stage, open_stage  # noqa: E402
+from rig.stage import Stage, run  # noqa: E402
 
 LOGS = PROJECT / ".run" / "up"
 
@@ -44,21 +44,13 @@ What the consumers say:
 Ctrl-C stops all of it.""", flush=True)  # fmt: skip
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("Starting:")
-    with open_stage(LOGS) as stage:
-        show_commands(stage)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("\nStopping everything ...", flush=True)
+def show(stage: Stage) -> None:
+    show_commands(stage)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FileNotFoundError as missing:
-        sys.exit(str(missing))
-    except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+    run(LOGS, show)

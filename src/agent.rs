@@ -1,5 +1,6 @@
-//! All that one worker does, without I/O: exchanges and replies in, callouts, metrics and notices out. It shares out the callouts
-//! that the host allows among those who want to make some.
+//! All that one worker does, without I/O: exchanges, webhooks and replies in; callouts, answers, metrics, notices and dead
+//! letters out. It shares out the callouts that the host allows among credentials and events; the call of a webhook is beside
+//! those, for it belongs to a request of its own.
 
 use std::rc::Rc;
 
@@ -40,8 +41,8 @@ pub struct Agent {
 
 impl Agent {
     /// An agent with nothing to do that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing is
-    /// signed. Where there is a `store`, its queue outlives it there. `seed` makes the ids of its events and its retries differ from
-    /// those of other workers.
+    /// signed. Where there is a `store`, its queue outlives it there. `seed` makes the ids of its events and its retries differ
+    /// from those of other workers.
     pub fn new(
         config: &Config,
         keeper: Option<Keeper>,
@@ -157,8 +158,8 @@ impl Agent {
         self.publisher.backlog().entries
     }
 
-    /// The dead letters since the last time that are for the log, each as lines of at most `max_line_bytes`; those for a queue are
-    /// on their way.
+    /// The dead letters since the last time that are for the log, each as lines of at most `max_line_bytes`; those for a queue
+    /// are on their way.
     pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
         self.publisher.take_dead_letter_lines(max_line_bytes, now, &mut self.metrics)
     }
@@ -173,8 +174,8 @@ impl Agent {
         self.publisher.has_many_dead_letters()
     }
 
-    /// Writes down what the gauges are about to be told, where they are the sum of what workers add to them: what a worker that is
-    /// gone has added, its heir takes back.
+    /// Writes down what the gauges are about to be told, where they are the sum of what workers add to them: what a worker that
+    /// is gone has added, its heir takes back.
     pub fn note_reported(&mut self) {
         self.publisher.note_reported();
     }

@@ -1,7 +1,7 @@
 //! Dead letters: events that will not be delivered, written out whole, so that someone can send them after all.
 //!
 //! A letter is one JSON object. This module says what is in it and how it stands in a log; it never writes to one. An event was
-//! redacted when it was made, so that a letter shows nothing that the topic would not have.
+//! redacted when it was made, so that a letter shows nothing that its target would not have had.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};

@@ -40,7 +40,7 @@ pub struct Attribute {
     pub value: String,
 }
 
-/// One event on its way to a topic.
+/// One event on its way to its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Stable over retries and unique per exchange; consumers use it to be idempotent.

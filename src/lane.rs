@@ -1,5 +1,5 @@
-//! One target's part of the publish path: its outbox, from it to signed calls, and back from their replies. Does no I/O, and
-//! knows nothing of other targets.
+//! One target's part of the publish path: its outbox and its journal, from the outbox to signed calls, and back from their
+//! replies. Does no I/O, and knows nothing of other targets.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -48,8 +48,8 @@ pub enum Cargo {
 }
 
 impl Lane {
-    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a `store`. `seed`
-    /// drives the jitter of its retries, and tells its journal from those of other workers.
+    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a
+    /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other workers.
     pub fn new(
         target: Target,
         cargo: Cargo,
@@ -78,7 +78,7 @@ impl Lane {
         };
         Lane {
             journal: store.map(journal),
-            scope: SigningScope { region: target.region.clone(), service: protocol.service() },
+            scope: target.scope(),
             timeout: config.timeout,
             max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
             target,
@@ -108,6 +108,15 @@ impl Lane {
         let size = self.target.protocol.size(&event);
         let journal = &mut self.journal;
         self.outbox.push(event, size, now, metrics, |event, metrics| journal.as_mut()?.write(event, now, metrics));
+        self.clear_settled(metrics);
+    }
+
+    /// Queues an event that a response waits for, and that goes out at once.
+    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
+        let size = self.target.protocol.size(&event);
+        let journal = &mut self.journal;
+        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
+        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
         self.clear_settled(metrics);
     }
 
@@ -158,15 +167,6 @@ impl Lane {
         }
     }
 
-    /// Queues an event that a response waits for, and that goes out at once.
-    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
-        let size = self.target.protocol.size(&event);
-        let journal = &mut self.journal;
-        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
-        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
-        self.clear_settled(metrics);
-    }
-
     /// What is to be done with a response that waits, once that is known.
     pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
         self.outbox.take_release(ticket)
@@ -212,18 +212,9 @@ impl Lane {
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
-        let Target { protocol, endpoint, upstream, .. } = &self.target;
+        let protocol = &self.target.protocol;
         let events = self.outbox.events(batch);
-        Callout {
-            upstream: upstream.clone(),
-            scheme: endpoint.scheme,
-            method: "POST",
-            authority: endpoint.authority(),
-            path: "/".to_owned(),
-            headers: protocol.headers(events.len()),
-            body: protocol.body(&events),
-            timeout: self.timeout,
-        }
+        self.target.callout(protocol.headers(events.len()), protocol.body(&events), self.timeout)
     }
 
     /// Says what came of a batch; ignored after its deadline, when it counts as lost.

@@ -1,5 +1,5 @@
-//! The publish path of one worker: from an exchange to an event in the lane of its target, and among the lanes, whose turn it is
-//! to call. Does no I/O.
+//! The publish path of one worker: from an exchange to an event in the lane of its target, from the dead letters of all lanes to
+//! where those go, and among the lanes, whose turn it is to call. Does no I/O, and signs nothing by itself.
 
 use std::rc::Rc;
 
@@ -205,8 +205,8 @@ impl Publisher {
         })
     }
 
-    /// Sends the dead letters since the last time to their queue. Gives those that have none, or that it did not take, each as the
-    /// lines of a log that has lines of at most `max_line_bytes`; nothing where the configuration wants no lines.
+    /// Sends the dead letters since the last time to their queue. Gives those that have none, or that it did not take, each as
+    /// the lines of a log that has lines of at most `max_line_bytes`; nothing where the configuration wants no lines.
     pub fn take_dead_letter_lines(
         &mut self,
         max_line_bytes: usize,

@@ -1,11 +1,14 @@
-//! Where events go: a topic, a queue or an event bus, and how the host gets there.
+//! Where events, dead letters and webhooks go: a topic, a queue or an event bus, and how the host gets there.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::aws::endpoint::Endpoint;
 use crate::aws::protocol::Protocol;
+use crate::aws::sign::SigningScope;
+use crate::callout::Callout;
 
-/// One place that events go to.
+/// One place that the filter sends to.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// What it is, and how it is spoken to.
@@ -16,6 +19,27 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// The host's name for the endpoint: an Envoy cluster, a `host:port` on Kong.
     pub upstream: String,
+}
+
+impl Target {
+    /// A request to its API.
+    pub fn callout(&self, headers: Vec<(String, String)>, body: Vec<u8>, timeout: Duration) -> Callout {
+        Callout {
+            upstream: self.upstream.clone(),
+            scheme: self.endpoint.scheme,
+            method: "POST",
+            authority: self.endpoint.authority(),
+            path: "/".to_owned(),
+            headers,
+            body,
+            timeout,
+        }
+    }
+
+    /// What requests to it are signed for.
+    pub fn scope(&self) -> SigningScope {
+        SigningScope { region: self.region.clone(), service: self.protocol.service() }
+    }
 }
 
 impl PartialEq for Target {

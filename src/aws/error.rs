@@ -53,8 +53,8 @@ pub enum Outcome {
 
 /// Codes as AWS writes them, without namespace and without `Exception`, by what they ask for.
 ///
-/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common Errors" pages, the key errors that
-/// SNS passes on from KMS, and the retry rules of the AWS SDKs ("standard" mode of the SDKs and Tools Reference Guide).
+/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common Errors" pages, the key errors
+/// that SNS passes on from KMS, and the retry rules of the AWS SDKs ("standard" mode of the SDKs and Tools Reference Guide).
 const CODES: &[(FailureClass, &[&str])] = &[
     (
         FailureClass::Transient,

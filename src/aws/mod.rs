@@ -1,5 +1,5 @@
-//! AWS as the filter needs it: names, endpoints, credentials, signatures, and the protocols of SNS, SQS and EventBridge. Builds requests and reads
-//! replies; sends nothing.
+//! AWS as the filter needs it: names, endpoints, credentials, signatures, and the protocols of SNS, SQS and EventBridge. Builds
+//! requests and reads replies; sends nothing.
 
 pub mod arn;
 pub mod clock_offset;

@@ -6,6 +6,12 @@ use crate::aws::error::Outcome;
 use crate::callout::Reply;
 use crate::event::Event;
 
+/// Events in one call: SNS, SQS and EventBridge take the same.
+///
+/// SNS API Reference, action PublishBatch; SQS API Reference, action SendMessageBatch; EventBridge API Reference, action
+/// PutEvents.
+pub const MAX_EVENTS: u32 = 10;
+
 /// How events are said to a topic, a queue or an event bus, and how it answers. Never sends, signs or retries.
 pub trait Protocol: Debug {
     /// The key of the configuration that names such a target.
@@ -29,7 +35,7 @@ pub trait Protocol: Debug {
     /// The headers of a request of so many events, beside those of the signature.
     fn headers(&self, events: usize) -> Vec<(String, String)>;
 
-    /// The body of the request that delivers `events`: 1 to 10, of together [`Protocol::max_bytes`].
+    /// The body of the request that delivers `events`: 1 to [`MAX_EVENTS`], of together [`Protocol::max_bytes`].
     fn body(&self, events: &[&Event]) -> Vec<u8>;
 
     /// The outcome of each of the `events` events of a request made by [`Protocol::body`], in their order.

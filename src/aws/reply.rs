@@ -115,3 +115,19 @@ pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
 fn start(text: &str) -> &str {
     text.char_indices().nth(MAX_TEXT_BYTES).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! What the tests of every protocol's replies say.
+
+    use super::*;
+    use crate::aws::error::Outcome;
+
+    pub fn response(status: u16, body: impl AsRef<[u8]>) -> Reply {
+        Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }
+    }
+
+    pub fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
+        Outcome::Failed(Failure::new(class, code, message))
+    }
+}

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 
-/// Nobody is left alone for longer: it is also the longest delay between two tries of our own, and a proxy on the way that asks for
-/// an hour does not know what waits here.
+/// Nobody is left alone for longer: it is also the longest delay between two tries of our own, and a proxy on the way that asks
+/// for an hour does not know what waits here.
 pub const LONGEST: Duration = Duration::from_secs(20);
 
 /// The time that a reply asks for, at most [`LONGEST`]; `None` where it asks for none, or for what cannot be read.

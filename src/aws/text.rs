@@ -39,8 +39,8 @@ pub fn subject(text: String) -> Option<String> {
 
 /// A message group id that SNS and SQS take, or `None` if the text is empty.
 ///
-/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation; anything else becomes `_`, what is longer is cut. Two groups may so become one: their order is then kept more
-/// strictly than asked for, never less.
+/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation; anything else becomes `_`, what is longer is cut. Two
+/// groups may so become one: their order is then kept more strictly than asked for, never less.
 pub fn group_id(text: String) -> Option<String> {
     let fits = text.len() <= MAX_GROUP_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
     let text = if fits {

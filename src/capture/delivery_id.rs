@@ -36,8 +36,8 @@ pub struct Delivery {
 impl Delivery {
     /// The delivery that `request` is, with this body; `source` is known where the configuration says who signs.
     ///
-    /// A sender's own id is taken where there is one: from a header, or from the event that Stripe sends. Without one it is a hash
-    /// of method, path, query and body: of what a retry does not change, and headers it does.
+    /// A sender's own id is taken where there is one: from a header, or from the event that Stripe sends. Without one it is a
+    /// hash of method, path, query and body: of what a retry does not change, and headers it does.
     pub fn of(request: &Request<'_>, body: &[u8], source: Option<&'static str>) -> Delivery {
         let (found, seen) = claimed(request, body, source);
         let id = found.filter(|id| is_usable(id)).map_or_else(|| hash(request, body), Cow::into_owned);

@@ -46,9 +46,9 @@ enum Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number, `true`, `false` and `null` are
-    /// embedded only where the content type says JSON. What is not UTF-8, or has a character that SQS does not carry and JSON does
-    /// not escape, is base64.
+    /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number, `true`, `false` and `null`
+    /// are embedded only where the content type says JSON. What is not UTF-8, or has a character that SQS does not carry and JSON
+    /// does not escape, is base64.
     fn of(bytes: &'a [u8], content_type: Option<&str>) -> Body<'a> {
         let carried = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(['\u{FFFE}', '\u{FFFF}']));
         match carried {
@@ -95,7 +95,8 @@ fn depth(json: &str) -> usize {
 }
 
 impl Envelope<'_> {
-    /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first `","body":`, which no id can have in it.
+    /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first `","body":`, which no id can have in
+    /// it.
     pub fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
         let body = Body::of(self.body, content_type);

@@ -1,5 +1,5 @@
-//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of them;
-//! the rest is sent away for a while. A state machine without I/O.
+//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of
+//! them; the rest is sent away for a while. A state machine without I/O.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use super::trouble::Trouble;
 use super::{Answer, Captures};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry_after::retry_after;
-use crate::aws::sign::SigningScope;
 use crate::aws::sqs;
 use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
@@ -106,8 +105,8 @@ impl Intake {
         storing.count() >= self.settings.at_once
     }
 
-    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body, where
-    /// the sender says it. An answer, if it is refused.
+    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body,
+    /// where the sender says it. An answer, if it is refused.
     pub fn admit(
         &mut self,
         id: CaptureId,
@@ -201,8 +200,7 @@ impl Intake {
             Next::Wait => Progress::Wait,
             Next::Try(time) => {
                 let mut callout = storing.callout(capture, time);
-                let scope = SigningScope { region: capture.region.clone(), service: "sqs" };
-                match signer.sign(&mut callout, &scope, now) {
+                match signer.sign(&mut callout, &capture.target.scope(), now) {
                     Ok(signature) => {
                         storing.signature = Some(signature);
                         Progress::Call(callout)
@@ -219,7 +217,7 @@ impl Intake {
                 metrics.observe(Metric::Capture, u64::try_from(took).unwrap_or(u64::MAX));
                 let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
                 if let Some(trouble) = self.troubles.get_mut(position) {
-                    trouble.stored(&capture.queue.text, now);
+                    trouble.stored(capture.target.protocol.name(), now);
                 }
                 self.forget(id);
                 Progress::Answer(answer)
@@ -307,7 +305,7 @@ impl Intake {
         metrics: &mut Metrics,
     ) -> Progress {
         if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
-            trouble.refused(&capture.queue.text, failure, now);
+            trouble.refused(capture.target.protocol.name(), failure, now);
         }
         Progress::Answer(self.end(id, Refusal::Unstored, metrics))
     }

@@ -14,9 +14,8 @@ mod tests;
 mod trouble;
 pub mod verify;
 
-use crate::aws::endpoint::Endpoint;
-use crate::aws::queue_url::QueueUrl;
 use crate::route::{Matcher, Methods};
+use crate::target::Target;
 use crate::template::{Template, Variable};
 pub use intake::{CaptureId, Intake, Progress, Settings};
 use verify::Verification;
@@ -28,14 +27,8 @@ pub struct Capture {
     pub methods: Methods,
     /// On the request path.
     pub matcher: Matcher,
-    /// Where they are stored.
-    pub queue: QueueUrl,
-    /// The region that the queue is in.
-    pub region: String,
-    /// Where its API is.
-    pub endpoint: Endpoint,
-    /// The host's name for the endpoint.
-    pub upstream: String,
+    /// The queue that they are stored in.
+    pub target: Target,
     /// The group whose order a FIFO queue keeps.
     pub message_group_id: Option<Template>,
     /// A larger body is refused.

@@ -52,16 +52,9 @@ impl Storing {
             group_id: self.group_id.as_deref(),
             deduplication_id: self.deduplication_id.as_deref(),
         };
-        Callout {
-            upstream: capture.upstream.clone(),
-            scheme: capture.endpoint.scheme,
-            method: "POST",
-            authority: capture.endpoint.authority(),
-            path: "/".to_owned(),
-            headers: sqs::headers(sqs::Action::SendMessage),
-            body: sqs::send_message(&capture.queue, message).into_bytes(),
-            timeout,
-        }
+        let target = &capture.target;
+        let body = sqs::send_message(target.protocol.name(), message).into_bytes();
+        target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
     }
 }
 
@@ -93,16 +86,17 @@ pub(super) fn storing(
     if sqs::size(&message, &attributes) > sqs::MAX_MESSAGE_BYTES {
         return Err(Refusal::TooLarge);
     }
+    let fifo = capture.target.protocol.keeps_order();
     let group_id = capture.message_group_id.as_ref().map(|template| template.render(&exchange, &groups));
     let storing = Storing {
         message,
         attributes,
         group_id: match group_id.and_then(text::group_id) {
             // A FIFO queue takes nothing without a group: what has none is a group of its own.
-            None if capture.queue.fifo => Some(delivery.id.clone()),
+            None if fifo => Some(delivery.id.clone()),
             group_id => group_id,
         },
-        deduplication_id: capture.queue.fifo.then(|| deduplication_id(&delivery, verified.as_ref())),
+        deduplication_id: fifo.then(|| deduplication_id(&delivery, verified.as_ref())),
         body: capture.response.body.render(&exchange, &groups),
         attempts,
         signature: None,

@@ -1,5 +1,5 @@
-//! Whether webhooks can be stored, for the log: one line when they cannot, one when they can again. Single refusals get no line: they
-//! are counted.
+//! Whether webhooks can be stored, for the log: one line when they cannot, one when they can again. Single refusals get no line:
+//! they are counted.
 
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;

@@ -4,11 +4,7 @@ use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
 use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
-use super::target::{read_endpoint, read_upstream};
-use super::{template, verify};
-use crate::aws::arn::is_region;
-use crate::aws::endpoint::Endpoint;
-use crate::aws::queue_url::QueueUrl;
+use super::{target, template, verify};
 use crate::capture::{Capture, Captures, Response};
 use crate::template::{Template, Variable};
 
@@ -39,20 +35,11 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Captures> {
 
 fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
     let (methods, matcher) = (read_methods(section), read_matcher(section));
-    let queue = read_queue(section);
-    let region = read_region(section, borrowed(&queue));
-    let endpoint = match section.optional("endpoint") {
-        Some(field) => read_endpoint(&field),
-        None => borrowed(&queue).map(|queue| queue.endpoint.clone()),
-    };
-    let upstream = match section.optional("upstream") {
-        Some(field) => read_upstream(&field),
-        None => borrowed(&endpoint).map(Endpoint::host_port),
-    };
+    let target = target::read_required_queue(section);
     let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
     let groups = groups.as_deref();
     let message_group_id = section.optional(GROUP_KEY).map(|field| of_request(&field, groups)).transpose();
-    if borrowed(&queue).is_ok_and(|queue| queue.fifo) && message_group_id == Ok(None) {
+    if borrowed(&target).is_ok_and(|queue| queue.protocol.keeps_order()) && message_group_id == Ok(None) {
         section.fault_at(
             GROUP_KEY,
             "is missing, and a FIFO queue needs one",
@@ -65,35 +52,13 @@ fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
     let verify = verify::read(section);
     Ok(Capture {
         methods: methods?,
-        queue: queue?,
-        region: region?,
-        endpoint: endpoint?,
-        upstream: upstream?,
+        target: target?,
         message_group_id: message_group_id?,
         max_body_bytes,
         response: response?,
         verify: verify?,
         matcher: matcher?,
     })
-}
-
-fn read_queue(section: &mut Section<'_>) -> Checked<QueueUrl> {
-    let remedy = "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/webhooks`";
-    let field = section.required("queue_url", remedy)?;
-    field.text()?.parse().map_err(|error| field.fault(format!("is not the URL of a queue: {error}"), remedy))
-}
-
-fn read_region(section: &mut Section<'_>, queue: Checked<&QueueUrl>) -> Checked<String> {
-    let remedy = "give one such as `us-east-1`";
-    match section.optional("region") {
-        Some(field) => match field.text()? {
-            text if is_region(text) => Ok(text.to_owned()),
-            _ => Err(field.fault(format!("{} does not look like a region", field.shown()), remedy)),
-        },
-        None => queue?.region.clone().ok_or_else(|| {
-            section.fault_at("region", "is missing, and the host of `queue_url` does not name one", remedy)
-        }),
-    }
 }
 
 /// A template that is rendered before there is a response.

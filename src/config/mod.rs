@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::endpoint::Endpoint;
+use crate::aws::protocol::MAX_EVENTS;
 use crate::capture::Captures;
 use crate::route::Routes;
 use crate::secret::Secret;
@@ -150,7 +151,7 @@ pub struct Redact {
 /// How events are packed into calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Events in one call, 1 to 10.
+    /// Events in one call, 1 to [`MAX_EVENTS`].
     pub max_entries: usize,
     /// How long an event may wait for others.
     pub max_delay: Duration,
@@ -281,13 +282,13 @@ fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a 
     if let Some(target) = routes?.1.first() {
         return Ok(&target.region);
     }
-    Ok(captures?.0.first().map_or("", |capture| &capture.region))
+    Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
 }
 
 fn read_batch(root: &mut Section<'_>) -> Batch {
     let mut section = root.section("batch");
     let batch = Batch {
-        max_entries: section.integer("max_entries", 1..=10, 10) as usize,
+        max_entries: section.integer("max_entries", 1..=MAX_EVENTS, MAX_EVENTS) as usize,
         max_delay: milliseconds(section.integer("max_delay_ms", 0..=60_000, 100)),
     };
     section.finish();

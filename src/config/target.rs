@@ -1,5 +1,5 @@
-//! Where events go: `topic_arn`, `queue_url` or `event_bus`, with `region`, `endpoint` and `upstream`; of the whole configuration
-//! or of one route.
+//! Where events, dead letters and webhooks go: `topic_arn`, `queue_url` or `event_bus`, with `region`, `endpoint` and `upstream`
+//! beside it, in whichever section they stand.
 
 use std::rc::Rc;
 
@@ -21,6 +21,9 @@ pub(super) const REMEDY: &str =
     "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`, or \
                                  else `queue_url` or `event_bus`";
 
+const QUEUE_REMEDY: &str =
+    "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`";
+
 /// What names a target, and what its name tells of where it is.
 struct Named {
     protocol: Rc<dyn Protocol>,
@@ -41,6 +44,11 @@ pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<O
 /// The same where only a queue can be the target.
 pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
     read_one_of(&[QUEUE], "give its `queue_url`", section, None)
+}
+
+/// The same where there has to be one.
+pub(super) fn read_required_queue(section: &mut Section<'_>) -> Checked<Target> {
+    read_queue(section)?.ok_or_else(|| section.fault_at(QUEUE, "is missing", QUEUE_REMEDY))
 }
 
 fn read_one_of(
@@ -87,10 +95,9 @@ fn read_name(key: &str, field: &Field<'_>) -> Checked<Named> {
     let text = field.text()?;
     match key {
         QUEUE => {
-            let queue: QueueUrl = text.parse().map_err(|error| {
-                let remedy = "give one such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`";
-                field.fault(format!("is not the URL of a queue: {error}"), remedy)
-            })?;
+            let queue: QueueUrl = text
+                .parse()
+                .map_err(|error| field.fault(format!("is not the URL of a queue: {error}"), QUEUE_REMEDY))?;
             let (region, endpoint) = (queue.region.clone(), Some(queue.endpoint.clone()));
             Ok(Named { protocol: Rc::new(queue), region, endpoint })
         }
@@ -143,7 +150,7 @@ fn default_endpoint(named: Checked<&Named>, region: Checked<&String>) -> Checked
     }
 }
 
-pub(super) fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
+fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     field.text()?.parse().map_err(|error| {
         field.fault(
             format!("is not an endpoint: {error}"),
@@ -152,7 +159,7 @@ pub(super) fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     })
 }
 
-pub(super) fn read_upstream(field: &Field<'_>) -> Checked<String> {
+fn read_upstream(field: &Field<'_>) -> Checked<String> {
     let text = field.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(field.fault(

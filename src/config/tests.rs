@@ -68,7 +68,8 @@ fn every_valid_configuration_is_accepted() {
 
 #[test]
 fn every_example_of_the_documentation_is_accepted() {
-    for (page, examples) in [("README.md", 2), ("docs/configuration.md", 3), ("docs/capture.md", 1)] {
+    let pages = [("README.md", 2), ("docs/configuration.md", 3), ("docs/capture.md", 1), ("deploy/README.md", 2)];
+    for (page, examples) in pages {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), examples, "{page}");

@@ -1,7 +1,7 @@
 //! One request that is to be stored: holds it until it is whole, hands it over, and answers it.
 //!
-//! Both hosts allow a call while they hold a request. Envoy gives the body piece by piece, while the request is held since its head;
-//! Kong reads it whole before it asks any upstream, and so is only held where there is none or it is there.
+//! Both hosts allow a call while they hold a request. Envoy gives the body piece by piece, while the request is held since its
+//! head; Kong reads it whole before it asks any upstream, and so is only held where there is none or it is there.
 
 use std::rc::Rc;
 
@@ -34,8 +34,8 @@ enum Head {
 }
 
 impl CapturedRequest {
-    /// The request that just began, with `count` headers, if a capture takes it: some want its method. `ended` is whether the host
-    /// says that it has no body. With it comes what the host is to do.
+    /// The request that just began, with `count` headers, if a capture takes it: some want its method. `ended` is whether the
+    /// host says that it has no body. With it comes what the host is to do.
     #[inline(never)]
     pub fn of_request(
         worker: &Rc<Worker>,

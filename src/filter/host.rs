@@ -235,8 +235,8 @@ pub fn shared_data(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     Some((value?, write))
 }
 
-/// Sets a value of the shared data if the number of its last write is `write`; what zero means is the host's. `None` takes it away
-/// on Kong, and is an empty value on Envoy.
+/// Sets a value of the shared data if the number of its last write is `write`; what zero means is the host's. `None` takes it
+/// away on Kong, and is an empty value on Envoy.
 pub fn set_shared_data(key: &[u8], value: Option<&[u8]>, write: u32) -> bool {
     let (data, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
     // SAFETY: the host only reads, during the call.

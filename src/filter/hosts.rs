@@ -54,7 +54,8 @@ impl Host {
         }
         let role = config.credentials.assume_role.as_ref();
         let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-        let captures = config.captures.0.iter().map(|capture| ("capture[].endpoint", "upstream", &capture.endpoint));
+        let captures =
+            config.captures.0.iter().map(|capture| ("capture[].endpoint", "upstream", &capture.target.endpoint));
         let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
         let mut endpoints = targets.chain(captures).chain(sts);
         endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host)).map(

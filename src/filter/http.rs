@@ -1,4 +1,5 @@
-//! One request, where the filter runs as an HTTP filter.
+//! One request, where the filter runs as an HTTP filter: whom its callbacks concern. What is read of it on which host is in
+//! [`super::envoy`] and [`super::kong`], and how one is stored in [`super::capture`]; this never holds a request by itself.
 
 use std::rc::Rc;
 

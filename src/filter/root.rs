@@ -1,5 +1,5 @@
-//! One configured filter: reads the configuration, and is woken by the host's ticks, replies and, as an access logger, by every
-//! finished request.
+//! One configured filter: reads the configuration, makes the worker of it, and hands it the host's ticks and replies and, as an
+//! access logger, every finished request. Never starts on a configuration that has a fault.
 
 use std::rc::Rc;
 use std::time::Duration;

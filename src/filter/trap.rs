@@ -1,4 +1,5 @@
-//! Only in a build for tests (the feature `trap`, which the shipped module does not have): a request can kill the VM that it is in.
+//! Only in a build for tests (the feature `trap`, which the shipped module does not have): a request can kill the VM that it is
+//! in.
 
 use proxy_wasm::types::MapType;
 

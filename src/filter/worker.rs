@@ -1,4 +1,5 @@
-//! What all contexts of one root share: the routes, the agent, and the loop that drives it.
+//! What all contexts of one root share: the routes, the agent, and the loop that drives it. Carries between the agent and the
+//! host what each has for the other, at the moments at which the host allows it; what that is, the agent decides.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -219,7 +220,8 @@ impl Worker {
         work(intake, metrics)
     }
 
-    /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody else.
+    /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody
+    /// else.
     fn tend_captures(&self, now: Timestamp) {
         let waiting = self.with_intake(|intake, _| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();

@@ -1,5 +1,5 @@
-//! What the journal asks of a store that outlives the VM: a few calls, each done when it returns. None of them calls back into the
-//! filter, so they may be made at any moment.
+//! What the journal asks of a store that outlives the VM: a few calls, each done when it returns. None of them calls back into
+//! the filter, so they may be made at any moment.
 
 /// Bytes by key, shared by all workers of a process.
 ///

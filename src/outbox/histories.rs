@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::tests::{failure, settings, SECOND};
 use super::*;
+use crate::aws::error::{FailureClass, Outcome};
 use crate::metrics::Update;
+use crate::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 1_000;

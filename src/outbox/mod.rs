@@ -9,12 +9,14 @@ mod drops;
 mod fullness;
 mod health;
 mod queue;
+mod responses;
 pub mod retry;
+mod settling;
 mod waits;
 
 use std::time::Duration;
 
-use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::error::Failure;
 use crate::clock::{SteadyClock, Timestamp};
 use crate::config;
 use crate::dead_letter::DeadLetter;
@@ -22,7 +24,6 @@ use crate::event::Event;
 use crate::journal::Slot;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::route::OnFailure;
 
 use circuit::Circuit;
 pub use drops::DropReason;
@@ -80,7 +81,7 @@ pub struct Outbox {
     waits: Waits,
     drops: Drops,
     fullness: Fullness,
-    /// What was dropped and not been taken yet, and its bytes.
+    /// What was dropped and has not been taken yet, and its bytes.
     dead_letters: Vec<DeadLetter>,
     dead_bytes: usize,
     /// Where in the journal what has come to its end was: what is not to be kept any more, and what is to be kept until its dead
@@ -129,34 +130,6 @@ impl Outbox {
     ) {
         let now = self.clock.at(now);
         self.add(Entry::new(event, size, now), metrics, keep);
-    }
-
-    /// The same with an event that a response waits for: it does not wait for others, and nor does what came before it.
-    ///
-    /// While the service is spared, only the response waits whose event finds out whether it is back.
-    pub fn push_awaited(
-        &mut self,
-        event: Event,
-        size: usize,
-        wait: Wait,
-        now: Timestamp,
-        metrics: &mut Metrics,
-        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
-    ) {
-        let now = self.clock.at(now);
-        let mut entry = Entry::new(event, size, now);
-        if self.circuit.admits(self.flights.len(), now) {
-            entry.ticket = Some(wait.ticket);
-            self.waits.begin(wait, now + self.settings.longest_wait);
-        } else {
-            self.waits.refuse(wait);
-            metrics.add(Metric::ResponsesUndelivered, 1);
-            if wait.on_failure == OnFailure::Fail {
-                return self.bury(*entry, DropReason::Withdrawn, None, metrics);
-            }
-        }
-        self.add(entry, metrics, keep);
-        self.queue.hurry();
     }
 
     fn add(
@@ -235,49 +208,6 @@ impl Outbox {
         }
     }
 
-    /// Lets go of a response whose event was not acknowledged.
-    fn wait_no_longer(&mut self, ticket: Ticket, metrics: &mut Metrics) {
-        let Some(wait) = self.waits.failed(ticket) else { return };
-        metrics.add(Metric::ResponsesUndelivered, 1);
-        if wait.on_failure == OnFailure::Pass {
-            return;
-        }
-        if let Some(entry) = self.queue.remove(ticket) {
-            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
-        }
-        // It is under way, and may arrive yet.
-        let mut in_flight = self.flights.iter_mut().flat_map(|flight| &mut flight.entries);
-        if let Some(entry) = in_flight.find(|entry| entry.ticket == Some(ticket)) {
-            entry.withdrawn = true;
-        }
-    }
-
-    /// The service is down: no response waits for it, but those whose events are under way.
-    fn release_waiting(&mut self, metrics: &mut Metrics) {
-        let flights = &self.flights;
-        let in_flight =
-            |ticket| flights.iter().flat_map(|flight| &flight.entries).any(|entry| entry.ticket == Some(ticket));
-        let waiting: Vec<_> = self.waits.tickets().filter(|ticket| !in_flight(*ticket)).collect();
-        for ticket in waiting {
-            self.wait_no_longer(ticket, metrics);
-        }
-    }
-
-    /// What is to be done with a response, once that is known.
-    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
-        self.waits.take(ticket)
-    }
-
-    /// What is to be done with every response of which it is known.
-    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.waits.take_all()
-    }
-
-    /// The response is gone, its client has left. Its event goes on like any other.
-    pub fn forget_response(&mut self, ticket: Ticket) {
-        self.waits.forget(ticket);
-    }
-
     /// How many batches are in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()
@@ -287,117 +217,6 @@ impl Outbox {
     pub fn events(&self, id: BatchId) -> Vec<&Event> {
         let flight = self.flights.iter().find(|flight| flight.id == id);
         flight.map_or(Vec::new(), |flight| flight.entries.iter().map(|entry| &entry.event).collect())
-    }
-
-    /// Says what came of each event of a batch, in order, and after what time the service wants to be called again, where it
-    /// said so. A batch that is not in flight any more is ignored: its deadline has passed, and its events are queued again.
-    pub fn settle(
-        &mut self,
-        id: BatchId,
-        outcomes: Vec<Outcome>,
-        retry_after: Option<Duration>,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
-        let steady = self.clock.at(now);
-        if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
-            self.circuit.hold(steady + retry_after);
-        }
-        self.settle_at(id, outcomes, Times { now, steady }, metrics);
-    }
-
-    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times, metrics: &mut Metrics) {
-        let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
-        let flight = self.flights.swap_remove(position);
-        let split = refused_as_one(&outcomes);
-        // What failed together waits together, so that it is one batch again and not one call for each.
-        let jitter = self.rng.u32(0..=1_000);
-        let took = times.steady.since(flight.since);
-        self.judge(&outcomes, jitter, took, times.steady);
-        for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::Delivered => self.delivered(entry, times.now, metrics),
-                Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
-                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
-            }
-        }
-        if self.circuit.is_open() {
-            self.release_waiting(metrics);
-        }
-        self.fullness.see(self.backlog(), &self.settings.queue);
-    }
-
-    /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
-    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
-        let failure = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Failed(failure) => Some(failure),
-            Outcome::Delivered => None,
-        });
-        let works = |outcome: &Outcome| match outcome {
-            Outcome::Delivered => true,
-            Outcome::Failed(failure) => !is_passing(failure.class),
-        };
-        match failure {
-            Some(failure) if !outcomes.iter().any(works) => {
-                self.circuit.failed(failure.class, jitter, now);
-                if self.settings.yields {
-                    self.circuit.hold(now + took);
-                }
-                if self.circuit.is_open() {
-                    self.health.failed(failure, now);
-                    // From now on the circuit says when to try again, not the entries.
-                    self.queue.wake_all();
-                }
-            }
-            _ => {
-                if self.circuit.succeeded(now).is_some() {
-                    self.health.recovered(now);
-                }
-            }
-        }
-    }
-
-    fn delivered(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
-        self.ended(&mut entry);
-        self.settled.extend(entry.slot);
-        if let Some(ticket) = entry.ticket {
-            self.waits.acknowledged(ticket);
-        }
-        metrics.add(Metric::EventsPublished, 1);
-        let delay = now.since(entry.event.at);
-        metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-    }
-
-    /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
-    fn split_off(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
-        if entry.withdrawn {
-            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
-        }
-        entry.alone = true;
-        self.retry(entry, now, metrics);
-    }
-
-    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
-        if is_passing(failure.class) {
-            if entry.withdrawn {
-                return self.dropped(entry, DropReason::Withdrawn, Some(failure), metrics);
-            }
-            let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
-            entry.attempts += 1;
-            let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
-            return self.retry(entry, now + delay, metrics);
-        }
-        let reason = match failure.class {
-            FailureClass::BatchTooLarge => DropReason::TooLarge,
-            _ => DropReason::Refused,
-        };
-        self.dropped(entry, reason, Some(failure), metrics);
-    }
-
-    fn retry(&mut self, mut entry: Queued, not_before: Timestamp, metrics: &mut Metrics) {
-        metrics.add(Metric::EventsRetried, 1);
-        entry.not_before = not_before;
-        self.queue.put_back(entry);
     }
 
     fn dropped(&mut self, mut entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
@@ -449,16 +268,6 @@ impl Outbox {
         self.bytes -= entry.size;
     }
 
-    fn give_up_lost_flights(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
-            let (id, count) = (flight.id, flight.entries.len());
-            let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
-            metrics.add(Metric::CalloutsNoReply, 1);
-            let times = Times { now: self.clock.restore(now), steady: now };
-            self.settle_at(id, vec![Outcome::Failed(lost); count], times, metrics);
-        }
-    }
-
     fn drop_expired(&mut self, now: Timestamp, metrics: &mut Metrics) {
         let max_age = self.settings.queue.max_age;
         while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
@@ -490,33 +299,6 @@ impl Outbox {
         let fullness = self.fullness.take_notice(backlog, &self.settings.queue);
         health.into_iter().chain(fullness).chain(self.drops.take_notices(steady)).collect()
     }
-}
-
-/// A moment, by the host's clock and by the outbox's.
-#[derive(Clone, Copy)]
-struct Times {
-    now: Timestamp,
-    steady: Timestamp,
-}
-
-/// Whether a failure is one that another try may not meet.
-fn is_passing(class: FailureClass) -> bool {
-    match class {
-        FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
-        FailureClass::BatchTooLarge | FailureClass::Permanent => false,
-    }
-}
-
-/// Whether a batch of several was refused as a whole, for what may be the fault of one of its entries.
-fn refused_as_one(outcomes: &[Outcome]) -> bool {
-    let mut classes = outcomes.iter().map(|outcome| match outcome {
-        Outcome::Failed(failure) => Some((failure.class, failure.code.as_str())),
-        Outcome::Delivered => None,
-    });
-    let Some(Some((class, code))) = classes.next() else { return false };
-    outcomes.len() > 1
-        && matches!(class, FailureClass::Permanent | FailureClass::BatchTooLarge)
-        && classes.all(|other| other == Some((class, code)))
 }
 
 #[cfg(test)]

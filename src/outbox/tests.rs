@@ -1,5 +1,5 @@
 use super::*;
-use crate::aws::error::Failure;
+use crate::aws::error::{FailureClass, Outcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::exchange::{Consumer, Entity, Exchange, Headers};
+use crate::exchange::{Consumer, Entity, Exchange, Headers, Tls};
 
 /// Parameters that `querystring` holds at most; `uri` has them all. A client can put ten thousands into one request.
 const MAX_QUERY_PAIRS: usize = 1_000;
@@ -28,17 +28,13 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
             size: request.size,
             querystring: QueryString(request.query()),
             headers: HeaderMap(&request.headers),
-            tls: request.tls.as_ref().map(|tls| Tls {
-                version: tls.version.as_deref(),
-                cipher: tls.cipher.as_deref(),
-                client_verify: tls.client_verify.as_deref(),
-            }),
+            tls: request.tls.as_ref().map(tls),
         },
         response: Response { status: response.status, size: response.size, headers: HeaderMap(&response.headers) },
         latencies: latencies(exchange),
         route: exchange.route.as_ref().map(whole_or_named),
         service: exchange.service.as_ref().map(whole_or_named),
-        consumer: exchange.consumer.as_ref().map(Person::from),
+        consumer: exchange.consumer.as_ref().map(person),
         authenticated_entity: exchange.credential_id.as_deref().map(|id| Identified { id }),
         workspace: exchange.workspace.as_deref(),
         client_ip: exchange.client_ip.as_deref(),
@@ -104,7 +100,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<WholeOrNamed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    consumer: Option<Person<'a>>,
+    consumer: Option<Texts<'a, 3>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated_entity: Option<Identified<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,17 +132,7 @@ struct Request<'a> {
     querystring: QueryString<'a>,
     headers: HeaderMap<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls<'a>>,
-}
-
-#[derive(Serialize)]
-struct Tls<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cipher: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_verify: Option<&'a str>,
+    tls: Option<Texts<'a, 3>>,
 }
 
 #[derive(Serialize)]
@@ -193,24 +179,22 @@ struct Identified<'a> {
     id: &'a str,
 }
 
-#[derive(Serialize)]
-struct Person<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_id: Option<&'a str>,
+/// An object of texts, of which those are left out that are not known.
+struct Texts<'a, const COUNT: usize>([(&'static str, Option<&'a str>); COUNT]);
+
+impl<const COUNT: usize> Serialize for Texts<'_, COUNT> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter_map(|(name, text)| Some((name, (*text)?))))
+    }
 }
 
-impl<'a> From<&'a Consumer<'_>> for Person<'a> {
-    fn from(consumer: &'a Consumer<'_>) -> Person<'a> {
-        Person {
-            id: consumer.id.as_deref(),
-            username: consumer.username.as_deref(),
-            custom_id: consumer.custom_id.as_deref(),
-        }
-    }
+fn tls<'a>(Tls { version, cipher, client_verify }: &'a Tls<'_>) -> Texts<'a, 3> {
+    let (version, cipher) = (version.as_deref(), cipher.as_deref());
+    Texts([("version", version), ("cipher", cipher), ("client_verify", client_verify.as_deref())])
+}
+
+fn person<'a>(Consumer { id, username, custom_id }: &'a Consumer<'_>) -> Texts<'a, 3> {
+    Texts([("id", id.as_deref()), ("username", username.as_deref()), ("custom_id", custom_id.as_deref())])
 }
 
 /// A value of a header or of the query string.

@@ -89,6 +89,20 @@ def test_the_calls_of_the_admin_api_carry_configurations_that_are_accepted() -> 
         assert_accepted(config)
 
 
+def test_the_commands_of_the_documentation_fit_the_settings() -> None:
+    page = (PROJECT / "docs" / "kong.md").read_text()
+    installed = dict(re.findall(r"install -D -m 644 (\S+) (\S+)", page))
+    folder = settings()["wasm_filters_path"]
+    assert installed == {
+        "dist/retrohook.wasm": f"{folder}/retrohook.wasm",
+        "kong/retrohook.meta.json": f"{folder}/retrohook.meta.json",
+    }
+    assert f"http://{settings()['status_listen']}/metrics" in page
+    (memory,) = re.findall(r"^nginx_wasm_shm_kv_retrohook = (\S+)$", page, re.MULTILINE)
+    assert memory == settings()["nginx_wasm_shm_kv_retrohook"]
+    assert (PROJECT / re.search(r"docker compose -f (\S+) up", page)[1]).is_file()
+
+
 def test_the_image_has_its_files_where_the_settings_look() -> None:
     copied = dict(copies("Dockerfile"))
     targets = set(copied.values())

@@ -1,4 +1,5 @@
-"""A crowd of webhook senders, in a process of its own: so many at once, each with one webhook after the other, some of whom hang up.
+"""A crowd of webhook senders, in a process of its own: so many at once, each with one webhook after the other, some of whom hang
+up.
 
 It knows exactly which webhooks were answered, and how. Every webhook has its number in the header `webhook-id`.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 from select import epoll
 
 from .http import Address
-from .load import _Connection
+from .load import Connection
 
 BODY_BYTES = 1024
 
@@ -56,7 +57,7 @@ def run_crowd(address: Address, path: str, count: int, senders: int, hang_ups: f
     return CrowdProcess(address, path, count, senders, hang_ups).result()
 
 
-class _Sender(_Connection):
+class _Sender(Connection):
     number = 0
 
     def hang_up(self) -> None:

@@ -6,6 +6,7 @@ Ports, addresses, the path of the wasm and the AWS cluster are replaced; the res
 import copy
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from .http import Address
 
 EXAMPLES = {way: PROJECT / "envoy" / f"{way}.yaml" for way in ("http-filter", "access-logger")}
 
+_CREDENTIALS = PROJECT / "docs" / "credentials.md"
+_DOCUMENTED_CLUSTER = re.compile(r"```yaml\n(.+?)```", re.DOTALL)
 _HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
 
 
@@ -109,11 +112,13 @@ class EnvoyConfig:
         )
 
     def add_cluster(self, name: str, address: Address) -> None:
-        """A cluster in plain text, as the sources of credentials need one each."""
-        socket_address = {"address": address[0], "port_value": address[1]}
-        endpoint = {"endpoint": {"address": {"socket_address": socket_address}}}
-        assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
-        self._resources["clusters"].append({"name": name, "type": "STATIC", "load_assignment": assignment})
+        """The cluster that docs/credentials.md has for a source of credentials, in plain text, with this name and address."""
+        (cluster,) = yaml.safe_load(_DOCUMENTED_CLUSTER.search(_CREDENTIALS.read_text())[1])
+        assignment = cluster["load_assignment"]
+        cluster["name"] = assignment["cluster_name"] = name
+        ((endpoint,),) = (each["lb_endpoints"] for each in assignment["endpoints"])
+        endpoint["endpoint"]["address"]["socket_address"] = {"address": address[0], "port_value": address[1]}
+        self._resources["clusters"].append(cluster)
 
     def let_through(self, *names: str) -> None:
         """Shows the filter these variables of Envoy's environment."""

@@ -54,7 +54,7 @@ def run_load(address: Address, method: str, path: str, count: int, rate: float, 
     return LoadProcess(address, method, path, count, rate, connections).result()
 
 
-class _Connection:
+class Connection:
     """One request at a time on a kept-alive connection, which is opened anew when the peer ends it."""
 
     def __init__(self, address: Address, poller: select.epoll):
@@ -111,8 +111,8 @@ class _Connection:
 
 def _drive(address: Address, method: str, path: str, count: int, rate: float, connections: int) -> LoadResult:
     poller = select.epoll()
-    idle = [_Connection(address, poller) for _ in range(connections)]
-    by_descriptor: dict[int, _Connection] = {}
+    idle = [Connection(address, poller) for _ in range(connections)]
+    by_descriptor: dict[int, Connection] = {}
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
     template = f"{method} {path}?mark=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: 13\r\n\r\n" + '{"foo":"bar"}'

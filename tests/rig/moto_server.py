@@ -41,8 +41,8 @@ def _table(response: DynamoHandler) -> str:
     return f"arn:{response.partition}:dynamodb:{response.region}:{response.current_account}:table/{name}" if name else "*"
 
 
-class Subscription(CloudFormationModel):
-    """A subscription that a template makes, with its settings."""
+class _Identified:
+    """What a template makes and gives no name. No model itself, for moto knows only the direct children of its own class."""
 
     def __init__(self, physical_resource_id: str):
         self.physical_resource_id = physical_resource_id
@@ -50,6 +50,10 @@ class Subscription(CloudFormationModel):
     @staticmethod
     def cloudformation_name_type() -> str:
         return ""
+
+
+class Subscription(_Identified, CloudFormationModel):
+    """A subscription that a template makes, with its settings."""
 
     @staticmethod
     def cloudformation_type() -> str:
@@ -67,15 +71,8 @@ class Subscription(CloudFormationModel):
         return cls(arn)
 
 
-class QueuePolicy(CloudFormationModel):
+class QueuePolicy(_Identified, CloudFormationModel):
     """The policy of a queue. moto keeps it and does not ask it."""
-
-    def __init__(self, physical_resource_id: str):
-        self.physical_resource_id = physical_resource_id
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        return ""
 
     @staticmethod
     def cloudformation_type() -> str:

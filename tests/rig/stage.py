@@ -1,7 +1,8 @@
 """The whole story of the project in processes: gateway, service, SNS, SQS, and the application's two consumers."""
 
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,20 @@ def open_stage(directory: Path) -> Iterator[Stage]:
         say("queue worker       drains an SQS queue that is subscribed to the topic")
 
         yield Stage(service, moto, envoy, app, worker, topic_arn, queue)
+
+
+def run(directory: Path, show: Callable[[Stage], None]) -> None:
+    """A script that starts everything, shows something, and stops everything, also on SIGTERM and Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    print("Starting:")
+    try:
+        with open_stage(directory) as stage:
+            show(stage)
+            print("\nStopping everything ...", flush=True)
+    except FileNotFoundError as missing:
+        sys.exit(str(missing))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
 
 
 def _url(address: Address) -> str:

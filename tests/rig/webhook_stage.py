@@ -1,4 +1,4 @@
-"""The way of a captured webhook in processes: its sender, a gateway that stores it, SQS behind a wire that can be cut, and a worker."""
+"""The way of a captured webhook in processes: its sender, a gateway that stores it, SQS behind a wire that can be cut, a worker."""
 
 import hashlib
 import hmac

@@ -1,8 +1,8 @@
 //! Credentials: what requests are signed with, and where they come from.
 //!
 //! Each source is a state machine without I/O, a [`Provider`]: it gives out callouts, is handed the replies, and ends with
-//! credentials or with a [`SourceError`]. The [`Keeper`] asks one whenever it has to. Nothing here reads the environment by itself
-//! (it is handed in), reads a clock, or puts a secret into an error.
+//! credentials or with a [`SourceError`]. The [`Keeper`] asks one whenever it has to. Nothing here reads the environment by
+//! itself (it is handed in), reads a clock, or puts a secret into an error.
 
 mod assume_role;
 mod chain;

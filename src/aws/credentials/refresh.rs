@@ -246,7 +246,8 @@ impl Keeper {
         self.state = State::Waiting(end.map(|end| self.ask_before(end, now)));
     }
 
-    /// When to ask again for what ends at `end`. While the source has nothing newer, half of what is left is waited for each time.
+    /// When to ask again for what ends at `end`. While the source has nothing newer, half of what is left is waited for each
+    /// time.
     fn ask_before(&mut self, end: Timestamp, now: Timestamp) -> Timestamp {
         let left = end.since(now);
         let jitter = self.rng.u32(0..=1_000);

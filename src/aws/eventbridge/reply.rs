@@ -39,19 +39,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::error::FailureClass::{self, Credentials, Permanent, Throttled, Transient};
+    use crate::aws::error::FailureClass::{Credentials, Permanent, Throttled, Transient};
     use crate::aws::error::Outcome::Delivered;
+    use crate::aws::reply::testing::{failed, response};
 
     const PUT: &str = r#"{"FailedEntryCount":3,"Entries":[{"EventId":"11710aed-b79e"},
         {"ErrorCode":"InternalFailure","ErrorMessage":"Something went wrong"},{"EventId":"d804d26a"},
         {"ErrorCode":"MalformedDetail","ErrorMessage":"Detail is malformed."},{"ErrorCode":"ThrottlingException"},{}]}"#;
 
     fn parse(status: u16, body: impl AsRef<[u8]>, events: usize) -> Vec<Outcome> {
-        parse_reply(&Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }, events)
-    }
-
-    fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
-        Outcome::Failed(Failure { class, code: code.into(), message: message.into() })
+        parse_reply(&response(status, body), events)
     }
 
     fn unreadable(outcomes: &[Outcome]) -> bool {

@@ -27,11 +27,6 @@ pub const MAX_MESSAGE_BYTES: usize = 262_144;
 /// SNS API Reference, action PublishBatch.
 pub const MAX_BATCH_BYTES: usize = 262_144;
 
-/// Messages in one `PublishBatch`: 10.
-///
-/// SNS API Reference, action PublishBatch; one more gives `TooManyEntriesInBatchRequest`.
-pub const MAX_BATCH_ENTRIES: usize = 10;
-
 impl Protocol for TopicArn {
     fn key(&self) -> &'static str {
         "topic_arn"

@@ -23,8 +23,9 @@ pub fn size(event: &Event) -> usize {
 
 /// The body of the request that publishes `events` to `topic`: `Publish` for one event, `PublishBatch` for several.
 ///
-/// At most [`super::MAX_BATCH_ENTRIES`] events of together [`super::MAX_BATCH_BYTES`] bytes (see [`size`]); SNS refuses
-/// more. The id of an entry is its position in `events`, from `0`, and [`super::parse_reply`] relies on that.
+/// At most [`protocol::MAX_EVENTS`](crate::aws::protocol::MAX_EVENTS) events of together [`super::MAX_BATCH_BYTES`] bytes (see
+/// [`size`]); SNS refuses more. The id of an entry is its position in `events`, from `0`, and [`super::parse_reply`] relies on
+/// that.
 ///
 /// On a FIFO topic the event's id is the deduplication id (at most 128 characters of ASCII letters, digits and
 /// punctuation), so that an event that is sent twice within five minutes is delivered once; and an event without group

@@ -24,8 +24,8 @@ pub fn parse_sent(reply: &Reply) -> Result<String, Failure> {
 
 /// The outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
 ///
-/// A reply that says nothing certain about a message is a transient failure of that message; see [`crate::aws::reply`]. Of messages
-/// named twice the first mention counts, and a refusal before a success; ids that were not sent are ignored.
+/// A reply that says nothing certain about a message is a transient failure of that message; see [`crate::aws::reply`]. Of
+/// messages named twice the first mention counts, and a refusal before a success; ids that were not sent are ignored.
 pub fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
     let success = match reply::read(SQS, reply, entries, json_error) {
         Ok(success) => success,
@@ -68,8 +68,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::error::FailureClass::{self, BatchTooLarge, Credentials, Permanent, Throttled, Transient};
+    use crate::aws::error::FailureClass::{BatchTooLarge, Credentials, Permanent, Throttled, Transient};
     use crate::aws::error::Outcome::Delivered;
+    use crate::aws::reply::testing::{failed, response};
     use crate::aws::reply::MAX_JSON_BYTES;
 
     const SENT: &str = r#"{"MD5OfMessageBody":"9a5f","MessageId":"219f8380-5770","SequenceNumber":"1"}"#;
@@ -77,20 +78,8 @@ mod tests {
         "Failed":[{"Id":"1","Code":"InternalError","Message":"try \"again\" \u00e9","SenderFault":false},
         {"Id":"3","Code":"InvalidMessageContents","SenderFault":true}]}"#;
 
-    fn response(status: u16, body: impl AsRef<[u8]>) -> Reply {
-        Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }
-    }
-
     fn batch(status: u16, body: impl AsRef<[u8]>, entries: usize) -> Vec<Outcome> {
         parse_batch(&response(status, body), entries)
-    }
-
-    fn failure_of(class: FailureClass, code: &str, message: &str) -> Failure {
-        Failure { class, code: code.into(), message: message.into() }
-    }
-
-    fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
-        Outcome::Failed(failure_of(class, code, message))
     }
 
     #[test]
@@ -100,7 +89,10 @@ mod tests {
         {
             assert_eq!(parse_sent(&response(200, body)).unwrap_err().code, "UnreadableReply", "{body}");
         }
-        assert_eq!(parse_sent(&Reply::NoResponse("timeout".into())), Err(failure_of(Transient, "NoReply", "timeout")));
+        assert_eq!(
+            parse_sent(&Reply::NoResponse("timeout".into())),
+            Err(Failure::new(Transient, "NoReply", "timeout"))
+        );
     }
 
     #[test]
@@ -137,7 +129,7 @@ mod tests {
             let bare = code.split('#').next_back().unwrap();
             assert_eq!(batch(status, &body, 2), vec![failed(class, bare, "because"); 2]);
             let class = if class == BatchTooLarge { Permanent } else { class };
-            assert_eq!(parse_sent(&response(status, &body)), Err(failure_of(class, bare, "because")));
+            assert_eq!(parse_sent(&response(status, &body)), Err(Failure::new(class, bare, "because")));
         }
         assert_eq!(batch(503, "no healthy upstream", 1), [failed(Transient, "HTTP 503", "no healthy upstream")]);
     }

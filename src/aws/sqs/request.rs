@@ -6,7 +6,6 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::aws::protocol;
-use crate::aws::queue_url::QueueUrl;
 use crate::event::Attribute;
 
 /// What is asked of SQS.
@@ -48,14 +47,14 @@ pub fn size(body: &str, attributes: &[Attribute]) -> usize {
     body.len() + attributes.iter().map(attribute).sum::<usize>()
 }
 
-/// The body of a `SendMessage`.
-pub fn send_message(queue: &QueueUrl, message: Message<'_>) -> String {
-    json(&Entry { name: ("QueueUrl", &queue.text), message }, &[message])
+/// The body of a `SendMessage` to the queue of this URL.
+pub fn send_message(queue: &str, message: Message<'_>) -> String {
+    json(&Entry { name: ("QueueUrl", queue), message }, &[message])
 }
 
-/// The body of a `SendMessageBatch`. The id of an entry is its position in `messages`, from `0`, and [`super::parse_batch`]
-/// relies on that.
-pub fn send_message_batch(queue: &QueueUrl, messages: &[Message<'_>]) -> String {
+/// The body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its position in `messages`, from `0`, and
+/// [`super::parse_batch`] relies on that.
+pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct SendMessageBatch<'a> {
@@ -64,7 +63,7 @@ pub fn send_message_batch(queue: &QueueUrl, messages: &[Message<'_>]) -> String 
     }
     let ids: Vec<String> = (0..messages.len()).map(|position| position.to_string()).collect();
     let entries = ids.iter().zip(messages).map(|(id, message)| Entry { name: ("Id", id), message: *message });
-    json(&SendMessageBatch { queue_url: &queue.text, entries: entries.collect() }, messages)
+    json(&SendMessageBatch { queue_url: queue, entries: entries.collect() }, messages)
 }
 
 /// A message, and before it the field that says where it goes or which of a batch it is.
@@ -125,9 +124,7 @@ mod tests {
     use super::*;
     use crate::event::AttributeType;
 
-    fn queue() -> QueueUrl {
-        "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks".parse().unwrap()
-    }
+    const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
         Attribute { name: name.into(), data_type, value: value.into() }
@@ -152,9 +149,9 @@ mod tests {
             ..message("{\"a\":\"é\"}")
         };
         assert_eq!(
-            parsed(&send_message(&queue(), message)),
+            parsed(&send_message(QUEUE, message)),
             json!({
-                "QueueUrl": queue().text,
+                "QueueUrl": QUEUE,
                 "MessageBody": "{\"a\":\"é\"}",
                 "MessageAttributes": {
                     "a.b": {"DataType": "String", "StringValue": "é\n"},
@@ -170,9 +167,9 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_not_said() {
-        let body = send_message_batch(&queue(), &[message("1"), message("2")]);
+        let body = send_message_batch(QUEUE, &[message("1"), message("2")]);
         let entries = json!([{"Id": "0", "MessageBody": "1"}, {"Id": "1", "MessageBody": "2"}]);
-        assert_eq!(parsed(&body), json!({"QueueUrl": queue().text, "Entries": entries}));
+        assert_eq!(parsed(&body), json!({"QueueUrl": QUEUE, "Entries": entries}));
     }
 
     #[test]
@@ -180,7 +177,7 @@ mod tests {
         let text = r#"{"request":{"method":"PUT","uri":"/profile/42","headers":{"accept":"*/*"}}}"#.repeat(20);
         let attributes = vec![attribute("event_type", AttributeType::String, "profile.updated"); 6];
         let messages = [Message { attributes: &attributes, ..message(&text) }; 10];
-        let body = send_message_batch(&queue(), &messages);
+        let body = send_message_batch(QUEUE, &messages);
         let reserved = 256 + 10 * (size(&text, &attributes) + text.len() / 4 + 256 + 64 * 6);
         assert_eq!(body.capacity(), reserved, "{} bytes used", body.len());
     }
@@ -199,7 +196,7 @@ mod tests {
                     attributes, group_id: group.as_deref(), deduplication_id: group.as_deref(), ..message(body)
                 })
                 .collect();
-            let body = parsed(&send_message_batch(&queue(), &batch));
+            let body = parsed(&send_message_batch(QUEUE, &batch));
             for (position, (text, value, group)) in messages.iter().enumerate() {
                 let entry = &body["Entries"][position];
                 prop_assert_eq!(&entry["Id"], &json!(position.to_string()));

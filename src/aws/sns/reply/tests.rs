@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::aws::error::FailureClass;
 use crate::aws::error::FailureClass::{BatchTooLarge, Clock, Credentials, Permanent, Throttled, Transient};
 use crate::aws::error::Outcome::Delivered;
+use crate::aws::reply::testing::{failed, response};
 use crate::aws::reply::{MAX_JSON_BYTES, MAX_REPLY_BYTES};
 
 const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
@@ -32,11 +32,7 @@ const BATCH: &str = r#"<?xml version="1.0"?>
 "#;
 
 fn parse(status: u16, body: impl AsRef<[u8]>, events: usize) -> Vec<Outcome> {
-    parse_reply(&Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }, events)
-}
-
-fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
-    Outcome::Failed(Failure { class, code: code.into(), message: message.into() })
+    parse_reply(&response(status, body), events)
 }
 
 /// The one failure that all entries of a reply share.

@@ -1,4 +1,5 @@
-//! The journal in the host's shared data: whatever kills a queue, another worker, or the next life of this one, sends what was in it.
+//! The journal in the host's shared data: whatever kills a queue, another worker, or the next life of this one, sends what was in
+//! it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

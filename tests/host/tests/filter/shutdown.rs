@@ -1,5 +1,5 @@
-//! What becomes of the queue when Envoy wants the filter to end: letters where the process may be ending, none where the filter was
-//! only replaced.
+//! What becomes of the queue when Envoy wants the filter to end: letters where the process may be ending, none where the filter
+//! was only replaced.
 
 use proxy_wasm_test_host::{Host, LogLevel};
 use retrohook::dead_letter::WHOLE;

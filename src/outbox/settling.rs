@@ -1,0 +1,160 @@
+//! What becomes of the events of a batch, and of the service that took it or did not: who is done, who is tried again and when,
+//! and who is dropped. Never sends anything.
+
+use std::time::Duration;
+
+use super::queue::Queued;
+use super::{retry, BatchId, DropReason, Outbox};
+use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::clock::Timestamp;
+use crate::metrics::{Metric, Metrics};
+
+impl Outbox {
+    /// Says what came of each event of a batch, in order, and after what time the service wants to be called again, where it
+    /// said so. A batch that is not in flight any more is ignored: its deadline has passed, and its events are queued again.
+    pub fn settle(
+        &mut self,
+        id: BatchId,
+        outcomes: Vec<Outcome>,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+        metrics: &mut Metrics,
+    ) {
+        let steady = self.clock.at(now);
+        if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
+            self.circuit.hold(steady + retry_after);
+        }
+        self.settle_at(id, outcomes, Times { now, steady }, metrics);
+    }
+
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times, metrics: &mut Metrics) {
+        let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
+        let flight = self.flights.swap_remove(position);
+        let split = refused_as_one(&outcomes);
+        // What failed together waits together, so that it is one batch again and not one call for each.
+        let jitter = self.rng.u32(0..=1_000);
+        let took = times.steady.since(flight.since);
+        self.judge(&outcomes, jitter, took, times.steady);
+        for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered => self.delivered(entry, times.now, metrics),
+                Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
+                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
+            }
+        }
+        if self.circuit.is_open() {
+            self.release_waiting(metrics);
+        }
+        self.fullness.see(self.backlog(), &self.settings.queue);
+    }
+
+    /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
+        let failure = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Delivered => None,
+        });
+        let works = |outcome: &Outcome| match outcome {
+            Outcome::Delivered => true,
+            Outcome::Failed(failure) => !is_passing(failure.class),
+        };
+        match failure {
+            Some(failure) if !outcomes.iter().any(works) => {
+                self.circuit.failed(failure.class, jitter, now);
+                if self.settings.yields {
+                    self.circuit.hold(now + took);
+                }
+                if self.circuit.is_open() {
+                    self.health.failed(failure, now);
+                    // From now on the circuit says when to try again, not the entries.
+                    self.queue.wake_all();
+                }
+            }
+            _ => {
+                if self.circuit.succeeded(now).is_some() {
+                    self.health.recovered(now);
+                }
+            }
+        }
+    }
+
+    fn delivered(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+        self.ended(&mut entry);
+        self.settled.extend(entry.slot);
+        if let Some(ticket) = entry.ticket {
+            self.waits.acknowledged(ticket);
+        }
+        metrics.add(Metric::EventsPublished, 1);
+        let delay = now.since(entry.event.at);
+        metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
+    fn split_off(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+        if entry.withdrawn {
+            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
+        }
+        entry.alone = true;
+        self.retry(entry, now, metrics);
+    }
+
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
+        if is_passing(failure.class) {
+            if entry.withdrawn {
+                return self.dropped(entry, DropReason::Withdrawn, Some(failure), metrics);
+            }
+            let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
+            entry.attempts += 1;
+            let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
+            return self.retry(entry, now + delay, metrics);
+        }
+        let reason = match failure.class {
+            FailureClass::BatchTooLarge => DropReason::TooLarge,
+            _ => DropReason::Refused,
+        };
+        self.dropped(entry, reason, Some(failure), metrics);
+    }
+
+    fn retry(&mut self, mut entry: Queued, not_before: Timestamp, metrics: &mut Metrics) {
+        metrics.add(Metric::EventsRetried, 1);
+        entry.not_before = not_before;
+        self.queue.put_back(entry);
+    }
+
+    pub(super) fn give_up_lost_flights(&mut self, now: Timestamp, metrics: &mut Metrics) {
+        while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
+            let (id, count) = (flight.id, flight.entries.len());
+            let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
+            metrics.add(Metric::CalloutsNoReply, 1);
+            let times = Times { now: self.clock.restore(now), steady: now };
+            self.settle_at(id, vec![Outcome::Failed(lost); count], times, metrics);
+        }
+    }
+}
+
+/// A moment, by the host's clock and by the outbox's.
+#[derive(Clone, Copy)]
+struct Times {
+    now: Timestamp,
+    steady: Timestamp,
+}
+
+/// Whether a failure is one that another try may not meet.
+fn is_passing(class: FailureClass) -> bool {
+    match class {
+        FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
+        FailureClass::BatchTooLarge | FailureClass::Permanent => false,
+    }
+}
+
+/// Whether a batch of several was refused as a whole, for what may be the fault of one of its entries.
+fn refused_as_one(outcomes: &[Outcome]) -> bool {
+    let mut classes = outcomes.iter().map(|outcome| match outcome {
+        Outcome::Failed(failure) => Some((failure.class, failure.code.as_str())),
+        Outcome::Delivered => None,
+    });
+    let Some(Some((class, code))) = classes.next() else { return false };
+    outcomes.len() > 1
+        && matches!(class, FailureClass::Permanent | FailureClass::BatchTooLarge)
+        && classes.all(|other| other == Some((class, code)))
+}
