@@ -1,5 +1,5 @@
-"""A webhook from its sender to its handler, with what deploy/capture.yaml makes and with its permissions alone: through a handler that
-fails and a dead-letter queue, and handled once.
+"""A webhook from its sender to its handler, with what deploy/capture.yaml makes and with its permissions alone: through a handler
+that fails and a dead-letter queue, and handled once.
 """
 
 import json

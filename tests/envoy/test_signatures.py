@@ -1,5 +1,5 @@
-"""Every call of a run is signed as botocore would sign it: to queues and event buses, with a session token or without, in batches, and
-again after a failure.
+"""Every call of a run is signed as botocore would sign it: to queues and event buses, with a session token or without, in
+batches, and again after a failure.
 """
 
 import json
