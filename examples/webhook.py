@@ -4,16 +4,23 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-_DECODER = json.JSONDecoder()
+
+def _integer(digits: str) -> int | Decimal:
+    """Python makes no int of more than 4300 digits, and a sender may not make a webhook unreadable with one."""
+    return int(digits) if len(digits) < 4300 else Decimal(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 @dataclass(frozen=True)
 class Webhook:
     # The same for every delivery of the same webhook.
     id: str
-    # The JSON value, or the text, or the bytes of what is neither.
+    # The JSON value, or the text, or the bytes of what is neither. An integer of thousands of digits is a Decimal.
     body: Any
     # What the sender signed, byte for byte.
     raw_body: bytes

@@ -1,11 +1,8 @@
 """Webhooks through real Envoy: stored before they are answered, and answered 2xx only if they are stored."""
 
-import hashlib
-import hmac
 import json
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +18,11 @@ from rig.moto import Moto
 from rig.sns_answers import first, slow
 from rig.sqs_sink import FAULTS, SqsSink, acknowledge, error
 from rig.waiting import wait_for
+from rig.webhook_stage import SECRET, signed
 
 sys.path.insert(0, str(PROJECT / "examples"))
 from webhook import webhook_of  # noqa: E402
 
-SECRET = "whsec_test_secret"
 EVENT = '{"id":"evt_1","object":"event", "amount":1.50}'
 
 StartCapture = Callable[..., Envoy]
@@ -64,15 +61,10 @@ def start(wasm: Path, tmp_path: Path) -> Iterator[StartCapture]:
         assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]
 
 
-def signed(body: str, at: int) -> dict[str, str]:
-    signature = hmac.new(SECRET.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
-    return {"content-type": "application/json", "stripe-signature": f"t={at},v1={signature}"}
-
-
 def test_a_webhook_is_answered_when_it_is_stored(start: StartCapture, queue: SqsSink) -> None:
     verify = {"scheme": "stripe", "secrets": [SECRET]}
     envoy = start(queue, capture={"verify": verify, "response": {"status": 202, "body": "{}", "content_type": "application/json"}})
-    headers = {**signed(EVENT, int(time.time())), "authorization": "Bearer hunter2"}
+    headers = {**signed(EVENT), "authorization": "Bearer hunter2"}
     reply = send(envoy.address_of(), "POST", "/webhook?a=1", headers, EVENT)
     assert (reply.status, reply.body, reply.headers["content-type"]) == (202, b"{}", "application/json")
     (request,) = queue.requests
@@ -90,7 +82,7 @@ def test_a_webhook_is_answered_when_it_is_stored(start: StartCapture, queue: Sqs
 def test_a_bad_signature_is_marked_or_rejected(start: StartCapture, queue: SqsSink) -> None:
     verify = {"scheme": "stripe", "secrets": ["whsec_another"]}
     marking = start(queue, capture={"verify": verify})
-    headers = signed(EVENT, int(time.time()))
+    headers = signed(EVENT)
     assert send(marking.address_of(), "POST", "/webhook", headers, EVENT).status == 200
     (request,) = queue.requests
     assert request.attributes["verified"] == "false"
@@ -133,6 +125,28 @@ def test_every_way_to_send_a_body(start: StartCapture, queue: SqsSink) -> None:
     assert send(envoy.address_of(), "POST", "/webhook", {}, "x" * 262_144).status == 200, "as large as it may be"
     assert send(envoy.address_of(), "POST", "/webhook", {}, b"\xff\x00").status == 200
     assert queue.requests[-1].message["encoding"] == "base64"
+
+
+ODD_BODIES: list[tuple[str, bytes]] = [
+    ("application/json", b' {"b": 1.10, "a":1e400,"b" :[ ]}\r\n'),
+    ("application/json", '["\\u00e9\\ud800 \\/", "\\",\\"body\\":", "é😀\u2028\x7f"]'.encode()),
+    ("application/json", b"[" + b"7" * 5000 + b"]"),
+    ("application/json", b"-0.0"),
+    ("application/json", b'"text"'),
+    ("application/json", b"[" * 101 + b"]" * 101),
+    ("application/json", b'{"cut":'),
+    ("text/plain", "a=1&b=2 \x00\x1b é".encode()),
+    ("text/plain", "\ufeff[1] \uffff".encode()),
+    ("application/octet-stream", bytes(range(256))),
+]
+
+
+def test_a_reader_has_what_was_sent_byte_for_byte(start: StartCapture, queue: SqsSink) -> None:
+    envoy = start(queue)
+    for content_type, body in ODD_BODIES:
+        queue.requests.clear()
+        assert send(envoy.address_of(), "POST", "/webhook", {"content-type": content_type}, body).status == 200
+        assert webhook_of(queue.requests[-1].fields["MessageBody"]).raw_body == body
 
 
 def test_http_2(start: StartCapture, queue: SqsSink) -> None:

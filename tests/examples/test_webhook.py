@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,6 +25,13 @@ def test_json_is_there_as_a_value_and_byte_for_byte(body: str) -> None:
     webhook = webhook_of(captured("evt_1", body))
     assert webhook.raw_body == body.encode()
     assert webhook.body == json.loads(body)
+
+
+def test_a_number_that_python_makes_no_int_of_is_a_number_all_the_same() -> None:
+    digits = "-" + "7" * 5000
+    webhook = webhook_of(captured("evt_1", f'{{"n":{digits}, "m":{digits[:4299]}}}'))
+    assert webhook.body["n"] == Decimal(digits) and isinstance(webhook.body["m"], int)
+    assert webhook.raw_body == f'{{"n":{digits}, "m":{digits[:4299]}}}'.encode()
 
 
 @pytest.mark.parametrize("text", ["", "a=1&b=2", 'quotes " and \\', "é😀\n\t"])

@@ -68,10 +68,14 @@ def open_webhook_stage(moto: Moto, directory: Path) -> Iterator[WebhookStage]:
         yield WebhookStage(envoy, wire, worker)
 
 
+def signed(body: str, at: float | None = None) -> dict[str, str]:
+    """The headers with which Stripe sends `body`."""
+    seconds = int(time.time() if at is None else at)
+    signature = hmac.new(SECRET.encode(), f"{seconds}.{body}".encode(), hashlib.sha256).hexdigest()
+    return {"content-type": "application/json", "stripe-signature": f"t={seconds},v1={signature}"}
+
+
 def send_webhook(gateway: Address, event_id: str) -> Reply:
     """As Stripe sends one."""
     body = f'{{"id": "{event_id}", "object": "event", "type": "payment_intent.succeeded", "amount": 12.50}}'
-    at = int(time.time())
-    signature = hmac.new(SECRET.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
-    headers = {"content-type": "application/json", "stripe-signature": f"t={at},v1={signature}"}
-    return send(gateway, "POST", "/webhook", headers, body)
+    return send(gateway, "POST", "/webhook", signed(body), body)
