@@ -168,7 +168,8 @@ def test_a_client_that_leaves_while_it_waits(start: Callable[..., Envoy], sink: 
     for number in range(20):
         with socket.create_connection(envoy.address_of()) as client:
             client.sendall(b"PUT /mockbin/profile?n=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n" % number)
-            wait_for(lambda: envoy.metric("retrohook_queued_entries") + envoy.metric(PUBLISHED) > 0, "it to wait")
+            matched = number + 1
+            wait_for(lambda: envoy.metric("retrohook_events_matched_total") == matched, "it to wait")
     sink.wait_for_events(20)
     wait_for(lambda: envoy.metric(PUBLISHED) == 20, "all to be acknowledged")
     assert set(sink.stored.values()) == {1}
