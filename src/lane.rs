@@ -229,12 +229,7 @@ impl Lane {
         if !self.outbox.is_in_flight(batch) {
             return;
         }
-        let metric = match reply {
-            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
-            Reply::Response { .. } => Metric::CalloutsError,
-            Reply::NoResponse(_) => Metric::CalloutsNoReply,
-        };
-        metrics.add(metric, 1);
+        metrics.count_reply(reply);
         let outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
         if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
             signer.learn(*signature, &outcomes, reply, now);

@@ -3,6 +3,7 @@
 //! The core counts in plain numbers, and the filter hands the changes to the host a few times a second. So a request pays
 //! for no host call, whatever it counts.
 
+use crate::callout::Reply;
 use crate::clock::Timestamp;
 
 /// How a metric behaves, as Proxy-Wasm has it.
@@ -156,6 +157,16 @@ impl Metrics {
             Some(sum) => *sum += count,
             None => self.pending.push(Update::Add(metric, count)),
         }
+    }
+
+    /// Counts what came of a call to AWS.
+    pub fn count_reply(&mut self, reply: &Reply) {
+        let metric = match reply {
+            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
+            Reply::Response { .. } => Metric::CalloutsError,
+            Reply::NoResponse(_) => Metric::CalloutsNoReply,
+        };
+        self.add(metric, 1);
     }
 
     /// Adds an observation to a histogram.

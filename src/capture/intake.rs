@@ -238,14 +238,7 @@ impl Intake {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
         let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
-        metrics.add(
-            match reply {
-                Reply::Response { status: 200, .. } => Metric::CalloutsOk,
-                Reply::Response { .. } => Metric::CalloutsError,
-                Reply::NoResponse(_) => Metric::CalloutsNoReply,
-            },
-            1,
-        );
+        metrics.count_reply(reply);
         let outcome = sqs::parse_sent(reply);
         if let Some(signature) = storing.signature.take() {
             let learned = match &outcome {
