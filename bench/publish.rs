@@ -12,7 +12,7 @@ use retrohook::callout::{Limits, Reply};
 use retrohook::clock::Timestamp;
 use retrohook::config::Config;
 use retrohook::exchange::{Exchange, Headers, Request, Response};
-use retrohook::route::Routes;
+use retrohook::publish::route::Routes;
 
 const ROUNDS: u32 = 30;
 const EVENTS_PER_ROUND: u32 = 1_000;

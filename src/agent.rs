@@ -10,13 +10,13 @@ use crate::capture::{CaptureId, Intake, Progress, Settings};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::Exchange;
-use crate::journal::Store;
 use crate::metrics::{Metrics, Update};
 use crate::notice::Notice;
-use crate::outbox::{Release, Ticket, Wait};
-use crate::publisher::{BatchId, Publisher};
-use crate::record::Redaction;
-use crate::route::Route;
+use crate::publish::journal::Store;
+use crate::publish::outbox::{Release, Ticket, Wait};
+use crate::publish::record::Redaction;
+use crate::publish::route::Route;
+use crate::publish::{BatchId, Publisher};
 use crate::signer::Signer;
 
 /// Names a callout, so that its reply finds its way.

@@ -18,7 +18,7 @@ use crate::config::Retry;
 use crate::exchange::Request;
 use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
-use crate::record::Redaction;
+use crate::publish::record::Redaction;
 use crate::signer::Signer;
 
 /// Names a capture: the host's id of the request.

@@ -14,7 +14,7 @@ mod tests;
 mod trouble;
 pub mod verify;
 
-use crate::route::{Matcher, Methods};
+use crate::publish::route::{Matcher, Methods};
 use crate::target::Target;
 use crate::template::{Template, Variable};
 pub use intake::{CaptureId, Intake, Progress, Settings};

@@ -13,7 +13,7 @@ use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::event::Attribute;
 use crate::exchange::{Exchange, Headers, Request};
-use crate::record::Redaction;
+use crate::publish::record::Redaction;
 use crate::signer::Signature;
 
 /// Of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::aws::endpoint::Endpoint;
 use crate::aws::protocol::MAX_EVENTS;
 use crate::capture::Captures;
-use crate::route::Routes;
+use crate::publish::route::Routes;
 use crate::secret::Secret;
 use crate::target::Target;
 

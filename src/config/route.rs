@@ -11,7 +11,7 @@ use super::redact::is_token;
 use super::{target, template};
 use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
 use crate::aws::protocol::Protocol;
-use crate::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
+use crate::publish::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
 use crate::target::Target;
 use crate::template::Template;
 

@@ -9,7 +9,7 @@ use serde_json::{json, Map, Value};
 
 use super::*;
 use crate::callout::Scheme;
-use crate::route::{Delivery, Methods, OnFailure};
+use crate::publish::route::{Delivery, Methods, OnFailure};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(name)
@@ -27,7 +27,7 @@ fn faults_of(text: &[u8]) -> Vec<Fault> {
     Config::from_json(text).unwrap_err().iter().cloned().collect()
 }
 
-fn attributes_of(route: &crate::route::Route) -> Vec<&str> {
+fn attributes_of(route: &crate::publish::route::Route) -> Vec<&str> {
     route.attributes.iter().map(|(name, _)| name.as_str()).collect()
 }
 
@@ -100,7 +100,7 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
     for placeholder in crate::template::VARIABLES {
         assert!(configuration.contains(&format!("`${{{placeholder}}}`")), "{placeholder}");
     }
-    for header in crate::record::REDACTED_HEADERS {
+    for header in crate::publish::record::REDACTED_HEADERS {
         assert!(events.contains(&format!("`{header}`")), "{header}");
     }
 }
@@ -187,7 +187,7 @@ fn an_emulator_and_a_fifo_topic() {
 /// What each route's events go to: the key of the target, its service, region, endpoint and upstream.
 fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String)> {
     let config = valid(name);
-    let target = |route: &crate::route::Route| {
+    let target = |route: &crate::publish::route::Route| {
         let Target { protocol, region, endpoint, upstream } = config.targets[route.target].clone();
         (protocol.key(), protocol.service(), region, endpoint.host, upstream)
     };

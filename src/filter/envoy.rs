@@ -9,8 +9,8 @@ use super::host::{self, text};
 use super::worker::Worker;
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
-use crate::outbox::{Release, Ticket, Wait};
-use crate::route::{Delivery, Route};
+use crate::publish::outbox::{Release, Ticket, Wait};
+use crate::publish::route::{Delivery, Route};
 
 /// Headers that Envoy adds for its own use, beside the client's.
 const ENVOY_INTERNAL: [&str; 3] =

@@ -9,7 +9,7 @@ use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
 use crate::config::{Config, CredentialSource, HostChoice, JournalChoice};
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
-use crate::route::Delivery;
+use crate::publish::route::Delivery;
 
 /// The gateways that the filter is at home in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

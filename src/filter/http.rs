@@ -11,7 +11,7 @@ use super::envoy::Held;
 use super::hosts::Host;
 use super::worker::Worker;
 use super::{envoy, host, kong};
-use crate::outbox::{Release, Ticket};
+use crate::publish::outbox::{Release, Ticket};
 
 /// Watches one request for a worker.
 pub struct HttpFilter {

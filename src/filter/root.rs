@@ -15,8 +15,8 @@ use super::{envoy, host};
 use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
-use crate::journal::Store;
 use crate::notice::Level;
+use crate::publish::journal::Store;
 
 /// The root context. Has a worker once its configuration was accepted.
 pub struct Root {

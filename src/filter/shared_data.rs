@@ -2,7 +2,7 @@
 
 use super::host;
 use super::hosts::Host;
-use crate::journal::Store;
+use crate::publish::journal::Store;
 
 /// On Envoy the number of a write that has never been: with it, only what is not there can be written. Each write takes the next
 /// number, of four billion.

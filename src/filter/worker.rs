@@ -14,8 +14,8 @@ use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::notice::Level;
-use crate::outbox::{Release, Ticket, Wait};
-use crate::route::{Route, Routes};
+use crate::publish::outbox::{Release, Ticket, Wait};
+use crate::publish::route::{Route, Routes};
 
 thread_local! {
     /// All workers of this VM, those included that are stopping.

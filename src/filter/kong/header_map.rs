@@ -7,7 +7,7 @@ use proxy_wasm::types::MapType;
 use crate::capture::Captures;
 use crate::exchange::Headers;
 use crate::filter::host;
-use crate::route::Routes;
+use crate::publish::route::Routes;
 use crate::template::Variable;
 
 /// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, LogLevel, Response};
-use retrohook::dead_letter::{END, PART, WHOLE};
 use retrohook::metrics::Metric;
+use retrohook::publish::dead_letter::{END, PART, WHOLE};
 use serde_json::{json, Value};
 
 use crate::sns::{self, Entry};

@@ -2,8 +2,8 @@
 //! was only replaced.
 
 use proxy_wasm_test_host::{Host, LogLevel};
-use retrohook::dead_letter::WHOLE;
 use retrohook::metrics::Metric;
+use retrohook::publish::dead_letter::WHOLE;
 use serde_json::json;
 
 use crate::dead_letters::letters;

@@ -8,7 +8,7 @@ use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::metrics::Update;
-use crate::route::OnFailure;
+use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 1_000;

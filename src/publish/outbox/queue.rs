@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::journal::Slot;
+use crate::publish::journal::Slot;
 
 use super::waits::Ticket;
 

@@ -11,12 +11,12 @@ use crate::aws::sign::SigningScope;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::dead_letter::{self, DeadLetter};
 use crate::event::Event;
-use crate::journal::{Journal, Store};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
+use crate::publish::dead_letter::{self, DeadLetter};
+use crate::publish::journal::{Journal, Store};
+use crate::publish::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
 use crate::signer::{Signature, Signer};
 use crate::target::Target;
 

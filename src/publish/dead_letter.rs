@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
-use crate::outbox::DropReason;
+use crate::publish::outbox::DropReason;
 
 /// What a line begins with that has a whole letter.
 pub const WHOLE: &str = "retrohook-dead-letter ";

@@ -4,9 +4,9 @@
 use super::{DropReason, Entry, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::journal::Slot;
 use crate::metrics::{Metric, Metrics};
-use crate::route::OnFailure;
+use crate::publish::journal::Slot;
+use crate::publish::route::OnFailure;
 
 impl Outbox {
     /// [`Outbox::push`] with an event that a response waits for: it does not wait for others, and nor does what came before it.

@@ -2,7 +2,7 @@ use super::*;
 use crate::aws::arn::TopicArn;
 use crate::aws::sns;
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
-use crate::route::{Delivery, Matcher, Methods, Statuses};
+use crate::publish::route::{Delivery, Matcher, Methods, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 

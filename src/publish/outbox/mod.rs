@@ -19,11 +19,11 @@ use std::time::Duration;
 use crate::aws::error::Failure;
 use crate::clock::{SteadyClock, Timestamp};
 use crate::config;
-use crate::dead_letter::DeadLetter;
 use crate::event::Event;
-use crate::journal::Slot;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
+use crate::publish::dead_letter::DeadLetter;
+use crate::publish::journal::Slot;
 
 use circuit::Circuit;
 pub use drops::DropReason;

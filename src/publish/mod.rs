@@ -1,21 +1,27 @@
 //! The publish path of one worker: from an exchange to an event in the lane of its target, from the dead letters of all lanes to
 //! where those go, and among the lanes, whose turn it is to call. Does no I/O, and signs nothing by itself.
 
+pub mod dead_letter;
+pub mod journal;
+pub mod lane;
+pub mod outbox;
+pub mod record;
+pub mod route;
+
 use std::rc::Rc;
 
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::dead_letter;
 use crate::event::Event;
 use crate::exchange::Exchange;
-use crate::journal::Store;
-use crate::lane::{Cargo, Lane};
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::outbox::{self, Release, Ticket, Wait};
-use crate::record::Recorder;
-use crate::route::Route;
+use crate::publish::journal::Store;
+use crate::publish::lane::{Cargo, Lane};
+use crate::publish::outbox::{Release, Ticket, Wait};
+use crate::publish::record::Recorder;
+use crate::publish::route::Route;
 use crate::signer::Signer;
 use crate::target::Target;
 

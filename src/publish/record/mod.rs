@@ -1,7 +1,7 @@
 //! From an exchange to an event: what is redacted, what the message and its attributes say, and what is cut when it is too
 //! much.
 
-mod kong;
+mod message;
 mod redact;
 mod shrink;
 
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::config::Redact;
 use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
 use crate::exchange::Exchange;
-use crate::route::Route;
+use crate::publish::route::Route;
 use crate::template::PathGroups;
 
 pub use redact::{Redaction, HEADERS as REDACTED_HEADERS};
@@ -79,7 +79,7 @@ fn build(
     truncated: &[&'static str],
 ) -> Event {
     let render = |template: &crate::template::Template| template.render(exchange, groups);
-    let mut message = text::message(kong::message(exchange, id, route.event_type.as_deref(), truncated));
+    let mut message = text::message(message::message(exchange, id, route.event_type.as_deref(), truncated));
     // It grew by doubling, and may be queued for long.
     message.shrink_to_fit();
     Event {

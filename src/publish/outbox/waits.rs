@@ -1,7 +1,7 @@
 //! Responses that wait for their events: until when, and what is to come of them. Knows nothing of a response but its name.
 
 use crate::clock::Timestamp;
-use crate::route::OnFailure;
+use crate::publish::route::OnFailure;
 
 /// Names a response that waits. None is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
