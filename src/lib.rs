@@ -19,12 +19,10 @@ pub mod exchange;
 pub mod filter;
 pub mod metrics;
 pub mod notice;
-pub mod plain_text;
 pub mod publish;
 pub mod secret;
 pub mod signer;
 pub mod target;
-pub mod template;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.
 mod entry {

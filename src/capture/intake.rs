@@ -15,10 +15,10 @@ use crate::aws::sqs;
 use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::config::Retry;
+use crate::exchange::redact::Redaction;
 use crate::exchange::Request;
 use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
-use crate::publish::record::Redaction;
 use crate::signer::Signer;
 
 /// Names a capture: the host's id of the request.

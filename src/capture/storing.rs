@@ -12,8 +12,8 @@ use crate::aws::{sqs, text};
 use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::event::Attribute;
+use crate::exchange::redact::Redaction;
 use crate::exchange::{Exchange, Headers, Request};
-use crate::publish::record::Redaction;
 use crate::signer::Signature;
 
 /// Of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.

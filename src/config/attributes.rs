@@ -6,7 +6,7 @@ use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
 use super::template;
 use crate::event::{BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
-use crate::template::Template;
+use crate::exchange::template::Template;
 
 const KEY: &str = "attributes";
 const MAX_NAME_LENGTH: usize = 256;

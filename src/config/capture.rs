@@ -6,7 +6,7 @@ use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
 use super::{target, template, verify};
 use crate::capture::{Capture, Captures, Response};
-use crate::template::{Template, Variable};
+use crate::exchange::template::{Template, Variable};
 
 const MAX_CAPTURES: usize = 100;
 const GROUP_KEY: &str = "message_group_id";

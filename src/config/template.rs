@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fault::{excerpt, listed, nearest, Checked};
 use super::reader::{Field, Section};
-use crate::template::{Template, TemplateError, Variable, VARIABLES};
+use crate::exchange::template::{Template, TemplateError, Variable, VARIABLES};
 
 /// A template that, unlike that of an attribute, is of no use when it is empty.
 pub(super) fn optional(

@@ -97,10 +97,10 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
             );
         }
     }
-    for placeholder in crate::template::VARIABLES {
+    for placeholder in crate::exchange::template::VARIABLES {
         assert!(configuration.contains(&format!("`${{{placeholder}}}`")), "{placeholder}");
     }
-    for header in crate::publish::record::REDACTED_HEADERS {
+    for header in crate::exchange::redact::HEADERS {
         assert!(events.contains(&format!("`{header}`")), "{header}");
     }
 }

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use regex_lite::{Captures, Regex};
 
 use crate::exchange::path_of;
-use crate::plain_text::PlainText;
-use crate::template::{PathGroups, Template, Variable};
+use crate::exchange::plain_text::PlainText;
+use crate::exchange::template::{PathGroups, Template, Variable};
 
 /// The methods of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]

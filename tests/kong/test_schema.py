@@ -137,7 +137,7 @@ def test_bounds_and_defaults_are_those_of_the_documentation() -> None:
         assert default == str(node["default"]) and f"{node['minimum']} to {node['maximum']}" in meaning, path
 
 
-@pytest.mark.parametrize("variable", re.findall(r'^    "([a-z.]+(?:NAME)?)",$', page("src/template.rs"), re.MULTILINE))
+@pytest.mark.parametrize("variable", re.findall(r'^    "([a-z.]+(?:NAME)?)",$', page("src/exchange/template.rs"), re.MULTILINE))
 def test_every_placeholder_is_known(variable: str) -> None:
     template = Draft4Validator(SCHEMA["definitions"]["template"])
     template.validate(f"a ${{{variable}}} b $ {{}}")

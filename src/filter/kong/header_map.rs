@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use proxy_wasm::types::MapType;
 
 use crate::capture::Captures;
+use crate::exchange::template::Variable;
 use crate::exchange::Headers;
 use crate::filter::host;
 use crate::publish::route::Routes;
-use crate::template::Variable;
 
 /// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of
 /// the request, and up to nine that it makes itself to those of the response.

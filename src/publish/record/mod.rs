@@ -2,7 +2,6 @@
 //! much.
 
 mod message;
-mod redact;
 mod shrink;
 
 use crate::aws::protocol::Protocol;
@@ -10,11 +9,10 @@ use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::config::Redact;
 use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
+use crate::exchange::redact::Redaction;
+use crate::exchange::template::PathGroups;
 use crate::exchange::Exchange;
 use crate::publish::route::Route;
-use crate::template::PathGroups;
-
-pub use redact::{Redaction, HEADERS as REDACTED_HEADERS};
 
 /// Turns exchanges into events.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ fn build(
     now: Timestamp,
     truncated: &[&'static str],
 ) -> Event {
-    let render = |template: &crate::template::Template| template.render(exchange, groups);
+    let render = |template: &crate::exchange::template::Template| template.render(exchange, groups);
     let mut message = text::message(message::message(exchange, id, route.event_type.as_deref(), truncated));
     // It grew by doubling, and may be queued for long.
     message.shrink_to_fit();
