@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use crate::aws::credentials::{CredentialsCall, Keeper};
+use crate::aws::signer::Signer;
 use crate::callout::{Callout, Limits, Reply};
 use crate::capture::{CaptureId, Intake, Progress, Settings};
 use crate::clock::Timestamp;
@@ -17,7 +18,6 @@ use crate::publish::journal::Store;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::Route;
 use crate::publish::{BatchId, Publisher};
-use crate::signer::Signer;
 
 /// Names a callout, so that its reply finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

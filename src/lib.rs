@@ -21,8 +21,6 @@ pub mod metrics;
 pub mod notice;
 pub mod publish;
 pub mod secret;
-pub mod signer;
-pub mod target;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.
 mod entry {

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass};
+use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::config::Retry;
-use crate::publish::outbox::retry;
 
 /// One try gets half of the time that is left, so that there is time for another, but not less than this.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use super::trouble::Trouble;
 use super::{Answer, Captures};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry_after::retry_after;
+use crate::aws::signer::Signer;
 use crate::aws::sqs;
 use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
@@ -19,7 +20,6 @@ use crate::exchange::redact::Redaction;
 use crate::exchange::Request;
 use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
-use crate::signer::Signer;
 
 /// Names a capture: the host's id of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

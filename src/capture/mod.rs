@@ -14,9 +14,9 @@ mod tests;
 mod trouble;
 pub mod verify;
 
+use crate::aws::target::Target;
 use crate::exchange::template::{Template, Variable};
 use crate::publish::route::{Matcher, Methods};
-use crate::target::Target;
 pub use intake::{CaptureId, Intake, Progress, Settings};
 use verify::Verification;
 

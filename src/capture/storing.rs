@@ -8,13 +8,13 @@ use super::delivery_id::Delivery;
 use super::envelope::Envelope;
 use super::verify::{OnFailure, Rejection, Verification};
 use super::Capture;
+use crate::aws::signer::Signature;
 use crate::aws::{sqs, text};
 use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::event::Attribute;
 use crate::exchange::redact::Redaction;
 use crate::exchange::{Exchange, Headers, Request};
-use crate::signer::Signature;
 
 /// Of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
 const HOP_BY_HOP: [&str; 10] = [

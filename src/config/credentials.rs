@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
 use super::{AssumeRole, CredentialConfig, CredentialSource, CredentialUpstreams, StaticKeys};
-use crate::aws::arn::is_region;
 use crate::aws::endpoint::Endpoint;
+use crate::aws::names::is_region;
 use crate::secret::Secret;
 
 const STATIC: &str = "static";

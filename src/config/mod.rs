@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::aws::endpoint::Endpoint;
 use crate::aws::protocol::MAX_EVENTS;
+use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::publish::route::Routes;
 use crate::secret::Secret;
-use crate::target::Target;
 
 mod attributes;
 mod capture;

@@ -11,9 +11,9 @@ use super::redact::is_token;
 use super::{target, template};
 use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
 use crate::aws::protocol::Protocol;
+use crate::aws::target::Target;
 use crate::exchange::template::Template;
 use crate::publish::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
-use crate::target::Target;
 
 const KEY: &str = "routes";
 const EVENT_TYPE_KEY: &str = "event_type";

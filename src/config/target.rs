@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
-use crate::aws::arn::{is_region, TopicArn};
 use crate::aws::endpoint::Endpoint;
-use crate::aws::event_bus::EventBus;
+use crate::aws::eventbridge::event_bus::EventBus;
+use crate::aws::names::is_region;
 use crate::aws::protocol::Protocol;
-use crate::aws::queue_url::QueueUrl;
-use crate::target::Target;
+use crate::aws::sns::topic_arn::TopicArn;
+use crate::aws::sqs::queue_url::QueueUrl;
+use crate::aws::target::Target;
 
 pub(super) const TOPIC: &str = "topic_arn";
 pub(super) const QUEUE: &str = "queue_url";

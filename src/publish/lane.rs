@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry_after::retry_after;
 use crate::aws::sign::SigningScope;
+use crate::aws::signer::{Signature, Signer};
+use crate::aws::target::Target;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -17,8 +19,6 @@ use crate::notice::Notice;
 use crate::publish::dead_letter::{self, DeadLetter};
 use crate::publish::journal::{Journal, Store};
 use crate::publish::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
-use crate::signer::{Signature, Signer};
-use crate::target::Target;
 
 /// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
 const ADOPTED_AT_ONCE: usize = 64;

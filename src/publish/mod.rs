@@ -10,6 +10,8 @@ pub mod route;
 
 use std::rc::Rc;
 
+use crate::aws::signer::Signer;
+use crate::aws::target::Target;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -22,8 +24,6 @@ use crate::publish::lane::{Cargo, Lane};
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::record::Recorder;
 use crate::publish::route::Route;
-use crate::signer::Signer;
-use crate::target::Target;
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;

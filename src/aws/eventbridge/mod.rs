@@ -2,11 +2,12 @@
 //!
 //! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
 
+pub mod event_bus;
 mod reply;
 mod request;
 
 use crate::aws::error::Outcome;
-use crate::aws::event_bus::EventBus;
+use crate::aws::eventbridge::event_bus::EventBus;
 use crate::aws::protocol::{self, Protocol};
 use crate::callout::Reply;
 use crate::event::Event;

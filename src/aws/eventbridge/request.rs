@@ -5,7 +5,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::aws::event_bus::EventBus;
+use crate::aws::eventbridge::event_bus::EventBus;
 use crate::event::{Attribute, AttributeType, Event};
 
 /// The source of every entry, for rules to match.

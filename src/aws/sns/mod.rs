@@ -6,12 +6,13 @@
 mod form;
 mod reply;
 mod request;
+pub mod topic_arn;
 
-use crate::aws::arn::TopicArn;
 use crate::aws::error::Outcome;
 use crate::aws::protocol::{self, Protocol};
 use crate::callout::Reply;
 use crate::event::Event;
+use topic_arn::TopicArn;
 
 pub use reply::parse_reply;
 pub use request::{body, size, CONTENT_TYPE};

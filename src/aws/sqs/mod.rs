@@ -3,12 +3,13 @@
 //!
 //! Never sends, signs or retries, and never decides what a message says: it writes messages that already fit.
 
+pub mod queue_url;
 mod reply;
 mod request;
 
 use crate::aws::error::Outcome;
 use crate::aws::protocol::Protocol;
-use crate::aws::queue_url::QueueUrl;
+use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
 

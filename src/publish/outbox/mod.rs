@@ -10,7 +10,6 @@ mod fullness;
 mod health;
 mod queue;
 mod responses;
-pub mod retry;
 mod settling;
 mod waits;
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::queue::Queued;
-use super::{retry, BatchId, DropReason, Outbox};
+use super::{BatchId, DropReason, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::metrics::{Metric, Metrics};
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::aws::arn::TopicArn;
 use crate::aws::sns;
+use crate::aws::sns::topic_arn::TopicArn;
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
 use crate::publish::route::{Delivery, Matcher, Methods, Statuses};
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::aws::arn::{is_account, is_partition, is_region};
+use crate::aws::names::{is_account, is_partition, is_region};
 
 /// An event bus, by name or by ARN: `arn:PARTITION:events:REGION:ACCOUNT:event-bus/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::aws::names::{is_account, is_lower_case_name, is_partition, is_region};
+
 /// The ARN of an SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicArn {
@@ -77,32 +79,6 @@ impl FromStr for TopicArn {
     }
 }
 
-/// Whether `text` has the form of a region: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`. New regions appear faster than
-/// lists of them are kept.
-pub fn is_region(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let area = parts.next().is_some_and(|part| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase()));
-    let number =
-        parts.next_back().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    let mut middle = parts.peekable();
-    area && number && middle.peek().is_some() && middle.all(is_lower_case_name) && text.len() <= 32
-}
-
-/// Whether `text` has the form of a partition: `aws`, `aws-cn`, `aws-us-gov`.
-pub(super) fn is_partition(text: &str) -> bool {
-    text == "aws" || text.strip_prefix("aws-").is_some_and(is_lower_case_name)
-}
-
-/// Whether `text` is the number of an account.
-pub(super) fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_lower_case_name(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,18 +119,6 @@ mod tests {
         assert_eq!(error("arn:aws:sns:us-east-1:12345678901x:t"), TopicArnError::Account);
         for name in ["", ".fifo", "a.b", "a b", &"n".repeat(257), &format!("{}.fifo", "n".repeat(252))] {
             assert_eq!(error(&format!("arn:aws:sns:us-east-1:123456789012:{name}")), TopicArnError::Name, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_region_has_an_area_a_place_and_a_number() {
-        for region in ["us-east-1", "ap-southeast-7", "us-gov-west-1", "eusc-de-east-1", "mx-central-1"] {
-            assert!(is_region(region), "{region}");
-        }
-        for text in
-            ["", "us", "us-east", "us-1", "us-east-", "us--1", "US-EAST-1", "us-east-1a", "us east-1", "-east-1"]
-        {
-            assert!(!is_region(text), "{text}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::aws::arn::{is_account, is_region};
 use crate::aws::endpoint::{Endpoint, EndpointError};
+use crate::aws::names::{is_account, is_region};
 
 /// The URL of a queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
