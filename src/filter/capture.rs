@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use super::host::{self, text};
-use super::hosts::Host;
-use super::kong::HeaderMap;
+use super::gateway::kong::HeaderMap;
+use super::gateway::Host;
+use super::gateway::{envoy, kong};
+use super::hostcalls::{self as host, text};
 use super::worker::Worker;
-use super::{envoy, kong};
 use crate::capture::{Answer, CaptureId};
 
 /// A request that a capture takes.

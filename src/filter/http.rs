@@ -7,10 +7,11 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::capture::CapturedRequest;
-use super::envoy::Held;
-use super::hosts::Host;
+use super::gateway::envoy::Held;
+use super::gateway::Host;
+use super::gateway::{envoy, kong};
+use super::hostcalls as host;
 use super::worker::Worker;
-use super::{envoy, host, kong};
 use crate::publish::outbox::{Release, Ticket};
 
 /// Watches one request for a worker.

@@ -2,14 +2,11 @@
 //! core asks for. It decides nothing.
 
 mod capture;
-mod envoy;
-mod host;
-mod hosts;
+mod gateway;
+mod hostcalls;
 mod http;
-mod kong;
 mod reply;
 mod root;
-mod shared_data;
 #[cfg(feature = "trap")]
 mod trap;
 mod worker;

@@ -2,7 +2,7 @@
 
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::host;
+use super::hostcalls as host;
 use crate::callout::{Reply, REPLY_HEADERS};
 
 /// A reply of AWS is a few kilobytes; more is not read.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use super::hosts::{Host, TickGate};
+use super::gateway::envoy;
+use super::gateway::shared_data::SharedData;
+use super::gateway::{Host, TickGate};
+use super::hostcalls as host;
 use super::http::HttpFilter;
-use super::shared_data::SharedData;
 use super::worker::Worker;
-use super::{envoy, host};
 use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;

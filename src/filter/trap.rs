@@ -3,7 +3,7 @@
 
 use proxy_wasm::types::MapType;
 
-use super::host;
+use super::hostcalls as host;
 
 /// Traps if the request that is over has this header.
 pub fn if_asked() {

@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::hosts::{define_metrics, Host, TickGate};
-use super::kong::{Destinations, Wanted};
-use super::{envoy, host, reply};
+use super::gateway::envoy;
+use super::gateway::kong::{Destinations, Wanted};
+use super::gateway::{define_metrics, Host, TickGate};
+use super::{hostcalls as host, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};

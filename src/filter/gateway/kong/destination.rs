@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::exchange::Entity;
-use crate::filter::host;
+use crate::filter::hostcalls as host;
 
 /// How long after a change of Kong's configuration events may still show what was before.
 const MAX_AGE: Duration = Duration::from_secs(1);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::host::{self, text};
-use super::worker::Worker;
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::filter::hostcalls::{self as host, text};
+use crate::filter::worker::Worker;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Delivery, Route};
 

@@ -14,10 +14,10 @@ pub use destination::Destinations;
 use destination::{Destination, Known};
 pub use header_map::{HeaderMap, Wanted};
 
-use super::host::{self, text};
-use super::worker::Worker;
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Consumer, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::filter::hostcalls::{self as host, text};
+use crate::filter::worker::Worker;
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub struct Candidate {

@@ -1,7 +1,7 @@
 //! The host's shared data as the store of the journal.
 
-use super::host;
-use super::hosts::Host;
+use crate::filter::gateway::Host;
+use crate::filter::hostcalls as host;
 use crate::publish::journal::Store;
 
 /// On Envoy the number of a write that has never been: with it, only what is not there can be written. Each write takes the next

@@ -7,7 +7,7 @@ use proxy_wasm::types::MapType;
 use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
-use crate::filter::host;
+use crate::filter::hostcalls as host;
 use crate::publish::route::Routes;
 
 /// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of

@@ -1,13 +1,17 @@
 //! Which host this is, and the rules that differ from one to the other. What each host calls things is in [`super::envoy`] and
 //! [`super::kong`]; no code outside this folder asks where it runs.
 
+pub mod envoy;
+pub mod kong;
+pub mod shared_data;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::host;
 use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
 use crate::config::{Config, CredentialSource, HostChoice, JournalChoice};
+use crate::filter::hostcalls as host;
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 use crate::publish::route::Delivery;
 
