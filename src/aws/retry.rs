@@ -4,7 +4,15 @@
 use std::time::Duration;
 
 use crate::aws::error::FailureClass;
-use crate::config::Retry;
+
+/// When an event is tried again after an attempt that failed. The bound of the random delay doubles with each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The bound before the second attempt.
+    pub initial_delay: Duration,
+    /// No bound is larger.
+    pub max_delay: Duration,
+}
 
 /// A service that throttles is given at least this, however short the delays are that the configuration wants.
 const THROTTLED_BASE: Duration = Duration::from_secs(1);

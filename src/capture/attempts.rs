@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::retry;
+use crate::aws::retry::Retry;
 use crate::clock::Timestamp;
-use crate::config::Retry;
 
 /// One try gets half of the time that is left, so that there is time for another, but not less than this.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);

@@ -15,8 +15,8 @@ mod trouble;
 pub mod verify;
 
 use crate::aws::target::Target;
+use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
-use crate::publish::route::{Matcher, Methods};
 pub use intake::{CaptureId, Intake, Progress, Settings};
 use verify::Verification;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
-use super::{AssumeRole, CredentialConfig, CredentialSource, CredentialUpstreams, StaticKeys};
+use crate::aws::credentials::settings::{AssumeRole, Settings, Source, StaticKeys, Upstreams};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ const HOST: &str = "host";
 const SOURCES: [&str; 6] = ["auto", STATIC, "environment", "container", "instance", HOST];
 
 /// `region` is that of the first target, where a role has none of its own.
-pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<CredentialConfig> {
+pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Settings> {
     let mut section = root.confidential_section("credentials");
     let name = section.choice("source", &SOURCES);
     let source = read_source(&mut section, name);
@@ -33,14 +33,14 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Cre
         read
     });
     section.finish();
-    Ok(CredentialConfig {
+    Ok(Settings {
         source: source?,
         assume_role: assume_role.transpose()?,
-        upstreams: CredentialUpstreams { instance: instance?, container: container? },
+        upstreams: Upstreams { instance: instance?, container: container? },
     })
 }
 
-fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checked<CredentialSource> {
+fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checked<Source> {
     let given = ["access_key_id", "secret_access_key", "session_token"].map(|name| (name, section.optional(name)));
     let any_given = given.iter().any(|(_, field)| field.is_some());
     let [access_key_id, secret_access_key, session_token] =
@@ -53,7 +53,7 @@ fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checke
     let name = name?;
     if name == STATIC {
         let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
-        return Ok(CredentialSource::Static(StaticKeys {
+        return Ok(Source::Static(StaticKeys {
             access_key_id: access_key_id?,
             secret_access_key: Secret::new(secret_access_key?),
             session_token: session_token.1?.map(Secret::new),
@@ -65,11 +65,11 @@ fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checke
         return Err(section.fault_at("source", "is not `static`, but keys are given", remedy));
     }
     Ok(match name {
-        "environment" => CredentialSource::Environment,
-        "container" => CredentialSource::Container,
-        "instance" => CredentialSource::Instance,
-        HOST => CredentialSource::Host,
-        _ => CredentialSource::Auto,
+        "environment" => Source::Environment,
+        "container" => Source::Container,
+        "instance" => Source::Instance,
+        HOST => Source::Host,
+        _ => Source::Auto,
     })
 }
 

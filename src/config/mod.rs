@@ -6,12 +6,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::aws::endpoint::Endpoint;
+use crate::aws::credentials::settings::Settings as CredentialSettings;
 use crate::aws::protocol::MAX_EVENTS;
+use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
+use crate::exchange::redact::Redact;
+use crate::publish::outbox::settings::{Batch, Queue, WhenFull};
 use crate::publish::route::Routes;
-use crate::secret::Secret;
 
 mod attributes;
 mod capture;
@@ -40,13 +42,15 @@ pub struct Config {
     /// Which exchanges become events.
     pub routes: Routes,
     /// Where credentials come from.
-    pub credentials: CredentialConfig,
+    pub credentials: CredentialSettings,
     /// What must not leave the gateway, beside the built-in list.
     pub redact: Redact,
     /// How events are packed into calls.
     pub batch: Batch,
     /// The bounds of the queue.
     pub queue: Queue,
+    /// Whether what is queued is also kept in the host's shared data.
+    pub journal: JournalChoice,
     /// When what failed is tried again.
     pub retry: Retry,
     /// What is done with events that will not be delivered.
@@ -72,106 +76,6 @@ pub enum HostChoice {
     Kong,
 }
 
-/// The section `credentials`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialConfig {
-    /// Where credentials come from.
-    pub source: CredentialSource,
-    /// A role to assume with them.
-    pub assume_role: Option<AssumeRole>,
-    /// The host's names for where they are asked for.
-    pub upstreams: CredentialUpstreams,
-}
-
-/// Where credentials come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// The environment, the container endpoint if the environment names one, else the instance.
-    Auto,
-    /// The configuration itself.
-    Static(StaticKeys),
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` of the filter's environment.
-    Environment,
-    /// The container endpoint of ECS.
-    Container,
-    /// The metadata service of an EC2 instance.
-    Instance,
-    /// Nowhere: the host signs what the filter sends.
-    Host,
-}
-
-/// Keys that stand in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaticKeys {
-    /// The public half of the key.
-    pub access_key_id: String,
-    /// The secret half.
-    pub secret_access_key: Secret,
-    /// For temporary credentials.
-    pub session_token: Option<Secret>,
-}
-
-/// A role to assume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssumeRole {
-    /// Its ARN.
-    pub role_arn: String,
-    /// What its sessions are called, 2 to 64 characters.
-    pub session_name: String,
-    /// What the role's trust policy may ask for.
-    pub external_id: Option<String>,
-    /// How long a session lasts, 15 minutes to 12 hours.
-    pub duration: Duration,
-    /// The region that the request is signed for.
-    pub region: String,
-    /// Where STS is.
-    pub endpoint: Endpoint,
-    /// The host's name for it.
-    pub upstream: String,
-}
-
-/// The host's names for the places that credentials come from; without one, host and port.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CredentialUpstreams {
-    /// The instance metadata service, by default `169.254.169.254:80`.
-    pub instance: Option<String>,
-    /// The container endpoint, by default as the environment has it.
-    pub container: Option<String>,
-}
-
-/// What is redacted beside the built-in list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Redact {
-    /// Header names, in lower case.
-    pub headers: Vec<String>,
-    /// Names of query parameters.
-    pub query: Vec<String>,
-}
-
-/// How events are packed into calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Events in one call, 1 to [`MAX_EVENTS`].
-    pub max_entries: usize,
-    /// How long an event may wait for others.
-    pub max_delay: Duration,
-}
-
-/// The bounds of the queue of one worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// Events, queued and in flight.
-    pub max_entries: usize,
-    /// Bytes of events, queued and in flight.
-    pub max_bytes: usize,
-    /// How long an event is tried for.
-    pub max_age: Duration,
-    /// What gives way when a bound is reached.
-    pub when_full: WhenFull,
-    /// Whether what is queued is also kept in the host's shared data.
-    pub journal: JournalChoice,
-}
-
 /// Whether there is a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalChoice {
@@ -183,15 +87,6 @@ pub enum JournalChoice {
     Off,
 }
 
-/// When an event is tried again after an attempt that failed. The bound of the random delay doubles with each attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// The bound before the second attempt.
-    pub initial_delay: Duration,
-    /// No bound is larger.
-    pub max_delay: Duration,
-}
-
 /// What is done with events that will not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -199,15 +94,6 @@ pub struct DeadLetter {
     pub log: bool,
     /// Which of the configuration's targets is the queue that they go to.
     pub target: Option<usize>,
-}
-
-/// What gives way when the queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The event that has waited longest.
-    DropOldest,
-    /// The event that is to be added.
-    DropNewest,
 }
 
 impl Config {
@@ -253,6 +139,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
     let host = root.choice("host", &["auto", "envoy", "kong"]);
     let (routes, mut targets) = routes?;
+    let (queue, journal) = queue?;
     let (log, letters) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
     targets.extend(letters);
@@ -267,7 +154,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         credentials: credentials?,
         redact: redact?,
         batch,
-        queue: queue?,
+        queue,
+        journal,
         retry: retry?,
         dead_letter: DeadLetter { log, target },
         timeout,
@@ -295,7 +183,7 @@ fn read_batch(root: &mut Section<'_>) -> Batch {
     batch
 }
 
-fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
+fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
     const DROP_OLDEST: &str = "drop_oldest";
     let mut section = root.section("queue");
     let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
@@ -311,7 +199,7 @@ fn read_queue(root: &mut Section<'_>) -> Checked<Queue> {
         "off" => JournalChoice::Off,
         _ => JournalChoice::Auto,
     };
-    Ok(Queue { max_entries, max_bytes, max_age, when_full, journal })
+    Ok((Queue { max_entries, max_bytes, max_age, when_full }, journal))
 }
 
 fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {

@@ -2,7 +2,7 @@
 
 use super::fault::Checked;
 use super::reader::{each, Section};
-use super::Redact;
+use crate::exchange::redact::Redact;
 
 pub(super) fn read(root: &mut Section<'_>) -> Checked<Redact> {
     let mut section = root.section("redact");

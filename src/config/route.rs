@@ -12,8 +12,9 @@ use super::{target, template};
 use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
 use crate::aws::protocol::Protocol;
 use crate::aws::target::Target;
+use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::Template;
-use crate::publish::route::{Delivery, Matcher, Methods, OnFailure, Route, Routes, Statuses};
+use crate::publish::route::{Delivery, OnFailure, Route, Routes, Statuses};
 
 const KEY: &str = "routes";
 const EVENT_TYPE_KEY: &str = "event_type";

@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use serde_json::{json, Map, Value};
 
 use super::*;
+use crate::aws::credentials::settings::{Source, StaticKeys};
+use crate::aws::endpoint::Endpoint;
 use crate::callout::Scheme;
-use crate::publish::route::{Delivery, Methods, OnFailure};
+use crate::exchange::matcher::Methods;
+use crate::publish::route::{Delivery, OnFailure};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(name)
@@ -112,7 +115,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(target.region, "us-east-1");
     assert_eq!(target.endpoint.authority(), "sns.us-east-1.amazonaws.com");
     assert_eq!(target.upstream, "sns.us-east-1.amazonaws.com:443");
-    assert_eq!(config.credentials.source, CredentialSource::Auto);
+    assert_eq!(config.credentials.source, Source::Auto);
     assert_eq!(config.redact, Redact::default());
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
     assert_eq!(
@@ -122,9 +125,9 @@ fn what_is_left_out_has_a_default() {
             max_bytes: 16 * 1024 * 1024,
             max_age: Duration::from_secs(3600),
             when_full: WhenFull::DropOldest,
-            journal: JournalChoice::Auto,
         }
     );
+    assert_eq!(config.journal, JournalChoice::Auto);
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) });
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));
     let [route] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
@@ -144,8 +147,7 @@ fn a_response_waits_only_where_the_route_says_so() {
 fn what_is_given_is_taken() {
     let config = valid("full.json");
     assert_eq!(only_target(&config).upstream, "sns");
-    let CredentialSource::Static(StaticKeys { access_key_id, secret_access_key, session_token }) =
-        &config.credentials.source
+    let Source::Static(StaticKeys { access_key_id, secret_access_key, session_token }) = &config.credentials.source
     else {
         panic!("{:?}", config.credentials);
     };

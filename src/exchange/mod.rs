@@ -1,7 +1,8 @@
 //! One observed request and its response, the same for every host. Everything that a host may not know is optional:
 //! what is unknown stays absent, nothing is guessed.
 
-pub mod plain_text;
+pub mod matcher;
+mod plain_text;
 pub mod redact;
 pub mod template;
 

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use crate::config::Redact;
 use crate::exchange::{Exchange, Headers};
 
 /// What stands in the place of a redacted value, as in Kong's own logs.
@@ -12,6 +11,15 @@ pub const REDACTED: &str = "REDACTED";
 /// Redacted without configuration.
 pub const HEADERS: [&str; 7] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "apikey", "x-amz-security-token"];
+
+/// What is redacted beside the built-in list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redact {
+    /// Header names, in lower case.
+    pub headers: Vec<String>,
+    /// Names of query parameters.
+    pub query: Vec<String>,
+}
 
 /// The headers and query parameters to redact.
 #[derive(Debug)]

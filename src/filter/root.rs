@@ -121,7 +121,7 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
-    let store = host.has_journal(config.queue.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
+    let store = host.has_journal(config.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
     Ok((Worker::new(root, host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
 }

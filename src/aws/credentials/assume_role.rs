@@ -10,11 +10,11 @@ use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
 
 use super::{document, Credentials, Provider, SourceError, Step};
+use crate::aws::credentials::settings::AssumeRole as Role;
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::sign::{sign, SigningScope};
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
-use crate::config::AssumeRole as Role;
 
 /// Bytes of a reply that are looked at; one has about 2 KB.
 const MAX_BYTES: usize = 1 << 16;

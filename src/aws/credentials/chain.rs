@@ -10,7 +10,7 @@ use super::environment::{self, CredentialsError, Fixed};
 use super::instance::Instance;
 use super::refresh::{Keeper, Timing};
 use super::Provider;
-use crate::config::{CredentialConfig, CredentialSource};
+use crate::aws::credentials::settings::{Settings, Source};
 
 /// Turns the instance metadata service off, as for every SDK.
 const INSTANCE_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
@@ -39,7 +39,7 @@ pub enum StartError {
 /// # Errors
 /// When the chosen source can be seen never to give any.
 pub fn keeper(
-    config: &CredentialConfig,
+    config: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,
     timeout: Duration,
     deadline: Duration,
@@ -54,7 +54,7 @@ pub fn keeper(
 }
 
 fn source(
-    config: &CredentialConfig,
+    config: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,
     timeout: Duration,
 ) -> Result<Option<Box<dyn Provider>>, StartError> {
@@ -66,14 +66,14 @@ fn source(
     };
     let instance = || -> Box<dyn Provider> { Box::new(Instance::new(config.upstreams.instance.as_deref(), timeout)) };
     Ok(Some(match &config.source {
-        CredentialSource::Host => return Ok(None),
-        CredentialSource::Static(keys) => Box::new(Fixed(environment::from_config(keys)?)),
-        CredentialSource::Environment => from_environment()?,
-        CredentialSource::Container => container()?,
-        CredentialSource::Instance => instance(),
-        CredentialSource::Auto if environment::is_there(environment) => from_environment()?,
-        CredentialSource::Auto if container::is_there(environment) => container()?,
-        CredentialSource::Auto => {
+        Source::Host => return Ok(None),
+        Source::Static(keys) => Box::new(Fixed(environment::from_config(keys)?)),
+        Source::Environment => from_environment()?,
+        Source::Container => container()?,
+        Source::Instance => instance(),
+        Source::Auto if environment::is_there(environment) => from_environment()?,
+        Source::Auto if container::is_there(environment) => container()?,
+        Source::Auto => {
             let disabled = environment(INSTANCE_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
             if disabled {
                 return Err(StartError::Nothing);

@@ -4,9 +4,9 @@
 //! and keys only.
 
 use super::{plausible, Credentials, Provider, SourceError, Step};
+use crate::aws::credentials::settings::StaticKeys;
 use crate::callout::Reply;
 use crate::clock::Timestamp;
-use crate::config::StaticKeys;
 use crate::secret::Secret;
 
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";

@@ -11,6 +11,7 @@ mod document;
 mod environment;
 mod instance;
 mod refresh;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::aws::credentials::settings::Settings;
 use crate::callout::Scheme;
 use crate::config::Config;
 use crate::notice::{Level, Notice};
@@ -20,7 +21,7 @@ const STS_KEYS: &str = "<AssumeRoleResponse xmlns='https://sts.amazonaws.com/doc
 const STS_DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: \
     arn:aws:iam::123456789012:user/gateway is not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>";
 
-fn configured(credentials: serde_json::Value) -> CredentialConfigured {
+fn configured(credentials: serde_json::Value) -> Settings {
     let config = serde_json::json!({
         "topic_arn": "arn:aws:sns:eu-west-1:123456789012:t",
         "routes": [{"method": "PUT", "matcher": "/"}],
@@ -28,8 +29,6 @@ fn configured(credentials: serde_json::Value) -> CredentialConfigured {
     });
     Config::from_json(config.to_string().as_bytes()).unwrap().credentials
 }
-
-type CredentialConfigured = crate::config::CredentialConfig;
 
 /// A keeper for this configuration and this environment.
 fn start(credentials: serde_json::Value, environment: &[(&str, &str)]) -> Result<Option<Keeper>, StartError> {

@@ -8,9 +8,10 @@ pub mod shared_data;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::aws::credentials::settings::Source;
 use crate::callout::{Limits, Scheme};
 use crate::clock::Timestamp;
-use crate::config::{Config, CredentialSource, HostChoice, JournalChoice};
+use crate::config::{Config, HostChoice, JournalChoice};
 use crate::filter::hostcalls as host;
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 use crate::publish::route::Delivery;
@@ -44,7 +45,7 @@ impl Host {
         if self != Host::Kong {
             return None;
         }
-        if config.credentials.source == CredentialSource::Host {
+        if config.credentials.source == Source::Host {
             return Some(
                 "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
             );

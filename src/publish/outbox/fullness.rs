@@ -1,6 +1,6 @@
 //! How full the queue is, for the log: one line when it is nearly full, and none again before it has emptied by half.
 
-use crate::config;
+use super::settings;
 use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
@@ -18,7 +18,7 @@ pub struct Fullness {
 
 impl Fullness {
     /// Looks at the queue after it has grown or shrunk.
-    pub fn see(&mut self, backlog: Backlog, bounds: &config::Queue) {
+    pub fn see(&mut self, backlog: Backlog, bounds: &settings::Queue) {
         let reached = |share: usize| {
             backlog.entries >= share_of(bounds.max_entries, share) || backlog.bytes >= share_of(bounds.max_bytes, share)
         };
@@ -30,7 +30,7 @@ impl Fullness {
     }
 
     /// The warning, if it has not been given in this episode.
-    pub fn take_notice(&mut self, backlog: Backlog, bounds: &config::Queue) -> Option<Notice> {
+    pub fn take_notice(&mut self, backlog: Backlog, bounds: &settings::Queue) -> Option<Notice> {
         std::mem::take(&mut self.due).then(|| Notice {
             level: Level::Warn,
             text: format!(
@@ -54,12 +54,11 @@ mod tests {
 
     #[test]
     fn one_warning_in_an_episode() {
-        let bounds = config::Queue {
+        let bounds = settings::Queue {
             max_entries: 10,
             max_bytes: 1_000,
             max_age: Duration::from_secs(1),
-            when_full: config::WhenFull::DropOldest,
-            journal: config::JournalChoice::Off,
+            when_full: settings::WhenFull::DropOldest,
         };
         let mut fullness = Fullness::default();
         let mut warned = |entries, bytes| {

@@ -250,8 +250,8 @@ proptest! {
         ordered: bool,
         drop_newest: bool,
     ) {
-        let when_full = if drop_newest { config::WhenFull::DropNewest } else { config::WhenFull::DropOldest };
-        let queue = config::Queue { when_full, ..settings().queue };
+        let when_full = if drop_newest { settings::WhenFull::DropNewest } else { settings::WhenFull::DropOldest };
+        let queue = settings::Queue { when_full, ..settings().queue };
         let mut history = History::new(Settings { ordered, queue, ..settings() });
         for step in steps {
             history.apply(step);

@@ -10,14 +10,15 @@ mod fullness;
 mod health;
 mod queue;
 mod responses;
+pub mod settings;
 mod settling;
 mod waits;
 
 use std::time::Duration;
 
 use crate::aws::error::Failure;
+use crate::aws::retry::Retry;
 use crate::clock::{SteadyClock, Timestamp};
-use crate::config;
 use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
@@ -30,18 +31,19 @@ use drops::Drops;
 use fullness::Fullness;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
+use settings::{Batch, WhenFull};
 use waits::Waits;
 pub use waits::{Release, Ticket, Wait};
 
-/// How the outbox works; see [`crate::config`] for the meaning of the parts.
+/// How the outbox works.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How events are packed.
-    pub batch: config::Batch,
+    pub batch: Batch,
     /// The bounds.
-    pub queue: config::Queue,
+    pub queue: settings::Queue,
     /// When what failed is tried again.
-    pub retry: config::Retry,
+    pub retry: Retry,
     /// Batches at once.
     pub max_in_flight: usize,
     /// Bytes of events that one batch may hold.
@@ -142,8 +144,8 @@ impl Outbox {
         }
         while !self.has_room(entry.size) {
             let oldest = match self.settings.queue.when_full {
-                config::WhenFull::DropOldest => self.queue.pop_oldest(),
-                config::WhenFull::DropNewest => None,
+                WhenFull::DropOldest => self.queue.pop_oldest(),
+                WhenFull::DropNewest => None,
             };
             match oldest {
                 Some(dropped) => self.dropped(dropped, DropReason::QueueFull, None, metrics),
@@ -187,7 +189,7 @@ impl Outbox {
         if in_flight >= self.settings.max_in_flight || !self.circuit.admits(in_flight, now) {
             return None;
         }
-        let config::Batch { max_entries, max_delay } = self.settings.batch;
+        let Batch { max_entries, max_delay } = self.settings.batch;
         let room = Room { entries: max_entries, bytes: self.settings.max_batch_bytes };
         let entries = self.queue.take_batch(room, |oldest| now.since(oldest.queued_at) >= max_delay)?;
         let id = BatchId(self.next_batch);

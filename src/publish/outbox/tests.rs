@@ -5,15 +5,14 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn settings() -> Settings {
     Settings {
-        batch: config::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
-        queue: config::Queue {
+        batch: settings::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
+        queue: settings::Queue {
             max_entries: 10,
             max_bytes: 1_000,
             max_age: 60 * SECOND,
-            when_full: config::WhenFull::DropOldest,
-            journal: config::JournalChoice::Off,
+            when_full: settings::WhenFull::DropOldest,
         },
-        retry: config::Retry { initial_delay: Duration::from_millis(50), max_delay: 20 * SECOND },
+        retry: Retry { initial_delay: Duration::from_millis(50), max_delay: 20 * SECOND },
         max_in_flight: 2,
         max_batch_bytes: 300,
         deadline: 6 * SECOND,
@@ -179,9 +178,9 @@ fn a_batch_that_is_refused_as_a_whole_is_tried_one_by_one() {
 #[test]
 fn a_full_queue_drops_as_configured() {
     for (when_full, kept) in
-        [(config::WhenFull::DropOldest, ["b", "c", "d"]), (config::WhenFull::DropNewest, ["a", "b", "c"])]
+        [(settings::WhenFull::DropOldest, ["b", "c", "d"]), (settings::WhenFull::DropNewest, ["a", "b", "c"])]
     {
-        let queue = config::Queue { max_entries: 3, when_full, ..settings().queue };
+        let queue = settings::Queue { max_entries: 3, when_full, ..settings().queue };
         let mut bench = Bench::new(Settings { queue, ..settings() });
         bench.push(&["a", "b", "c", "d"]);
         assert_eq!(bench.poll_ids(), kept);
@@ -191,7 +190,7 @@ fn a_full_queue_drops_as_configured() {
 
 #[test]
 fn what_is_in_flight_is_never_dropped_to_make_room() {
-    let queue = config::Queue { max_entries: 3, ..settings().queue };
+    let queue = settings::Queue { max_entries: 3, ..settings().queue };
     let mut bench = Bench::new(Settings { queue, ..settings() });
     bench.push(&["a", "b", "c"]);
     let (batch, ids) = bench.poll().unwrap();
@@ -245,7 +244,7 @@ fn a_group_keeps_its_order_in_an_ordered_outbox() {
 
 #[test]
 fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_is_dropped() {
-    let queue = config::Queue { max_entries: 2, ..settings().queue };
+    let queue = settings::Queue { max_entries: 2, ..settings().queue };
     let mut bench = Bench::new(Settings { ordered: true, queue, ..settings() });
     bench.push_sized("a1", Some("a"), 50);
     bench.wait(SECOND);

@@ -1,8 +1,9 @@
 use super::*;
 use crate::aws::sns;
 use crate::aws::sns::topic_arn::TopicArn;
+use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
-use crate::publish::route::{Delivery, Matcher, Methods, Statuses};
+use crate::publish::route::{Delivery, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
