@@ -2,7 +2,7 @@
 //!
 //! Never cuts or checks an event: limits are kept by those who make events and batches.
 
-use super::form;
+use crate::aws::form;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::event::{Attribute, Event};
 
