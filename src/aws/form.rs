@@ -1,7 +1,11 @@
-//! Values of `application/x-www-form-urlencoded`, encoded as the crate `form_urlencoded` does it, in a seventh of the time.
+//! Bodies of `application/x-www-form-urlencoded`, byte for byte as botocore writes them: what RFC 3986 calls unreserved stands
+//! for itself, a space is `+`, and every other byte is percent-encoded.
 //!
-//! A third of the bytes of JSON are escaped. To append the few bytes between two escapes is a call out of WebAssembly each, so
-//! nothing here is appended.
+//! The forms of browsers, which `form_urlencoded` writes, leave `*` and encode `~`. AWS takes both spellings, because it checks
+//! the bytes that it got; an emulator checks the form that it writes again, and refuses any other spelling than botocore's.
+//!
+//! Values are encoded in a seventh of the time that `form_urlencoded` takes. A third of the bytes of JSON are escaped, and to
+//! append the few bytes between two escapes is a call out of WebAssembly each, so nothing is appended here.
 
 /// What one byte can take: `%2F`.
 const MAX_BYTES_OF_ONE: usize = 3;
@@ -17,7 +21,7 @@ const fn encoded() -> [([u8; MAX_BYTES_OF_ONE], u8); 256] {
     while byte < all.len() {
         let itself = byte as u8;
         all[byte] = match itself {
-            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => ([itself, 0, 0], 1),
+            b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => ([itself, 0, 0], 1),
             b' ' => ([b'+', 0, 0], 1),
             _ => ([b'%', DIGITS[byte >> 4], DIGITS[byte & 15]], 3),
         };
@@ -26,9 +30,35 @@ const fn encoded() -> [([u8; MAX_BYTES_OF_ONE], u8); 256] {
     all
 }
 
+/// The form of one call of AWS's query protocol.
+pub struct Form(Vec<u8>);
+
+impl Form {
+    /// Begins a form with room for `bytes`. `action` names the action and the version, as they stand in the form.
+    pub fn new(action: &'static str, bytes: usize) -> Form {
+        let mut form = Vec::with_capacity(bytes);
+        form.extend(action.as_bytes());
+        Form(form)
+    }
+
+    /// Adds a field, whose name is in two parts. Names are ours and need no encoding, which would be half the work of a small
+    /// event.
+    pub fn field(&mut self, prefix: &str, name: &str, value: &str) {
+        for part in ["&", prefix, name, "="] {
+            self.0.extend(part.as_bytes());
+        }
+        encode(value, &mut self.0);
+    }
+
+    /// Ends the form.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
 /// Adds `value` to `form`: makes room for the most that it can take, writes the most that each byte can take, and steps on by
 /// what it took.
-pub fn encode(value: &str, form: &mut Vec<u8>) {
+fn encode(value: &str, form: &mut Vec<u8>) {
     let mut end = form.len();
     form.resize(end + MAX_BYTES_OF_ONE * value.len(), 0);
     for byte in value.bytes() {
@@ -42,27 +72,40 @@ pub fn encode(value: &str, form: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
 
     fn encoded(value: &str) -> String {
-        let mut form = b"a=".to_vec();
-        encode(value, &mut form);
-        String::from_utf8(form).unwrap()
+        let mut form = Form::new("Action=Publish", 0);
+        form.field("a.", "b", value);
+        String::from_utf8(form.into_bytes()).unwrap().strip_prefix("Action=Publish&a.b=").unwrap().to_owned()
+    }
+
+    #[derive(Deserialize)]
+    struct OfBotocore {
+        cases: Vec<(String, String)>,
     }
 
     #[test]
-    fn every_character_of_ascii_is_encoded_as_the_crate_does_it() {
-        let all: String = (0..=127).map(char::from).collect();
-        assert_eq!(encoded(&all), format!("a={}", form_urlencoded::byte_serialize(all.as_bytes()).collect::<String>()));
-        assert_eq!(encoded(r#"{"é": *}"#), "a=%7B%22%C3%A9%22%3A+*%7D");
+    fn values_are_encoded_as_botocore_does_it() {
+        let expected: OfBotocore = serde_json::from_str(include_str!("../../tests/data/form_botocore.json")).unwrap();
+        let first: String = ('\0'..='\u{ff}').collect();
+        assert_eq!(expected.cases[0].0, first, "each of the first 256 characters");
+        for (value, form) in &expected.cases {
+            assert_eq!(encoded(value), *form, "{value:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_encoded_as_the_crate_does_it(value: String) {
-            let expected: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-            prop_assert_eq!(encoded(&value), format!("a={expected}"));
+        fn any_value_can_be_read_back_and_is_the_sum_of_its_characters(value: String) {
+            let form = encoded(&value);
+            let each = |character: char| encoded(&character.to_string());
+            prop_assert_eq!(&form, &value.chars().map(each).collect::<String>());
+            let read: Vec<(String, String)> = form_urlencoded::parse(format!("a={form}").as_bytes()).into_owned().collect();
+            prop_assert_eq!(read, [("a".to_owned(), value)]);
         }
     }
 }
