@@ -1,10 +1,19 @@
 """A plain HTTP client: one request on a connection of its own, as curl would send it, and a raw one for what no client would send."""
 
 import http.client
+import random
 import socket
 from dataclasses import dataclass
 
+from . import LOOPBACK
+
 Address = tuple[str, int]
+
+# Half the time that a call to AWS may be given, so that a reply within it did not wait for such a call.
+_PATIENCE = 30.0
+
+# Below the ports that systems hand out: a server that is to come, or to come back, finds its port free.
+_KEPT_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ def send(
     path: str,
     headers: dict[str, str] | None = None,
     body: bytes | str | None = None,
-    timeout: float = 10.0,
+    timeout: float = _PATIENCE,
 ) -> Reply:
     connection = http.client.HTTPConnection(*address, timeout=timeout)
     try:
@@ -49,7 +58,7 @@ def request_as_curl(
     connection.endheaders(body)
 
 
-def send_raw(address: Address, request: bytes, timeout: float = 10.0) -> int:
+def send_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> int:
     """Sends these very bytes; the status of the reply, 0 if the peer hung up instead of answering."""
     with socket.create_connection(address, timeout=timeout) as connection:
         connection.sendall(request)
@@ -59,3 +68,14 @@ def send_raw(address: Address, request: bytes, timeout: float = 10.0) -> int:
             return response.status
         except (http.client.HTTPException, ConnectionError):
             return 0
+
+
+def unused_address() -> Address:
+    """An address where nobody listens until the test does."""
+    while True:
+        address = (LOOPBACK, random.choice(_KEPT_PORTS))
+        try:
+            with socket.create_server(address):
+                return address
+        except OSError:
+            continue
