@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
+use super::header_pairs::serialise;
 use crate::callout::Callout;
 use crate::capture::Answer;
 use crate::clock::Timestamp;
@@ -155,7 +156,7 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     returned(|value, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), value, size) })
 }
 
-/// All headers of a map, as the host serialises them; see [`pairs`].
+/// All headers of a map, as the host serialises them; see [`super::header_pairs`].
 pub fn header_map(map: MapType) -> Vec<u8> {
     // SAFETY: see `returned`.
     returned(|value, size| unsafe { proxy_get_header_map_pairs(map as u32, value, size) }).unwrap_or_default()
@@ -264,68 +265,7 @@ pub fn dispatch(callout: &Callout) -> Result<u32, Status> {
     proxy_wasm::hostcalls::dispatch_http_call(&callout.upstream, headers, Some(&callout.body), vec![], callout.timeout)
 }
 
-/// The headers in a serialised map: a count, the lengths of all names and values, then the texts with a zero byte after each
-/// (Proxy-Wasm ABI 0.2.1, "Header map pairs"). Stops at what is not of that form.
-pub fn pairs(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let (count, rest) = split_length(map).unwrap_or((0, &[]));
-    let (mut lengths, mut texts) = rest.split_at_checked(count.saturating_mul(8)).unwrap_or((&[], &[]));
-    std::iter::from_fn(move || {
-        let (name_length, after) = split_length(lengths)?;
-        let (value_length, after) = split_length(after)?;
-        lengths = after;
-        let (name, after) = split_text(texts, name_length)?;
-        let (value, after) = split_text(after, value_length)?;
-        texts = after;
-        Some((name, value))
-    })
-}
-
 /// Bytes of the client's as text; what is not UTF-8 becomes U+FFFD.
 pub fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// The opposite of [`pairs`].
-fn serialise<T: AsRef<[u8]>>(headers: &[(T, T)]) -> Vec<u8> {
-    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut map = length(headers.len()).to_vec();
-    let texts = || headers.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
-    texts().for_each(|text| map.extend(length(text.len())));
-    for text in texts() {
-        map.extend(text);
-        map.push(0);
-    }
-    map
-}
-
-fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*length) as usize, rest))
-}
-
-fn split_text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(length)?;
-    Some((text, rest.split_first()?.1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn pairs_are_what_the_host_serialised(headers: Vec<(Vec<u8>, Vec<u8>)>, cut in 0usize..200) {
-            let map = serialise(&headers);
-            let read: Vec<_> = pairs(&map).map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-            prop_assert_eq!(&read, &headers);
-            let cut_short = &map[..map.len().saturating_sub(cut)];
-            prop_assert!(pairs(cut_short).count() <= headers.len());
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            pairs(&bytes).count();
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 mod capture;
 mod gateway;
+mod header_pairs;
 mod hostcalls;
 mod http;
 mod reply;

@@ -9,7 +9,8 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use super::gateway::envoy;
 use super::gateway::shared_data::SharedData;
-use super::gateway::{Host, TickGate};
+use super::gateway::tick_gate::TickGate;
+use super::gateway::Host;
 use super::hostcalls as host;
 use super::http::HttpFilter;
 use super::worker::Worker;

@@ -6,7 +6,8 @@ use std::rc::{Rc, Weak};
 
 use super::gateway::envoy;
 use super::gateway::kong::{Destinations, Wanted};
-use super::gateway::{define_metrics, Host, TickGate};
+use super::gateway::tick_gate::TickGate;
+use super::gateway::{define_metrics, Host};
 use super::{hostcalls as host, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply};

@@ -7,6 +7,7 @@ use proxy_wasm::types::MapType;
 use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
+use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls as host;
 use crate::publish::route::Routes;
 
@@ -97,7 +98,7 @@ impl HeaderMap {
     /// A pseudo header such as `:scheme`, if it was read with the others.
     pub fn pseudo(&self, wanted: &str) -> Option<&str> {
         let HeaderMap::Whole(map) = self else { return None };
-        let (_, value) = host::pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
+        let (_, value) = pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
         std::str::from_utf8(value).ok()
     }
 
@@ -105,7 +106,7 @@ impl HeaderMap {
     pub fn headers(&self) -> Headers<'_> {
         match self {
             HeaderMap::Whole(map) => {
-                let own = host::pairs(map).filter(|(name, _)| !name.starts_with(b":"));
+                let own = pairs(map).filter(|(name, _)| !name.starts_with(b":"));
                 Headers(own.map(|(name, value)| (lower_case(name), String::from_utf8_lossy(value))).collect())
             }
             HeaderMap::Some(found) => {

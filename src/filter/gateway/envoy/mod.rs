@@ -7,6 +7,7 @@ use proxy_wasm::types::MapType;
 
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self as host, text};
 use crate::filter::worker::Worker;
 use crate::publish::outbox::{Release, Ticket, Wait};
@@ -164,7 +165,7 @@ impl HeaderMaps {
 /// The target that the client asked for, among request headers: the router keeps it in `x-envoy-original-path` when it
 /// rewrites the path.
 fn client_target(request_headers: &[u8]) -> Option<String> {
-    let find = |wanted: &[u8]| host::pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let find = |wanted: &[u8]| pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
     find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
 }
 
@@ -220,7 +221,7 @@ fn verified() -> bool {
 }
 
 fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
-    host::pairs(request_headers).find(|(name, _)| *name == b":path").map(|(_, path)| String::from_utf8_lossy(path))
+    pairs(request_headers).find(|(name, _)| *name == b":path").map(|(_, path)| String::from_utf8_lossy(path))
 }
 
 fn entity(property: &str) -> Option<Entity<'static>> {
@@ -231,7 +232,7 @@ fn entity(property: &str) -> Option<Entity<'static>> {
 
 /// The headers of a map, without pseudo headers and without what Envoy adds for itself; `:authority` is `host`, as in HTTP/1.
 fn headers(map: &[u8]) -> Headers<'_> {
-    let named = host::pairs(map).map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+    let named = pairs(map).map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
     Headers(
         named
             .map(|(name, value)| if name == ":authority" { (Cow::Borrowed("host"), value) } else { (name, value) })
