@@ -10,7 +10,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::gateway::kong::HeaderMap;
 use super::gateway::Host;
 use super::gateway::{envoy, kong};
-use super::hostcalls::{self as host, text};
+use super::hostcalls::{self, text};
 use super::worker::Worker;
 use crate::capture::{Answer, CaptureId};
 
@@ -55,7 +55,7 @@ impl CapturedRequest {
             method: text(method.to_vec()),
             target: text(target),
             head: match worker.host {
-                Host::Envoy => Head::Envoy(host::header_map(MapType::HttpRequestHeaders)),
+                Host::Envoy => Head::Envoy(hostcalls::header_map(MapType::HttpRequestHeaders)),
                 Host::Kong => Head::Kong(HeaderMap::of_request(count, &worker.wanted_headers)),
             },
             announced: header("content-length").and_then(|length| length.trim().parse().ok()),
@@ -66,7 +66,7 @@ impl CapturedRequest {
     }
 
     fn begin(&self, position: usize, ended: bool) -> Action {
-        let (id, announced, now) = (self.id, self.announced, host::now());
+        let (id, announced, now) = (self.id, self.announced, hostcalls::now());
         let refused = self.worker.with_intake(|intake, metrics| intake.admit(id, position, announced, now, metrics));
         match self.worker.host {
             _ if refused.is_some() => self.answer(refused),
@@ -84,7 +84,8 @@ impl CapturedRequest {
             None if header("transfer-encoding").is_some() => true,
             // HTTP/2 needs neither header.
             None => {
-                self.method != "GET" && host::property("ngx.server_protocol").is_some_and(|name| name == b"HTTP/2.0")
+                self.method != "GET"
+                    && hostcalls::property("ngx.server_protocol").is_some_and(|name| name == b"HTTP/2.0")
             }
         }
     }
@@ -95,7 +96,7 @@ impl CapturedRequest {
         if ended {
             return self.read_body();
         }
-        let (id, now) = (self.id, host::now());
+        let (id, now) = (self.id, hostcalls::now());
         self.answer(self.worker.with_intake(|intake, metrics| intake.receive(id, bytes, now, metrics)))
     }
 
@@ -107,7 +108,7 @@ impl CapturedRequest {
         }
         let body = match bytes {
             0 => Vec::new(),
-            _ => host::buffer(BufferType::HttpRequestBody, bytes).unwrap_or_default(),
+            _ => hostcalls::buffer(BufferType::HttpRequestBody, bytes).unwrap_or_default(),
         };
         if body.len() == bytes && self.announced.is_none_or(|announced| announced == bytes as u64) {
             return self.complete(body);
@@ -124,7 +125,7 @@ impl CapturedRequest {
 
     /// All of the request has come.
     fn complete(&self, body: Vec<u8>) -> Action {
-        let (id, now) = (self.id, host::now());
+        let (id, now) = (self.id, hostcalls::now());
         let request = match &self.head {
             Head::Envoy(map) => envoy::received(&self.method, &self.target, map),
             Head::Kong(map) => kong::received(&self.method, &self.target, map),
@@ -137,7 +138,7 @@ impl CapturedRequest {
     /// Answers, if there is an answer; the request is held in any case.
     fn answer(&self, answer: Option<Answer>) -> Action {
         if let Some(answer) = answer {
-            host::answer(&answer);
+            hostcalls::answer(&answer);
         }
         Action::Pause
     }
@@ -150,18 +151,18 @@ impl CapturedRequest {
             return;
         }
         let status = match self.worker.host {
-            Host::Envoy => host::header(MapType::HttpResponseHeaders, ":status"),
-            Host::Kong => host::property("response.code"),
+            Host::Envoy => hostcalls::header(MapType::HttpResponseHeaders, ":status"),
+            Host::Kong => hostcalls::property("response.code"),
         };
         let failed = status.map(text).and_then(|status| status.parse::<u16>().ok()).is_some_and(|status| status >= 400);
         if !failed {
-            host::set_header(MapType::HttpResponseHeaders, ":status", "503");
+            hostcalls::set_header(MapType::HttpResponseHeaders, ":status", "503");
         }
     }
 }
 
 fn header(name: &str) -> Option<String> {
-    host::header(MapType::HttpRequestHeaders, name).map(text)
+    hostcalls::header(MapType::HttpRequestHeaders, name).map(text)
 }
 
 impl Drop for CapturedRequest {

@@ -10,7 +10,7 @@ use super::capture::CapturedRequest;
 use super::gateway::envoy::Held;
 use super::gateway::Host;
 use super::gateway::{envoy, kong};
-use super::hostcalls as host;
+use super::hostcalls;
 use super::worker::Worker;
 use crate::publish::outbox::{Release, Ticket};
 
@@ -75,7 +75,7 @@ impl Context for HttpFilter {
 impl HttpContext for HttpFilter {
     fn on_http_request_headers(&mut self, count: usize, ended: bool) -> Action {
         let Some(worker) = &self.worker else { return Action::Continue };
-        let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
+        let Some(method) = hostcalls::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
         if worker.captures.want_method(&method) {
             if let Some((request, action)) = CapturedRequest::of_request(worker, self.id, &method, count, ended) {
                 self.candidate = Some(Candidate::Captured(request));

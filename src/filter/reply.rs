@@ -2,7 +2,7 @@
 
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::hostcalls as host;
+use super::hostcalls;
 use crate::callout::{Reply, REPLY_HEADERS};
 
 /// A reply of AWS is a few kilobytes; more is not read.
@@ -13,7 +13,7 @@ const MAX_REPLY_BYTES: usize = 1 << 20;
 /// Its headers are asked for by name: Kong may write more of a long map than it has asked memory for. And their announced number
 /// tells nothing, for Kong does not count the status.
 pub fn read(body_size: usize) -> Reply {
-    let header = |name| host::header(MapType::HttpCallResponseHeaders, name).map(host::text);
+    let header = |name| hostcalls::header(MapType::HttpCallResponseHeaders, name).map(hostcalls::text);
     let Some(status) = header(":status").and_then(|status| status.parse().ok()) else {
         // Kong's word for what happened. It is "ok" where the peer closed the connection instead of replying.
         return Reply::NoResponse(match header(":dispatch_status").as_deref() {
@@ -24,7 +24,7 @@ pub fn read(body_size: usize) -> Reply {
     };
     let body = match body_size {
         0 => Some(Vec::new()),
-        _ => host::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
+        _ => hostcalls::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
     };
     match body {
         Some(body) => {

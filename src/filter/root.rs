@@ -11,7 +11,7 @@ use super::gateway::envoy;
 use super::gateway::shared_data::SharedData;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::Host;
-use super::hostcalls as host;
+use super::hostcalls;
 use super::http::HttpFilter;
 use super::worker::Worker;
 use crate::agent::Agent;
@@ -63,25 +63,25 @@ impl RootContext for Root {
     }
 
     fn on_configure(&mut self, size: usize) -> bool {
-        let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
+        let text = hostcalls::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
         let (worker, tick) = match start(self.id, &text) {
             Ok(started) => started,
             Err(faults) => {
                 for line in faults.lines() {
-                    host::log(Level::Error, line);
+                    hostcalls::log(Level::Error, line);
                 }
                 return false;
             }
         };
         if let Some(complaint) = worker.host.complaint(self.is_started) {
-            host::log(Level::Error, complaint);
+            hostcalls::log(Level::Error, complaint);
         }
         let worker = Rc::new(worker);
         worker.register();
         self.worker = Some(worker);
-        let ticking = host::set_tick_period(tick);
+        let ticking = hostcalls::set_tick_period(tick);
         if !ticking {
-            host::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
+            hostcalls::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
         }
         ticking
     }
@@ -118,7 +118,7 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
         return Err(objection);
     }
     let (tick, limits) = (host.tick(config.batch.max_delay), host.limits(&config));
-    let seed = getrandom::u64().unwrap_or(host::now().0);
+    let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
     let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;

@@ -3,11 +3,11 @@
 
 use proxy_wasm::types::MapType;
 
-use super::hostcalls as host;
+use super::hostcalls;
 
 /// Traps if the request that is over has this header.
 pub fn if_asked() {
-    if host::header(MapType::HttpRequestHeaders, "x-retrohook-trap").is_some() {
+    if hostcalls::header(MapType::HttpRequestHeaders, "x-retrohook-trap").is_some() {
         #[cfg(target_arch = "wasm32")]
         core::arch::wasm32::unreachable();
     }

@@ -8,7 +8,7 @@ use super::gateway::envoy;
 use super::gateway::kong::{Destinations, Wanted};
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{define_metrics, Host};
-use super::{hostcalls as host, reply};
+use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
@@ -112,7 +112,7 @@ impl Worker {
         self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
-            host::tick_root(root);
+            hostcalls::tick_root(root);
         }
         self.agent.borrow_mut().take_release(wait.ticket)
     }
@@ -135,7 +135,7 @@ impl Worker {
     /// An exchange was seen that was over, and whose response should have waited.
     pub fn seen_too_late(&self) {
         if !self.told_of_logger.replace(true) {
-            host::log(
+            hostcalls::log(
                 Level::Warn,
                 "`delivery: before_response` is not kept: an access logger sees a response when it is over; run the filter as an \
                  HTTP filter",
@@ -156,12 +156,12 @@ impl Worker {
             return;
         }
         for (Ticket(context), release) in releases {
-            if host::knows_context(context) {
+            if hostcalls::knows_context(context) {
                 envoy::release(release);
             }
         }
         if let Some(root) = self.root.get() {
-            host::knows_context(root);
+            hostcalls::knows_context(root);
         }
     }
 
@@ -169,7 +169,7 @@ impl Worker {
     fn write_dead_letters(&self, now: Timestamp) {
         let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes(), now);
         for line in lines {
-            host::log_whole(Level::Error, &line);
+            hostcalls::log_whole(Level::Error, &line);
         }
     }
 
@@ -186,7 +186,7 @@ impl Worker {
 
     /// Makes a callout. Whether the host has started it; if not, that is its reply.
     fn dispatch(&self, call: Call, callout: &Callout, now: Timestamp) -> bool {
-        match host::dispatch(callout) {
+        match hostcalls::dispatch(callout) {
             Ok(token) => {
                 let agent = self.agent.borrow();
                 let mut callouts = self.callouts.borrow_mut();
@@ -228,15 +228,15 @@ impl Worker {
         let waiting = self.with_intake(|intake, _| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
-            if host::knows_context(id.0) {
-                host::answer(&answer);
+            if hostcalls::knows_context(id.0) {
+                hostcalls::answer(&answer);
             }
         }
     }
 
     /// What is to be done again and again: sends what is due, and tells the host what changed.
     pub fn tick(&self) {
-        let now = host::now();
+        let now = hostcalls::now();
         if self.hurried.take() {
             return self.send(now);
         }
@@ -251,7 +251,7 @@ impl Worker {
         self.report(now);
         if self.life.get() == Life::Draining && self.agent.borrow().is_idle() {
             self.life.set(Life::Done);
-            host::done();
+            hostcalls::done();
         }
         if self.host.answers_at_ticks() {
             self.tend_captures(now);
@@ -273,19 +273,19 @@ impl Worker {
             }
         }
         for notice in notices {
-            host::log(notice.level, &notice.text);
+            hostcalls::log(notice.level, &notice.text);
         }
     }
 
     /// Takes the reply to the callout `token` from the host.
     pub fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.forget_callout(token) else { return };
-        let (reply, now) = (reply::read(body_size), host::now());
+        let (reply, now) = (reply::read(body_size), hostcalls::now());
         self.agent.borrow_mut().handle_reply(call, &reply, now);
         if let Call::Capture(id) = call {
             // The host speaks for the request by now, unless the call was made at a tick.
-            if let Some(answer) = self.drive(id, now).filter(|_| host::knows_context(id.0)) {
-                host::answer(&answer);
+            if let Some(answer) = self.drive(id, now).filter(|_| hostcalls::knows_context(id.0)) {
+                hostcalls::answer(&answer);
             }
         } else if self.host.calls_from_replies() {
             self.send(now);
@@ -304,7 +304,7 @@ impl Worker {
     /// While another filter of this VM goes on, this one was replaced, and delivers what it has. If none does, the process may be
     /// about to end: nothing tells that from a filter that was taken away.
     pub fn stop(&self) -> bool {
-        let now = host::now();
+        let now = hostcalls::now();
         self.agent.borrow_mut().stop_adopting(now);
         // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
         self.report(now);
@@ -326,10 +326,10 @@ impl Worker {
         // Each is written when it is made, within the borrow, which a log never comes back to: together they may be as much as
         // the queue.
         for line in agent.undelivered_lines(self.host.max_line_bytes()) {
-            host::log_whole(Level::Error, &line);
+            hostcalls::log_whole(Level::Error, &line);
             lines += 1;
         }
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-        host::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
+        hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
     }
 }

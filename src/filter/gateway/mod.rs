@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::aws::credentials::settings::Source;
 use crate::callout::{Limits, Scheme};
 use crate::config::{Config, HostChoice, JournalChoice};
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
 use crate::publish::route::Delivery;
 
@@ -35,7 +35,7 @@ impl Host {
         match choice {
             HostChoice::Envoy => Host::Envoy,
             HostChoice::Kong => Host::Kong,
-            HostChoice::Auto if host::knows_context(u32::MAX) => Host::Kong,
+            HostChoice::Auto if hostcalls::knows_context(u32::MAX) => Host::Kong,
             HostChoice::Auto => Host::Envoy,
         }
     }
@@ -128,14 +128,14 @@ impl Host {
     pub fn max_line_bytes(self) -> usize {
         match self {
             Host::Envoy => usize::MAX,
-            Host::Kong => host::MAX_LINE_BYTES,
+            Host::Kong => hostcalls::MAX_LINE_BYTES,
         }
     }
 
     /// Brings a metric to where it begins: Kong keeps the value of a gauge when the worker that set it is gone.
     pub fn begin(self, id: u32, definition: &Definition) {
         if self == Host::Kong && definition.kind == Kind::Gauge {
-            host::record_metric(id, 0);
+            hostcalls::record_metric(id, 0);
         }
     }
 
@@ -157,9 +157,11 @@ impl Host {
     /// can only be set, and to add to one is a trap.
     pub fn report(self, id: u32, update: Update) {
         match (update, self) {
-            (Update::Add(_, count), _) => host::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
-            (Update::Level { change, .. }, Host::Envoy) => host::increment_metric(id, change),
-            (Update::Level { value, .. }, Host::Kong) | (Update::Record(_, value), _) => host::record_metric(id, value),
+            (Update::Add(_, count), _) => hostcalls::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
+            (Update::Level { change, .. }, Host::Envoy) => hostcalls::increment_metric(id, change),
+            (Update::Level { value, .. }, Host::Kong) | (Update::Record(_, value), _) => {
+                hostcalls::record_metric(id, value)
+            }
         }
     }
 }
@@ -178,7 +180,7 @@ pub fn define_metrics(host: Host) -> Vec<Option<u32>> {
             Kind::Gauge => MetricType::Gauge,
             Kind::Histogram => MetricType::Histogram,
         };
-        let id = host::define_metric(kind, definition.name)?;
+        let id = hostcalls::define_metric(kind, definition.name)?;
         host.begin(id, definition);
         Some(id)
     };

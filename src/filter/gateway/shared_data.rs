@@ -1,7 +1,7 @@
 //! The host's shared data as the store of the journal.
 
 use crate::filter::gateway::Host;
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 use crate::publish::journal::Store;
 
 /// On Envoy the number of a write that has never been: with it, only what is not there can be written. Each write takes the next
@@ -25,14 +25,14 @@ pub struct SharedData {
 impl SharedData {
     /// Kong traps where there is none: better in a callback in which that keeps it from starting.
     pub fn of(host: Host) -> SharedData {
-        host::shared_data(b"retrohook/probe");
+        hostcalls::shared_data(b"retrohook/probe");
         SharedData { host }
     }
 }
 
 impl Store for SharedData {
     fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
-        host::shared_data(key).filter(|(value, _)| !value.is_empty())
+        hostcalls::shared_data(key).filter(|(value, _)| !value.is_empty())
     }
 
     fn create(&self, key: &[u8], value: &[u8]) -> bool {
@@ -40,11 +40,11 @@ impl Store for SharedData {
             Host::Envoy => NEVER,
             Host::Kong => NOTHING,
         };
-        host::set_shared_data(key, Some(value), write)
+        hostcalls::set_shared_data(key, Some(value), write)
     }
 
     fn replace(&self, key: &[u8], value: &[u8], number: u32) -> bool {
-        host::set_shared_data(key, Some(value), number)
+        hostcalls::set_shared_data(key, Some(value), number)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> bool {
@@ -52,7 +52,7 @@ impl Store for SharedData {
             Host::Envoy => ANY,
             Host::Kong => NOTHING,
         };
-        host::set_shared_data(key, Some(value), write)
+        hostcalls::set_shared_data(key, Some(value), write)
     }
 
     fn remove(&self, key: &[u8]) -> bool {
@@ -60,6 +60,6 @@ impl Store for SharedData {
             Host::Envoy => ANY,
             Host::Kong => FIRST,
         };
-        host::set_shared_data(key, None, write)
+        hostcalls::set_shared_data(key, None, write)
     }
 }

@@ -8,7 +8,7 @@ use proxy_wasm::types::MapType;
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
 use crate::filter::header_pairs::pairs;
-use crate::filter::hostcalls::{self as host, text};
+use crate::filter::hostcalls::{self, text};
 use crate::filter::worker::Worker;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Delivery, Route};
@@ -36,14 +36,14 @@ impl Candidate {
             return None;
         }
         let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
-        let headers = may_wait.then(|| host::header_map(MapType::HttpRequestHeaders));
+        let headers = may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders));
         Some(Candidate { method: text(method), target: text(target), headers })
     }
 
     /// Looks at the headers of the response, for a route that lets it wait for its event.
     pub fn hold(mut self, worker: &Worker, ticket: Ticket) -> Held {
         let Some(headers) = self.headers.take() else { return Held::NotWanted(self) };
-        let status = host::header(MapType::HttpResponseHeaders, ":status");
+        let status = hostcalls::header(MapType::HttpResponseHeaders, ":status");
         let Some(status) = status.and_then(|status| text(status).parse().ok()) else { return Held::NotWanted(self) };
         let route = worker.routes.find(&self.method, split_target(&self.target).0, status);
         let Some((route, on_failure)) = route.and_then(|route| match route.delivery {
@@ -55,7 +55,7 @@ impl Candidate {
         let maps = HeaderMaps::read(Some(headers));
         let exchange = exchange(&self.method, self.target, status, &maps, Progress::Headers);
         let wait = Wait { ticket, on_failure };
-        worker.accept_awaited(exchange, route, wait, host::now()).map_or(Held::Waiting, Held::Released)
+        worker.accept_awaited(exchange, route, wait, hostcalls::now()).map_or(Held::Waiting, Held::Released)
     }
 
     /// Queues the event of the exchange that is just over, if its response is wanted, too.
@@ -66,7 +66,7 @@ impl Candidate {
 
 /// The client's own path, while the request's head is there.
 pub fn target() -> Option<Vec<u8>> {
-    host::header(MapType::HttpRequestHeaders, ":path")
+    hostcalls::header(MapType::HttpRequestHeaders, ":path")
 }
 
 /// A request that has come, as far as a webhook is concerned; `map` are its headers as they were read.
@@ -94,9 +94,9 @@ pub enum Held {
 /// Does with the response of the context that the host speaks for what is to be done with it.
 pub fn release(release: Release) {
     match release {
-        Release::Pass => host::continue_response(),
+        Release::Pass => hostcalls::continue_response(),
         Release::Refuse => {
-            host::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+            hostcalls::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
         }
     }
 }
@@ -113,11 +113,11 @@ enum Progress {
 
 /// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
 pub fn observe_logged(worker: &Worker) {
-    let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return };
+    let Some(method) = hostcalls::header(MapType::HttpRequestHeaders, ":method") else { return };
     if !worker.routes.want_method(&method) {
         return;
     }
-    let request_headers = host::header_map(MapType::HttpRequestHeaders);
+    let request_headers = hostcalls::header_map(MapType::HttpRequestHeaders);
     let Some(target) = client_target(&request_headers) else { return };
     let route = observe(worker, &text(method), target, Some(request_headers));
     if route.is_some_and(|route| route.delivery != Delivery::AfterResponse) {
@@ -136,7 +136,7 @@ fn observe<'a>(
     let status = status()?;
     let route = worker.routes.find(method, split_target(&target).0, status)?;
     let maps = HeaderMaps::read(request_headers);
-    let now = host::now();
+    let now = hostcalls::now();
     worker.accept(exchange(method, target, status, &maps, Progress::Over), route, now);
     Some(route)
 }
@@ -156,8 +156,8 @@ impl HeaderMaps {
     /// Asks the host for what has not been read yet.
     fn read(request: Option<Vec<u8>>) -> HeaderMaps {
         HeaderMaps {
-            request: request.unwrap_or_else(|| host::header_map(MapType::HttpRequestHeaders)),
-            response: host::header_map(MapType::HttpResponseHeaders),
+            request: request.unwrap_or_else(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
+            response: hostcalls::header_map(MapType::HttpResponseHeaders),
         }
     }
 }
@@ -180,7 +180,7 @@ fn exchange<'a>(
     let request_headers = headers(&maps.request);
     let final_number = |property| if progress == Progress::Over { number(property) } else { None };
     let duration = final_number("request\0duration").map(Duration::from_nanos);
-    let via_upstream = host::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
+    let via_upstream = hostcalls::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
     let tls = text_property("connection\0tls_version").map(|version| Tls {
         version: Some(version.into()),
         client_verify: Some(if verified() { "SUCCESS" } else { "NONE" }.into()),
@@ -217,7 +217,7 @@ fn exchange<'a>(
 
 /// Whether the client showed a certificate that Envoy accepted.
 fn verified() -> bool {
-    host::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
+    hostcalls::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
 }
 
 fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
@@ -243,12 +243,12 @@ fn headers(map: &[u8]) -> Headers<'_> {
 
 /// Envoy writes numbers, times and durations (in nanoseconds) as eight bytes, little-endian.
 fn number(property: &str) -> Option<u64> {
-    let bytes: [u8; 8] = host::property(property)?.try_into().ok()?;
+    let bytes: [u8; 8] = hostcalls::property(property)?.try_into().ok()?;
     u64::try_from(i64::from_le_bytes(bytes)).ok()
 }
 
 fn text_property(property: &str) -> Option<String> {
-    host::property(property).map(text)
+    hostcalls::property(property).map(text)
 }
 
 fn millis(duration: Duration) -> u64 {

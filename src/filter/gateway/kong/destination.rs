@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::exchange::Entity;
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 
 /// How long after a change of Kong's configuration events may still show what was before.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub struct Destination {
 impl Destination {
     /// That of the request that just began: later, to ask for it is a trap.
     fn of_request() -> Destination {
-        let known = |property| Known::from_json(&host::property(property)?);
+        let known = |property| Known::from_json(&hostcalls::property(property)?);
         Destination { route: known("kong.router.route"), service: known("kong.router.service") }
     }
 }
@@ -70,7 +70,7 @@ pub struct Destinations {
 impl Destinations {
     /// That of the request that just began.
     pub fn of_request(&self) -> Rc<Destination> {
-        let Some(route_id) = host::property("kong.route_id").filter(|id| !id.is_empty()) else {
+        let Some(route_id) = hostcalls::property("kong.route_id").filter(|id| !id.is_empty()) else {
             return Rc::new(Destination::of_request());
         };
         if let Some(known) = self.by_route.borrow().get(&route_id) {

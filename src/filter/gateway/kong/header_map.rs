@@ -8,7 +8,7 @@ use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
 use crate::filter::header_pairs::pairs;
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 use crate::publish::route::Routes;
 
 /// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of
@@ -84,9 +84,9 @@ impl HeaderMap {
 
     fn read(map: MapType, whole: bool, wanted: &[String]) -> HeaderMap {
         if whole {
-            return HeaderMap::Whole(host::header_map(map));
+            return HeaderMap::Whole(hostcalls::header_map(map));
         }
-        let found = wanted.iter().filter_map(|name| Some((name.clone(), host::header(map, name)?)));
+        let found = wanted.iter().filter_map(|name| Some((name.clone(), hostcalls::header(map, name)?)));
         HeaderMap::Some(found.collect())
     }
 

@@ -16,7 +16,7 @@ pub use header_map::{HeaderMap, Wanted};
 
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, Consumer, Exchange, Headers, Latencies, Request, Response, Tls};
-use crate::filter::hostcalls::{self as host, text};
+use crate::filter::hostcalls::{self, text};
 use crate::filter::worker::Worker;
 
 /// A request that may become an event, and what had to be read while it was under way.
@@ -73,7 +73,7 @@ impl Candidate {
     pub fn finish(&self, worker: &Worker) {
         let Some(answer) = &self.answer else { return };
         let Some(route) = worker.routes.0.get(answer.position) else { return };
-        let now = host::now();
+        let now = hostcalls::now();
         worker.accept(self.exchange(answer, now), route, now);
     }
 
@@ -133,7 +133,7 @@ impl Candidate {
 
 /// The client's own path.
 pub fn target() -> Option<Vec<u8>> {
-    host::property("ngx.request_uri")
+    hostcalls::property("ngx.request_uri")
 }
 
 /// A request that has come, as far as a webhook is concerned.
@@ -204,7 +204,7 @@ fn number<N: std::str::FromStr>(property: &str) -> Option<N> {
 
 /// A variable without a value is empty.
 fn text_property(property: &str) -> Option<String> {
-    host::property(property).map(text).filter(|text| !text.is_empty())
+    hostcalls::property(property).map(text).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
