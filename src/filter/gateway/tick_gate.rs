@@ -1,26 +1,26 @@
-//! Keeps ticks to their period, however many timers the gateway runs.
+//! Keeps ticks to their period, however many timers the gateway runs. Never sets a timer itself.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// Lets a tick pass where it is one: after a trap Kong runs the old timer beside the new one, and one more after each further
-/// trap.
+/// Admits one tick in each period. After a trap Kong runs the old timer beside the new one, and one
+/// more after each further trap.
 #[derive(Debug)]
-pub struct TickGate {
+pub(crate) struct TickGate {
     period: Duration,
     last: Option<Timestamp>,
 }
 
 impl TickGate {
-    /// A gate for ticks that come every `period`.
-    pub fn new(period: Duration) -> TickGate {
+    /// Makes a gate for ticks that come every `period`.
+    pub(crate) fn new(period: Duration) -> TickGate {
         TickGate { period, last: None }
     }
 
-    /// Whether it is time again. A millisecond early is on time, for that is how exact the clocks are; and a clock that was set
-    /// back closes no gate.
-    pub fn admits(&mut self, now: Timestamp) -> bool {
+    /// Returns true if it is time again. A tick may be a millisecond early, which is how exact the
+    /// clocks are. A clock that was set back does not close the gate.
+    pub(crate) fn admits(&mut self, now: Timestamp) -> bool {
         let early = |last: Timestamp| last <= now && now.since(last) + Duration::from_millis(1) < self.period;
         if self.last.is_some_and(early) {
             return false;

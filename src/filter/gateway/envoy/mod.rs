@@ -1,264 +1,141 @@
-//! Reads exchanges from Envoy: which property and which header means what.
+//! Envoy: its rules, and what it gives of a request at its head.
+
+mod candidate;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
+use super::metrics::Gauges;
+use super::rules::Place;
+use super::shared_data::WriteNumbers;
+use super::{Body, Candidate, Head, Reader, Rules, Webhook};
+use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, Entity, Exchange, Headers, Latencies, Request, Response, Tls};
-use crate::filter::header_pairs::pairs;
-use crate::filter::hostcalls::{self, text};
-use crate::filter::worker::Worker;
-use crate::publish::outbox::{Release, Ticket, Wait};
-use crate::publish::route::{Delivery, Route};
+use crate::exchange::{Headers, Request};
+use crate::filter::header_pairs::{count, pairs};
+use crate::filter::hostcalls;
+use crate::publish::route::Routes;
+use candidate::EnvoyCandidate;
 
-/// Headers that Envoy adds for its own use, beside the client's.
-const ENVOY_INTERNAL: [&str; 3] =
+/// What Envoy allows.
+pub(super) static RULES: Rules = Rules {
+    target: Place::RequestHeader(":path"),
+    response_status: Place::ResponseHeader(":status"),
+    objection: |_| None,
+    unstarted_root: None,
+    // Envoy has no bound of its own, so that there is a call for each target.
+    callouts_at_once: |config| config.max_in_flight.max(config.targets.len()),
+    deadline: |timeout| timeout.saturating_add(Duration::from_secs(1)),
+    longest_tick: Duration::from_millis(25),
+    calls_from_replies: true,
+    answers_at_ticks: true,
+    max_line_bytes: usize::MAX,
+    gauges: Gauges::Summed,
+    always_shares_data: true,
+    // Every write takes the next of four billion numbers, which a key that was never written does
+    // not have; the last one is never reached. Zero writes over whatever is there.
+    write_numbers: WriteNumbers { create: u32::MAX, put: 0, remove: 0 },
+    unreadable_body: "a webhook's body could not be read, and was answered 503",
+    silent_sender:
+        "a webhook was answered 408, because the rest of it did not come for `timeout_ms`. Where that happens to \
+                    every webhook with a body, Envoy keeps bodies from the filter: set \
+                    `allow_on_headers_stop_iteration: true` in its plugin configuration",
+};
+
+/// Headers that Envoy adds for its own use to those of the client.
+const INTERNAL_HEADERS: [&str; 3] =
     ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
 
-/// A request that may become an event.
-///
-/// The request headers are the only place where the client's own path can be seen for sure: the router may rewrite it. All
-/// else is read when the exchange is over, and only if it matches.
-pub struct Candidate {
-    method: String,
-    target: String,
-    /// The request's headers, where the response may wait: Envoy does not have them in between, only now and in the end.
-    headers: Option<Vec<u8>>,
+/// Makes the reader of one worker.
+pub(super) fn reader(_: &Routes, _: &Captures) -> Box<dyn Reader> {
+    Box::new(EnvoyReader)
 }
 
-impl Candidate {
-    /// The request that just began, if a route may want it: some want its method.
-    pub fn of_request(worker: &Worker, method: Vec<u8>) -> Option<Candidate> {
-        let target = target()?;
-        if !worker.routes.want_request(&method, &target) {
-            return None;
+/// Reads from Envoy, which gives everything whenever it is asked for, as long as it has it.
+struct EnvoyReader;
+
+impl Reader for EnvoyReader {
+    fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate> {
+        Box::new(EnvoyCandidate::of_request(head, may_wait))
+    }
+
+    fn webhook(&self, head: Head) -> Box<dyn Webhook> {
+        Box::new(EnvoyWebhook { headers: hostcalls::header_map(MapType::HttpRequestHeaders), head })
+    }
+
+    fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>> {
+        EnvoyCandidate::of_logged(routes).map(|candidate| Box::new(candidate) as Box<dyn Candidate>)
+    }
+
+    fn refresh(&self, _: Timestamp) {}
+}
+
+/// The head of a webhook, with its headers as the host serialises them.
+struct EnvoyWebhook {
+    head: Head,
+    headers: Vec<u8>,
+}
+
+impl Webhook for EnvoyWebhook {
+    fn body(&self, _: Option<u64>) -> Body {
+        if self.head.ended {
+            Body::Absent
+        } else {
+            Body::InPieces
         }
-        let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
-        let headers = may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders));
-        Some(Candidate { method: text(method), target: text(target), headers })
     }
 
-    /// Looks at the headers of the response, for a route that lets it wait for its event.
-    pub fn hold(mut self, worker: &Worker, ticket: Ticket) -> Held {
-        let Some(headers) = self.headers.take() else { return Held::NotWanted(self) };
-        let status = hostcalls::header(MapType::HttpResponseHeaders, ":status");
-        let Some(status) = status.and_then(|status| text(status).parse().ok()) else { return Held::NotWanted(self) };
-        let route = worker.routes.find(&self.method, split_target(&self.target).0, status);
-        let Some((route, on_failure)) = route.and_then(|route| match route.delivery {
-            Delivery::BeforeResponse(on_failure) => Some((route, on_failure)),
-            Delivery::AfterResponse => None,
-        }) else {
-            return Held::NotWanted(self);
-        };
-        let maps = HeaderMaps::read(Some(headers));
-        let exchange = exchange(&self.method, self.target, status, &maps, Progress::Headers);
-        let wait = Wait { ticket, on_failure };
-        worker.accept_awaited(exchange, route, wait, hostcalls::now()).map_or(Held::Waiting, Held::Released)
-    }
-
-    /// Queues the event of the exchange that is just over, if its response is wanted, too.
-    pub fn finish(self, worker: &Worker) {
-        observe(worker, &self.method, self.target, None);
-    }
-}
-
-/// The client's own path, while the request's head is there.
-pub fn target() -> Option<Vec<u8>> {
-    hostcalls::header(MapType::HttpRequestHeaders, ":path")
-}
-
-/// A request that has come, as far as a webhook is concerned; `map` are its headers as they were read.
-pub fn received<'a>(method: &'a str, target: &'a str, map: &'a [u8]) -> Request<'a> {
-    let headers = headers(map);
-    Request {
-        id: headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned())),
-        method: Cow::Borrowed(method),
-        target: Cow::Borrowed(target),
-        headers,
-        ..Request::default()
-    }
-}
-
-/// What became of a response whose headers were looked at.
-pub enum Held {
-    /// No route wants it to wait.
-    NotWanted(Candidate),
-    /// It waits until it is released.
-    Waiting,
-    /// It is known already what is to be done with it.
-    Released(Release),
-}
-
-/// Does with the response of the context that the host speaks for what is to be done with it.
-pub fn release(release: Release) {
-    match release {
-        Release::Pass => hostcalls::continue_response(),
-        Release::Refuse => {
-            hostcalls::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+    fn request(&self) -> Request<'_> {
+        let headers = headers(&self.headers);
+        Request {
+            id: request_id(&headers),
+            method: Cow::Borrowed(&self.head.method),
+            target: Cow::Borrowed(&self.head.target),
+            headers,
+            ..Request::default()
         }
     }
 }
 
-/// How far an exchange has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// To the headers of its response: sizes and times would be those of a part of it, and the request's headers are those that
-    /// came, before the router changed them.
-    Headers,
-    /// To its end.
-    Over,
+fn request_id<'a>(headers: &Headers<'_>) -> Option<Cow<'a, str>> {
+    headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned()))
 }
 
-/// Looks at an exchange that is just over and of which nothing is known: the access logger's way.
-pub fn observe_logged(worker: &Worker) {
-    let Some(method) = hostcalls::header(MapType::HttpRequestHeaders, ":method") else { return };
-    if !worker.routes.want_method(&method) {
-        return;
-    }
-    let request_headers = hostcalls::header_map(MapType::HttpRequestHeaders);
-    let Some(target) = client_target(&request_headers) else { return };
-    let route = observe(worker, &text(method), target, Some(request_headers));
-    if route.is_some_and(|route| route.delivery != Delivery::AfterResponse) {
-        worker.seen_too_late();
-    }
-}
-
-/// Queues the event of an exchange whose request was wanted, if its response is, too, and gives the route that wants it.
-/// `request_headers` are passed where they have been read.
-fn observe<'a>(
-    worker: &'a Worker,
-    method: &str,
-    target: String,
-    request_headers: Option<Vec<u8>>,
-) -> Option<&'a Route> {
-    let status = status()?;
-    let route = worker.routes.find(method, split_target(&target).0, status)?;
-    let maps = HeaderMaps::read(request_headers);
-    let now = hostcalls::now();
-    worker.accept(exchange(method, target, status, &maps, Progress::Over), route, now);
-    Some(route)
-}
-
-/// The status of the response, as far as there is one.
-fn status() -> Option<u16> {
-    u16::try_from(number("response\0code")?).ok()
-}
-
-/// The header maps of a finished exchange, as the host serialises them.
-struct HeaderMaps {
-    request: Vec<u8>,
-    response: Vec<u8>,
-}
-
-impl HeaderMaps {
-    /// Asks the host for what has not been read yet.
-    fn read(request: Option<Vec<u8>>) -> HeaderMaps {
-        HeaderMaps {
-            request: request.unwrap_or_else(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
-            response: hostcalls::header_map(MapType::HttpResponseHeaders),
-        }
-    }
-}
-
-/// The target that the client asked for, among request headers: the router keeps it in `x-envoy-original-path` when it
-/// rewrites the path.
-fn client_target(request_headers: &[u8]) -> Option<String> {
-    let find = |wanted: &[u8]| pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
-}
-
-/// The exchange as far as it is known. `method` and `target` are the client's own, and already known.
-fn exchange<'a>(
-    method: &'a str,
-    target: String,
-    status: u16,
-    maps: &'a HeaderMaps,
-    progress: Progress,
-) -> Exchange<'a> {
-    let request_headers = headers(&maps.request);
-    let final_number = |property| if progress == Progress::Over { number(property) } else { None };
-    let duration = final_number("request\0duration").map(Duration::from_nanos);
-    let via_upstream = hostcalls::property("response\0code_details").is_some_and(|details| details == b"via_upstream");
-    let tls = text_property("connection\0tls_version").map(|version| Tls {
-        version: Some(version.into()),
-        client_verify: Some(if verified() { "SUCCESS" } else { "NONE" }.into()),
-        cipher: None,
-    });
-    Exchange {
-        request: Request {
-            id: request_headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned())),
-            method: Cow::Borrowed(method),
-            target: Cow::Owned(target),
-            scheme: text_property("request\0scheme").map(Cow::Owned),
-            host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
-            port: None,
-            headers: request_headers,
-            size: final_number("request\0total_size"),
-            tls,
-        },
-        response: Response { status, headers: headers(&maps.response), size: final_number("response\0total_size") },
-        latencies: Latencies {
-            request: duration.map(millis),
-            upstream: final_number("response\0backend_latency").map(Duration::from_nanos).map(millis),
-            receive: None,
-        },
-        started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-        client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
-        upstream_uri: upstream_uri(&maps.request).filter(|_| via_upstream && progress == Progress::Over),
-        upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),
-        source: via_upstream.then_some(Cow::Borrowed("upstream")),
-        route: entity("xds\0route_name"),
-        service: entity("xds\0cluster_name"),
-        ..Exchange::default()
-    }
-}
-
-/// Whether the client showed a certificate that Envoy accepted.
-fn verified() -> bool {
-    hostcalls::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
-}
-
-fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
-    pairs(request_headers).find(|(name, _)| *name == b":path").map(|(_, path)| String::from_utf8_lossy(path))
-}
-
-fn entity(property: &str) -> Option<Entity<'static>> {
-    text_property(property)
-        .filter(|name| !name.is_empty())
-        .map(|name| Entity { name: Some(Cow::Owned(name)), json: None })
-}
-
-/// The headers of a map, without pseudo headers and without what Envoy adds for itself; `:authority` is `host`, as in HTTP/1.
+/// Returns the headers of a map, without pseudo headers and without those that Envoy adds for
+/// itself; `:authority` is `host`, as in HTTP/1.
 fn headers(map: &[u8]) -> Headers<'_> {
-    let named = pairs(map).map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
-    Headers(
-        named
-            .map(|(name, value)| if name == ":authority" { (Cow::Borrowed("host"), value) } else { (name, value) })
-            .filter(|(name, _)| !name.starts_with(':') && !ENVOY_INTERNAL.contains(&name.as_ref()))
-            .collect(),
-    )
-}
-
-/// Envoy writes numbers, times and durations (in nanoseconds) as eight bytes, little-endian.
-fn number(property: &str) -> Option<u64> {
-    let bytes: [u8; 8] = hostcalls::property(property)?.try_into().ok()?;
-    u64::try_from(i64::from_le_bytes(bytes)).ok()
-}
-
-fn text_property(property: &str) -> Option<String> {
-    hostcalls::property(property).map(text)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// `10.0.0.1:80` and `[::1]:80` without port and brackets.
-fn without_port(mut address: String) -> String {
-    if let Some(end) = address.rfind(':') {
-        address.truncate(end);
+    let mut headers = Vec::with_capacity(count(map));
+    for (name, value) in pairs(map) {
+        let name = match name {
+            b":authority" => Cow::Borrowed("host"),
+            [b':', ..] => continue,
+            name if INTERNAL_HEADERS.iter().any(|internal| internal.as_bytes() == name) => continue,
+            name => String::from_utf8_lossy(name),
+        };
+        headers.push((name, String::from_utf8_lossy(value)));
     }
-    address.trim_start_matches('[').trim_end_matches(']').to_owned()
+    Headers(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::header_pairs::serialise;
+
+    #[test]
+    fn headers_are_the_client_s_own_with_authority_as_host() {
+        let map = serialise(&[
+            (&b":authority"[..], &b"example.com"[..]),
+            (b":path", b"/a"),
+            (b"x-envoy-original-path", b"/b"),
+            (b"x-request-id", b"7"),
+            (b"x-not-\xff", b"\xff"),
+            (b"", b""),
+        ]);
+        let expected = [("host", "example.com"), ("x-request-id", "7"), ("x-not-\u{fffd}", "\u{fffd}"), ("", "")];
+        assert_eq!(headers(&map), Headers(expected.map(|(name, value)| (name.into(), value.into())).into()));
+        assert_eq!(headers(b"\xff\xff\xff\xff"), Headers::default());
+    }
 }
