@@ -4,7 +4,7 @@ use proxy_wasm_test_host::ExchangeSpec;
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns::Entry;
+use crate::support::sns::Entry;
 use crate::support::{config, count, deliver, put, Way, MAX_DELAY, WAYS};
 
 /// What SNS takes for one message with its attributes.

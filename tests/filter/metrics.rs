@@ -7,8 +7,8 @@ use retrohook::metrics::{Kind, Metric, DEFINITIONS};
 use serde_json::json;
 
 use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
-use crate::sns::{self, Fate};
-use crate::sqs;
+use crate::support::sns::{self, Fate};
+use crate::support::sqs;
 use crate::support::{config, count, deliver, load, numbered, run_numbered, start, Way, MAX_DELAY, TICK};
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proxy_wasm_test_host::{Callout, Response};
 use serde_json::{json, Value};
 
-use crate::sns::{Entry, Fate};
+use crate::support::sns::{Entry, Fate};
 
 const SEND_MESSAGE: &str = "AmazonSQS.SendMessage";
 

@@ -1,8 +1,6 @@
 //! What the filter costs a request, counted: instructions that the module executes, and calls into the host. Counts are exact,
 //! so they gate where times cannot.
 
-#![allow(clippy::unwrap_used)]
-
 use proxy_wasm_test_host::{artifacts, ExchangeSpec, Host, Module, Profile, SharedData, Usage};
 
 const CONFIG: &str = r#"{

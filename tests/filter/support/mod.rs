@@ -1,13 +1,17 @@
 //! What all tests of the filter begin with: a gateway with a configured filter, the ways in which gateways take it, and time
 //! that passes.
 
+pub mod event_bus;
+pub mod sns;
+pub mod sqs;
+
 use std::time::Duration;
 
 use proxy_wasm_test_host::{artifacts, Builder, ExchangeSpec, Host, LogLevel, Module, Profile, SharedData};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
-use crate::sns::{self, Entry};
+use sns::Entry;
 
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events";
 pub const UPSTREAM: &str = "sns.us-east-1.amazonaws.com:443";

@@ -6,7 +6,7 @@ use proxy_wasm_test_host::{Callback, Callout, ExchangeSpec, Exchanged, FailureKi
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, put, start, Way, LONG, MAX_DELAY, TICK, UPSTREAM,
 };

@@ -6,9 +6,9 @@ use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, LogLevel};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::event_bus;
-use crate::sns::{self, Entry, Fate};
-use crate::sqs;
+use crate::support::event_bus;
+use crate::support::sns::{self, Entry, Fate};
+use crate::support::sqs;
 use crate::support::{
     config, count, load, logged, numbered, numbers, put, Way, GATEWAYS, MAX_DELAY, NOON, TICK, UPSTREAM,
 };

@@ -51,7 +51,7 @@ class Moto(ServerProcess):
         super().__init__(
             [sys.executable, "-c", "from rig.moto_server import main; main()", "-H", LOOPBACK, "-p", "0"],
             log_path,
-            {"INITIAL_NO_AUTH_ACTION_COUNT": str(_UNAUTHENTICATED_CALLS), "PYTHONPATH": str(PROJECT / "tests")},
+            {"INITIAL_NO_AUTH_ACTION_COUNT": str(_UNAUTHENTICATED_CALLS), "PYTHONPATH": str(PROJECT)},
         )
         try:
             self.address: Address = (LOOPBACK, int(self.wait_for_log(r"Running on http://[\d.]+:(\d+)")[1]))

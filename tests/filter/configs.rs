@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use proxy_wasm_test_host::{Builder, ExchangeSpec, Host, LogLevel, Profile, SharedData};
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{config, load, logged, put, Way, ACCESS_KEY_ID, LONG, SECRET_ACCESS_KEY, TICK, UPSTREAM};
 
 const SESSION_TOKEN: &str = "AQoDYXdzEJr//////////wEaoAK1wvxJY12r2IrDFT2IvAzTCn3zHoZ7YNtpiQLF0MqZye/qwjzP2iEXAMPLE";

@@ -7,8 +7,8 @@ use retrohook::metrics::Metric;
 use retrohook::publish::dead_letter::{END, PART, WHOLE};
 use serde_json::{json, Value};
 
-use crate::sns::{self, Entry};
-use crate::sqs;
+use crate::support::sns::{self, Entry};
+use crate::support::sqs;
 use crate::support::{
     config, count, deliver, load, numbered, put, run_numbered, Way, GATEWAYS, LONG, MAX_DELAY, TICK, TOPIC,
 };

@@ -7,7 +7,7 @@ use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Respo
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, put, run_numbered, Way, GATEWAYS, LONG, MAX_DELAY,
     UPSTREAM,

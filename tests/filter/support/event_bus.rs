@@ -3,7 +3,7 @@
 use proxy_wasm_test_host::{Callout, Response};
 use serde_json::{json, Value};
 
-use crate::sns::Fate;
+use crate::support::sns::Fate;
 
 /// One entry of a `PutEvents`.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm_test_host::{Callout, ExchangeSpec, Host};
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{config, deliver, numbered, numbers, run_numbered, start, Way, LONG, MAX_DELAY, TICK};
 
 /// The numbers of the exchanges in each request.

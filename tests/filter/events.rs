@@ -10,7 +10,7 @@ use retrohook::clock::Timestamp;
 use retrohook::secret::Secret;
 use serde_json::{json, Value};
 
-use crate::sns::{self, Entry};
+use crate::support::sns::{self, Entry};
 use crate::support::{
     config, deliver, load, published, put, start, Way, ACCESS_KEY_ID, ENVOY_WAYS, GATEWAYS, MAX_DELAY, NOON,
     SECRET_ACCESS_KEY, TOPIC, UPSTREAM, WAYS,

@@ -8,7 +8,7 @@ use proxy_wasm_test_host::{ExchangeSpec, Host, LogLevel, Profile, SharedData};
 use retrohook::metrics::Metric;
 use serde_json::json;
 
-use crate::sns::{self, Entry};
+use crate::support::sns::{self, Entry};
 use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY, TICK,
 };

@@ -7,7 +7,7 @@ use proxy_wasm_test_host::{Callout, FailureKind, Host, LogLevel, Profile, Respon
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{config, count, load, logged, numbers, run_numbered, Way, GATEWAYS, TICK, UPSTREAM};
 
 const IMDS: &str = "169.254.169.254:80";

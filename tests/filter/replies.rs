@@ -6,7 +6,7 @@ use proxy_wasm_test_host::{Callout, FailureKind, Host, LogLevel, Profile, Respon
 use retrohook::metrics::Metric;
 use serde_json::json;
 
-use crate::sns::{self, Entry, Fate};
+use crate::support::sns::{self, Entry, Fate};
 use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, put, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY,
     TICK, UPSTREAM,

@@ -7,7 +7,7 @@ use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, Response};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns::{self, Entry};
+use crate::support::sns::{self, Entry};
 use crate::support::{config, count, deliver, numbers, put, run_numbered, start, Way, LONG, MAX_DELAY, TICK};
 
 #[test]

@@ -5,5 +5,5 @@ Everything here is started, watched and stopped the same way by the tests and by
 
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"

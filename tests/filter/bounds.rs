@@ -7,7 +7,7 @@ use proxy_wasm_test_host::{ExchangeSpec, FailureKind, Host, LogLevel, Response};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
-use crate::sns;
+use crate::support::sns;
 use crate::support::{
     config, count, deliver, logged, numbered, numbers, run_numbered, start, Way, LONG, MAX_DELAY, TICK,
 };
