@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::aws::credentials::{CredentialsCall, Keeper};
 use crate::aws::signer::Signer;
 use crate::callout::{Callout, Limits, Reply};
-use crate::capture::{CaptureId, Intake, Progress, Settings};
+use crate::capture::{CaptureId, Intake, IntakeSettings, Progress};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::redact::Redaction;
@@ -17,13 +17,13 @@ use crate::notice::Notice;
 use crate::publish::journal::Store;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::Route;
-use crate::publish::{BatchId, Publisher};
+use crate::publish::{PublishCall, Publisher};
 
 /// Names a callout, so that its reply finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Events.
-    Batch(BatchId),
+    Batch(PublishCall),
     /// Credentials.
     Credentials(CredentialsCall),
     /// A webhook.
@@ -50,7 +50,7 @@ impl Agent {
         store: Option<&Rc<dyn Store>>,
         seed: u64,
     ) -> Agent {
-        let settings = Settings {
+        let settings = IntakeSettings {
             at_once: config.max_captures,
             patience: config.timeout,
             again: limits.retries_captures,

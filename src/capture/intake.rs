@@ -27,7 +27,7 @@ pub struct CaptureId(pub u32);
 
 /// What a worker's captures keep to.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct IntakeSettings {
     /// How many may be in the middle of being stored.
     pub at_once: usize,
     /// How long a sender is kept waiting, once it has sent all, and how long it may keep the gateway waiting before.
@@ -66,7 +66,7 @@ struct UnderWay {
 /// The captures under way in one worker.
 pub struct Intake {
     captures: Rc<Captures>,
-    settings: Settings,
+    settings: IntakeSettings,
     redaction: Redaction,
     under_way: Vec<UnderWay>,
     /// By the position of the capture.
@@ -80,7 +80,7 @@ pub struct Intake {
 
 impl Intake {
     /// Nothing is under way; `seed` drives the jitter of the retries.
-    pub fn new(captures: Rc<Captures>, redaction: Redaction, settings: Settings, seed: u64) -> Intake {
+    pub fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
         Intake {
             troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
             captures,

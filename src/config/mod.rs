@@ -12,7 +12,7 @@ use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::exchange::redact::Redact;
-use crate::publish::outbox::settings::{Batch, Queue, WhenFull};
+use crate::publish::outbox::settings::{Batch, Bounds, WhenFull};
 use crate::publish::route::Routes;
 
 mod attributes;
@@ -48,7 +48,7 @@ pub struct Config {
     /// How events are packed into calls.
     pub batch: Batch,
     /// The bounds of the queue.
-    pub queue: Queue,
+    pub queue: Bounds,
     /// Whether what is queued is also kept in the host's shared data.
     pub journal: JournalChoice,
     /// When what failed is tried again.
@@ -183,7 +183,7 @@ fn read_batch(root: &mut Section<'_>) -> Batch {
     batch
 }
 
-fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
+fn read_queue(root: &mut Section<'_>) -> Checked<(Bounds, JournalChoice)> {
     const DROP_OLDEST: &str = "drop_oldest";
     let mut section = root.section("queue");
     let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
@@ -199,7 +199,7 @@ fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
         "off" => JournalChoice::Off,
         _ => JournalChoice::Auto,
     };
-    Ok((Queue { max_entries, max_bytes, max_age, when_full }, journal))
+    Ok((Bounds { max_entries, max_bytes, max_age, when_full }, journal))
 }
 
 fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {

@@ -9,7 +9,6 @@ use serde::{Serialize, Serializer};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
-use crate::publish::outbox::DropReason;
 
 /// What a line begins with that has a whole letter.
 pub const WHOLE: &str = "retrohook-dead-letter ";
@@ -26,6 +25,38 @@ const MARK: (&str, &str) = ("retrohook-", "retrohook\\u002d");
 /// The smallest line that parts are made for; any has room for what stands around a piece and some of the piece.
 const LEAST_LINE_BYTES: usize = 512;
 
+/// Why an event will never be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The queue was full.
+    QueueFull,
+    /// It was tried for as long as the configuration allows.
+    Expired,
+    /// AWS refused it for good.
+    Refused,
+    /// It is larger than the service takes.
+    TooLarge,
+    /// Its client got a 503 instead of the response that it tells of.
+    Withdrawn,
+    /// The process ends. Only said of an event that is still queued or in flight, and never counted: if the process lives on
+    /// after all, the event is sent.
+    Shutdown,
+}
+
+impl DropReason {
+    /// The reason in a dead letter.
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::Expired => "expired",
+            DropReason::Refused => "refused",
+            DropReason::TooLarge => "too_large",
+            DropReason::Withdrawn => "withdrawn",
+            DropReason::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// An event that will not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -39,7 +70,7 @@ pub struct DeadLetter {
 
 /// Where an event was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct Address<'a> {
     /// The key of the configuration that names it, such as `topic_arn`.
     pub kind: &'static str,
     /// The topic's ARN, or what else the key has.
@@ -48,7 +79,7 @@ pub struct Target<'a> {
     pub region: &'a str,
 }
 
-impl Serialize for Target<'_> {
+impl Serialize for Address<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry(self.kind, self.name)?;
@@ -64,7 +95,7 @@ struct Letter<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     at: String,
-    target: Target<'a>,
+    target: Address<'a>,
     message: &'a str,
     attributes: Attributes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +124,7 @@ impl Serialize for Attributes<'_> {
 impl DeadLetter {
     /// The letter on its own way, as if it were an event: its message is the letter as JSON. It has the id and the group of the
     /// event that it is of, and `now`, when that died.
-    pub fn into_event(self, target: Target<'_>, now: Timestamp) -> Event {
+    pub fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
         let text = |name: &str, value: &str| Attribute {
             name: name.to_owned(),
             data_type: AttributeType::String,
@@ -112,7 +143,7 @@ impl DeadLetter {
 
 /// The letter of an event as JSON, in one line that no log changes: whatever is a line break or a control character to someone is
 /// escaped, and so is what would look like the begin or the end of a letter.
-pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Target<'_>) -> String {
+pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Address<'_>) -> String {
     let letter = Letter {
         id: &event.id,
         reason: reason.name(),
@@ -173,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{json, Value};
 
-    const TARGET: Target<'_> = Target { kind: "topic_arn", name: "arn:aws:sns:us-east-1:1:t", region: "us-east-1" };
+    const ADDRESS: Address<'_> = Address { kind: "topic_arn", name: "arn:aws:sns:us-east-1:1:t", region: "us-east-1" };
 
     fn event(message: &str) -> Event {
         Event {
@@ -195,7 +226,7 @@ mod tests {
         let failure = Failure::new(FailureClass::Permanent, "AuthorizationError", "not yours");
         let event = Event { subject: Some("s".into()), group_id: Some("g".into()), ..event("{\"a\":1}") };
         let letter = DeadLetter { event, reason: DropReason::Refused, failure: Some(failure) };
-        let event = letter.into_event(TARGET, Timestamp(1_767_268_900_000));
+        let event = letter.into_event(ADDRESS, Timestamp(1_767_268_900_000));
         assert_eq!((event.id.as_str(), event.group_id.as_deref()), ("0199b7d4-0000-7000-8000-000000000000", Some("g")));
         assert_eq!(event.attributes[1].value, "refused");
         let value: Value = serde_json::from_str(&event.message).unwrap();
@@ -238,7 +269,7 @@ mod tests {
             max_bytes in 512usize..5_000,
         ) {
             let event = event(&message);
-            let json = json(&event, DropReason::QueueFull, None, TARGET);
+            let json = json(&event, DropReason::QueueFull, None, ADDRESS);
             let lines = lines(&event.id, &json, max_bytes);
             for line in &lines {
                 prop_assert!(line.len() <= max_bytes && line.chars().all(|c| !c.is_control()), "{}", line);

@@ -1,12 +1,12 @@
-//! The publish path of one worker: from an exchange to an event in the lane of its target, from the dead letters of all lanes to
-//! where those go, and among the lanes, whose turn it is to call. Does no I/O, and signs nothing by itself.
+//! The publish path of one worker: from an exchange to an event in the sender of its target, from the dead letters of all senders to
+//! where those go, and among the senders, whose turn it is to call. Does no I/O, and signs nothing by itself.
 
 pub mod dead_letter;
 pub mod journal;
-pub mod lane;
 pub mod outbox;
 pub mod record;
 pub mod route;
+pub mod sender;
 
 use std::rc::Rc;
 
@@ -20,28 +20,28 @@ use crate::exchange::Exchange;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::publish::journal::Store;
-use crate::publish::lane::{Cargo, Lane};
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::record::Recorder;
 use crate::publish::route::Route;
+use crate::publish::sender::{Cargo, Sender};
 
 /// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
 const MAX_DEAD_BYTES: usize = 1 << 20;
 
 /// Names a batch in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchId {
-    lane: usize,
+pub struct PublishCall {
+    sender: usize,
     batch: outbox::BatchId,
 }
 
 /// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
 pub struct Publisher {
     /// One for each target, in the order of the configuration.
-    lanes: Vec<Lane>,
+    senders: Vec<Sender>,
     /// The one that carries dead letters, if they go to a queue.
     letters: Option<usize>,
-    /// The lane that is asked first.
+    /// The sender that is asked first.
     turn: usize,
     /// Whether dead letters are written to the log.
     log_dead_letters: bool,
@@ -55,12 +55,12 @@ impl Publisher {
     pub fn new(config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
         let mut rng = fastrand::Rng::with_seed(seed);
         let letters = config.dead_letter.target;
-        let lane = |(position, target): (usize, &Target)| {
+        let sender = |(position, target): (usize, &Target)| {
             let cargo = if Some(position) == letters { Cargo::Letters } else { Cargo::Events };
-            Lane::new(target.clone(), cargo, config, limits, store, rng.u64(..))
+            Sender::new(target.clone(), cargo, config, limits, store, rng.u64(..))
         };
         Publisher {
-            lanes: config.targets.iter().enumerate().map(lane).collect(),
+            senders: config.targets.iter().enumerate().map(sender).collect(),
             letters,
             turn: 0,
             log_dead_letters: config.dead_letter.log,
@@ -71,8 +71,8 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
-        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
-            lane.push(event, now, metrics);
+        if let Some((sender, event)) = self.event(exchange, route, now, metrics) {
+            sender.push(event, now, metrics);
         }
     }
 
@@ -85,46 +85,46 @@ impl Publisher {
         now: Timestamp,
         metrics: &mut Metrics,
     ) {
-        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
-            lane.push_awaited(event, wait, now, metrics);
+        if let Some((sender, event)) = self.event(exchange, route, now, metrics) {
+            sender.push_awaited(event, wait, now, metrics);
         }
     }
 
-    /// The event of an exchange, and the lane that it goes to.
+    /// The event of an exchange, and the sender that it goes to.
     fn event(
         &mut self,
         exchange: Exchange<'_>,
         route: &Route,
         now: Timestamp,
         metrics: &mut Metrics,
-    ) -> Option<(&mut Lane, Event)> {
-        let lane = self.lanes.get_mut(route.target)?;
+    ) -> Option<(&mut Sender, Event)> {
+        let sender = self.senders.get_mut(route.target)?;
         metrics.add(Metric::EventsMatched, 1);
         let id = event_id(now, &mut self.rng);
-        let protocol = lane.target().protocol.as_ref();
-        let event = self.recorder.event(exchange, route, protocol, lane.max_event_bytes(), id, now);
-        Some((lane, event))
+        let protocol = sender.target().protocol.as_ref();
+        let event = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
+        Some((sender, event))
     }
 
     /// What is to be done with a response that waits, once that is known.
     pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
-        self.lanes.iter_mut().find_map(|lane| lane.take_release(ticket))
+        self.senders.iter_mut().find_map(|sender| sender.take_release(ticket))
     }
 
     /// What is to be done with every response of which it is known.
     pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.lanes.iter_mut().flat_map(Lane::take_releases).collect()
+        self.senders.iter_mut().flat_map(Sender::take_releases).collect()
     }
 
     /// A response that waits is gone.
     pub fn forget_response(&mut self, ticket: Ticket) {
-        self.lanes.iter_mut().for_each(|lane| lane.forget_response(ticket));
+        self.senders.iter_mut().for_each(|sender| sender.forget_response(ticket));
     }
 
     /// The next call to make, if one is due, where calls of others leave room for `at_once`. Its reply is owed to
     /// [`Publisher::handle_reply`], also when the host could not start it.
     ///
-    /// Lanes take turns. A lane with a call under way leaves one for every lane that has none, so that a service that is down,
+    /// Senders take turns. A sender with a call under way leaves one for every sender that has none, so that a service that is down,
     /// whose calls may hang until their timeout, does not stop the others.
     pub fn poll(
         &mut self,
@@ -132,82 +132,82 @@ impl Publisher {
         at_once: usize,
         now: Timestamp,
         metrics: &mut Metrics,
-    ) -> Option<(BatchId, Callout)> {
+    ) -> Option<(PublishCall, Callout)> {
         let in_flight = self.in_flight();
-        let without_call = self.lanes.iter().filter(|lane| lane.in_flight() == 0).count();
-        for _ in 0..self.lanes.len() {
+        let without_call = self.senders.iter().filter(|sender| sender.in_flight() == 0).count();
+        for _ in 0..self.senders.len() {
             let turn = self.turn;
-            self.turn = (turn + 1) % self.lanes.len();
-            let Some(lane) = self.lanes.get_mut(turn) else { continue };
-            let room = if lane.in_flight() == 0 { at_once } else { at_once.saturating_sub(without_call) };
-            let call = counted(lane, metrics, |lane, metrics| {
+            self.turn = (turn + 1) % self.senders.len();
+            let Some(sender) = self.senders.get_mut(turn) else { continue };
+            let room = if sender.in_flight() == 0 { at_once } else { at_once.saturating_sub(without_call) };
+            let call = counted(sender, metrics, |sender, metrics| {
                 if in_flight < room {
-                    return lane.poll(signer, now, metrics);
+                    return sender.poll(signer, now, metrics);
                 }
-                lane.tend(now, metrics);
+                sender.tend(now, metrics);
                 None
             });
             if let Some((batch, callout)) = call {
-                return Some((BatchId { lane: turn, batch }, callout));
+                return Some((PublishCall { sender: turn, batch }, callout));
             }
         }
         None
     }
 
-    fn each_lane(&mut self, metrics: &mut Metrics, work: impl Fn(&mut Lane, &mut Metrics)) {
-        self.lanes.iter_mut().for_each(|lane| counted(lane, metrics, &work));
+    fn each_sender(&mut self, metrics: &mut Metrics, work: impl Fn(&mut Sender, &mut Metrics)) {
+        self.senders.iter_mut().for_each(|sender| counted(sender, metrics, &work));
     }
 
     /// What is to be done as time passes, also while nothing may be sent.
     pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.tend(now, metrics));
+        self.each_sender(metrics, |sender, metrics| sender.tend(now, metrics));
     }
 
     /// Keeps the journals, at each tick.
     pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.tend_journal(now, metrics));
+        self.each_sender(metrics, |sender, metrics| sender.tend_journal(now, metrics));
     }
 
     /// Takes on nothing more of others.
     pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.stop_adopting(now, metrics));
+        self.each_sender(metrics, |sender, metrics| sender.stop_adopting(now, metrics));
     }
 
     /// Writes down what the gauges are about to be told.
     pub fn note_reported(&mut self) {
-        self.lanes.iter_mut().for_each(Lane::note_reported);
+        self.senders.iter_mut().for_each(Sender::note_reported);
     }
 
     /// Says what came of a batch; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(
         &mut self,
-        BatchId { lane, batch }: BatchId,
+        PublishCall { sender, batch }: PublishCall,
         reply: &Reply,
         signer: &mut Signer,
         now: Timestamp,
         metrics: &mut Metrics,
     ) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            counted(lane, metrics, |lane, metrics| lane.handle_reply(batch, reply, signer, now, metrics));
+        if let Some(sender) = self.senders.get_mut(sender) {
+            counted(sender, metrics, |sender, metrics| sender.handle_reply(batch, reply, signer, now, metrics));
         }
     }
 
     /// Whether a batch still waits for what came of it.
-    pub fn awaits(&self, BatchId { lane, batch }: BatchId) -> bool {
-        self.lanes.get(lane).is_some_and(|lane| lane.awaits(batch))
+    pub fn awaits(&self, PublishCall { sender, batch }: PublishCall) -> bool {
+        self.senders.get(sender).is_some_and(|sender| sender.awaits(batch))
     }
 
     /// How many calls are under way.
     pub fn in_flight(&self) -> usize {
-        self.lanes.iter().map(Lane::in_flight).sum()
+        self.senders.iter().map(Sender::in_flight).sum()
     }
 
     /// How much is queued and in flight.
     pub fn backlog(&self) -> Backlog {
-        self.lanes.iter().map(Lane::backlog).fold(Backlog::default(), |sum, lane| Backlog {
-            entries: sum.entries + lane.entries,
-            bytes: sum.bytes + lane.bytes,
-            oldest: [sum.oldest, lane.oldest].into_iter().flatten().min(),
+        self.senders.iter().map(Sender::backlog).fold(Backlog::default(), |sum, sender| Backlog {
+            entries: sum.entries + sender.entries,
+            bytes: sum.bytes + sender.bytes,
+            oldest: [sum.oldest, sender.oldest].into_iter().flatten().min(),
         })
     }
 
@@ -219,12 +219,12 @@ impl Publisher {
         now: Timestamp,
         metrics: &mut Metrics,
     ) -> Vec<String> {
-        let of_events = self.lanes.iter_mut().filter(|lane| lane.cargo() == Cargo::Events);
-        let mut letters: Vec<_> = of_events.flat_map(|lane| lane.take_dead_letters(now, metrics)).collect();
-        if let Some(lane) = self.letters.and_then(|letters| self.lanes.get_mut(letters)) {
-            letters = counted(lane, metrics, |lane, metrics| {
-                letters.into_iter().for_each(|letter| lane.push(letter, now, metrics));
-                lane.take_dead_letters(now, metrics)
+        let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
+        let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now, metrics)).collect();
+        if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
+            letters = counted(sender, metrics, |sender, metrics| {
+                letters.into_iter().for_each(|letter| sender.push(letter, now, metrics));
+                sender.take_dead_letters(now, metrics)
             });
         }
         let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
@@ -234,21 +234,21 @@ impl Publisher {
 
     /// Whether so much is dead that it should not wait for the next tick.
     pub fn has_many_dead_letters(&self) -> bool {
-        self.lanes.iter().map(Lane::dead_bytes).sum::<usize>() > MAX_DEAD_BYTES
+        self.senders.iter().map(Sender::dead_bytes).sum::<usize>() > MAX_DEAD_BYTES
     }
 
     /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
     pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        let lanes = self.lanes.iter().filter(|_| self.log_dead_letters);
-        lanes.flat_map(move |lane| lane.undelivered_lines(max_line_bytes))
+        let senders = self.senders.iter().filter(|_| self.log_dead_letters);
+        senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
     }
 
     /// What the operator should read, since the last time. Of several targets each notice names its own.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let several = self.lanes.len() > 1;
-        let notices = self.lanes.iter_mut().flat_map(|lane| {
-            let notices = lane.take_notices(now);
-            let name = lane.target().protocol.name();
+        let several = self.senders.len() > 1;
+        let notices = self.senders.iter_mut().flat_map(|sender| {
+            let notices = sender.take_notices(now);
+            let name = sender.target().protocol.name();
             let named = |Notice { level, text }| Notice { level, text: format!("{name}: {text}") };
             if several {
                 notices.into_iter().map(named).collect()
@@ -260,11 +260,11 @@ impl Publisher {
     }
 }
 
-/// Lets a lane work, and counts what it does as what it carries.
-fn counted<T>(lane: &mut Lane, metrics: &mut Metrics, work: impl FnOnce(&mut Lane, &mut Metrics) -> T) -> T {
-    match lane.cargo() {
-        Cargo::Events => work(lane, metrics),
-        Cargo::Letters => metrics.of_letters(|metrics| work(lane, metrics)),
+/// Lets a sender work, and counts what it does as what it carries.
+fn counted<T>(sender: &mut Sender, metrics: &mut Metrics, work: impl FnOnce(&mut Sender, &mut Metrics) -> T) -> T {
+    match sender.cargo() {
+        Cargo::Events => work(sender, metrics),
+        Cargo::Letters => metrics.of_letters(|metrics| work(sender, metrics)),
     }
 }
 

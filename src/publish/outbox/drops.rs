@@ -7,43 +7,14 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
+use crate::publish::dead_letter::DropReason;
 
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Why an event will never be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The queue was full.
-    QueueFull,
-    /// It was tried for as long as the configuration allows.
-    Expired,
-    /// AWS refused it for good.
-    Refused,
-    /// It is larger than the service takes.
-    TooLarge,
-    /// Its client got a 503 instead of the response that it tells of.
-    Withdrawn,
-    /// The process ends. Only said of an event that is still queued or in flight, and never counted: if the process lives on
-    /// after all, the event is sent.
-    Shutdown,
-}
 
 const REASONS: [DropReason; 5] =
     [DropReason::QueueFull, DropReason::Expired, DropReason::Refused, DropReason::TooLarge, DropReason::Withdrawn];
 
 impl DropReason {
-    /// The reason in a dead letter.
-    pub fn name(self) -> &'static str {
-        match self {
-            DropReason::QueueFull => "queue_full",
-            DropReason::Expired => "expired",
-            DropReason::Refused => "refused",
-            DropReason::TooLarge => "too_large",
-            DropReason::Withdrawn => "withdrawn",
-            DropReason::Shutdown => "shutdown",
-        }
-    }
-
     fn metric(self) -> Option<Metric> {
         match self {
             DropReason::QueueFull => Some(Metric::EventsDroppedQueueFull),

@@ -78,7 +78,7 @@ struct History {
 }
 
 impl History {
-    fn new(settings: Settings) -> History {
+    fn new(settings: OutboxSettings) -> History {
         History {
             ordered: settings.ordered,
             outbox: Outbox::new(settings, 7),
@@ -251,8 +251,8 @@ proptest! {
         drop_newest: bool,
     ) {
         let when_full = if drop_newest { settings::WhenFull::DropNewest } else { settings::WhenFull::DropOldest };
-        let queue = settings::Queue { when_full, ..settings().queue };
-        let mut history = History::new(Settings { ordered, queue, ..settings() });
+        let queue = settings::Bounds { when_full, ..settings().queue };
+        let mut history = History::new(OutboxSettings { ordered, queue, ..settings() });
         for step in steps {
             history.apply(step);
             history.tick();

@@ -6,13 +6,13 @@
 
 mod circuit;
 mod drops;
-mod fullness;
 mod health;
 mod queue;
 mod responses;
 pub mod settings;
 mod settling;
 mod waits;
+mod watermark;
 
 use std::time::Duration;
 
@@ -22,26 +22,25 @@ use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::publish::dead_letter::DeadLetter;
+use crate::publish::dead_letter::{DeadLetter, DropReason};
 use crate::publish::journal::Slot;
 
 use circuit::Circuit;
-pub use drops::DropReason;
 use drops::Drops;
-use fullness::Fullness;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
 use settings::{Batch, WhenFull};
 use waits::Waits;
 pub use waits::{Release, Ticket, Wait};
+use watermark::Watermark;
 
 /// How the outbox works.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct OutboxSettings {
     /// How events are packed.
     pub batch: Batch,
     /// The bounds.
-    pub queue: settings::Queue,
+    pub queue: settings::Bounds,
     /// When what failed is tried again.
     pub retry: Retry,
     /// Batches at once.
@@ -71,7 +70,7 @@ struct Flight {
 
 /// The queue of one worker and what is in flight from it.
 pub struct Outbox {
-    settings: Settings,
+    settings: OutboxSettings,
     queue: Queue,
     flights: Vec<Flight>,
     /// Of everything queued and in flight.
@@ -81,7 +80,7 @@ pub struct Outbox {
     circuit: Circuit,
     waits: Waits,
     drops: Drops,
-    fullness: Fullness,
+    watermark: Watermark,
     /// What was dropped and has not been taken yet, and its bytes.
     dead_letters: Vec<DeadLetter>,
     dead_bytes: usize,
@@ -97,7 +96,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty outbox; `seed` drives the jitter of the retries.
-    pub fn new(settings: Settings, seed: u64) -> Outbox {
+    pub fn new(settings: OutboxSettings, seed: u64) -> Outbox {
         Outbox {
             settings,
             queue: Queue::new(settings.ordered),
@@ -108,7 +107,7 @@ impl Outbox {
             circuit: Circuit::new(),
             waits: Waits::default(),
             drops: Drops::default(),
-            fullness: Fullness::default(),
+            watermark: Watermark::default(),
             dead_letters: Vec::new(),
             dead_bytes: 0,
             settled: Vec::new(),
@@ -171,7 +170,7 @@ impl Outbox {
         self.entries += 1;
         self.bytes += entry.size;
         self.queue.push(entry);
-        self.fullness.see(self.backlog(), &self.settings.queue);
+        self.watermark.see(self.backlog(), &self.settings.queue);
     }
 
     /// Whether there is room for an event of `size` bytes beside the others.
@@ -297,8 +296,8 @@ impl Outbox {
         let steady = self.clock.at(now);
         let oldest = self.queue.oldest().map(|entry| entry.queued_at);
         let health = self.health.take_notice(backlog.entries, oldest, steady);
-        let fullness = self.fullness.take_notice(backlog, &self.settings.queue);
-        health.into_iter().chain(fullness).chain(self.drops.take_notices(steady)).collect()
+        let watermark = self.watermark.take_notice(backlog, &self.settings.queue);
+        health.into_iter().chain(watermark).chain(self.drops.take_notices(steady)).collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The events that responses wait for: how long, and what becomes of both. Says what is to be done with a response, and never
 //! touches one.
 
-use super::{DropReason, Entry, Outbox, Release, Ticket, Wait};
+use super::{Entry, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::metrics::{Metric, Metrics};
+use crate::publish::dead_letter::DropReason;
 use crate::publish::journal::Slot;
 use crate::publish::route::OnFailure;
 

@@ -13,7 +13,7 @@ pub struct Batch {
 
 /// The bounds of the queue of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
+pub struct Bounds {
     /// Events, queued and in flight.
     pub max_entries: usize,
     /// Bytes of events, queued and in flight.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::queue::Queued;
-use super::{BatchId, DropReason, Outbox};
+use super::{BatchId, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::metrics::{Metric, Metrics};
+use crate::publish::dead_letter::DropReason;
 
 impl Outbox {
     /// Says what came of each event of a batch, in order, and after what time the service wants to be called again, where it
@@ -46,7 +47,7 @@ impl Outbox {
         if self.circuit.is_open() {
             self.release_waiting(metrics);
         }
-        self.fullness.see(self.backlog(), &self.settings.queue);
+        self.watermark.see(self.backlog(), &self.settings.queue);
     }
 
     /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.

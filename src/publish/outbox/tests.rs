@@ -3,10 +3,10 @@ use crate::aws::error::{FailureClass, Outcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) fn settings() -> Settings {
-    Settings {
+pub(super) fn settings() -> OutboxSettings {
+    OutboxSettings {
         batch: settings::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
-        queue: settings::Queue {
+        queue: settings::Bounds {
             max_entries: 10,
             max_bytes: 1_000,
             max_age: 60 * SECOND,
@@ -29,7 +29,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(settings: Settings) -> Bench {
+    fn new(settings: OutboxSettings) -> Bench {
         Bench { outbox: Outbox::new(settings, 7), metrics: Metrics::default(), now: Timestamp(1_000_000) }
     }
 
@@ -119,7 +119,7 @@ fn no_more_batches_are_in_flight_than_allowed() {
 #[test]
 fn where_others_wait_a_failed_call_is_followed_by_a_pause_as_long_as_it_took() {
     for (yields, pause) in [(true, 6 * SECOND), (false, SECOND)] {
-        let mut bench = Bench::new(Settings { yields, max_in_flight: 1, ..settings() });
+        let mut bench = Bench::new(OutboxSettings { yields, max_in_flight: 1, ..settings() });
         bench.push(&["a", "b", "c"]);
         bench.poll().unwrap();
         bench.wait(6 * SECOND);
@@ -180,8 +180,8 @@ fn a_full_queue_drops_as_configured() {
     for (when_full, kept) in
         [(settings::WhenFull::DropOldest, ["b", "c", "d"]), (settings::WhenFull::DropNewest, ["a", "b", "c"])]
     {
-        let queue = settings::Queue { max_entries: 3, when_full, ..settings().queue };
-        let mut bench = Bench::new(Settings { queue, ..settings() });
+        let queue = settings::Bounds { max_entries: 3, when_full, ..settings().queue };
+        let mut bench = Bench::new(OutboxSettings { queue, ..settings() });
         bench.push(&["a", "b", "c", "d"]);
         assert_eq!(bench.poll_ids(), kept);
         assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
@@ -190,8 +190,8 @@ fn a_full_queue_drops_as_configured() {
 
 #[test]
 fn what_is_in_flight_is_never_dropped_to_make_room() {
-    let queue = settings::Queue { max_entries: 3, ..settings().queue };
-    let mut bench = Bench::new(Settings { queue, ..settings() });
+    let queue = settings::Bounds { max_entries: 3, ..settings().queue };
+    let mut bench = Bench::new(OutboxSettings { queue, ..settings() });
     bench.push(&["a", "b", "c"]);
     let (batch, ids) = bench.poll().unwrap();
     bench.push(&["d"]);
@@ -225,7 +225,7 @@ fn a_batch_without_a_reply_is_queued_again_at_its_deadline_and_a_late_reply_is_i
 
 #[test]
 fn a_group_keeps_its_order_in_an_ordered_outbox() {
-    let mut bench = Bench::new(Settings { ordered: true, ..settings() });
+    let mut bench = Bench::new(OutboxSettings { ordered: true, ..settings() });
     for (id, group) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")] {
         bench.push_sized(id, Some(group), 50);
     }
@@ -244,8 +244,8 @@ fn a_group_keeps_its_order_in_an_ordered_outbox() {
 
 #[test]
 fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_is_dropped() {
-    let queue = settings::Queue { max_entries: 2, ..settings().queue };
-    let mut bench = Bench::new(Settings { ordered: true, queue, ..settings() });
+    let queue = settings::Bounds { max_entries: 2, ..settings().queue };
+    let mut bench = Bench::new(OutboxSettings { ordered: true, queue, ..settings() });
     bench.push_sized("a1", Some("a"), 50);
     bench.wait(SECOND);
     let (batch, _) = bench.poll().unwrap();

@@ -16,16 +16,16 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
-use crate::publish::dead_letter::{self, DeadLetter};
+use crate::publish::dead_letter::{self, DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Store};
-use crate::publish::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
+use crate::publish::outbox::{BatchId, Outbox, OutboxSettings, Release, Ticket, Wait};
 
 /// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
 const ADOPTED_AT_ONCE: usize = 64;
 const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Everything that publishing to one target needs.
-pub struct Lane {
+pub struct Sender {
     target: Target,
     cargo: Cargo,
     scope: SigningScope,
@@ -38,17 +38,17 @@ pub struct Lane {
     signed_with: Vec<(BatchId, Signature)>,
 }
 
-/// What a lane carries.
+/// What a sender carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cargo {
     /// Events of exchanges.
     Events,
-    /// Dead letters of other lanes.
+    /// Dead letters of other senders.
     Letters,
 }
 
-impl Lane {
-    /// A lane for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a
+impl Sender {
+    /// A sender for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a
     /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other workers.
     pub fn new(
         target: Target,
@@ -57,9 +57,9 @@ impl Lane {
         limits: Limits,
         store: Option<&Rc<dyn Store>>,
         seed: u64,
-    ) -> Lane {
+    ) -> Sender {
         let protocol = &target.protocol;
-        let settings = Settings {
+        let settings = OutboxSettings {
             batch: config.batch,
             queue: config.queue,
             retry: config.retry,
@@ -76,7 +76,7 @@ impl Lane {
             let names = [service, &target.region, protocol.name()];
             Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
         };
-        Lane {
+        Sender {
             journal: store.map(journal),
             scope: target.scope(),
             timeout: config.timeout,
@@ -182,7 +182,7 @@ impl Lane {
         self.outbox.forget_response(ticket);
     }
 
-    /// The next call to make, if one is due. Its reply is owed to [`Lane::handle_reply`], also when the host could not start it.
+    /// The next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`], also when the host could not start it.
     pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
         loop {
             let batch = self.outbox.poll(now, metrics);
@@ -267,7 +267,7 @@ impl Lane {
         letters.into_iter().map(event).collect()
     }
 
-    /// Bytes of the events that [`Lane::take_dead_letters`] would give.
+    /// Bytes of the events that [`Sender::take_dead_letters`] would give.
     pub fn dead_bytes(&self) -> usize {
         self.outbox.dead_bytes()
     }
@@ -284,9 +284,9 @@ impl Lane {
     }
 
     /// The target as it stands in dead letters.
-    fn address(&self) -> dead_letter::Target<'_> {
+    fn address(&self) -> dead_letter::Address<'_> {
         let Target { protocol, region, .. } = &self.target;
-        dead_letter::Target { kind: protocol.key(), name: protocol.name(), region }
+        dead_letter::Address { kind: protocol.key(), name: protocol.name(), region }
     }
 
     /// What the operator should read, since the last time.

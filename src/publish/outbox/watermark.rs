@@ -11,14 +11,14 @@ const CALM: usize = 50;
 
 /// Whether there was a warning in this episode.
 #[derive(Debug, Default)]
-pub struct Fullness {
+pub struct Watermark {
     warned: bool,
     due: bool,
 }
 
-impl Fullness {
+impl Watermark {
     /// Looks at the queue after it has grown or shrunk.
-    pub fn see(&mut self, backlog: Backlog, bounds: &settings::Queue) {
+    pub fn see(&mut self, backlog: Backlog, bounds: &settings::Bounds) {
         let reached = |share: usize| {
             backlog.entries >= share_of(bounds.max_entries, share) || backlog.bytes >= share_of(bounds.max_bytes, share)
         };
@@ -30,7 +30,7 @@ impl Fullness {
     }
 
     /// The warning, if it has not been given in this episode.
-    pub fn take_notice(&mut self, backlog: Backlog, bounds: &settings::Queue) -> Option<Notice> {
+    pub fn take_notice(&mut self, backlog: Backlog, bounds: &settings::Bounds) -> Option<Notice> {
         std::mem::take(&mut self.due).then(|| Notice {
             level: Level::Warn,
             text: format!(
@@ -54,17 +54,17 @@ mod tests {
 
     #[test]
     fn one_warning_in_an_episode() {
-        let bounds = settings::Queue {
+        let bounds = settings::Bounds {
             max_entries: 10,
             max_bytes: 1_000,
             max_age: Duration::from_secs(1),
             when_full: settings::WhenFull::DropOldest,
         };
-        let mut fullness = Fullness::default();
+        let mut watermark = Watermark::default();
         let mut warned = |entries, bytes| {
             let backlog = Backlog { entries, bytes, oldest: None };
-            fullness.see(backlog, &bounds);
-            fullness.take_notice(backlog, &bounds).is_some()
+            watermark.see(backlog, &bounds);
+            watermark.take_notice(backlog, &bounds).is_some()
         };
         let episode = [(7, 799), (8, 0), (9, 900), (6, 600), (10, 0), (4, 499), (1, 800), (1, 801)];
         let lines = episode.map(|(entries, bytes)| warned(entries, bytes));
