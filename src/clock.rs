@@ -12,6 +12,11 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The milliseconds that passed since `earlier`, as [`Timestamp::since`] has them.
+    pub fn millis_since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// In UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A time beyond the year 9999 gives the epoch.
     pub fn rfc3339(self) -> String {
         let nanoseconds = i128::from(self.0) * 1_000_000;

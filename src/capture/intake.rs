@@ -4,8 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::answers::{refuse, stored, Refusal};
+use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
+use super::counts::Counts;
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
 use super::{Answer, Captures};
@@ -18,7 +19,7 @@ use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::exchange::redact::Redaction;
 use crate::exchange::Request;
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::Updates;
 use crate::notice::{Level, Notice};
 
 /// Names a capture: the host's id of the request.
@@ -74,6 +75,7 @@ pub struct Intake {
     notices: Vec<Notice>,
     /// Unreadable bodies and silent senders are told of once.
     told: Vec<Refusal>,
+    counts: Counts,
     clock: SteadyClock,
     rng: fastrand::Rng,
 }
@@ -89,6 +91,7 @@ impl Intake {
             under_way: Vec::new(),
             notices: Vec::new(),
             told: Vec::new(),
+            counts: Counts::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
@@ -107,20 +110,13 @@ impl Intake {
 
     /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body,
     /// where the sender says it. An answer, if it is refused.
-    pub fn admit(
-        &mut self,
-        id: CaptureId,
-        position: usize,
-        announced: Option<u64>,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<Answer> {
+    pub fn admit(&mut self, id: CaptureId, position: usize, announced: Option<u64>, now: Timestamp) -> Option<Answer> {
         if self.is_full() {
-            return Some(refuse(Refusal::Busy, metrics));
+            return Some(self.refuse(Refusal::Busy));
         }
         let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
         if announced.is_some_and(|announced| announced > most as u64) {
-            return Some(refuse(Refusal::TooLarge, metrics));
+            return Some(self.refuse(Refusal::TooLarge));
         }
         let stage = Stage::Receiving(self.clock.at(now));
         self.under_way.push(UnderWay { id, position, stage });
@@ -128,7 +124,7 @@ impl Intake {
     }
 
     /// A piece of the body has come, and there are `bytes` by now. An answer, if that is too much.
-    pub fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp, metrics: &mut Metrics) -> Option<Answer> {
+    pub fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
         let capture = self.under_way.iter_mut().find(|capture| capture.id == id)?;
         capture.stage = Stage::Receiving(steady);
@@ -136,24 +132,17 @@ impl Intake {
         if bytes <= most {
             return None;
         }
-        Some(self.end(id, Refusal::TooLarge, metrics))
+        Some(self.end(id, Refusal::TooLarge))
     }
 
     /// The body has come, and the host cannot give it.
-    pub fn cannot_read(&mut self, id: CaptureId, why: &str, metrics: &mut Metrics) -> Answer {
+    pub fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
         self.tell_once(Refusal::Unreadable, Level::Error, why);
-        self.end(id, Refusal::Unreadable, metrics)
+        self.end(id, Refusal::Unreadable)
     }
 
     /// The request is whole. An answer, if it is refused; else it is to be stored, and [`Intake::poll`] says how.
-    pub fn complete(
-        &mut self,
-        id: CaptureId,
-        request: Request<'_>,
-        body: &[u8],
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<Answer> {
+    pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
         let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
         let attempts =
             Attempts::new(self.settings.patience, self.settings.again, self.settings.retry, self.clock.at(now));
@@ -167,18 +156,20 @@ impl Intake {
         };
         match storing {
             Ok((storing, unverified)) => {
-                metrics.add(Metric::CapturesUnverified, usize::from(unverified));
+                if unverified {
+                    self.counts.unverified();
+                }
                 if let Some(capture) = self.under_way.iter_mut().find(|capture| capture.id == id) {
                     capture.stage = Stage::Storing(Box::new(storing));
                 }
                 None
             }
-            Err(refusal) => Some(self.end(id, refusal, metrics)),
+            Err(refusal) => Some(self.end(id, refusal)),
         }
     }
 
     /// What is to be done about a capture now.
-    pub fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Progress {
+    pub fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.iter_mut().find(|capture| capture.id == id) else {
             return Progress::Wait;
@@ -192,7 +183,7 @@ impl Intake {
                             webhook with a body, Envoy keeps bodies from the filter: set `allow_on_headers_stop_iteration: true` \
                             in its plugin configuration";
                 self.tell_once(Refusal::Silent, Level::Warn, text);
-                return Progress::Answer(self.end(id, Refusal::Silent, metrics));
+                return Progress::Answer(self.end(id, Refusal::Silent));
             }
             Stage::Storing(storing) => storing,
         };
@@ -207,14 +198,12 @@ impl Intake {
                     }
                     Err(error) => {
                         let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                        self.give_up(id, position, &failure, now, metrics)
+                        self.give_up(id, position, &failure, now)
                     }
                 }
             }
             Next::Stored(message_id) => {
-                metrics.add(Metric::CapturesStored, 1);
-                let took = now.since(storing.received_at).as_millis();
-                metrics.observe(Metric::Capture, u64::try_from(took).unwrap_or(u64::MAX));
+                self.counts.stored(now.millis_since(storing.received_at));
                 let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
                 if let Some(trouble) = self.troubles.get_mut(position) {
                     trouble.stored(capture.target.protocol.name(), now);
@@ -222,23 +211,15 @@ impl Intake {
                 self.forget(id);
                 Progress::Answer(answer)
             }
-            Next::Refused(failure) => self.give_up(id, position, &failure, now, metrics),
+            Next::Refused(failure) => self.give_up(id, position, &failure, now),
         }
     }
 
     /// Says what came of the call for a capture; ignored where none is awaited.
-    pub fn handle_reply(
-        &mut self,
-        id: CaptureId,
-        reply: &Reply,
-        signer: &mut Signer,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
+    pub fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
         let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
-        metrics.count_reply(reply);
         let outcome = sqs::parse_sent(reply);
         if let Some(signature) = storing.signature.take() {
             let learned = match &outcome {
@@ -247,8 +228,10 @@ impl Intake {
             };
             signer.learn(signature, [&learned], reply, now);
         }
-        if storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady) {
-            metrics.add(Metric::CapturesRetried, 1);
+        let again = storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady);
+        self.counts.replied(reply);
+        if again {
+            self.counts.retried();
         }
     }
 
@@ -270,10 +253,15 @@ impl Intake {
     }
 
     /// The request is gone: its sender has hung up, unless it was answered before.
-    pub fn abandon(&mut self, id: CaptureId, metrics: &mut Metrics) {
+    pub fn abandon(&mut self, id: CaptureId) {
         if self.forget(id) {
-            metrics.add(Metric::CapturesAbandoned, 1);
+            self.counts.abandoned();
         }
+    }
+
+    /// Reports what was counted since the last visit.
+    pub(crate) fn visit_metrics(&mut self, updates: &mut Updates) {
+        self.counts.visit(updates);
     }
 
     /// What the operator should read, since the last time.
@@ -289,23 +277,21 @@ impl Intake {
         }
     }
 
-    fn give_up(
-        &mut self,
-        id: CaptureId,
-        position: usize,
-        failure: &Failure,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Progress {
+    fn give_up(&mut self, id: CaptureId, position: usize, failure: &Failure, now: Timestamp) -> Progress {
         if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
             trouble.refused(capture.target.protocol.name(), failure, now);
         }
-        Progress::Answer(self.end(id, Refusal::Unstored, metrics))
+        Progress::Answer(self.end(id, Refusal::Unstored))
     }
 
-    fn end(&mut self, id: CaptureId, refusal: Refusal, metrics: &mut Metrics) -> Answer {
+    fn end(&mut self, id: CaptureId, refusal: Refusal) -> Answer {
         self.forget(id);
-        refuse(refusal, metrics)
+        self.refuse(refusal)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Answer {
+        self.counts.refused(refusal);
+        refused(refusal)
     }
 
     fn forget(&mut self, id: CaptureId) -> bool {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod attempts;
+mod counts;
 mod delivery_id;
 mod envelope;
 mod intake;

@@ -67,7 +67,7 @@ impl CapturedRequest {
 
     fn begin(&self, position: usize, ended: bool) -> Action {
         let (id, announced, now) = (self.id, self.announced, host::now());
-        let refused = self.worker.with_intake(|intake, metrics| intake.admit(id, position, announced, now, metrics));
+        let refused = self.worker.with_intake(|intake| intake.admit(id, position, announced, now));
         match self.worker.host {
             _ if refused.is_some() => self.answer(refused),
             Host::Envoy if ended => self.complete(Vec::new()),
@@ -96,13 +96,13 @@ impl CapturedRequest {
             return self.read_body();
         }
         let (id, now) = (self.id, host::now());
-        self.answer(self.worker.with_intake(|intake, metrics| intake.receive(id, bytes, now, metrics)))
+        self.answer(self.worker.with_intake(|intake| intake.receive(id, bytes, now)))
     }
 
     /// All of the body has come.
     pub fn read_body(&self) -> Action {
         let (id, bytes) = (self.id, self.bytes);
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return Action::Pause;
         }
         let body = match bytes {
@@ -119,7 +119,7 @@ impl CapturedRequest {
             }
             Host::Envoy => "a webhook's body could not be read, and was answered 503",
         };
-        self.answer(Some(self.worker.with_intake(|intake, metrics| intake.cannot_read(id, why, metrics))))
+        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, why))))
     }
 
     /// All of the request has come.
@@ -129,7 +129,7 @@ impl CapturedRequest {
             Head::Envoy(map) => envoy::received(&self.method, &self.target, map),
             Head::Kong(map) => kong::received(&self.method, &self.target, map),
         };
-        let refused = self.worker.with_intake(|intake, metrics| intake.complete(id, request, &body, now, metrics));
+        let refused = self.worker.with_intake(|intake| intake.complete(id, request, &body, now));
         drop(body);
         self.answer(refused.or_else(|| self.worker.drive(id, now)))
     }
@@ -146,7 +146,7 @@ impl CapturedRequest {
     /// whatever it says, it is no success.
     pub fn see_response(&self) {
         let id = self.id;
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return;
         }
         let status = match self.worker.host {
@@ -168,6 +168,6 @@ impl Drop for CapturedRequest {
     /// The request is gone, answered or not.
     fn drop(&mut self) {
         let id = self.id;
-        self.worker.with_intake(|intake, metrics| intake.abandon(id, metrics));
+        self.worker.with_intake(|intake| intake.abandon(id));
     }
 }

@@ -13,7 +13,6 @@ use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
-use crate::metrics::Metrics;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
@@ -100,20 +99,20 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.agent.borrow_mut().accept(exchange, route, now);
+        self.agent.borrow_mut().publishing().accept(exchange, route, now);
         self.relieve(now);
     }
 
     /// Sends the event of an exchange whose response waits for it. Gives what is to be done with the response, where that is
     /// known at once; else it is released as soon as it is.
     pub fn accept_awaited(&self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) -> Option<Release> {
-        self.agent.borrow_mut().accept_awaited(exchange, route, wait, now);
+        self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
             host::tick_root(root);
         }
-        self.agent.borrow_mut().take_release(wait.ticket)
+        self.agent.borrow_mut().publishing().take_release(wait.ticket)
     }
 
     /// Whether a response can wait: what it waits for comes to the root.
@@ -128,7 +127,7 @@ impl Worker {
 
     /// A response that waits is gone.
     pub fn forget_response(&self, ticket: Ticket) {
-        self.agent.borrow_mut().forget_response(ticket);
+        self.agent.borrow_mut().publishing().forget_response(ticket);
     }
 
     /// An exchange was seen that was over, and whose response should have waited.
@@ -143,14 +142,14 @@ impl Worker {
     }
 
     fn relieve(&self, now: Timestamp) {
-        if self.agent.borrow().has_many_dead_letters() {
+        if self.agent.borrow_mut().publishing().has_many_dead_letters() {
             self.write_dead_letters(now);
         }
     }
 
     /// Lets go of the responses that need not wait any more. Afterwards the host speaks for the root again.
     fn release(&self) {
-        let releases = self.agent.borrow_mut().take_releases();
+        let releases = self.agent.borrow_mut().publishing().take_releases();
         if releases.is_empty() {
             return;
         }
@@ -166,7 +165,7 @@ impl Worker {
 
     /// Dead letters are errors: an event was lost, and no host leaves errors out unless it was told to.
     fn write_dead_letters(&self, now: Timestamp) {
-        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes(), now);
+        let lines = self.agent.borrow_mut().publishing().take_dead_letter_lines(self.host.max_line_bytes(), now);
         for line in lines {
             host::log_whole(Level::Error, &line);
         }
@@ -214,17 +213,15 @@ impl Worker {
         }
     }
 
-    /// The captures under way, and where they are counted.
-    pub fn with_intake<T>(&self, work: impl FnOnce(&mut Intake, &mut Metrics) -> T) -> T {
-        let mut agent = self.agent.borrow_mut();
-        let (intake, metrics) = agent.intake();
-        work(intake, metrics)
+    /// Lets `work` look at the captures under way.
+    pub fn with_intake<T>(&self, work: impl FnOnce(&mut Intake) -> T) -> T {
+        work(self.agent.borrow_mut().capturing())
     }
 
     /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody
     /// else.
     fn tend_captures(&self, now: Timestamp) {
-        let waiting = self.with_intake(|intake, _| intake.waiting());
+        let waiting = self.with_intake(|intake| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
             if host::knows_context(id.0) {
@@ -244,7 +241,7 @@ impl Worker {
         }
         self.destinations.refresh(now);
         self.refused.set(false);
-        self.agent.borrow_mut().tend_journal(now);
+        self.agent.borrow_mut().publishing().tend_journals(now);
         self.send(now);
         self.release();
         self.report(now);
@@ -261,10 +258,7 @@ impl Worker {
         self.write_dead_letters(now);
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
-            if self.host.sums_gauges() {
-                agent.note_reported();
-            }
-            (agent.take_metric_updates(now), agent.take_notices(now))
+            (agent.take_metric_updates(self.host.sums_gauges(), now), agent.take_notices(now))
         };
         for update in updates {
             if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
@@ -304,7 +298,7 @@ impl Worker {
     /// about to end: nothing tells that from a filter that was taken away.
     pub fn stop(&self) -> bool {
         let now = host::now();
-        self.agent.borrow_mut().stop_adopting(now);
+        self.agent.borrow_mut().publishing().stop_adopting(now);
         // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
         self.report(now);
         let idle = self.agent.borrow().is_idle();
@@ -317,18 +311,19 @@ impl Worker {
     }
 
     fn write_undelivered(&self) {
-        let agent = self.agent.borrow();
-        if agent.queued() == 0 {
+        let mut agent = self.agent.borrow_mut();
+        let publisher = agent.publishing();
+        if publisher.queued() == 0 {
             return;
         }
         let mut lines = 0;
         // Each is written when it is made, within the borrow, which a log never comes back to: together they may be as much as
         // the queue.
-        for line in agent.undelivered_lines(self.host.max_line_bytes()) {
+        for line in publisher.undelivered_lines(self.host.max_line_bytes()) {
             host::log_whole(Level::Error, &line);
             lines += 1;
         }
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-        host::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
+        host::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
     }
 }

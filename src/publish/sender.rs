@@ -1,74 +1,88 @@
-//! One target's part of the publish path: its outbox and its journal, from the outbox to signed calls, and back from their
-//! replies. Does no I/O, and knows nothing of other targets.
+//! The sender of one target: from its outbox to signed calls, and back from their replies. Does no I/O, and knows nothing of other
+//! targets.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::retry::Retry;
 use crate::aws::retry_after::retry_after;
 use crate::aws::sign::SigningScope;
 use crate::aws::signer::{Signature, Signer};
 use crate::aws::target::Target;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::event::Event;
-use crate::metrics::{Backlog, Metric, Metrics};
-use crate::notice::Notice;
+use crate::metrics::{CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Store};
-use crate::publish::outbox::{BatchId, Outbox, OutboxSettings, Release, Ticket, Wait};
+use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
+use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox, Wait};
 
-/// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
-const ADOPTED_AT_ONCE: usize = 64;
-const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
-
-/// Everything that publishing to one target needs.
-pub struct Sender {
-    target: Target,
-    cargo: Cargo,
-    scope: SigningScope,
-    timeout: Duration,
-    /// Bytes that one event may have here.
-    max_event_bytes: usize,
-    outbox: Outbox,
-    journal: Option<Journal>,
-    /// What each batch in flight was signed with.
-    signed_with: Vec<(BatchId, Signature)>,
+/// What every sender obeys, whatever its target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderSettings {
+    /// How events are packed into calls.
+    pub(crate) batch: Batch,
+    /// How much is queued, and for how long.
+    pub(crate) bounds: Bounds,
+    /// When an attempt that failed is made again.
+    pub(crate) retry: Retry,
+    /// How long a call may take, and how long a response waits for its event.
+    pub(crate) timeout: Duration,
+    /// What the host allows of calls.
+    pub(crate) limits: Limits,
+    /// True if there are fewer calls at once than targets: a sender whose call failed leaves the next one to others.
+    pub(crate) yields: bool,
 }
 
 /// What a sender carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cargo {
+pub(crate) enum Cargo {
     /// Events of exchanges.
     Events,
     /// Dead letters of other senders.
     Letters,
 }
 
+/// Everything that publishing to one target needs.
+pub(crate) struct Sender {
+    target: Target,
+    cargo: Cargo,
+    scope: SigningScope,
+    timeout: Duration,
+    /// Bytes that one event may have here.
+    max_event_bytes: usize,
+    /// The queue of the target. What is asked of it alone is asked here, and not of the sender.
+    pub(super) outbox: Outbox,
+    /// Signatures of the batches in flight.
+    signatures: Vec<(BatchId, Signature)>,
+    callouts: CalloutCounts,
+}
+
 impl Sender {
-    /// A sender for `cargo` to `target` with an empty outbox that keeps to the host's `limits`, and a journal where there is a
-    /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other workers.
-    pub fn new(
+    /// Creates a sender of `cargo` to `target` with an empty outbox, and a journal where there is a `store`. `seed` drives the
+    /// jitter of its retries, and tells its journal from those of other workers.
+    pub(crate) fn new(
         target: Target,
         cargo: Cargo,
-        config: &Config,
-        limits: Limits,
+        settings: SenderSettings,
         store: Option<&Rc<dyn Store>>,
         seed: u64,
     ) -> Sender {
+        let SenderSettings { batch, bounds, retry, timeout, limits, yields } = settings;
         let protocol = &target.protocol;
-        let settings = OutboxSettings {
-            batch: config.batch,
-            queue: config.queue,
-            retry: config.retry,
+        let outbox = OutboxSettings {
+            batch,
+            bounds,
+            retry,
             max_in_flight: limits.at_once,
             max_batch_bytes: protocol.max_bytes(),
             deadline: limits.deadline,
-            longest_wait: config.timeout,
+            longest_wait: timeout,
             ordered: protocol.keeps_order(),
-            yields: config.targets.len() > limits.at_once,
+            yields,
         };
         let journal = |store: &Rc<dyn Store>| {
             // Dead letters that were left are not taken over as events, which are counted.
@@ -77,138 +91,76 @@ impl Sender {
             Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
         };
         Sender {
-            journal: store.map(journal),
+            outbox: Outbox::new(outbox, store.map(journal), seed),
             scope: target.scope(),
-            timeout: config.timeout,
-            max_event_bytes: protocol.max_bytes().min(config.queue.max_bytes),
+            timeout,
+            max_event_bytes: protocol.max_bytes().min(bounds.max_bytes),
             target,
             cargo,
-            outbox: Outbox::new(settings, seed),
-            signed_with: Vec::new(),
+            signatures: Vec::new(),
+            callouts: CalloutCounts::default(),
         }
     }
 
-    /// What it carries.
-    pub fn cargo(&self) -> Cargo {
+    /// Returns what it carries.
+    pub(crate) fn cargo(&self) -> Cargo {
         self.cargo
     }
 
-    /// Where its events go.
-    pub fn target(&self) -> &Target {
+    /// Returns where its events go.
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Bytes that one event may have here, as the target counts them.
-    pub fn max_event_bytes(&self) -> usize {
+    /// Returns the bytes that one event may have here, as the target counts them.
+    pub(crate) fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
     }
 
     /// Queues an event.
-    pub fn push(&mut self, event: Event, now: Timestamp, metrics: &mut Metrics) {
+    pub(crate) fn push(&mut self, event: Event, now: Timestamp) {
         let size = self.target.protocol.size(&event);
-        let journal = &mut self.journal;
-        self.outbox.push(event, size, now, metrics, |event, metrics| journal.as_mut()?.write(event, now, metrics));
-        self.clear_settled(metrics);
+        self.outbox.push(event, size, now);
     }
 
     /// Queues an event that a response waits for, and that goes out at once.
-    pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
+    pub(crate) fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp) {
         let size = self.target.protocol.size(&event);
-        let journal = &mut self.journal;
-        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
-        self.outbox.push_awaited(event, size, wait, now, metrics, keep);
-        self.clear_settled(metrics);
+        self.outbox.push_awaited(event, size, wait, now);
     }
 
-    /// Takes from the journal what has come to its end.
-    fn clear_settled(&mut self, metrics: &mut Metrics) {
-        let settled = self.outbox.take_settled();
-        if let Some(journal) = &mut self.journal {
-            settled.into_iter().for_each(|slot| journal.clear(slot, metrics));
-        }
+    /// Keeps the journal alive, and takes over some of what a worker that is gone has left.
+    pub(crate) fn tend_journal(&mut self, now: Timestamp) {
+        let protocol = &self.target.protocol;
+        self.outbox.tend_journal(now, |event| protocol.size(event));
     }
 
-    /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far as there is room.
-    pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        let Some(journal) = &mut self.journal else { return };
-        journal.tend(now);
-        metrics.inherit(journal.take_inherited());
-        let mut bytes = 0;
-        for _ in 0..ADOPTED_AT_ONCE {
-            let Some((event, slot)) = journal.next_adopted(metrics) else { break };
-            let size = self.target.protocol.size(&event);
-            bytes += size;
-            if bytes > ADOPTED_BYTES_AT_ONCE || !self.outbox.has_room(size) {
-                journal.put_back(slot);
-                break;
-            }
-            metrics.add(Metric::EventsAdopted, 1);
-            self.outbox.adopt(event, size, slot, now);
-        }
+    /// Takes over nothing more of workers that may go yet, and all that was begun with.
+    pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
+        let protocol = &self.target.protocol;
+        self.outbox.stop_adopting(now, |event| protocol.size(event));
     }
 
-    /// Adopts nothing more of workers that may go yet, but all that has been begun with, whatever room there is.
-    pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        let Some(journal) = &mut self.journal else { return };
-        journal.stop_adopting();
-        while journal.is_reading() {
-            let Some((event, slot)) = journal.next_adopted(metrics) else { continue };
-            metrics.add(Metric::EventsAdopted, 1);
-            let size = self.target.protocol.size(&event);
-            self.outbox.adopt(event, size, slot, now);
-        }
-    }
-
-    /// Writes down what the gauges are about to be told, so that whoever takes the queue over can take it back.
-    pub fn note_reported(&mut self) {
-        let backlog = self.backlog();
-        if let Some(journal) = &mut self.journal {
-            journal.note_reported(backlog);
-        }
-    }
-
-    /// What is to be done with a response that waits, once that is known.
-    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
-        self.outbox.take_release(ticket)
-    }
-
-    /// What is to be done with every response of which it is known.
-    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.outbox.take_releases()
-    }
-
-    /// A response that waits is gone.
-    pub fn forget_response(&mut self, ticket: Ticket) {
-        self.outbox.forget_response(ticket);
-    }
-
-    /// The next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`], also when the host could not start it.
-    pub fn poll(&mut self, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Option<(BatchId, Callout)> {
+    /// Returns the next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`], also when the host could not
+    /// start it.
+    pub(crate) fn poll(&mut self, signer: &Signer, now: Timestamp) -> Option<(BatchId, Callout)> {
         loop {
-            let batch = self.outbox.poll(now, metrics);
-            self.clear_settled(metrics);
-            let batch = batch?;
+            let batch = self.outbox.poll(now)?;
             let mut callout = self.callout(batch);
             match signer.sign(&mut callout, &self.scope, now) {
                 Ok(signature) => {
                     let outbox = &self.outbox;
-                    self.signed_with.retain(|(batch, _)| outbox.is_in_flight(*batch));
-                    self.signed_with.push((batch, signature));
+                    self.signatures.retain(|(batch, _)| outbox.is_in_flight(*batch));
+                    self.signatures.push((batch, signature));
                     return Some((batch, callout));
                 }
                 Err(error) => {
                     let count = self.outbox.events(batch).len();
                     let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now, metrics);
+                    self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now);
                 }
             }
         }
-    }
-
-    /// What is to be done as time passes, also while nothing may be sent.
-    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.outbox.tend(now, metrics);
-        self.clear_settled(metrics);
     }
 
     fn callout(&self, batch: BatchId) -> Callout {
@@ -217,63 +169,32 @@ impl Sender {
         self.target.callout(protocol.headers(events.len()), protocol.body(&events), self.timeout)
     }
 
-    /// Says what came of a batch; ignored after its deadline, when it counts as lost.
-    pub fn handle_reply(
-        &mut self,
-        batch: BatchId,
-        reply: &Reply,
-        signer: &mut Signer,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
+    /// Handles the reply to a batch; ignored after its deadline, when the batch counts as lost.
+    pub(crate) fn handle_reply(&mut self, batch: BatchId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         if !self.outbox.is_in_flight(batch) {
             return;
         }
-        metrics.count_reply(reply);
+        self.callouts.count(reply);
         let outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
-        if let Some((_, signature)) = self.signed_with.iter().find(|(candidate, _)| *candidate == batch) {
+        if let Some((_, signature)) = self.signatures.iter().find(|(candidate, _)| *candidate == batch) {
             signer.learn(*signature, &outcomes, reply, now);
         }
-        self.outbox.settle(batch, outcomes, retry_after(reply, now), now, metrics);
-        self.clear_settled(metrics);
+        self.outbox.settle(batch, outcomes, retry_after(reply, now), now);
     }
 
-    /// Whether a batch still waits for what came of it.
-    pub fn awaits(&self, batch: BatchId) -> bool {
-        self.outbox.is_in_flight(batch)
-    }
-
-    /// How many calls are under way.
-    pub fn in_flight(&self) -> usize {
-        self.outbox.in_flight()
-    }
-
-    /// How much is queued and in flight, with what is about to be taken over.
-    pub fn backlog(&self) -> Backlog {
-        let backlog = self.outbox.backlog();
-        let unread = self.journal.as_ref().map_or(0, Journal::unread);
-        Backlog { entries: backlog.entries + unread, ..backlog }
-    }
-
-    /// The dead letters since the last time, as [`DeadLetter::into_event`] makes them. What carries letters gives back those that
-    /// it could not deliver.
-    pub fn take_dead_letters(&mut self, now: Timestamp, metrics: &mut Metrics) -> Vec<Event> {
-        let letters = self.outbox.take_dead_letters();
-        self.clear_settled(metrics);
-        let event = |letter: DeadLetter| match self.cargo {
-            Cargo::Events => letter.into_event(self.address(), now),
-            Cargo::Letters => letter.event,
+    /// Hands out the events that will not be delivered: each as the letter that tells of it, or, where letters are what is
+    /// carried, as the letter that it is.
+    pub(crate) fn take_dead_letters(&mut self, now: Timestamp) -> Vec<Event> {
+        let dead = self.outbox.take_dead_letters();
+        let letter = |dead: DeadLetter| match self.cargo {
+            Cargo::Events => dead.into_event(self.address(), now),
+            Cargo::Letters => dead.event,
         };
-        letters.into_iter().map(event).collect()
+        dead.into_iter().map(letter).collect()
     }
 
-    /// Bytes of the events that [`Sender::take_dead_letters`] would give.
-    pub fn dead_bytes(&self) -> usize {
-        self.outbox.dead_bytes()
-    }
-
-    /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
-    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it stays queued and in flight.
+    pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         self.outbox.undelivered().flat_map(move |event| {
             let json = match self.cargo {
                 Cargo::Events => Cow::Owned(dead_letter::json(event, DropReason::Shutdown, None, self.address())),
@@ -283,16 +204,36 @@ impl Sender {
         })
     }
 
-    /// The target as it stands in dead letters.
+    /// Returns the target as it stands in dead letters.
     fn address(&self) -> dead_letter::Address<'_> {
         let Target { protocol, region, .. } = &self.target;
-        dead_letter::Address { kind: protocol.key(), name: protocol.name(), region }
+        dead_letter::Address { key: protocol.key(), name: protocol.name(), region }
     }
 
-    /// What the operator should read, since the last time.
-    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.outbox.take_notices(now);
-        notices.extend(self.journal.iter_mut().flat_map(Journal::take_notices));
-        notices
+    /// Reports what was counted since the last visit, under the names of what is carried.
+    pub(crate) fn visit_metrics(&mut self, updates: &mut Updates) {
+        let counts = self.outbox.take_counts();
+        self.callouts.count_lost(counts.lost_calls);
+        self.callouts.visit(updates);
+        updates.add(Metric::EventsAdopted, counts.adopted);
+        updates.add(Metric::JournalFailures, counts.journal_failures);
+        match self.cargo {
+            Cargo::Events => report_events(counts, updates),
+            Cargo::Letters => updates.add(Metric::DeadLettersStored, counts.acknowledged),
+        }
     }
+}
+
+/// Reports the counts of an outbox that holds events.
+fn report_events(counts: Counts, updates: &mut Updates) {
+    let Dropped { queue_full, expired, refused, too_large, withdrawn } = counts.dropped;
+    updates.add(Metric::EventsPublished, counts.acknowledged);
+    updates.add(Metric::EventsRetried, counts.retried);
+    updates.add(Metric::EventsDroppedQueueFull, queue_full);
+    updates.add(Metric::EventsDroppedExpired, expired);
+    updates.add(Metric::EventsDroppedRefused, refused);
+    updates.add(Metric::EventsDroppedTooLarge, too_large);
+    updates.add(Metric::EventsDroppedWithdrawn, withdrawn);
+    updates.add(Metric::ResponsesUndelivered, counts.undelivered_responses);
+    updates.observe(Metric::Delivery, counts.delivery_millis);
 }

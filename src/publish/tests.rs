@@ -5,6 +5,7 @@ use serde_json::{json, Value};
 use super::*;
 use crate::agent::{Agent, Call};
 use crate::aws::credentials::keeper;
+use crate::config::Config;
 use crate::exchange::{Request, Response};
 use crate::metrics::Update;
 
@@ -49,7 +50,7 @@ impl Bench {
                 response: Response { status: 200, ..Response::default() },
                 ..Exchange::default()
             };
-            self.agent.accept(exchange, route, self.now);
+            self.agent.publishing().accept(exchange, route, self.now);
         }
     }
 
@@ -74,7 +75,7 @@ impl Bench {
     }
 
     fn count(&mut self, metric: Metric) -> u64 {
-        let updates = self.agent.take_metric_updates(self.now).into_iter();
+        let updates = self.agent.take_metric_updates(true, self.now).into_iter();
         updates
             .map(|update| if let Update::Add(of, count) = update { u64::from(of == metric) * count } else { 0 })
             .sum()
@@ -132,7 +133,7 @@ fn a_target_that_never_answers_leaves_a_call_for_each_other() {
         assert_eq!(services(&calls), ["sqs", "events"]);
         calls.iter().for_each(|call| bench.take(call));
     }
-    assert_eq!(bench.agent.queued(), 100, "all but what the topic would not take");
+    assert_eq!(bench.agent.publishing().queued(), 100, "all but what the topic would not take");
 }
 
 /// One call at a time, and a topic whose calls end after five seconds with nothing.
@@ -164,7 +165,7 @@ fn with_one_call_at_a_time_a_target_that_never_answers_takes_half_of_the_time() 
     }
     // While the topic's calls hang nothing else goes; then everything that has gathered, in the pause after each.
     assert!(answered > sent * 4 / 10, "{answered} of {sent}");
-    let longest = bench.agent.take_metric_updates(bench.now);
+    let longest = bench.agent.take_metric_updates(true, bench.now);
     assert!(longest.iter().all(|update| update.metric() != Metric::EventsDroppedExpired));
 }
 
@@ -178,6 +179,7 @@ fn dead_letters_and_notices_name_their_target() {
     }
     let letters: Vec<Value> = bench
         .agent
+        .publishing()
         .take_dead_letter_lines(usize::MAX, bench.now)
         .iter()
         .map(|line| line.strip_prefix("retrohook-dead-letter ").unwrap().strip_suffix(" retrohook-end").unwrap())

@@ -1,4 +1,4 @@
-//! Whether deliveries succeed, for the log: one line when they begin to fail, one when they succeed again, one when what had
+//! How deliveries go, for the log: one line when they begin to fail, one when they succeed again, one when what had
 //! gathered is delivered. Single failures get no line: they are counted.
 
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// A service that answers now and then is not back; it is when it has not failed for this long.
+/// A service that answers now and then is not back: it is when it has not failed for this long.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// What the log was told last.
+/// What the log says of the service.
 #[derive(Debug, Default)]
 enum Phase {
     #[default]
@@ -36,13 +36,13 @@ enum Phase {
 
 /// Turns the states of a circuit into lines.
 #[derive(Debug, Default)]
-pub struct Health {
+pub(super) struct Health {
     phase: Phase,
 }
 
 impl Health {
-    /// The service is taken for unable to deliver.
-    pub fn failed(&mut self, failure: &Failure, now: Timestamp) {
+    /// Notes that the service is taken for unable to deliver.
+    pub(super) fn failed(&mut self, failure: &Failure, now: Timestamp) {
         self.phase = match std::mem::take(&mut self.phase) {
             Phase::Good | Phase::CatchingUp { .. } => {
                 Phase::Failed { failure: format!("{}: {}", failure.code, failure.message), since: now }
@@ -52,8 +52,8 @@ impl Health {
         };
     }
 
-    /// The service delivers again.
-    pub fn recovered(&mut self, now: Timestamp) {
+    /// Notes that the service delivers again.
+    pub(super) fn recovered(&mut self, now: Timestamp) {
         self.phase = match std::mem::take(&mut self.phase) {
             // It was never in the log.
             Phase::Failed { .. } => Phase::Good,
@@ -62,8 +62,8 @@ impl Health {
         };
     }
 
-    /// The line for what has changed since the last time; `queued` is how much waits now, and `oldest` since when.
-    pub fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
+    /// Returns the line for what has changed since the last time; `queued` is how much waits now, and `oldest` since when.
+    pub(super) fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
         let (phase, level, text) = match &self.phase {
             Phase::Failed { failure, since } => (
                 Phase::Bad { since: *since },

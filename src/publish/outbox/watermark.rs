@@ -1,40 +1,40 @@
-//! How full the queue is, for the log: one line when it is nearly full, and none again before it has emptied by half.
+//! The watermark of the queue, for the log: one line when the queue is nearly full, and none again before it has emptied by half.
 
-use super::settings;
+use super::settings::Bounds;
 use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
-/// From this share of a bound on the operator is warned, in hundredths.
-const WARNING: usize = 80;
-/// Below this share of both bounds the next time is another episode.
-const CALM: usize = 50;
+/// Share of a bound, in hundredths, from which on the operator is warned.
+const HIGH: usize = 80;
+/// Share of both bounds below which an episode is over.
+const LOW: usize = 50;
 
-/// Whether there was a warning in this episode.
+/// Remembers whether there was a warning in this episode.
 #[derive(Debug, Default)]
-pub struct Watermark {
+pub(super) struct Watermark {
     warned: bool,
     due: bool,
 }
 
 impl Watermark {
     /// Looks at the queue after it has grown or shrunk.
-    pub fn see(&mut self, backlog: Backlog, bounds: &settings::Bounds) {
+    pub(super) fn see(&mut self, backlog: Backlog, bounds: &Bounds) {
         let reached = |share: usize| {
             backlog.entries >= share_of(bounds.max_entries, share) || backlog.bytes >= share_of(bounds.max_bytes, share)
         };
         if self.warned {
-            self.warned = reached(CALM);
-        } else if reached(WARNING) {
+            self.warned = reached(LOW);
+        } else if reached(HIGH) {
             (self.warned, self.due) = (true, true);
         }
     }
 
-    /// The warning, if it has not been given in this episode.
-    pub fn take_notice(&mut self, backlog: Backlog, bounds: &settings::Bounds) -> Option<Notice> {
+    /// Returns the warning, if it has not been given in this episode.
+    pub(super) fn take_notice(&mut self, backlog: Backlog, bounds: &Bounds) -> Option<Notice> {
         std::mem::take(&mut self.due).then(|| Notice {
             level: Level::Warn,
             text: format!(
-                "the queue is more than {WARNING} % full: {} of {} event(s), {} of {} bytes; what finds no room is lost \
+                "the queue is more than {HIGH} % full: {} of {} event(s), {} of {} bytes; what finds no room is lost \
                  (queue.when_full)",
                 backlog.entries, bounds.max_entries, backlog.bytes, bounds.max_bytes
             ),
@@ -49,16 +49,17 @@ fn share_of(bound: usize, share: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::WhenFull;
     use super::*;
     use std::time::Duration;
 
     #[test]
     fn one_warning_in_an_episode() {
-        let bounds = settings::Bounds {
+        let bounds = Bounds {
             max_entries: 10,
             max_bytes: 1_000,
             max_age: Duration::from_secs(1),
-            when_full: settings::WhenFull::DropOldest,
+            when_full: WhenFull::DropOldest,
         };
         let mut watermark = Watermark::default();
         let mut warned = |entries, bytes| {
