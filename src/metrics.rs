@@ -119,7 +119,8 @@ pub struct Backlog {
 pub struct Updates(Vec<Update>);
 
 impl Updates {
-    /// Adds `count` to a counter.
+    /// Adds `count` to a counter. Called for every counter and only at ticks, it is built for size.
+    #[inline(never)]
     pub(crate) fn add(&mut self, metric: Metric, count: u64) {
         if count == 0 {
             return;

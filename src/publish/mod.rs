@@ -105,27 +105,27 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        if let Some((sender, event)) = self.event(exchange, route, now) {
-            sender.push(event, now);
+        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+            sender.outbox.push(event, size, now);
         }
     }
 
     /// Makes an exchange whose response waits for the event an event, and queues it. How the response goes on may be known at
     /// once.
     pub(crate) fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
-        if let Some((sender, event)) = self.event(exchange, route, now) {
-            sender.push_awaited(event, wait, now);
+        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+            sender.outbox.push_awaited(event, size, wait, now);
         }
     }
 
-    /// Returns the event of an exchange, and the sender that it goes to.
-    fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event)> {
+    /// Returns the event of an exchange with its bytes, and the sender that it goes to.
+    fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
         let sender = self.senders.get_mut(route.target)?;
         self.matched += 1;
         let id = event_id(now, &mut self.rng);
         let protocol = sender.target().protocol.as_ref();
-        let event = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
-        Some((sender, event))
+        let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
+        Some((sender, event, size))
     }
 
     /// Returns how a response goes on that waits, once that is known.
@@ -217,7 +217,7 @@ impl Publisher {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
         if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
-            letters.into_iter().for_each(|letter| sender.push(letter, now));
+            letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
         let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
@@ -253,17 +253,14 @@ impl Publisher {
     /// Returns what the operator should read, since the last time. Of several targets each notice names its own.
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let several = self.senders.len() > 1;
-        let notices = self.senders.iter_mut().flat_map(|sender| {
-            let notices = sender.outbox.take_notices(now);
-            let name = sender.target().protocol.name();
-            let named = |Notice { level, text }| Notice { level, text: format!("{name}: {text}") };
-            if several {
-                notices.into_iter().map(named).collect()
-            } else {
-                notices
+        let mut notices = Vec::new();
+        for sender in &mut self.senders {
+            for Notice { level, text } in sender.outbox.take_notices(now) {
+                let text = if several { format!("{}: {text}", sender.target().protocol.name()) } else { text };
+                notices.push(Notice { level, text });
             }
-        });
-        notices.collect()
+        }
+        notices
     }
 }
 

@@ -18,7 +18,7 @@ use crate::metrics::{CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Store};
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
-use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox, Wait};
+use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox};
 
 /// What every sender obeys, whatever its target.
 #[derive(Clone, Copy, Debug)]
@@ -117,16 +117,10 @@ impl Sender {
         self.max_event_bytes
     }
 
-    /// Queues an event.
-    pub(crate) fn push(&mut self, event: Event, now: Timestamp) {
-        let size = self.target.protocol.size(&event);
-        self.outbox.push(event, size, now);
-    }
-
-    /// Queues an event that a response waits for, and that goes out at once.
-    pub(crate) fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp) {
-        let size = self.target.protocol.size(&event);
-        self.outbox.push_awaited(event, size, wait, now);
+    /// Queues a dead letter.
+    pub(crate) fn push_letter(&mut self, letter: Event, now: Timestamp) {
+        let size = self.target.protocol.size(&letter);
+        self.outbox.push(letter, size, now);
     }
 
     /// Keeps the journal alive, and takes over some of what a worker that is gone has left.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::settings::Bounds;
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};

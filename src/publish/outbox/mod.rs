@@ -30,7 +30,7 @@ pub(crate) use counts::{Counts, Dropped};
 use drops::Drops;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
-use settings::{Batch, OutboxSettings, WhenFull};
+use settings::{Batch, Bounds, OutboxSettings, WhenFull};
 use waits::Waits;
 pub(crate) use waits::{Release, Ticket, Wait};
 use watermark::Watermark;
@@ -52,14 +52,19 @@ struct Buried {
     slot: Option<Slot>,
 }
 
+/// How much an outbox holds, queued and in flight.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    entries: usize,
+    bytes: usize,
+}
+
 /// The queue of one worker and what is in flight from it.
 pub(crate) struct Outbox {
     settings: OutboxSettings,
     queue: Queue,
     flights: Vec<Flight>,
-    /// Entries queued and in flight, and their bytes.
-    entries: usize,
-    bytes: usize,
+    held: Held,
     /// Keeps what is queued and in flight beyond the life of this worker.
     journal: Option<Journal>,
     next_batch: u64,
@@ -83,8 +88,7 @@ impl Outbox {
             settings,
             queue: Queue::new(settings.ordered),
             flights: Vec::new(),
-            entries: 0,
-            bytes: 0,
+            held: Held::default(),
             journal,
             next_batch: 0,
             circuit: Circuit::new(),
@@ -125,15 +129,16 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, entry: Queued) {
-        self.entries += 1;
-        self.bytes += entry.size;
+        self.held.entries += 1;
+        self.held.bytes += entry.size;
         self.queue.push(entry);
-        self.watermark.see(self.held(), &self.settings.bounds);
+        self.watermark.see(self.held, &self.settings.bounds);
     }
 
     /// Returns true if there is room for an event of `size` bytes beside the others.
     fn has_room(&self, size: usize) -> bool {
-        self.entries < self.settings.bounds.max_entries && self.bytes + size <= self.settings.bounds.max_bytes
+        let Bounds { max_entries, max_bytes, .. } = self.settings.bounds;
+        self.held.entries < max_entries && self.held.bytes + size <= max_bytes
     }
 
     /// Returns the next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or
@@ -185,8 +190,8 @@ impl Outbox {
     /// Takes an entry off the books that is neither queued nor in flight any more.
     fn ended(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
-        self.entries -= 1;
-        self.bytes -= entry.size;
+        self.held.entries -= 1;
+        self.held.bytes -= entry.size;
     }
 
     /// Takes an event out of the journal: nobody is to send it again.
@@ -246,17 +251,11 @@ impl Outbox {
 
     /// Returns how much is queued and in flight, with what is about to be taken over.
     pub(crate) fn backlog(&self) -> Backlog {
-        let held = self.held();
+        let Held { entries, bytes } = self.held;
         let unread = self.journal.as_ref().map_or(0, Journal::unread);
-        Backlog { entries: held.entries + unread, ..held }
-    }
-
-    /// Returns how much is queued and in flight.
-    fn held(&self) -> Backlog {
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
-        let oldest = oldest.map(|steady| self.clock.restore(steady));
-        Backlog { entries: self.entries, bytes: self.bytes, oldest }
+        Backlog { entries: entries + unread, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }
 
     /// Takes what was counted since the last visit.
@@ -268,14 +267,16 @@ impl Outbox {
 
     /// Returns what the operator should read, since the last time.
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let held = self.held();
         let steady = self.clock.at(now);
         let oldest = self.queue.oldest().map(|entry| entry.queued_at);
-        let health = self.health.take_notice(held.entries, oldest, steady);
-        let watermark = self.watermark.take_notice(held, &self.settings.bounds);
-        let drops = self.drops.take_notices(steady);
-        let journal = self.journal.iter_mut().flat_map(Journal::take_notices);
-        health.into_iter().chain(watermark).chain(drops).chain(journal).collect()
+        let mut notices = Vec::new();
+        notices.extend(self.health.take_notice(self.held.entries, oldest, steady));
+        notices.extend(self.watermark.take_notice(self.held, &self.settings.bounds));
+        notices.extend(self.drops.take_notices(steady));
+        if let Some(journal) = &mut self.journal {
+            notices.extend(journal.take_notices());
+        }
+        notices
     }
 }
 

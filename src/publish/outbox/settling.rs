@@ -46,7 +46,7 @@ impl Outbox {
         if self.circuit.is_open() {
             self.release_waiting();
         }
-        self.watermark.see(self.held(), &self.settings.bounds);
+        self.watermark.see(self.held, &self.settings.bounds);
     }
 
     /// Tells the circuit what the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.

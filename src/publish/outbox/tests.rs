@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use super::settings::Bounds;
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::aws::retry::Retry;

@@ -1,7 +1,7 @@
 //! The watermark of the queue, for the log: one line when the queue is nearly full, and none again before it has emptied by half.
 
 use super::settings::Bounds;
-use crate::metrics::Backlog;
+use super::Held;
 use crate::notice::{Level, Notice};
 
 /// Share of a bound, in hundredths, from which on the operator is warned.
@@ -18,9 +18,9 @@ pub(super) struct Watermark {
 
 impl Watermark {
     /// Looks at the queue after it has grown or shrunk.
-    pub(super) fn see(&mut self, backlog: Backlog, bounds: &Bounds) {
+    pub(super) fn see(&mut self, held: Held, bounds: &Bounds) {
         let reached = |share: usize| {
-            backlog.entries >= share_of(bounds.max_entries, share) || backlog.bytes >= share_of(bounds.max_bytes, share)
+            held.entries >= share_of(bounds.max_entries, share) || held.bytes >= share_of(bounds.max_bytes, share)
         };
         if self.warned {
             self.warned = reached(LOW);
@@ -30,13 +30,13 @@ impl Watermark {
     }
 
     /// Returns the warning, if it has not been given in this episode.
-    pub(super) fn take_notice(&mut self, backlog: Backlog, bounds: &Bounds) -> Option<Notice> {
+    pub(super) fn take_notice(&mut self, held: Held, bounds: &Bounds) -> Option<Notice> {
         std::mem::take(&mut self.due).then(|| Notice {
             level: Level::Warn,
             text: format!(
                 "the queue is more than {HIGH} % full: {} of {} event(s), {} of {} bytes; what finds no room is lost \
                  (queue.when_full)",
-                backlog.entries, bounds.max_entries, backlog.bytes, bounds.max_bytes
+                held.entries, bounds.max_entries, held.bytes, bounds.max_bytes
             ),
         })
     }
@@ -63,9 +63,9 @@ mod tests {
         };
         let mut watermark = Watermark::default();
         let mut warned = |entries, bytes| {
-            let backlog = Backlog { entries, bytes, oldest: None };
-            watermark.see(backlog, &bounds);
-            watermark.take_notice(backlog, &bounds).is_some()
+            let held = Held { entries, bytes };
+            watermark.see(held, &bounds);
+            watermark.take_notice(held, &bounds).is_some()
         };
         let episode = [(7, 799), (8, 0), (9, 900), (6, 600), (10, 0), (4, 499), (1, 800), (1, 801)];
         let lines = episode.map(|(entries, bytes)| warned(entries, bytes));
