@@ -1,6 +1,7 @@
-//! All that one worker does, without I/O: exchanges, webhooks and replies go in; callouts, answers, metrics, notices and dead letters
-//! come out. The agent shares out the callouts that the host allows between credentials and events. The call of a webhook is beside
-//! those, because it belongs to a request of its own.
+//! All that one worker does, without I/O: exchanges, webhooks and replies go in; callouts, answers,
+//! metrics, notices and dead letters come out. The agent shares out the callouts that the host
+//! allows between credentials and events. The call of a webhook is beside those, because it belongs
+//! to a request of its own.
 
 use std::rc::Rc;
 
@@ -29,20 +30,22 @@ pub enum Call {
 
 /// The work of one worker. Routes are not in here, because nothing that happens changes them.
 ///
-/// The agent never calls anybody: whoever drives it passes on what happens and asks what follows. There are four kinds of methods,
-/// on the agent itself and on its two handles, [`Agent::publishing`] and [`Agent::capturing`]:
+/// The agent never calls anybody: its driver passes on what happens and asks what follows.
+/// There are four kinds of methods, on the agent itself and on its two handles,
+/// [`Agent::publishing`] and [`Agent::capturing`]:
 ///
-/// 1. Inputs say what has happened, and when: [`Publisher::accept`], [`Intake::admit`], [`Intake::complete`],
-///    [`Agent::handle_reply`], and so on. None of them returns a callout.
-/// 2. Polls give out what is due: [`Agent::poll`] and [`Agent::poll_capture`]. Call [`Agent::poll`] after any input, until it
-///    gives nothing. Each callout owes a reply to [`Agent::handle_reply`], also when it could not be started.
+/// 1. Inputs say what has happened, and when: [`Publisher::accept`], [`Intake::admit`],
+///    [`Intake::complete`], [`Agent::handle_reply`], and so on. None of them returns a callout.
+/// 2. Polls give out what is due: [`Agent::poll`] and [`Agent::poll_capture`]. Call [`Agent::poll`]
+///    after any input, until it gives nothing. Each callout owes a reply to
+///    [`Agent::handle_reply`], also when it could not be started.
 /// 3. Queries change nothing: [`Agent::awaits`], [`Agent::is_idle`].
-/// 4. Visits take what has gathered: [`Agent::take_metric_updates`], [`Agent::take_notices`], and the dead letters and the released
-///    responses of the publisher.
+/// 4. Visits take what has gathered: [`Agent::take_metric_updates`], [`Agent::take_notices`], and
+///    the dead letters and the released responses of the publisher.
 ///
-/// A tick does these in order: it tends the journals, so that what they give is sent with the rest; polls; releases the responses
-/// whose events are settled; takes the dead letters, then metrics and notices, which tell of all that; and polls the captures that
-/// wait, whose answers come last.
+/// A tick does these in order: it tends the journals, so that what they give is sent with the rest;
+/// polls; releases the responses whose events are settled; takes the dead letters, then metrics and
+/// notices, which tell of all that; and polls the captures that wait, whose answers come last.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +60,9 @@ pub enum Call {
 /// let config = Config::from_json(br#"{
 ///     "topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events",
 ///     "routes": [{"method": "PUT", "matcher": "/profile"}],
-///     "credentials": {"source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"}
+///     "credentials": {
+///         "source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"
+///     }
 /// }"#)?;
 /// let limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
 /// let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7)?;
@@ -76,8 +81,9 @@ pub enum Call {
 /// assert_eq!(callout.upstream, "sns.us-east-1.amazonaws.com:443");
 ///
 /// // SNS has it: nothing is left to do.
-/// let body = "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>";
-/// agent.handle_reply(call, &Reply::Response { status: 200, headers: vec![], body: body.into() }, now);
+/// let message_id = "<PublishResult><MessageId>m-1</MessageId></PublishResult>";
+/// let body = format!("<PublishResponse>{message_id}</PublishResponse>").into();
+/// agent.handle_reply(call, &Reply::Response { status: 200, headers: vec![], body }, now);
 /// assert!(agent.is_idle());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -89,9 +95,10 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Creates an agent with nothing to do, which keeps to the host's `limits`. It signs with what `keeper` has; without one
-    /// nothing is signed. Where there is a `store`, its queue outlives it there. `seed` makes the ids of its events and its
-    /// retries differ from those of other workers.
+    /// Creates an agent with nothing to do, which keeps to the host's `limits`. It signs with what
+    /// `keeper` has; without one nothing is signed. Where there is a `store`, its queue outlives it
+    /// there. `seed` makes the ids of its events and its retries differ from those of other
+    /// workers.
     pub fn new(
         config: &Config,
         keeper: Option<Keeper>,
@@ -124,7 +131,8 @@ impl Agent {
         }
     }
 
-    /// Returns the publishing wing: exchanges go in here, and the responses that wait for them, and dead letters come out.
+    /// Returns the publishing wing: exchanges go in here; released responses and dead letters come
+    /// out.
     pub fn publishing(&mut self) -> &mut Publisher {
         &mut self.publisher
     }
@@ -134,8 +142,9 @@ impl Agent {
         &mut self.intake
     }
 
-    /// Returns the next callout to make for events or credentials, if one is due. Its reply is owed to [`Agent::handle_reply`],
-    /// also when the host could not start it. Credentials go before all else.
+    /// Returns the next callout to make for events or credentials, if one is due. Its reply is owed
+    /// to [`Agent::handle_reply`], also when the host could not start it. Credentials go before all
+    /// else.
     pub fn poll(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
         if self.signer.is_asking() || self.publisher.in_flight() < self.at_once {
             if let Some((call, callout)) = self.signer.poll(now) {
@@ -179,8 +188,8 @@ impl Agent {
         self.publisher.queued() == 0 && self.intake.is_empty()
     }
 
-    /// Visits every part, and returns what changed in the metrics since the last visit. `sums_gauges` is true where the host's
-    /// gauges are sums that workers add to.
+    /// Visits every part, and returns what changed in the metrics since the last visit.
+    /// `sums_gauges` is true where the host's gauges are sums that workers add to.
     pub fn take_metric_updates(&mut self, sums_gauges: bool, now: Timestamp) -> Vec<Update> {
         let mut updates = Updates::default();
         self.publisher.visit_metrics(sums_gauges, now, &mut updates);

@@ -1,12 +1,13 @@
 //! The filter's metrics: the one place that has their names, kinds and meanings.
 //!
-//! Each part counts in plain numbers of its own. A visit collects them as updates, and the filter hands those to the host a few
-//! times a second: a request pays for no host call, whatever it counts. Nothing here counts events or webhooks by itself.
+//! Each part counts in plain numbers of its own. A visit collects them as updates, and the filter
+//! hands those to the host a few times a second: a request pays for no host call, whatever it
+//! counts. Nothing here counts events or webhooks by itself.
 
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 
-/// How a metric behaves, as Proxy-Wasm has it.
+/// How a metric behaves, in the terms of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
@@ -17,7 +18,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// What a metric is called and what it means.
+/// Name and meaning of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Definition {
     /// Which of the metrics it is.
@@ -26,7 +27,7 @@ pub struct Definition {
     pub kind: Kind,
     /// The name that operators see, in the convention of Prometheus.
     pub name: &'static str,
-    /// What it counts or measures, for the documentation.
+    /// The thing that it counts or measures, for the documentation.
     pub meaning: &'static str,
 }
 
@@ -81,11 +82,12 @@ metrics! {
 pub enum Update {
     /// Add this much to a counter.
     Add(Metric, u64),
-    /// A gauge that is the sum of what all workers have: this is what this worker has now, and by how much that changed.
+    /// A gauge that is the sum of what all workers have: this is what this worker has now, and by
+    /// how much that changed.
     Level {
         /// Which gauge.
         metric: Metric,
-        /// What this worker has.
+        /// The level of this worker.
         value: u64,
         /// By how much that is more than at the last time.
         change: i64,
@@ -192,8 +194,9 @@ impl CalloutCounts {
 
 /// The gauges of a worker's queues, and what the host knows of them.
 ///
-/// The queues of all workers share one gauge in the host, so an update also says by how much this worker's queues grew or
-/// shrank. Ages do not add up: the gauge of the age is that of the worker that reported last.
+/// The queues of all workers share one gauge in the host, so an update also says by how much this
+/// worker's queues grew or shrank. Ages do not add up: the gauge of the age is that of the worker
+/// that reported last.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
     reported: Backlog,
@@ -213,8 +216,8 @@ impl Gauges {
         }
     }
 
-    /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is in this worker's backlog
-    /// from now on.
+    /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is
+    /// in this worker's backlog from now on.
     pub(crate) fn inherit(&mut self, (entries, bytes): (i64, i64)) {
         let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
         self.reported.entries = add(self.reported.entries, entries);

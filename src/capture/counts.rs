@@ -1,4 +1,4 @@
-//! What the intake counts between two visits, and the metrics that it becomes. Decides nothing.
+//! Counts of the intake between two visits, and the metrics that they become. Decides nothing.
 
 use super::answers::Refusal;
 use crate::callout::Reply;

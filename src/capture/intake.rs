@@ -1,5 +1,6 @@
-//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of
-//! them; the rest is sent away for a while. A state machine without I/O.
+//! The intake of one worker: webhooks under way, from the head of a request to the answer of its
+//! sender. Their number is bounded, and further senders are told to come again. A state machine
+//! without I/O.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,23 +27,24 @@ use crate::notice::{Level, Notice};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureId(pub u32);
 
-/// What a worker's captures keep to.
+/// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]
 pub struct IntakeSettings {
-    /// How many may be in the middle of being stored.
+    /// Webhooks in the middle of being stored, at most.
     pub at_once: usize,
-    /// How long a sender is kept waiting, once it has sent all, and how long it may keep the gateway waiting before.
+    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
+    /// waiting before.
     pub patience: Duration,
-    /// Whether the host lets something happen to a request while it waits.
+    /// True if the host lets something happen to a request while it waits.
     pub again: bool,
-    /// How long the next try waits.
+    /// When an attempt that failed is made again.
     pub retry: Retry,
 }
 
-/// What is to be done about a capture.
+/// The next step of a capture.
 #[derive(Debug)]
 pub enum Progress {
-    /// Make this call; its reply is owed to [`Intake::handle_reply`].
+    /// Make this call; its reply is owed to the agent.
     Call(Callout),
     /// Nothing yet.
     Wait,
@@ -51,29 +53,29 @@ pub enum Progress {
 }
 
 enum Stage {
-    /// The request is not whole yet; the last piece came then.
+    /// The request is not whole yet; its last piece came at this time.
     Receiving(Timestamp),
-    /// The request is a message that SQS is to take.
+    /// The request is whole, and a message for SQS.
     Storing(Box<Storing>),
 }
 
 struct UnderWay {
     id: CaptureId,
-    /// Which of the captures in the configuration.
+    /// Position of its capture in the configuration.
     position: usize,
     stage: Stage,
 }
 
-/// The captures under way in one worker.
+/// Webhooks under way in one worker.
 pub struct Intake {
     captures: Rc<Captures>,
     settings: IntakeSettings,
     redaction: Redaction,
     under_way: Vec<UnderWay>,
-    /// By the position of the capture.
+    /// One for each capture, in the order of the configuration.
     troubles: Vec<Trouble>,
     notices: Vec<Notice>,
-    /// Unreadable bodies and silent senders are told of once.
+    /// Refusals that the log explains once, and has explained.
     told: Vec<Refusal>,
     counts: Counts,
     clock: SteadyClock,
@@ -81,8 +83,8 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Nothing is under way; `seed` drives the jitter of the retries.
-    pub fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
+    /// Creates an intake with nothing under way; `seed` drives the jitter of the retries.
+    pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
         Intake {
             troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
             captures,
@@ -97,19 +99,20 @@ impl Intake {
         }
     }
 
-    /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    /// Returns true if nothing is under way.
+    pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// How many are being stored, which is what is bounded: until a request is whole, the host has it.
+    /// Returns true if no other webhook may be stored now. Only storing is bounded: until a request
+    /// is whole, the host has it.
     fn is_full(&self) -> bool {
         let storing = self.under_way.iter().filter(|capture| matches!(capture.stage, Stage::Storing(_)));
         storing.count() >= self.settings.at_once
     }
 
-    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body,
-    /// where the sender says it. An answer, if it is refused.
+    /// Takes a request whose head has come and which the capture at `position` wants; `announced`
+    /// is the length of its body, where the sender says it. Returns the answer, if it is refused.
     pub fn admit(&mut self, id: CaptureId, position: usize, announced: Option<u64>, now: Timestamp) -> Option<Answer> {
         if self.is_full() {
             return Some(self.refuse(Refusal::Busy));
@@ -123,8 +126,9 @@ impl Intake {
         None
     }
 
-    /// A piece of the body has come, and there are `bytes` by now. An answer, if that is too much.
-    pub fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
+    /// Notes that a piece of the body has come, and there are `bytes` by now. Returns the answer,
+    /// if that is too much.
+    pub(crate) fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
         let capture = self.under_way.iter_mut().find(|capture| capture.id == id)?;
         capture.stage = Stage::Receiving(steady);
@@ -135,13 +139,15 @@ impl Intake {
         Some(self.end(id, Refusal::TooLarge))
     }
 
-    /// The body has come, and the host cannot give it.
-    pub fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
+    /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
+    /// Returns the answer.
+    pub(crate) fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
         self.tell_once(Refusal::Unreadable, Level::Error, why);
         self.end(id, Refusal::Unreadable)
     }
 
-    /// The request is whole. An answer, if it is refused; else it is to be stored, and [`Intake::poll`] says how.
+    /// Takes the whole request. Returns the answer, if it is refused; else its next
+    /// step is to be stored.
     pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
         let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
         let attempts =
@@ -168,8 +174,8 @@ impl Intake {
         }
     }
 
-    /// What is to be done about a capture now.
-    pub fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
+    /// Returns the next step of a capture.
+    pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.iter_mut().find(|capture| capture.id == id) else {
             return Progress::Wait;
@@ -215,8 +221,8 @@ impl Intake {
         }
     }
 
-    /// Says what came of the call for a capture; ignored where none is awaited.
-    pub fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
+    /// Handles the reply to the call for a capture; ignored where none is awaited.
+    pub(crate) fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
         let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
@@ -235,24 +241,24 @@ impl Intake {
         }
     }
 
-    /// Whether a request was taken and not answered yet.
-    pub fn is_under_way(&self, id: CaptureId) -> bool {
+    /// Returns true if a request was taken and not answered yet.
+    pub(crate) fn is_under_way(&self, id: CaptureId) -> bool {
         self.under_way.iter().any(|capture| capture.id == id)
     }
 
-    /// Whether a call for this capture is under way.
-    pub fn awaits(&self, id: CaptureId) -> bool {
+    /// Returns true if a call for this capture is under way.
+    pub(crate) fn awaits(&self, id: CaptureId) -> bool {
         self.under_way.iter().any(|capture| {
             capture.id == id && matches!(&capture.stage, Stage::Storing(storing) if storing.attempts.is_trying())
         })
     }
 
-    /// Those that time may have something to do for.
-    pub fn waiting(&self) -> Vec<CaptureId> {
+    /// Returns the captures whose next step may depend on the time.
+    pub(crate) fn waiting(&self) -> Vec<CaptureId> {
         self.under_way.iter().map(|capture| capture.id).filter(|id| !self.awaits(*id)).collect()
     }
 
-    /// The request is gone: its sender has hung up, unless it was answered before.
+    /// Forgets a request that is gone: its sender has hung up, unless it was answered before.
     pub fn abandon(&mut self, id: CaptureId) {
         if self.forget(id) {
             self.counts.abandoned();
@@ -264,8 +270,8 @@ impl Intake {
         self.counts.visit(updates);
     }
 
-    /// What the operator should read, since the last time.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    /// Returns what the operator should read, since the last time.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         let troubles = self.troubles.iter_mut().filter_map(Trouble::take_notice);
         self.notices.drain(..).chain(troubles).collect()
     }

@@ -1,8 +1,9 @@
-//! Dead letters: events that will not be delivered, written out whole, so that someone can send them after all.
+//! Dead letters: events that will not be delivered, written out whole, so that someone can send
+//! them after all.
 //!
-//! A letter is one JSON object. This module says what is in it and how it stands in a log; it never writes to one, and never
-//! decides which event is dead. An event was redacted when it was made, so that a letter shows nothing that its target would not
-//! have had.
+//! A letter is one JSON object. This module says what is in it and how it stands in a log; it never
+//! writes to one, and never decides which event is dead. An event was redacted when it was made, so
+//! that a letter shows nothing that its target would not have had.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -10,6 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
+use crate::json::to_json;
 
 /// Begins a line that has a whole letter.
 pub const WHOLE: &str = "retrohook-dead-letter ";
@@ -20,10 +22,12 @@ pub const PART: &str = "retrohook-dead-letter-part ";
 /// Follows the letter or the part: hosts add to their lines, nginx also behind the text.
 pub const END: &str = " retrohook-end";
 
-/// The begin of the marks above, and how a text inside a letter has it: readers of JSON see no difference.
+/// The begin of the marks above, and how a text inside a letter has it: readers of JSON see no
+/// difference.
 const MARK: (&str, &str) = ("retrohook-", "retrohook\\u002d");
 
-/// Bytes of the shortest lines that parts are made for: there is room for some text between the marks.
+/// Bytes of the shortest lines that parts are made for: there is room for some text between the
+/// marks.
 const LEAST_LINE_BYTES: usize = 512;
 
 /// Why an event will never be delivered.
@@ -39,7 +43,8 @@ pub(crate) enum DropReason {
     TooLarge,
     /// Its client got a 503 instead of the response that it tells of.
     Withdrawn,
-    /// The process ends while it is queued or in flight. Never counted: if the process lives on after all, it is sent.
+    /// The process ends while it is queued or in flight. Never counted: if the process lives on
+    /// after all, it is sent.
     Shutdown,
 }
 
@@ -60,7 +65,8 @@ impl DropReason {
 /// Where dead letters go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadLetterSettings {
-    /// True if they are written to the host's log; of those that go to a queue, the ones that it does not take.
+    /// True if they are written to the host's log; of those that go to a queue, the ones that it
+    /// does not take.
     pub(crate) log: bool,
     /// Position of the queue that they go to, among the targets.
     pub(crate) target: Option<usize>,
@@ -131,8 +137,8 @@ impl Serialize for Attributes<'_> {
 }
 
 impl DeadLetter {
-    /// Makes the letter an event on a way of its own: its message is the letter as JSON. It keeps the id and the group of the
-    /// event that is dead, and happened `now`.
+    /// Makes the letter an event on a way of its own: its message is the letter as JSON. It keeps
+    /// the id and the group of the event that is dead, and happened `now`.
     pub(crate) fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
         let text = |name: &str, value: &str| Attribute {
             name: name.to_owned(),
@@ -150,8 +156,9 @@ impl DeadLetter {
     }
 }
 
-/// Returns the letter of an event as JSON, in one line that no log changes: every character that some reader takes for a line
-/// break or a control is escaped, and so is a text that would look like the begin or the end of a letter.
+/// Returns the letter of an event as JSON, in one line that no log changes: every character that
+/// some reader takes for a line break or a control is escaped, and so is a text that would look
+/// like the begin or the end of a letter.
 pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Address<'_>) -> String {
     let letter = Letter {
         id: &event.id,
@@ -164,8 +171,7 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
         subject: event.subject.as_deref(),
         group_id: event.group_id.as_deref(),
     };
-    // Only maps whose keys are not texts cannot be written, and there are none.
-    let json = serde_json::to_string(&letter).unwrap_or_default();
+    let json = to_json(&letter);
     let json = if json.contains(MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
     if json.is_ascii() && !json.contains('\u{7f}') {
         return json;
@@ -180,13 +186,15 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
     escaped
 }
 
-/// Returns the log lines of the letter `json` of the event `id`, each of at most `max_bytes`: one line, or as many parts as it
-/// takes. The pieces of all parts, joined in their order, are the JSON.
+/// Returns the log lines of the letter `json` of the event `id`, each of at most `max_bytes`: one
+/// line, or as many parts as it takes. The pieces of all parts, joined in their order, are the
+/// JSON.
 pub(crate) fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
     if WHOLE.len() + json.len() + END.len() <= max_bytes {
         return vec![format!("{WHOLE}{json}{END}")];
     }
-    // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event has.
+    // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event
+    // has.
     let around = PART.len() + id.len() + END.len() + 21;
     let pieces = pieces(json, max_bytes.max(LEAST_LINE_BYTES).saturating_sub(around));
     let count = pieces.len();

@@ -1,5 +1,6 @@
-//! The publishing wing of one worker: from an exchange to an event in the outbox of its target, from the dead letters of all outboxes
-//! to where those go, and whose turn it is to call. Does no I/O, and signs nothing by itself.
+//! The publishing wing of one worker: from an exchange to an event in the outbox of its target,
+//! from the dead letters of all outboxes to where those go, and whose turn it is to call. Does no
+//! I/O, and signs nothing by itself.
 
 pub mod dead_letter;
 pub(crate) mod journal;
@@ -29,7 +30,8 @@ use record::Recorder;
 use route::Route;
 use sender::{Cargo, Sender, SenderSettings};
 
-/// Bytes of dead letters beyond which they do not wait for the next tick: they are not within `queue.max_bytes`.
+/// Bytes of dead letters beyond which they do not wait for the next tick: they are not within
+/// `queue.max_bytes`.
 const MAX_DEAD_BYTES: usize = 1 << 20;
 
 /// Names a call of the publishing wing.
@@ -47,7 +49,7 @@ pub(crate) struct PublisherSettings {
     pub(crate) targets: Vec<Target>,
     /// Where dead letters go.
     pub(crate) dead_letter: DeadLetterSettings,
-    /// What events must not show, beside the built-in list.
+    /// Headers and query parameters that events must not show, beside the built-in list.
     pub(crate) redact: Redact,
     /// How events are packed into calls.
     pub(crate) batch: Batch,
@@ -57,11 +59,12 @@ pub(crate) struct PublisherSettings {
     pub(crate) retry: Retry,
     /// How long a call may take, and how long a response waits for its event.
     pub(crate) timeout: Duration,
-    /// What the host allows of calls.
+    /// Limits that the host sets to calls.
     pub(crate) limits: Limits,
 }
 
-/// Publishes what exchanges become; the routes are not in here, because nothing that happens changes them.
+/// Publishes what exchanges become; the routes are not in here, because nothing that happens
+/// changes them.
 pub struct Publisher {
     /// One for each target, in the order of the settings.
     senders: Vec<Sender>,
@@ -79,8 +82,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Creates a publisher with empty queues, and with journals where there is a `store`. `seed` makes the ids of its events and
-    /// its retries differ from those of other workers.
+    /// Creates a publisher with empty queues, and with journals where there is a `store`. `seed`
+    /// makes the ids of its events and its retries differ from those of other workers.
     pub(crate) fn new(settings: PublisherSettings, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
         let PublisherSettings { targets, dead_letter, redact, batch, bounds, retry, timeout, limits } = settings;
         let yields = targets.len() > limits.at_once;
@@ -110,8 +113,8 @@ impl Publisher {
         }
     }
 
-    /// Makes an exchange whose response waits for the event an event, and queues it. How the response goes on may be known at
-    /// once.
+    /// Makes an exchange whose response waits for the event an event, and queues it. How the
+    /// response goes on may be known at once.
     pub(crate) fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
         if let Some((sender, event, size)) = self.event(exchange, route, now) {
             sender.outbox.push_awaited(event, size, wait, now);
@@ -143,11 +146,13 @@ impl Publisher {
         self.senders.iter_mut().for_each(|sender| sender.outbox.forget_response(ticket));
     }
 
-    /// Returns the next call to make, if one is due, where calls of others leave room for `at_once`. Its reply is owed to
-    /// [`Publisher::handle_reply`], also when the host could not start it.
+    /// Returns the next call to make, if one is due, where calls of others leave room for
+    /// `at_once`. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
+    /// start it.
     ///
-    /// Senders take turns. One with a call under way leaves one for every sender that has none, so that a service that is down,
-    /// whose calls may hang until their timeout, does not stop the others.
+    /// Senders take turns. One with a call under way leaves one for every sender that has none, so
+    /// that a service that is down, whose calls may hang until their timeout, does not stop the
+    /// others.
     pub(crate) fn poll(&mut self, signer: &Signer, at_once: usize, now: Timestamp) -> Option<(PublishCall, Callout)> {
         let in_flight = self.in_flight();
         let without_call = self.senders.iter().filter(|sender| sender.outbox.in_flight() == 0).count();
@@ -171,12 +176,14 @@ impl Publisher {
         self.senders.iter_mut().for_each(|sender| sender.outbox.tend(now));
     }
 
-    /// Keeps the journals alive, and takes over some of what workers that are gone have left. Call it at each tick.
+    /// Keeps the journals alive, and takes over some of what workers that are gone have left. Call
+    /// it at each tick.
     pub(crate) fn tend_journals(&mut self, now: Timestamp) {
         self.senders.iter_mut().for_each(|sender| sender.tend_journal(now));
     }
 
-    /// Takes over nothing more of workers that may go yet, and all that was begun with: the host wants to stop this one.
+    /// Takes over nothing more of workers that may go yet, and all that was begun with: the host
+    /// wants to stop this one.
     pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
         self.senders.iter_mut().for_each(|sender| sender.stop_adopting(now));
     }
@@ -211,8 +218,9 @@ impl Publisher {
         })
     }
 
-    /// Sends the dead letters since the last time to their queue. Returns the others, which have no queue or were not taken by
-    /// it, each as lines of at most `max_line_bytes` for the log; nothing where the configuration wants no lines.
+    /// Sends the dead letters since the last time to their queue. Returns the others, which have no
+    /// queue or were not taken by it, each as lines of at most `max_line_bytes` for the log;
+    /// nothing where the configuration wants no lines.
     pub(crate) fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
@@ -230,14 +238,16 @@ impl Publisher {
         self.senders.iter().map(|sender| sender.outbox.dead_bytes()).sum::<usize>() > MAX_DEAD_BYTES
     }
 
-    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it stays queued and in flight.
+    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
+    /// stays queued and in flight.
     pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         let senders = self.senders.iter().filter(|_| self.log_dead_letters);
         senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
     }
 
-    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that workers add to, journals note
-    /// what this one has added: a worker that is gone cannot take it back, and the one that takes over its events does.
+    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
+    /// workers add to, journals note what this one has added: a worker that is gone cannot take it
+    /// back, and the one that takes over its events does.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         for sender in &mut self.senders {
@@ -250,7 +260,8 @@ impl Publisher {
         self.gauges.visit(self.backlog(), now, updates);
     }
 
-    /// Returns what the operator should read, since the last time. Of several targets each notice names its own.
+    /// Returns what the operator should read, since the last time. Of several targets each notice
+    /// names its own.
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let several = self.senders.len() > 1;
         let mut notices = Vec::new();

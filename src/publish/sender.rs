@@ -1,5 +1,5 @@
-//! The sender of one target: from its outbox to signed calls, and back from their replies. Does no I/O, and knows nothing of other
-//! targets.
+//! The sender of one target: from its outbox to signed calls, and back from their replies. Does no
+//! I/O, and knows nothing of other targets.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::publish::journal::{Journal, Store};
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
 use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox};
 
-/// What every sender obeys, whatever its target.
+/// Everything that a sender obeys, whatever its target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SenderSettings {
     /// How events are packed into calls.
@@ -31,13 +31,14 @@ pub(crate) struct SenderSettings {
     pub(crate) retry: Retry,
     /// How long a call may take, and how long a response waits for its event.
     pub(crate) timeout: Duration,
-    /// What the host allows of calls.
+    /// Limits that the host sets to calls.
     pub(crate) limits: Limits,
-    /// True if there are fewer calls at once than targets: a sender whose call failed leaves the next one to others.
+    /// True if there are fewer calls at once than targets: a sender whose call failed leaves the
+    /// next one to others.
     pub(crate) yields: bool,
 }
 
-/// What a sender carries.
+/// Cargo of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cargo {
     /// Events of exchanges.
@@ -62,8 +63,9 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Creates a sender of `cargo` to `target` with an empty outbox, and a journal where there is a `store`. `seed` drives the
-    /// jitter of its retries, and tells its journal from those of other workers.
+    /// Creates a sender of `cargo` to `target` with an empty outbox, and a journal where there is a
+    /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other
+    /// workers.
     pub(crate) fn new(
         target: Target,
         cargo: Cargo,
@@ -135,8 +137,8 @@ impl Sender {
         self.outbox.stop_adopting(now, |event| protocol.size(event));
     }
 
-    /// Returns the next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`], also when the host could not
-    /// start it.
+    /// Returns the next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`],
+    /// also when the host could not start it.
     pub(crate) fn poll(&mut self, signer: &Signer, now: Timestamp) -> Option<(BatchId, Callout)> {
         loop {
             let batch = self.outbox.poll(now)?;
@@ -176,8 +178,8 @@ impl Sender {
         self.outbox.settle(batch, outcomes, retry_after(reply, now), now);
     }
 
-    /// Hands out the events that will not be delivered: each as the letter that tells of it, or, where letters are what is
-    /// carried, as the letter that it is.
+    /// Hands out the events that will not be delivered: each as the letter that tells of it, or,
+    /// where letters are what is carried, as the letter that it is.
     pub(crate) fn take_dead_letters(&mut self, now: Timestamp) -> Vec<Event> {
         let dead = self.outbox.take_dead_letters();
         let letter = |dead: DeadLetter| match self.cargo {
@@ -187,7 +189,8 @@ impl Sender {
         dead.into_iter().map(letter).collect()
     }
 
-    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it stays queued and in flight.
+    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
+    /// stays queued and in flight.
     pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         self.outbox.undelivered().flat_map(move |event| {
             let json = match self.cargo {

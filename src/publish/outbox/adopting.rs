@@ -1,5 +1,5 @@
-//! Events that other workers left behind in the journal: how many are taken over at a time, and what of their age they keep.
-//! Which workers are gone, the journal finds out.
+//! Events that other workers left behind in the journal: how many are taken over at a time, and
+//! what of their age they keep. Which workers are gone, the journal finds out.
 
 use super::queue::Entry;
 use super::Outbox;
@@ -7,13 +7,14 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::journal::{Journal, Slot};
 
-/// Events, and bytes of them, that are taken over in one callback: the worker has responses to see meanwhile.
+/// Events, and bytes of them, that are taken over in one callback: the worker has responses to see
+/// meanwhile.
 const ADOPTED_AT_ONCE: usize = 64;
 const ADOPTED_BYTES_AT_ONCE: usize = 1 << 20;
 
 impl Outbox {
-    /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far as there is room. `size` gives
-    /// the bytes of an event.
+    /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far
+    /// as there is room. `size` gives the bytes of an event.
     pub(crate) fn tend_journal(&mut self, now: Timestamp, size: impl Fn(&Event) -> usize) {
         if let Some(journal) = &mut self.journal {
             journal.tend(now);
@@ -31,7 +32,8 @@ impl Outbox {
         }
     }
 
-    /// Begins with no further worker that may be gone, and takes over all that was begun with, whatever room there is.
+    /// Begins with no further worker that may be gone, and takes over all that was begun with,
+    /// whatever room there is.
     pub(crate) fn stop_adopting(&mut self, now: Timestamp, size: impl Fn(&Event) -> usize) {
         self.journal.iter_mut().for_each(Journal::stop_adopting);
         while self.journal.as_ref().is_some_and(Journal::is_reading) {
@@ -45,7 +47,8 @@ impl Outbox {
         self.journal.as_mut()?.next_adopted()
     }
 
-    /// Queues an event that another worker had accepted, and that is in the journal at `slot`: its time goes on.
+    /// Queues an event that another worker had accepted, and that is in the journal at `slot`: its
+    /// time goes on.
     fn adopt(&mut self, event: Event, size: usize, slot: Slot, now: Timestamp) {
         self.counts.adopted += 1;
         let age = now.millis_since(event.at);
@@ -56,8 +59,8 @@ impl Outbox {
         self.enqueue(entry);
     }
 
-    /// Writes down what the host's gauges are about to be told of this queue, so that a worker that takes it over can take
-    /// that back.
+    /// Writes down what the host's gauges are about to say of this queue, so that a worker that
+    /// takes it over can take that back.
     pub(crate) fn note_reported(&mut self) {
         let backlog = self.backlog();
         if let Some(journal) = &mut self.journal {
@@ -65,7 +68,8 @@ impl Outbox {
         }
     }
 
-    /// Takes what other workers have told the gauges of events that are now this queue's, in entries and bytes.
+    /// Takes what other workers have told the gauges of events that are now this queue's, in
+    /// entries and bytes.
     pub(crate) fn take_inherited(&mut self) -> (i64, i64) {
         self.journal.as_mut().map_or((0, 0), Journal::take_inherited)
     }

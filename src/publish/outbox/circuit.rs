@@ -1,9 +1,9 @@
 //! A circuit breaker: a retry quota, and one probe at a time once it is used up.
 //!
-//! Failed calls take tokens out of a bucket, as in the AWS SDKs' standard retry mode (AWS SDKs and Tools Reference Guide, "Retry
-//! behavior"). An SDK gives a call up when the bucket is empty; a queue keeps its events, so here the circuit opens instead: a
-//! service that is down gets one call at a time to find out whether it is back, and everything else waits. Knows nothing of
-//! events.
+//! Failed calls take tokens out of a bucket, as in the AWS SDKs' standard retry mode (AWS SDKs and
+//! Tools Reference Guide, "Retry behavior"). An SDK gives a call up when the bucket is empty; a
+//! queue keeps its events, so here the circuit opens instead: a service that is down gets one call
+//! at a time to find out whether it is back, and everything else waits. Knows nothing of events.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use crate::clock::Timestamp;
 
 /// Tokens of a full bucket.
 const CAPACITY: u32 = 500;
-/// What a throttled call costs.
+/// Cost of a throttled call.
 const THROTTLED_COST: u32 = 5;
-/// What any other failed call costs; one that succeeds gives as much back.
+/// Cost of any other failed call; one that succeeds gives as much back.
 const FAILED_COST: u32 = 14;
-/// Failed calls in a row that open the circuit whatever the bucket holds: at a low rate it would take hours to empty.
+/// Failed calls in a row that open the circuit whatever the bucket holds: at a low rate it would
+/// take hours to empty.
 const STREAK: u32 = 5;
 
 /// Time until the first probe of an open circuit; it doubles with each further one.
@@ -59,7 +60,8 @@ impl Circuit {
         self.open.is_some()
     }
 
-    /// Notes a failed call whose events are tried again. `jitter`, in thousandths, spreads the probes of a fleet.
+    /// Notes a failed call whose events are tried again. `jitter`, in thousandths, spreads the
+    /// probes of a fleet.
     pub(super) fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
         let throttled = class == FailureClass::Throttled;
         self.tokens = self.tokens.saturating_sub(if throttled { THROTTLED_COST } else { FAILED_COST });
@@ -75,7 +77,8 @@ impl Circuit {
         self.open = Some(Open { since, probes, next_probe: now + delay });
     }
 
-    /// Notes an answer of a service that works. Returns how long the circuit was open, if that closes it.
+    /// Notes an answer of a service that works. Returns how long the circuit was open, if that
+    /// closes it.
     pub(super) fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
         self.streak = 0;
         self.silent_until = Timestamp(0);

@@ -1,4 +1,5 @@
-//! What an outbox counts between two visits: plain numbers. Which metrics they are, its sender knows.
+//! Counts of an outbox between two visits: plain numbers. Which metrics they are, its sender
+//! knows.
 
 /// Counts since the last visit.
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
-//! Losses: each is counted, by reason. The log gets the first at once, and then a sum every few seconds, so that a flood of losses
-//! is not a flood of lines.
+//! Losses: each is counted, by reason. The log gets the first at once, and then a sum every few
+//! seconds, so that a flood of losses is not a flood of lines.
 
 use std::time::Duration;
 

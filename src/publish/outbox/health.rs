@@ -1,5 +1,5 @@
-//! How deliveries go, for the log: one line when they begin to fail, one when they succeed again, one when what had
-//! gathered is delivered. Single failures get no line: they are counted.
+//! How deliveries go, for the log: one line when they begin to fail, one when they succeed again,
+//! one when what had gathered is delivered. Single failures get no line: they are counted.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::notice::{Level, Notice};
 /// A service that answers now and then is not back: it is when it has not failed for this long.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// What the log says of the service.
+/// How the service is doing, as the log has it.
 #[derive(Debug, Default)]
 enum Phase {
     #[default]
@@ -28,7 +28,7 @@ enum Phase {
         since: Timestamp,
         from: Timestamp,
     },
-    /// What was queued before `from` is being delivered.
+    /// Events that were queued before `from` are being delivered.
     CatchingUp {
         from: Timestamp,
     },
@@ -62,7 +62,8 @@ impl Health {
         };
     }
 
-    /// Returns the line for what has changed since the last time; `queued` is how much waits now, and `oldest` since when.
+    /// Returns the line for what has changed since the last time; `queued` is how much waits now,
+    /// and `oldest` since when.
     pub(super) fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
         let (phase, level, text) = match &self.phase {
             Phase::Failed { failure, since } => (

@@ -1,4 +1,5 @@
-//! Random histories of the outbox: whatever happens, and in whatever order, what is promised of every event holds at every step.
+//! Random histories of the outbox: whatever happens, and in whatever order, what is promised of
+//! every event holds at every step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -158,7 +159,7 @@ impl History {
         }
     }
 
-    /// What the filter does at every tick.
+    /// Does the work of the filter at a tick.
     fn tick(&mut self) {
         while let Some(batch) = self.outbox.poll(self.now) {
             let events = self.outbox.events(batch);
@@ -243,8 +244,9 @@ proptest! {
             history.apply(step);
             history.tick();
         }
-        // Whatever has happened, a service that works again gets all that is left: a wake-up that was missed would leave
-        // something behind. The longest that anything waits for is the silence that a service may ask for.
+        // Whatever has happened, a service that works again gets all that is left: a wake-up that
+        // was missed would leave something behind. The longest that anything waits for is the
+        // silence that a service may ask for.
         history.flying.clear();
         history.now = history.now + settings().deadline;
         history.heal(20 * SECOND);

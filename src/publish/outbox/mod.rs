@@ -1,8 +1,10 @@
-//! The outbox: events that wait for delivery, in a queue bounded in entries and bytes, and in a journal where there is one.
+//! The outbox: events that wait for delivery, in a queue bounded in entries and bytes, and in a
+//! journal where there is one.
 //!
-//! A state machine without I/O. It is handed events, outcomes and the time, and gives out batches; what a batch looks like on
-//! the wire is none of its business. Every event ends in one of two ways: it is delivered, or it is dropped. What is dropped is
-//! counted by reason, noticed, and handed out as a dead letter. An event stays in the journal until it is delivered or its dead
+//! A state machine without I/O. It is handed events, outcomes and the time, and gives out batches;
+//! what a batch looks like on the wire is none of its business. Every event ends in one of two
+//! ways: it is delivered, or it is dropped. What is dropped is counted by reason, noticed, and
+//! handed out as a dead letter. An event stays in the journal until it is delivered or its dead
 //! letter is handed out.
 
 mod adopting;
@@ -76,7 +78,8 @@ pub(crate) struct Outbox {
     dead_letters: Vec<Buried>,
     dead_bytes: usize,
     counts: Counts,
-    /// Gives all times in here, so that nothing waits for hours where the host's clock is set back by hours.
+    /// Gives all times in here, so that nothing waits for hours where the host's clock is set back
+    /// by hours.
     clock: SteadyClock,
     rng: fastrand::Rng,
 }
@@ -104,7 +107,8 @@ impl Outbox {
         }
     }
 
-    /// Takes an event of `size` bytes. Where that breaks a bound, events are dropped as the configuration says.
+    /// Takes an event of `size` bytes. Where that breaks a bound, events are dropped as the
+    /// configuration says.
     pub(crate) fn push(&mut self, event: Event, size: usize, now: Timestamp) {
         let steady = self.clock.at(now);
         self.add(Entry::new(event, size, steady), now);
@@ -141,8 +145,8 @@ impl Outbox {
         self.held.entries < max_entries && self.held.bytes + size <= max_bytes
     }
 
-    /// Returns the next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or
-    /// the deadline. Call it until it gives nothing.
+    /// Returns the next batch to send, if one is due and may be sent now. Its entries are in flight
+    /// until [`Outbox::settle`] or the deadline. Call it until it gives nothing.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<BatchId> {
         self.tend(now);
         let now = self.clock.at(now);
@@ -160,8 +164,8 @@ impl Outbox {
         Some(id)
     }
 
-    /// Does what time alone asks for, also while nothing may be sent: gives up lost batches, drops what is too old, and releases
-    /// responses that have waited for too long.
+    /// Does what time alone asks for, also while nothing may be sent: gives up lost batches, drops
+    /// what is too old, and releases responses that have waited for too long.
     pub(crate) fn tend(&mut self, now: Timestamp) {
         let now = self.clock.at(now);
         self.give_up_lost_flights(now);
@@ -226,8 +230,9 @@ impl Outbox {
         }
     }
 
-    /// Hands out the events dropped since the last time; from now on the caller answers for them, and the journal keeps them no
-    /// more. They are not within the bounds of the queue, so take them soon.
+    /// Hands out the events dropped since the last time; from now on the caller answers for them,
+    /// and the journal keeps them no more. They are not within the bounds of the queue, so take
+    /// them soon.
     pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         self.dead_bytes = 0;
         let buried = std::mem::take(&mut self.dead_letters);
@@ -243,7 +248,8 @@ impl Outbox {
         self.dead_bytes
     }
 
-    /// Iterates over the events that are queued or in flight: first those in flight, then the others in the order they came.
+    /// Iterates over the events that are queued or in flight: first those in flight, then the
+    /// others in the order they came.
     pub(crate) fn undelivered(&self) -> impl Iterator<Item = &Event> {
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries);
         in_flight.chain(self.queue.iter()).map(|entry| &entry.event)

@@ -1,5 +1,5 @@
-//! Entries of an outbox that are not in flight, in the order they came: ready to be sent, or waiting for another attempt. Knows
-//! nothing of why an attempt failed.
+//! Entries of an outbox that are not in flight, in the order they came: ready to be sent, or
+//! waiting for another attempt. Knows nothing of why an attempt failed.
 
 use std::collections::VecDeque;
 
@@ -9,20 +9,20 @@ use crate::publish::journal::Slot;
 
 use super::waits::Ticket;
 
-/// Ready entries that an ordered queue looks at for one batch, so that a long queue costs no more than a short one. Beyond them,
-/// entries of free groups wait for those of busy groups before them.
+/// Ready entries that an ordered queue looks at for one batch, so that a long queue costs no more
+/// than a short one. Beyond them, entries of free groups wait for those of busy groups before them.
 const ORDERED_SCAN: usize = 1_000;
 
 /// An event on its way.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What is delivered.
+    /// The event itself.
     pub(super) event: Event,
     /// Its bytes.
     pub(super) size: usize,
     /// When it was queued.
     pub(super) queued_at: Timestamp,
-    /// How many attempts have failed.
+    /// Attempts that have failed.
     pub(super) attempts: u32,
     /// True if it is sent in a batch of its own.
     pub(super) alone: bool,
@@ -72,7 +72,8 @@ pub(super) struct Queue {
     waiting: Line,
     /// When the first entry stops waiting.
     next_wake: Option<Timestamp>,
-    /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty if order does not matter.
+    /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty
+    /// if order does not matter.
     busy_groups: Vec<String>,
     ordered: bool,
     next_sequence: u64,
@@ -131,7 +132,8 @@ impl Queue {
         self.due_before = self.next_sequence;
     }
 
-    /// Takes out the entry that a response waits for, if it is here. The caller gives it to [`Queue::settled`].
+    /// Takes out the entry that a response waits for, if it is here. The caller gives it to
+    /// [`Queue::settled`].
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
         let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
         if let Some(position) = place(&self.ready) {
@@ -166,8 +168,9 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
-    /// for others long enough. The caller gives each entry to [`Queue::put_back`] or [`Queue::settled`].
+    /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest
+    /// entry that it has waited for others long enough. The caller gives each entry to
+    /// [`Queue::put_back`] or [`Queue::settled`].
     pub(super) fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;

@@ -1,4 +1,5 @@
-//! Events that responses wait for: how long, and what becomes of both. Decides when a response is released, and never touches one.
+//! Events that responses wait for: how long, and what becomes of both. Decides when a response is
+//! released, and never touches one.
 
 use super::queue::Entry;
 use super::{Outbox, Release, Ticket, Wait};
@@ -8,10 +9,11 @@ use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
 impl Outbox {
-    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it does not wait for others, and nor does what
-    /// came before it.
+    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it does not wait
+    /// for others, and nor does what came before it.
     ///
-    /// While the circuit is open, only the response waits whose event finds out whether the service is back.
+    /// While the circuit is open, only the response waits whose event finds out whether the service
+    /// is back.
     pub(crate) fn push_awaited(&mut self, event: Event, size: usize, wait: Wait, now: Timestamp) {
         let steady = self.clock.at(now);
         let mut entry = Entry::new(event, size, steady);
@@ -46,7 +48,8 @@ impl Outbox {
         }
     }
 
-    /// Releases every response but the ones whose events are under way: the service is down, and none waits for it to be back.
+    /// Releases every response but the ones whose events are under way: the service is down, and
+    /// none waits for it to be back.
     pub(super) fn release_waiting(&mut self) {
         let flights = &self.flights;
         let in_flight =

@@ -22,11 +22,11 @@ pub(crate) struct Bounds {
     pub(crate) max_bytes: usize,
     /// How long an event is tried for.
     pub(crate) max_age: Duration,
-    /// What gives way when a bound is reached.
+    /// The event that gives way when a bound is reached.
     pub(crate) when_full: WhenFull,
 }
 
-/// What gives way when the queue is full.
+/// The event that gives way when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhenFull {
     /// The event that has waited longest.
@@ -54,6 +54,7 @@ pub(crate) struct OutboxSettings {
     pub(crate) longest_wait: Duration,
     /// True if the order within a group is kept.
     pub(crate) ordered: bool,
-    /// True if others wait while a call is under way: a call that failed is then followed by a pause as long as it took.
+    /// True if others wait while a call is under way: a call that failed is then followed by a
+    /// pause as long as it took.
     pub(crate) yields: bool,
 }

@@ -1,5 +1,5 @@
-//! What the outcomes of a call mean for its events and for its service: which events are done, which are tried again and when, and
-//! which are dropped. Never sends anything.
+//! What the outcomes of a call mean for its events and for its service: which events are done,
+//! which are tried again and when, and which are dropped. Never sends anything.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::clock::Timestamp;
 use crate::publish::dead_letter::DropReason;
 
 impl Outbox {
-    /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time that the service wants to be
-    /// left alone for, where it said so. A batch that is not in flight any more is ignored: its deadline has passed, and its
-    /// events are queued again.
+    /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time
+    /// that the service wants to be left alone for, where it said so. A batch that is not in flight
+    /// any more is ignored: its deadline has passed, and its events are queued again.
     pub(crate) fn settle(
         &mut self,
         id: BatchId,
@@ -32,7 +32,8 @@ impl Outbox {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
-        // What failed together waits together, so that it is one batch again and not one call for each.
+        // Events that failed together wait together, so that they are one batch again and not one
+        // call for each.
         let jitter = self.rng.u32(0..=1_000);
         let took = times.steady.since(flight.since);
         self.judge(&outcomes, jitter, took, times.steady);
@@ -49,7 +50,8 @@ impl Outbox {
         self.watermark.see(self.held, &self.settings.bounds);
     }
 
-    /// Tells the circuit what the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
+    /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
+    /// or refuses one for good, works.
     fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
         let failure = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -89,7 +91,8 @@ impl Outbox {
         self.counts.delivery_millis.push(now.millis_since(entry.event.at));
     }
 
-    /// Has an entry tried alone, at once: its batch was refused as a whole, and the fault may be another entry's.
+    /// Has an entry tried alone, at once: its batch was refused as a whole, and the fault may be
+    /// another entry's.
     fn split_off(&mut self, mut entry: Queued, now: Timestamp) {
         if entry.withdrawn {
             return self.dropped(entry, DropReason::Withdrawn, None);
@@ -145,7 +148,8 @@ fn is_passing(class: FailureClass) -> bool {
     }
 }
 
-/// Returns true if a batch of several was refused as a whole, for what may be the fault of one of its entries.
+/// Returns true if a batch of several was refused as a whole, for what may be the fault of one of
+/// its entries.
 fn refused_as_one(outcomes: &[Outcome]) -> bool {
     let mut classes = outcomes.iter().map(|outcome| match outcome {
         Outcome::Failed(failure) => Some((failure.class, failure.code.as_str())),

@@ -243,7 +243,8 @@ fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_
     assert_eq!(bench.poll_ids(), ["a3"]);
 }
 
-/// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls there were.
+/// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls
+/// there were.
 fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec<String>) -> usize {
     let (end, mut calls) = (bench.now + duration, 0);
     while bench.now < end {

@@ -1,4 +1,5 @@
-//! Responses that wait for their events: until when, and how each goes on then. Knows nothing of a response but its name.
+//! Responses that wait for their events: until when, and how each goes on then. Knows nothing of a
+//! response but its name.
 
 use crate::clock::Timestamp;
 use crate::publish::route::OnFailure;
@@ -12,7 +13,7 @@ pub(crate) struct Ticket(pub(crate) u32);
 pub(crate) struct Wait {
     /// Names the response.
     pub(crate) ticket: Ticket,
-    /// What happens if the event is not acknowledged.
+    /// How the response goes on if the event is not acknowledged.
     pub(crate) on_failure: OnFailure,
 }
 
@@ -45,7 +46,8 @@ impl Waits {
         }
     }
 
-    /// Releases a response whose event will not be acknowledged in time. Returns how it had waited, if it did.
+    /// Releases a response whose event will not be acknowledged in time. Returns how it had waited,
+    /// if it did.
     pub(super) fn failed(&mut self, ticket: Ticket) -> Option<Wait> {
         let wait = self.close(ticket)?;
         self.refuse(wait);

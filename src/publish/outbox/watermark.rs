@@ -1,4 +1,5 @@
-//! The watermark of the queue, for the log: one line when the queue is nearly full, and none again before it has emptied by half.
+//! The watermark of the queue, for the log: one line when the queue is nearly full, and none again
+//! before it has emptied by half.
 
 use super::settings::Bounds;
 use super::Held;
@@ -43,7 +44,8 @@ impl Watermark {
 }
 
 fn share_of(bound: usize, share: usize) -> usize {
-    // The bounds are far below the largest number; rounded up, so that a bound of one is reached by one.
+    // The bounds are far below the largest number; rounded up, so that a bound of one is reached by
+    // one.
     bound.saturating_mul(share).div_ceil(100)
 }
 

@@ -1,5 +1,5 @@
-//! From an exchange to an event: what the message and its attributes say, what is redacted, and what is cut when an event would be
-//! too large. Never decides which exchange becomes one.
+//! From an exchange to an event: what the message and its attributes say, what is redacted, and
+//! what is cut when an event would be too large. Never decides which exchange becomes one.
 
 mod message;
 mod shrink;
@@ -25,8 +25,9 @@ impl Recorder {
         Recorder { redaction: Redaction::new(redact) }
     }
 
-    /// Returns the event of an exchange that matched `route`, for a target of this `protocol`, and its bytes as the target counts
-    /// them. An event that would have more than `max_bytes` is cut, and says so in `truncated`.
+    /// Returns the event of an exchange that matched `route`, for a target of this `protocol`, and
+    /// its bytes as the target counts them. An event that would have more than `max_bytes` is cut,
+    /// and says so in `truncated`.
     pub(crate) fn event(
         &self,
         mut exchange: Exchange<'_>,
@@ -53,8 +54,8 @@ impl Recorder {
         };
         let (mut truncated, mut attribute_limit) = (exchange.incomplete.clone(), usize::MAX);
         for limit in shrink::LIMITS {
-            // Writing is most of the work. An event that is sure not to fit is cut before it is written: a client that sends a
-            // megabyte would hold the worker for a second.
+            // Writing is most of the work. An event that is sure not to fit is cut before it is
+            // written: a client that sends a megabyte would hold the worker for a second.
             if shrink::least_size(&exchange) <= max_bytes {
                 let (event, size) = cut(&exchange, &truncated, attribute_limit);
                 if size <= max_bytes {
@@ -90,15 +91,16 @@ fn build(
     }
 }
 
-/// Returns the attributes of an event. Those that every subscriber may rely on come first; those that a filter policy can do
-/// without give way to the configured ones.
+/// Returns the attributes of an event. Those that every subscriber may rely on come first; those
+/// that a filter policy can do without give way to the configured ones.
 fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, id: &str) -> Vec<Attribute> {
     let attribute = |name: &str, value: &str| {
         let value = text::attribute_value(value.to_owned())?;
         Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
     };
     let optional = usize::from(route.event_type.is_some()) + usize::from(exchange.route.is_some());
-    // As many as there will be, unless a value is empty: then nothing has to move when the rest is given back.
+    // As many as there will be, unless a value is empty: then nothing has to move when the rest is
+    // given back.
     let mut attributes = Vec::with_capacity(3 + optional + route.attributes.len());
     attributes.extend(attribute("event_id", id));
     attributes.extend(route.event_type.as_deref().and_then(|event_type| attribute("event_type", event_type)));
