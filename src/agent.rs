@@ -64,7 +64,12 @@ pub enum Call {
 ///         "source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"
 ///     }
 /// }"#)?;
-/// let limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+/// let limits = Limits {
+///     at_once: 4,
+///     deadline: Duration::from_secs(6),
+///     retries_captures: true,
+///     silent_sender: "the rest of a webhook did not come",
+/// };
 /// let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7)?;
 /// let mut agent = Agent::new(&config, keeper, limits, None, 7);
 ///
@@ -120,6 +125,7 @@ impl Agent {
             at_once: config.max_captures,
             patience: config.timeout,
             again: limits.retries_captures,
+            silent_sender: limits.silent_sender,
             retry: config.retry,
         };
         let redaction = Redaction::new(config.redact.clone());
