@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::credentials::settings::Settings as CredentialSettings;
-use crate::aws::protocol::MAX_EVENTS;
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::exchange::redact::Redact;
-use crate::publish::outbox::settings::{Batch, Queue, WhenFull};
+use crate::publish::outbox::settings::{Batch, Queue};
 use crate::publish::route::Routes;
 
 mod attributes;
 mod capture;
 mod credentials;
+mod delivery;
 mod fault;
 mod reader;
 mod redact;
@@ -130,25 +130,22 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
     let redact = redact::read(root);
-    let batch = read_batch(root);
-    let queue = read_queue(root);
-    let retry = read_retry(root);
-    let dead_letter = read_dead_letter(root);
+    let batch = delivery::read_batch(root);
+    let queue = delivery::read_queue(root);
+    let retry = delivery::read_retry(root);
+    let dead_letter = delivery::read_dead_letter(root);
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
-    let host = root.choice("host", &["auto", "envoy", "kong"]);
+    let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
+    let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (queue, journal) = queue?;
     let (log, letters) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
     targets.extend(letters);
     Ok(Config {
-        host: match host? {
-            "envoy" => HostChoice::Envoy,
-            "kong" => HostChoice::Kong,
-            _ => HostChoice::Auto,
-        },
+        host: host?,
         targets,
         routes,
         credentials: credentials?,
@@ -171,60 +168,6 @@ fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a 
         return Ok(&target.region);
     }
     Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
-}
-
-fn read_batch(root: &mut Section<'_>) -> Batch {
-    let mut section = root.section("batch");
-    let batch = Batch {
-        max_entries: section.integer("max_entries", 1..=MAX_EVENTS, MAX_EVENTS) as usize,
-        max_delay: milliseconds(section.integer("max_delay_ms", 0..=60_000, 100)),
-    };
-    section.finish();
-    batch
-}
-
-fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
-    const DROP_OLDEST: &str = "drop_oldest";
-    let mut section = root.section("queue");
-    let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
-    // A queue has room for one event of the largest size that SNS takes.
-    let max_bytes = section.integer("max_bytes", 262_144..=268_435_456, 16_777_216) as usize;
-    let max_age = Duration::from_secs(section.integer("max_age_seconds", 1..=4 * 86_400, 3_600).into());
-    let when_full = section.choice("when_full", &[DROP_OLDEST, "drop_newest"]);
-    let journal = section.choice("journal", &["auto", "on", "off"]);
-    section.finish();
-    let when_full = if when_full? == DROP_OLDEST { WhenFull::DropOldest } else { WhenFull::DropNewest };
-    let journal = match journal? {
-        "on" => JournalChoice::On,
-        "off" => JournalChoice::Off,
-        _ => JournalChoice::Auto,
-    };
-    Ok((Queue { max_entries, max_bytes, max_age, when_full }, journal))
-}
-
-fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
-    let mut section = root.section("retry");
-    let initial_delay = section.integer("initial_delay_ms", 1..=60_000, 50);
-    let max_delay = section.integer("max_delay_ms", 100..=300_000, 20_000);
-    let checked = if initial_delay > max_delay {
-        Err(section.fault_at(
-            "initial_delay_ms",
-            format!("{initial_delay} is more than max_delay_ms, which is {max_delay}"),
-            "give a smaller one, or a larger max_delay_ms",
-        ))
-    } else {
-        Ok(Retry { initial_delay: milliseconds(initial_delay), max_delay: milliseconds(max_delay) })
-    };
-    section.finish();
-    checked
-}
-
-/// Whether dead letters are written to the log, and the queue that they go to.
-fn read_dead_letter(root: &mut Section<'_>) -> Checked<(bool, Option<Target>)> {
-    let mut section = root.section("dead_letter");
-    let (log, queue) = (section.flag("log", true), target::read_queue(&mut section));
-    section.finish();
-    Ok((log, queue?))
 }
 
 fn milliseconds(count: u32) -> Duration {

@@ -152,14 +152,20 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// One of a few names; the first is the default.
-    pub(super) fn choice(&mut self, key: &'static str, names: &[&'static str]) -> Checked<&'static str> {
-        let Some(field) = self.optional(key) else {
-            return Ok(names.first().copied().unwrap_or_default());
-        };
-        let text = field.text()?;
-        names.iter().find(|name| **name == text).copied().ok_or_else(|| {
-            field.fault(format!("{} is not known here", field.shown()), format!("give one of {}", listed(names)))
+    /// Returns the value of one of a few names; the first is the default.
+    pub(super) fn choice<T: Clone, const COUNT: usize>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T); COUNT],
+    ) -> Checked<T> {
+        const { assert!(COUNT > 0, "there is a default") };
+        let field = self.optional(key);
+        let text = field.as_ref().map(Field::text).transpose()?;
+        let chosen = choices.iter().find(|(name, _)| text.is_none_or(|text| text == *name));
+        chosen.map(|(_, value)| value.clone()).ok_or_else(|| {
+            let names = choices.each_ref().map(|(name, _)| *name);
+            let shown = field.as_ref().map_or_else(String::new, Field::shown);
+            self.fault_at(key, format!("{shown} is not known here"), format!("give one of {}", listed(&names)))
         })
     }
 
@@ -263,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_gives_the_value_of_a_name_and_the_first_is_the_default() {
+        let choices = [("a", 'A'), ("b", 'B')];
+        for (value, expected) in [(json!("a"), 'A'), (json!("b"), 'B'), (json!(null), 'A')] {
+            let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
+            assert_eq!((chosen, faults), (Some(expected), vec![]));
+        }
+        for (value, says) in [
+            (json!("A"), "c: \"A\" is not known here; give one of `a`, `b`"),
+            (json!(1), "c: 1 is not a string; give a string"),
+        ] {
+            let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
+            assert_eq!((chosen, faults), (None, vec![says.to_owned()]));
+        }
+    }
+
+    #[test]
     fn an_empty_list_is_an_empty_object_and_the_reverse() {
         let (count, faults) = read(&json!([]), |section| section.list("items").unwrap().len());
         assert_eq!((count, faults.len()), (0, 0));
@@ -297,7 +319,7 @@ mod tests {
         let value = json!({"a": {"b": "hunter2", "c": {"d": "hunter2"}}, "e": "hunter2"});
         let (_, faults) = read(&value, |section| {
             let mut a = section.confidential_section("a");
-            assert_eq!(a.choice("b", &["x", "y"]).ok(), None);
+            assert_eq!(a.choice("b", &[("x", 1), ("y", 2)]).ok(), None);
             a.integer("c", 1..=2, 1);
             section.confidential_section("e").finish();
         });

@@ -225,20 +225,18 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
-    let delivery = section.choice("delivery", &["after_response", "before_response"]);
-    let on_failure = section.choice("on_failure", &["pass", "fail"]);
+    let waits = section.choice("delivery", &[("after_response", false), ("before_response", true)]);
+    let on_failure = section.choice("on_failure", &[("pass", OnFailure::Pass), ("fail", OnFailure::Fail)]);
     let given = section.optional("on_failure").is_some();
-    if delivery? == "after_response" {
-        if given {
-            return Err(section.fault_at(
-                "on_failure",
-                "has no meaning here, for the response does not wait for the event",
-                "leave it out, or give `before_response` as `delivery`",
-            ));
-        }
-        return Ok(Delivery::AfterResponse);
+    match waits? {
+        true => Ok(Delivery::BeforeResponse(on_failure?)),
+        false if given => Err(section.fault_at(
+            "on_failure",
+            "has no meaning here, for the response does not wait for the event",
+            "leave it out, or give `before_response` as `delivery`",
+        )),
+        false => Ok(Delivery::AfterResponse),
     }
-    Ok(Delivery::BeforeResponse(if on_failure? == "fail" { OnFailure::Fail } else { OnFailure::Pass }))
 }
 
 fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {

@@ -12,6 +12,7 @@ use crate::aws::credentials::settings::{Source, StaticKeys};
 use crate::aws::endpoint::Endpoint;
 use crate::callout::Scheme;
 use crate::exchange::matcher::Methods;
+use crate::publish::outbox::settings::WhenFull;
 use crate::publish::route::{Delivery, OnFailure};
 
 fn data(name: &str) -> PathBuf {

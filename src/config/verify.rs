@@ -46,7 +46,7 @@ fn read_verification(section: &mut Section<'_>) -> Checked<Verification> {
     });
     let keys = read_keys(section, source);
     let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
-    let on_failure = section.choice("on_failure", &["mark", "reject"]);
+    let on_failure = section.choice("on_failure", &[("mark", OnFailure::Mark), ("reject", OnFailure::Reject)]);
     let hmac = read_hmac(section, source);
     let source = source?;
     let scheme = match source {
@@ -59,7 +59,7 @@ fn read_verification(section: &mut Section<'_>) -> Checked<Verification> {
         scheme,
         keys: keys?,
         tolerance: Duration::from_secs(tolerance.into()),
-        on_failure: if on_failure? == "reject" { OnFailure::Reject } else { OnFailure::Mark },
+        on_failure: on_failure?,
     })
 }
 
@@ -78,8 +78,11 @@ fn read_keys(section: &mut Section<'_>, scheme: Checked<&str>) -> Checked<Vec<Ke
 /// What only the scheme `hmac` has to be told of, and GitHub's is known of.
 fn read_hmac(section: &mut Section<'_>, scheme: Checked<&str>) -> Checked<HmacScheme> {
     let header = section.optional("header");
-    let algorithm = section.choice("algorithm", &["sha256", "sha1", "sha512"]);
-    let encoding = section.choice("encoding", &["hex", "base64"]);
+    let algorithm = section.choice(
+        "algorithm",
+        &[("sha256", Algorithm::Sha256), ("sha1", Algorithm::Sha1), ("sha512", Algorithm::Sha512)],
+    );
+    let encoding = section.choice("encoding", &[("hex", Encoding::Hex), ("base64", Encoding::Base64)]);
     let prefix = section.optional("prefix").map(|field| field.text().map(str::to_owned)).transpose();
     if scheme? != HMAC {
         return Ok(HmacScheme::github());
@@ -90,14 +93,5 @@ fn read_hmac(section: &mut Section<'_>, scheme: Checked<&str>) -> Checked<HmacSc
         name if is_token(name) => name.to_ascii_lowercase(),
         _ => return Err(header.fault("is not the name of a header", remedy)),
     };
-    Ok(HmacScheme {
-        header: name,
-        algorithm: match algorithm? {
-            "sha1" => Algorithm::Sha1,
-            "sha512" => Algorithm::Sha512,
-            _ => Algorithm::Sha256,
-        },
-        encoding: if encoding? == "base64" { Encoding::Base64 } else { Encoding::Hex },
-        prefix: prefix?.unwrap_or_default(),
-    })
+    Ok(HmacScheme { header: name, algorithm: algorithm?, encoding: encoding?, prefix: prefix?.unwrap_or_default() })
 }
