@@ -76,11 +76,11 @@ impl Captures {
         self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
     }
 
-    /// The headers that signatures and ids are in, for a host that cannot give them all.
+    /// Returns the headers that signatures and ids are in, for a host that cannot give them all.
     pub fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
         let of_signatures = self.0.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
-        let of_ids = delivery_id::HEADERS.iter().map(|(name, _)| (*name).to_owned());
-        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty()))
+        let of_ids = delivery_id::headers().map(|(name, _)| name);
+        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty())).map(str::to_owned)
     }
 
     /// Every placeholder in what is stored and answered.

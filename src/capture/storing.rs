@@ -73,7 +73,7 @@ pub(super) fn storing(
     if unverified && rejects {
         return Err(Refusal::Unverified);
     }
-    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.source));
+    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.scheme));
     let exchange = Exchange { request: kept(request, redaction, capture.verify.as_ref()), ..Exchange::default() };
     let path = exchange.request.path().to_owned();
     let groups = capture.matcher.groups(&path);

@@ -1,8 +1,22 @@
-//! Stripe's signature: `t=TIME,v1=HEX,v1=HEX`, an HMAC of time and body by the secret as it is written, `whsec_` included.
+//! Stripe's signature: `t=TIME,v1=HEX,v1=HEX`, an HMAC of time and body by the secret as it is
+//! written, `whsec_` included; and the id of Stripe's events, which stands in the body alone.
 
-use super::{required, seconds, Algorithm, Rejection, Verification};
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{
+    required, seconds, Algorithm, Form, FormSource, IdSource, Rejection, Scheme, SecretEncoding, Verification,
+};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
+
+pub(super) const SCHEME: Scheme = Scheme {
+    name: "stripe",
+    form: FormSource::Fixed(Form::Stripe),
+    secrets: SecretEncoding::Text,
+    id: IdSource::Body(event_id),
+};
 
 pub(super) const HEADER: &str = "stripe-signature";
 
@@ -25,4 +39,14 @@ pub(super) fn check(
     }
     verification.matches(Algorithm::Sha256, &[signed.as_bytes(), b".", body], &found)?;
     verification.fresh(at, now)
+}
+
+/// Returns the id of an event of Stripe.
+fn event_id(body: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_slice(body).ok().map(|Event { id }| id).filter(|id| id.starts_with("evt_"))
 }
