@@ -17,6 +17,7 @@ pub mod config;
 pub mod event;
 pub mod exchange;
 pub mod filter;
+mod json;
 pub mod metrics;
 pub mod notice;
 pub mod publish;

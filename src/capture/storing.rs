@@ -53,7 +53,7 @@ impl Storing {
             deduplication_id: self.deduplication_id.as_deref(),
         };
         let target = &capture.target;
-        let body = sqs::send_message(target.protocol.name(), message).into_bytes();
+        let body = sqs::send_message(target.protocol.name(), message);
         target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
     }
 }

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
+use crate::json::to_json;
 use crate::publish::outbox::DropReason;
 
 /// What a line begins with that has a whole letter.
@@ -124,8 +125,7 @@ pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target
         subject: event.subject.as_deref(),
         group_id: event.group_id.as_deref(),
     };
-    // Only maps whose keys are not texts cannot be written, and there are none.
-    let json = serde_json::to_string(&letter).unwrap_or_default();
+    let json = to_json(&letter);
     let json = if json.contains(MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
     if json.is_ascii() && !json.contains('\u{7f}') {
         return json;

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::exchange::{Consumer, Entity, Exchange, Headers, Tls};
+use crate::json::to_json;
 
 /// Parameters that `querystring` holds at most; `uri` has them all. A client can put ten thousands into one request.
 const MAX_QUERY_PAIRS: usize = 1_000;
@@ -44,8 +45,7 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
         source: exchange.source.as_deref(),
         truncated: &truncated,
     };
-    // Only a map with keys that are not texts, or an error of a type's own, can make this fail: there is neither.
-    serde_json::to_string(&record).unwrap_or_default()
+    to_json(&record)
 }
 
 /// Kong's `url` always carries the port: that of the gateway where it is known, whatever the client's `host` says.
