@@ -9,21 +9,21 @@ use super::verify::{IdSource, Scheme, SCHEMES};
 use crate::exchange::Request;
 
 /// Longer ids are not taken from a sender: a FIFO queue takes 128 characters, and some are ours.
-pub const MAX_ID_CHARS: usize = 100;
+pub(crate) const MAX_ID_CHARS: usize = 100;
 
 /// The source of a delivery whose sender its headers do not tell.
-pub const UNKNOWN: &str = "unknown";
+pub(crate) const UNKNOWN: &str = "unknown";
 
 /// Headers with ids of deliveries whose signatures have no scheme here, and the senders.
 const UNSIGNED: [(&str, &str); 2] = [("x-shopify-webhook-id", "shopify"), ("idempotency-key", UNKNOWN)];
 
 /// A delivery's id and its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// 1 to [`MAX_ID_CHARS`] visible ASCII characters.
-    pub id: String,
+    pub(crate) id: String,
     /// `stripe`, `github`, …, or [`UNKNOWN`].
-    pub source: &'static str,
+    pub(crate) source: &'static str,
 }
 
 impl Delivery {

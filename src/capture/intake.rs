@@ -80,7 +80,7 @@ pub struct Intake {
 
 impl Intake {
     /// Nothing is under way; `seed` drives the jitter of the retries.
-    pub fn new(captures: Rc<Captures>, redaction: Redaction, settings: Settings, seed: u64) -> Intake {
+    pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: Settings, seed: u64) -> Intake {
         Intake {
             troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
             captures,

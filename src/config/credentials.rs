@@ -18,7 +18,8 @@ enum Choice {
     Elsewhere(Source),
 }
 
-/// Reads the section. `region` is where the first target is, for a role without a region of its own.
+/// Reads the section. `region` is where the first target is, for a role without a region of its
+/// own.
 pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Settings> {
     let mut section = root.confidential_section("credentials");
     let choice = section.choice(
@@ -73,7 +74,8 @@ fn read_source(section: &mut Section<'_>, choice: Checked<Choice>) -> Checked<So
                 session_token: session_token.1?.map(Secret::new),
             }))
         }
-        // Keys that are not used would show only as denied access, or as the access of someone else.
+        // Keys that are not used would show only as denied access, or as the access of someone
+        // else.
         Choice::Elsewhere(_) if any_given => {
             let remedy = "set `source: static`, or take the keys out";
             Err(section.fault_at("source", "is not `static`, but keys are given", remedy))
@@ -82,7 +84,8 @@ fn read_source(section: &mut Section<'_>, choice: Checked<Choice>) -> Checked<So
     }
 }
 
-/// Lengths and characters are those of the STS API Reference, "AssumeRole".
+/// Reads a role to assume, within the lengths and characters of the STS API Reference,
+/// "AssumeRole".
 fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<AssumeRole> {
     let role_arn = read_role_arn(role);
     let session_name = text(role, "session_name", 2..=64, "=,.@-");
@@ -138,7 +141,7 @@ fn read_role_arn(role: &mut Section<'_>) -> Checked<String> {
     }
 }
 
-/// A text of letters, digits, `_`, `+` and `more`.
+/// Reads a text of letters, digits, `_`, `+` and `more`.
 fn text(
     role: &mut Section<'_>,
     name: &'static str,

@@ -53,7 +53,7 @@ pub(super) fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
     checked
 }
 
-/// Reads whether dead letters are written to the log, and the queue that they go to.
+/// Reads the two places that dead letters may go to: the log, and a queue.
 pub(super) fn read_dead_letter(root: &mut Section<'_>) -> Checked<(bool, Option<Target>)> {
     let mut section = root.section("dead_letter");
     let (log, queue) = (section.flag("log", true), target::read_queue(&mut section));

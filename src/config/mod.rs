@@ -1,7 +1,8 @@
 //! The configuration: one JSON object, checked whole before anything starts.
 //!
-//! A bad configuration never half-works. Every fault is reported at once, with its place (`routes[1].matcher`), what is
-//! wrong, and what would be right.
+//! A bad configuration never half-works. Every fault is reported at once, with its place
+//! (`routes[1].matcher`), what is wrong, and what would be right. Settings belong to the code that
+//! obeys them; this reads into them, and owns only those that belong to nobody.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,39 +37,39 @@ use reader::{Field, Section};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The gateway that the filter runs in.
-    pub host: HostChoice,
-    /// Where events go: every target that a route has, once, and the queue that dead letters go to.
-    pub targets: Vec<Target>,
-    /// Which exchanges become events.
+    pub(crate) host: HostChoice,
+    /// Targets of events, each once, and the queue that dead letters go to.
+    pub(crate) targets: Vec<Target>,
+    /// Routes: which exchanges become events.
     pub routes: Routes,
-    /// Where credentials come from.
+    /// Source of credentials.
     pub credentials: CredentialSettings,
-    /// What must not leave the gateway, beside the built-in list.
-    pub redact: Redact,
-    /// How events are packed into calls.
-    pub batch: Batch,
-    /// The bounds of the queue.
-    pub queue: Queue,
-    /// Whether what is queued is also kept in the host's shared data.
-    pub journal: JournalChoice,
-    /// When what failed is tried again.
-    pub retry: Retry,
-    /// What is done with events that will not be delivered.
-    pub dead_letter: DeadLetter,
-    /// How long one callout may take.
+    /// Names of confidential values, beside the built-in list.
+    pub(crate) redact: Redact,
+    /// Packing of events into calls.
+    pub(crate) batch: Batch,
+    /// Bounds of the queue of each target.
+    pub(crate) queue: Queue,
+    /// Choice of a journal of what is queued, in the host's shared data.
+    pub(crate) journal: JournalChoice,
+    /// Delays before a call that failed is made again.
+    pub(crate) retry: Retry,
+    /// Fate of events that are given up.
+    pub(crate) dead_letter: DeadLetter,
+    /// Longest time that one callout may take.
     pub timeout: Duration,
-    /// Callouts at once per worker.
-    pub max_in_flight: usize,
-    /// Which requests are stored before they are answered.
-    pub captures: Rc<Captures>,
-    /// How many of them may be in the middle of being stored, per worker.
-    pub max_captures: usize,
+    /// Number of callouts at once, per worker.
+    pub(crate) max_in_flight: usize,
+    /// Captures: which requests are stored before they are answered.
+    pub(crate) captures: Rc<Captures>,
+    /// Number of webhooks that may be in the middle of being stored, per worker.
+    pub(crate) max_captures: usize,
 }
 
-/// Which gateway the filter is to take its host for.
+/// The gateway that the filter takes its host for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostChoice {
-    /// The one that it recognises.
+pub(crate) enum HostChoice {
+    /// The gateway that it recognises.
     Auto,
     /// Envoy.
     Envoy,
@@ -76,24 +77,25 @@ pub enum HostChoice {
     Kong,
 }
 
-/// Whether there is a journal.
+/// Choice of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JournalChoice {
-    /// Where shared data is always there.
+pub(crate) enum JournalChoice {
+    /// A journal where the host always has shared data.
     Auto,
-    /// Yes.
+    /// A journal.
     On,
-    /// No.
+    /// No journal.
     Off,
 }
 
-/// What is done with events that will not be delivered.
+/// Fate of events that are given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Whether they are written to the host's log; where they go to a queue, those that it does not take.
-    pub log: bool,
-    /// Which of the configuration's targets is the queue that they go to.
-    pub target: Option<usize>,
+pub(crate) struct DeadLetter {
+    /// True if they are written to the host's log. If there is a queue for them, only those that it
+    /// does not take are.
+    pub(crate) log: bool,
+    /// Position among the targets of the queue that they go to.
+    pub(crate) target: Option<usize>,
 }
 
 impl Config {
@@ -162,7 +164,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     })
 }
 
-/// The region of what is called first: without a fault, there is a target or a capture.
+/// Returns the region of the first target, or of the first capture where there are no targets.
 fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
     if let Some(target) = routes?.1.first() {
         return Ok(&target.region);

@@ -98,7 +98,7 @@ impl<'a> HmacKeys<'a> {
         }
     }
 
-    /// Checks that they describe one; a scheme that needs none of them never asks.
+    /// Returns the HMAC that they describe. A scheme that needs none of them never asks.
     fn check(self, section: &Section<'_>) -> Checked<BodyHmac> {
         let remedy = "the scheme `hmac` needs it; give the header of the signature, such as `x-signature`";
         let header = self.header.ok_or_else(|| section.fault_at("header", "is missing", remedy))?;
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// A value that `key` takes.
+    /// Returns a value that `key` takes.
     fn value(key: &str) -> Value {
         match key {
             "tolerance_seconds" => json!(60),
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// The faults of a capture that is verified by `scheme` with these keys.
+    /// Returns the faults of a capture that is verified by `scheme` with these keys.
     fn faults(scheme: &Scheme, keys: &BTreeSet<&str>) -> Vec<String> {
         let mut verify = json!({"scheme": scheme.name, "secrets": ["c2VjcmV0"]});
         for key in keys {

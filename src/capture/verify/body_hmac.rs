@@ -1,4 +1,5 @@
-//! Signatures that are nothing but an HMAC of the body, in a header: GitHub signs so, and many others.
+//! Signatures that are nothing but an HMAC of the body, in a header: GitHub signs so, and many
+//! others.
 
 use std::borrow::Cow;
 

@@ -37,13 +37,13 @@ pub struct Verification {
     pub(crate) form: Form,
     /// The secrets; a signature by any one of them is good.
     pub(crate) keys: Vec<Key>,
-    /// How far the time in a signature may be from now, where there is one.
+    /// The distance that the time in a signature, where there is one, may have from now.
     pub(crate) tolerance: Duration,
     /// The fate of a webhook without a good signature.
     pub(crate) on_failure: OnFailure,
 }
 
-/// Why a signature is not good, for the reader of the queue and for the log.
+/// The reason why a signature is not good, for the reader of the queue and for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
     /// The signature, or a part of it, is missing.
@@ -55,17 +55,17 @@ pub(crate) enum Rejection {
     /// The signature was made too long ago, or is sent again by somebody else.
     #[error("it was signed {} s ago, of at most {}", .age.as_secs(), .tolerance.as_secs())]
     Old {
-        /// How long ago.
+        /// The age of the signature.
         age: Duration,
-        /// How long ago it may be.
+        /// The largest age.
         tolerance: Duration,
     },
     /// The signature was made in the future, by the clock of the gateway.
     #[error("it was signed {} s in the future, of at most {}", .by.as_secs(), .tolerance.as_secs())]
     Early {
-        /// How far in the future.
+        /// The distance of its time from now.
         by: Duration,
-        /// How far in the future it may be.
+        /// The largest distance.
         tolerance: Duration,
     },
     /// No secret gives this signature.
@@ -77,7 +77,7 @@ impl Verification {
     /// Checks that `body`, which came with `headers`, was signed with one of the secrets.
     ///
     /// # Errors
-    /// Why it is not known to be.
+    /// The reason why it is not known to be.
     pub(crate) fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<(), Rejection> {
         self.form.check(self, headers, body, now)
     }

@@ -1,7 +1,7 @@
 //! The schemes of signatures: one row each says all that tells one scheme from the next.
 //!
-//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`]. One with a
-//! form of its own is a file beside this one, which holds the row and the check, and a variant of
+//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`]. One with
+//! a form of its own is a file beside this one, which holds the row and the check, and a variant of
 //! [`Form`], for which the compiler then asks in each place that has to know it. Never reads a
 //! webhook itself.
 
@@ -16,11 +16,11 @@ use crate::exchange::Headers;
 pub(crate) struct Scheme {
     /// The name in the configuration, and of the sender in messages.
     pub(crate) name: &'static str,
-    /// Where the form of its signatures is known from.
+    /// The place that tells the form of its signatures.
     pub(crate) form: FormSource,
-    /// How its secrets are written.
+    /// The form in which its secrets are written.
     pub(crate) secrets: SecretEncoding,
-    /// Where its senders put the id of a delivery.
+    /// The place in which its senders put the id of a delivery.
     pub(crate) id: IdSource,
 }
 
@@ -42,7 +42,7 @@ pub(crate) static SCHEMES: [Scheme; 4] = [
     Scheme { name: "hmac", form: FormSource::HmacKeys, secrets: SecretEncoding::Text, id: IdSource::Headers(&[]) },
 ];
 
-/// Where the form of a scheme's signatures is known from.
+/// The place that tells the form of a scheme's signatures.
 #[derive(Debug)]
 pub(crate) enum FormSource {
     /// The scheme itself.
@@ -62,12 +62,12 @@ pub(crate) enum Form {
     BodyHmac(BodyHmac),
 }
 
-/// Where senders put the id of a delivery.
+/// The place in which senders put the id of a delivery.
 #[derive(Debug)]
 pub(crate) enum IdSource {
     /// The first of these headers, in lower case, that is there.
     Headers(&'static [&'static str]),
-    /// The body, which this reads.
+    /// The body, which this function reads.
     Body(fn(&[u8]) -> Option<Cow<'_, str>>),
 }
 

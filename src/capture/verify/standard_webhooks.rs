@@ -1,5 +1,5 @@
-//! Standard Webhooks 1.0 (standardwebhooks.com), symmetric signatures: `v1`, an HMAC of id, time and
-//! body. Svix, from which they came, calls the headers by its own name.
+//! Standard Webhooks 1.0 (standardwebhooks.com), symmetric signatures: `v1`, an HMAC of id, time
+//! and body. Svix, from which they came, calls the headers by its own name.
 
 use super::secrets::decode;
 use super::{

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::secrets::KeyError;
 use super::*;
 
-/// Checks by the scheme that is called so; one that the configuration describes has the form
+/// Checks by the scheme of this name; one that the configuration describes has the form
 /// `described`.
 fn verification(name: &str, described: Option<Form>, secrets: &[&str]) -> Verification {
     let scheme = SCHEMES.iter().find(|scheme| scheme.name == name).unwrap();
@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp(seconds * 1_000)
 }
 
-/// The example of Svix' documentation ("Verifying webhooks manually"), which is also that of its libraries.
+/// The example of Svix' documentation ("Verifying webhooks manually") and of its libraries.
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const SIGNED_AT: u64 = 1_614_265_330;
 const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
@@ -75,7 +75,8 @@ fn what_is_missing_or_unreadable_is_named() {
 
 #[test]
 fn stripe_with_the_secret_as_it_is_written() {
-    // Computed with Python's hmac, as Stripe's documentation says ("Verify webhook signatures manually").
+    // Computed with Python's hmac, as Stripe's documentation says ("Verify webhook signatures
+    // manually").
     let good = "0c8670ed117751cc551a20e35839447075c42800ea3cf3e8a2fbda99cd1e6edd";
     let body = br#"{"id":"evt_1","object":"event"}"#;
     let stripe = verification("stripe", None, &["old", "whsec_test_secret"]);

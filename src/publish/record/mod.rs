@@ -22,7 +22,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder that redacts what `redact` names beside the built-in list.
-    pub fn new(redact: Redact) -> Recorder {
+    pub(crate) fn new(redact: Redact) -> Recorder {
         Recorder { redaction: Redaction::new(redact) }
     }
 
