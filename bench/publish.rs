@@ -16,7 +16,8 @@ use retrohook::publish::route::Routes;
 
 const ROUNDS: u32 = 30;
 const EVENTS_PER_ROUND: u32 = 1_000;
-const LIMITS: Limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+const LIMITS: Limits =
+    Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true, silent_sender: "silent" };
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn config(matcher: &str) -> Config {

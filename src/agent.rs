@@ -54,6 +54,7 @@ impl Agent {
             at_once: config.max_captures,
             patience: config.timeout,
             again: limits.retries_captures,
+            silent_sender: limits.silent_sender,
             retry: config.retry,
         };
         let redaction = Redaction::new(config.redact.clone());

@@ -4,7 +4,7 @@
 //! event bus. No response is held for it, unless the route asks for that.
 //!
 //! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
-//! asked which HTTP callouts to make next; only [`filter`] talks to the host (Envoy or Kong).
+//! asked which HTTP callouts to make next; only `filter` talks to the host (Envoy or Kong).
 
 pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
@@ -16,7 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod exchange;
-pub mod filter;
+mod filter;
 mod json;
 pub mod metrics;
 pub mod notice;

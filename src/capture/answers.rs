@@ -35,7 +35,8 @@ pub(super) fn refuse(refusal: Refusal, metrics: &mut Metrics) -> Answer {
         Refusal::Silent => (Metric::CapturesRefusedSilent, 408, "not stored: the request did not come to its end"),
         Refusal::Unreadable => (Metric::CapturesRefusedUnreadable, 503, "not stored: the body cannot be read"),
         Refusal::Unverified => (Metric::CapturesRefusedUnverified, 401, "not stored: the signature is not good"),
-        // Kong 3.9 writes the body of an answer twice, and so hangs up, where it is made in the reply to a call that failed.
+        // Without a body: a gateway may write one twice, and so hang up, if the answer is made while
+        // the reply to a call that failed is handled.
         Refusal::Unstored => (Metric::CapturesRefusedUnstored, 503, ""),
     };
     metrics.add(metric, 1);

@@ -34,6 +34,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Whether the host lets something happen to a request while it waits.
     pub again: bool,
+    /// What the log says where the rest of a request does not come.
+    pub silent_sender: &'static str,
     /// How long the next try waits.
     pub retry: Retry,
 }
@@ -188,10 +190,7 @@ impl Intake {
         let storing = match &mut under_way.stage {
             Stage::Receiving(last) if steady.since(*last) < self.settings.patience => return Progress::Wait,
             Stage::Receiving(_) => {
-                let text = "a webhook was answered 408, because the rest of it did not come for `timeout_ms`. Where that happens to every \
-                            webhook with a body, Envoy keeps bodies from the filter: set `allow_on_headers_stop_iteration: true` \
-                            in its plugin configuration";
-                self.tell_once(Refusal::Silent, Level::Warn, text);
+                self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
                 return Progress::Answer(self.end(id, Refusal::Silent, metrics));
             }
             Stage::Storing(storing) => storing,

@@ -15,7 +15,8 @@ use crate::metrics::{Metric, Update};
 
 const NOW: Timestamp = Timestamp(1_767_268_800_000);
 const ID: CaptureId = CaptureId(7);
-const LIMITS: Limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+const LIMITS: Limits =
+    Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true, silent_sender: "silent" };
 
 fn agent(capture: Value, changes: Value) -> Agent {
     let mut entry = json!({

@@ -36,7 +36,7 @@ impl Bench {
             "queue": {"max_age_seconds": 100},
         });
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
-        let limits = Limits { at_once, deadline: 6 * SECOND, retries_captures: true };
+        let limits = Limits { at_once, deadline: 6 * SECOND, retries_captures: true, silent_sender: "silent" };
         let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
         Bench { agent: Agent::new(&config, keeper, limits, None, 7), config, now: Timestamp(1_767_268_800_000) }
     }

@@ -100,7 +100,8 @@ fn gateway(webhook: &Webhook) -> Agent {
         "credentials": {"source": "static", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "secret"},
     });
     let config = Config::from_json(config.to_string().as_bytes()).unwrap();
-    let limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+    let limits =
+        Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true, silent_sender: "silent" };
     let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
     let mut agent = Agent::new(&config, keeper, limits, None, 7);
     assert!(agent.poll(now()).is_none());

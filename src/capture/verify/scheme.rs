@@ -1,9 +1,8 @@
 //! The schemes of signatures: one row each says all that tells one scheme from the next.
 //!
-//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`]. One with
-//! a form of its own is a file beside this one, which holds the row and the check, and a variant of
-//! [`Form`], for which the compiler then asks in each place that has to know it. Never reads a
-//! webhook itself.
+//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`] and nothing
+//! else. A form of its own is a file beside this one, and a variant of [`Form`], for which the compiler
+//! then asks in each place that has to know it. Never reads a webhook itself.
 
 use std::borrow::Cow;
 
@@ -26,8 +25,18 @@ pub(crate) struct Scheme {
 
 /// Every scheme, in the order in which ids of deliveries are looked for.
 pub(crate) static SCHEMES: [Scheme; 4] = [
-    standard_webhooks::SCHEME,
-    stripe::SCHEME,
+    Scheme {
+        name: "standard-webhooks",
+        form: FormSource::Fixed(Form::StandardWebhooks),
+        secrets: SecretEncoding::Whsec,
+        id: IdSource::Headers(&["webhook-id", "svix-id"]),
+    },
+    Scheme {
+        name: "stripe",
+        form: FormSource::Fixed(Form::Stripe),
+        secrets: SecretEncoding::Text,
+        id: IdSource::Body(stripe::event_id),
+    },
     Scheme {
         name: "github",
         form: FormSource::Fixed(Form::BodyHmac(BodyHmac {

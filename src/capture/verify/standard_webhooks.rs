@@ -2,18 +2,9 @@
 //! and body. Svix, from which they came, calls the headers by its own name.
 
 use super::secrets::decode;
-use super::{
-    required, seconds, Algorithm, Form, FormSource, IdSource, Rejection, Scheme, SecretEncoding, Verification,
-};
+use super::{required, seconds, Algorithm, Rejection, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
-
-pub(super) const SCHEME: Scheme = Scheme {
-    name: "standard-webhooks",
-    form: FormSource::Fixed(Form::StandardWebhooks),
-    secrets: SecretEncoding::Whsec,
-    id: IdSource::Headers(&["webhook-id", "svix-id"]),
-};
 
 /// Headers of id, time and signatures, in that order, by either name.
 pub(super) const HEADERS: [[&str; 3]; 2] =

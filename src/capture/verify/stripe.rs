@@ -5,18 +5,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{
-    required, seconds, Algorithm, Form, FormSource, IdSource, Rejection, Scheme, SecretEncoding, Verification,
-};
+use super::{required, seconds, Algorithm, Rejection, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
-
-pub(super) const SCHEME: Scheme = Scheme {
-    name: "stripe",
-    form: FormSource::Fixed(Form::Stripe),
-    secrets: SecretEncoding::Text,
-    id: IdSource::Body(event_id),
-};
 
 pub(super) const HEADER: &str = "stripe-signature";
 
@@ -42,7 +33,7 @@ pub(super) fn check(
 }
 
 /// Returns the id of an event of Stripe.
-fn event_id(body: &[u8]) -> Option<Cow<'_, str>> {
+pub(super) fn event_id(body: &[u8]) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Event<'a> {
         #[serde(borrow)]
