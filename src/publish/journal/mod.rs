@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
-use crate::metrics::{Backlog, Metrics};
+use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
 use failures::Failures;
@@ -123,7 +123,7 @@ impl Journal {
 
     /// Writes an event that was accepted. `None` if the store does not take it, which is counted: the event is then in memory
     /// only.
-    pub fn write(&mut self, event: &Event, now: Timestamp, metrics: &mut Metrics) -> Option<Slot> {
+    pub fn write(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         let steady = self.clock.at(now);
         // Also before a place is claimed: it may be one that this journal had, and does not know yet that it has lost.
         let has_places = self.own.is_some() || !self.adopted.is_empty();
@@ -132,7 +132,7 @@ impl Journal {
         }
         let slot = self.put(event, steady);
         if slot.is_none() {
-            self.failures.add(steady, metrics);
+            self.failures.add(steady);
         }
         slot
     }
@@ -207,14 +207,14 @@ impl Journal {
     }
 
     /// An event has come to its end, and so has what is written of it.
-    pub fn clear(&mut self, slot: Slot, metrics: &mut Metrics) {
+    pub fn clear(&mut self, slot: Slot) {
         let mut places = self.own.iter_mut().chain(&mut self.adopted);
         let Some(place) = places.find(|place| place.claim == slot.claim) else { return };
         place.live = place.live.saturating_sub(1);
         if self.store.remove(&self.keys.slot(place.number, slot.number)) {
             place.free.push(slot.number);
         } else {
-            self.failures.add(self.last_touch, metrics);
+            self.failures.add(self.last_touch);
         }
     }
 
@@ -314,7 +314,7 @@ impl Journal {
 
     /// The next event that another left behind, in the order in which that one accepted them. `None` also if it takes another
     /// call to find out: a long list is looked at in portions.
-    pub fn next_adopted(&mut self, metrics: &mut Metrics) -> Option<(Event, Slot)> {
+    pub fn next_adopted(&mut self) -> Option<(Event, Slot)> {
         let place = self.adopted.iter_mut().find(|place| !place.unread.is_over())?;
         let (store, keys, number) = (&self.store, &self.keys, place.number);
         let sequence_in = |slot| {
@@ -332,7 +332,7 @@ impl Journal {
                 return Some((event, Slot { claim: place.claim, number: slot }));
             }
             store.remove(&key);
-            self.failures.add(self.last_touch, metrics);
+            self.failures.add(self.last_touch);
         }
         None
     }
@@ -377,6 +377,11 @@ impl Journal {
     /// What the gauges have been told by others of events that are now this queue's, in entries and bytes, since the last time.
     pub fn take_inherited(&mut self) -> (i64, i64) {
         std::mem::take(&mut self.inherited)
+    }
+
+    /// Takes how many events were not taken or not kept since the last visit.
+    pub fn take_failures(&mut self) -> u64 {
+        self.failures.take_count()
     }
 
     /// What the operator should read, since the last time.
