@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::metrics::{Backlog, Metric, Metrics};
 use crate::notice::Notice;
 use crate::publish::dead_letter::{self, DeadLetter};
-use crate::publish::journal::{Journal, Store};
+use crate::publish::journal::{Counts, Journal, Store};
 use crate::publish::outbox::{BatchId, DropReason, Outbox, Release, Settings, Ticket, Wait};
 
 /// Events, and bytes of them, that are taken over at a time: who does so has responses to see meanwhile.
@@ -107,7 +107,7 @@ impl Lane {
     pub fn push(&mut self, event: Event, now: Timestamp, metrics: &mut Metrics) {
         let size = self.target.protocol.size(&event);
         let journal = &mut self.journal;
-        self.outbox.push(event, size, now, metrics, |event, metrics| journal.as_mut()?.write(event, now, metrics));
+        self.outbox.push(event, size, now, metrics, |event, _| journal.as_mut()?.write(event, now));
         self.clear_settled(metrics);
     }
 
@@ -115,7 +115,7 @@ impl Lane {
     pub fn push_awaited(&mut self, event: Event, wait: Wait, now: Timestamp, metrics: &mut Metrics) {
         let size = self.target.protocol.size(&event);
         let journal = &mut self.journal;
-        let keep = |event: &Event, metrics: &mut Metrics| journal.as_mut()?.write(event, now, metrics);
+        let keep = |event: &Event, _: &mut Metrics| journal.as_mut()?.write(event, now);
         self.outbox.push_awaited(event, size, wait, now, metrics, keep);
         self.clear_settled(metrics);
     }
@@ -124,8 +124,16 @@ impl Lane {
     fn clear_settled(&mut self, metrics: &mut Metrics) {
         let settled = self.outbox.take_settled();
         if let Some(journal) = &mut self.journal {
-            settled.into_iter().for_each(|slot| journal.clear(slot, metrics));
+            settled.into_iter().for_each(|slot| journal.clear(slot));
         }
+        self.count_journal(metrics);
+    }
+
+    /// Adds what the journal has counted.
+    fn count_journal(&mut self, metrics: &mut Metrics) {
+        let Some(journal) = &mut self.journal else { return };
+        let Counts { failures } = journal.take_counts();
+        metrics.add(Metric::JournalFailures, usize::try_from(failures).unwrap_or(usize::MAX));
     }
 
     /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far as there is room.
@@ -135,7 +143,7 @@ impl Lane {
         metrics.inherit(journal.take_inherited());
         let mut bytes = 0;
         for _ in 0..ADOPTED_AT_ONCE {
-            let Some((event, slot)) = journal.next_adopted(metrics) else { break };
+            let Some((event, slot)) = journal.next_adopted() else { break };
             let size = self.target.protocol.size(&event);
             bytes += size;
             if bytes > ADOPTED_BYTES_AT_ONCE || !self.outbox.has_room(size) {
@@ -145,6 +153,7 @@ impl Lane {
             metrics.add(Metric::EventsAdopted, 1);
             self.outbox.adopt(event, size, slot, now);
         }
+        self.count_journal(metrics);
     }
 
     /// Adopts nothing more of workers that may go yet, but all that has been begun with, whatever room there is.
@@ -152,11 +161,12 @@ impl Lane {
         let Some(journal) = &mut self.journal else { return };
         journal.stop_adopting();
         while journal.is_reading() {
-            let Some((event, slot)) = journal.next_adopted(metrics) else { continue };
+            let Some((event, slot)) = journal.next_adopted() else { continue };
             metrics.add(Metric::EventsAdopted, 1);
             let size = self.target.protocol.size(&event);
             self.outbox.adopt(event, size, slot, now);
         }
+        self.count_journal(metrics);
     }
 
     /// Writes down what the gauges are about to be told, so that whoever takes the queue over can take it back.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
 
 /// An episode is over after so long without a failure.
@@ -12,16 +11,22 @@ const QUIET: Duration = Duration::from_secs(60);
 /// The failures of one journal.
 #[derive(Debug, Default)]
 pub struct Failures {
+    count: u64,
     quiet_until: Option<Timestamp>,
     untold: bool,
 }
 
 impl Failures {
     /// One more.
-    pub fn add(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        metrics.add(Metric::JournalFailures, 1);
+    pub fn add(&mut self, now: Timestamp) {
+        self.count += 1;
         self.untold |= self.quiet_until.is_none_or(|quiet_until| now >= quiet_until);
         self.quiet_until = Some(now + QUIET);
+    }
+
+    /// Takes how many there have been since the last time.
+    pub fn take_count(&mut self) -> u64 {
+        std::mem::take(&mut self.count)
     }
 
     /// The line, if an episode has begun since the last time.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
-use crate::metrics::{Backlog, Metrics};
+use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
 use failures::Failures;
@@ -76,6 +76,13 @@ struct Watched {
     looks: u32,
 }
 
+/// Counts of what a journal did, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Events that the store did not take, or did not keep.
+    pub(crate) failures: u64,
+}
+
 /// The journal of one queue.
 pub struct Journal {
     store: Rc<dyn Store>,
@@ -123,7 +130,7 @@ impl Journal {
 
     /// Writes an event that was accepted. `None` if the store does not take it, which is counted: the event is then in memory
     /// only.
-    pub fn write(&mut self, event: &Event, now: Timestamp, metrics: &mut Metrics) -> Option<Slot> {
+    pub fn write(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         let steady = self.clock.at(now);
         // Also before a place is claimed: it may be one that this journal had, and does not know yet that it has lost.
         let has_places = self.own.is_some() || !self.adopted.is_empty();
@@ -132,7 +139,7 @@ impl Journal {
         }
         let slot = self.put(event, steady);
         if slot.is_none() {
-            self.failures.add(steady, metrics);
+            self.failures.add(steady);
         }
         slot
     }
@@ -207,14 +214,14 @@ impl Journal {
     }
 
     /// An event has come to its end, and so has what is written of it.
-    pub fn clear(&mut self, slot: Slot, metrics: &mut Metrics) {
+    pub fn clear(&mut self, slot: Slot) {
         let mut places = self.own.iter_mut().chain(&mut self.adopted);
         let Some(place) = places.find(|place| place.claim == slot.claim) else { return };
         place.live = place.live.saturating_sub(1);
         if self.store.remove(&self.keys.slot(place.number, slot.number)) {
             place.free.push(slot.number);
         } else {
-            self.failures.add(self.last_touch, metrics);
+            self.failures.add(self.last_touch);
         }
     }
 
@@ -314,7 +321,7 @@ impl Journal {
 
     /// The next event that another left behind, in the order in which that one accepted them. `None` also if it takes another
     /// call to find out: a long list is looked at in portions.
-    pub fn next_adopted(&mut self, metrics: &mut Metrics) -> Option<(Event, Slot)> {
+    pub fn next_adopted(&mut self) -> Option<(Event, Slot)> {
         let place = self.adopted.iter_mut().find(|place| !place.unread.is_over())?;
         let (store, keys, number) = (&self.store, &self.keys, place.number);
         let sequence_in = |slot| {
@@ -332,7 +339,7 @@ impl Journal {
                 return Some((event, Slot { claim: place.claim, number: slot }));
             }
             store.remove(&key);
-            self.failures.add(self.last_touch, metrics);
+            self.failures.add(self.last_touch);
         }
         None
     }
@@ -377,6 +384,11 @@ impl Journal {
     /// What the gauges have been told by others of events that are now this queue's, in entries and bytes, since the last time.
     pub fn take_inherited(&mut self) -> (i64, i64) {
         std::mem::take(&mut self.inherited)
+    }
+
+    /// Takes the counts since the last time.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        Counts { failures: self.failures.take_count() }
     }
 
     /// What the operator should read, since the last time.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::metrics::{Metric, Update};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -70,22 +69,21 @@ pub const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
 
 pub struct Worker {
     pub journal: Journal,
-    metrics: Metrics,
     pub now: Timestamp,
 }
 
 impl Worker {
     pub fn new(store: &Rc<Fake>, owner: u64) -> Worker {
         let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["sns", "r", "topic"], owner);
-        Worker { journal, metrics: Metrics::default(), now: START }
+        Worker { journal, now: START }
     }
 
     pub fn write(&mut self, id: &str) -> Option<Slot> {
-        self.journal.write(&event(id), self.now, &mut self.metrics)
+        self.journal.write(&event(id), self.now)
     }
 
     pub fn clear(&mut self, slot: Slot) {
-        self.journal.clear(slot, &mut self.metrics);
+        self.journal.clear(slot);
     }
 
     fn second(&mut self) {
@@ -101,7 +99,7 @@ impl Worker {
     pub fn read(&mut self) -> Vec<(String, Slot)> {
         let mut events = Vec::new();
         while self.journal.is_reading() {
-            events.extend(self.journal.next_adopted(&mut self.metrics).map(|(event, slot)| (event.id, slot)));
+            events.extend(self.journal.next_adopted().map(|(event, slot)| (event.id, slot)));
         }
         events
     }
@@ -111,12 +109,7 @@ impl Worker {
     }
 
     fn failures(&mut self) -> u64 {
-        let updates = self.metrics.take_updates(Backlog::default(), self.now);
-        let of_journal = |update: &Update| match update {
-            Update::Add(Metric::JournalFailures, count) => Some(*count),
-            _ => None,
-        };
-        updates.iter().find_map(of_journal).unwrap_or(0)
+        self.journal.take_counts().failures
     }
 }
 
@@ -154,7 +147,7 @@ fn a_long_list_is_read_in_portions_and_whole() {
     ids.iter().for_each(|id| assert!(gone.write(id).is_some()));
     let mut heir = Worker::new(&store, 2);
     heir.seconds(GONE);
-    let looks = (0..100).take_while(|_| heir.journal.next_adopted(&mut heir.metrics).is_none()).count();
+    let looks = (0..100).take_while(|_| heir.journal.next_adopted().is_none()).count();
     assert!(looks >= 3_000 / unread::LISTED_AT_ONCE as usize, "{looks}");
     assert_eq!(heir.journal.unread(), 2_999);
     assert_eq!(heir.read_ids(), ids[1..]);
@@ -237,7 +230,7 @@ fn an_heir_that_dies_has_an_heir() {
     let mut first = Worker::new(&store, 2);
     first.write("own").unwrap();
     first.seconds(LOOKS + 1);
-    let (event, slot) = first.journal.next_adopted(&mut first.metrics).unwrap();
+    let (event, slot) = first.journal.next_adopted().unwrap();
     assert_eq!(event.id, "a");
     first.clear(slot);
     let mut second = Worker::new(&store, 3);
