@@ -1,7 +1,7 @@
 //! What the journal writes, as bytes: lengths and texts as they are, so that JSON in a message is not escaped once more.
 //!
 //! Each value begins with its own key: Kong finds a key by its CRC-32 and nothing else, and may answer with the value of another.
-//! The version of all this stands in the keys (see [`super::place`]), so that two versions never read each other.
+//! The version of all this stands in the keys (see [`super::lease`]), so that two versions never read each other.
 
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};

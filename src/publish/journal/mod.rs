@@ -2,7 +2,7 @@
 //! next life of this one, sends it when this one is gone.
 //!
 //! An event is written when it is accepted and taken away when it is settled. A queue writes to a place of its own (see
-//! `place.rs`) and touches the place's record every second. A record that stands still for five looks of another worker, a second
+//! `lease.rs`) and touches the place's record every second. A record that stands still for five looks of another worker, a second
 //! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is,
 //! queues what is in it, oldest first, and takes away what it settles. Nothing is copied, so that whoever dies on the way leaves
 //! just another such place. Looks are counted and times are not compared, so that a clock that is set makes nobody dead.
@@ -14,7 +14,7 @@ mod encoding;
 mod failures;
 #[cfg(test)]
 mod histories;
-mod place;
+mod lease;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
 use failures::Failures;
-use place::{Keys, Record, Reported, MAX_PLACES, MAX_SLOTS};
+use lease::{Keys, Record, Reported, MAX_PLACES, MAX_SLOTS};
 pub use store::Store;
 use unread::Unread;
 
