@@ -43,8 +43,8 @@ impl Store for SharedData {
         host::set_shared_data(key, Some(value), write)
     }
 
-    fn replace(&self, key: &[u8], value: &[u8], number: u32) -> bool {
-        host::set_shared_data(key, Some(value), number)
+    fn replace(&self, key: &[u8], value: &[u8], version: u32) -> bool {
+        host::set_shared_data(key, Some(value), version)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> bool {

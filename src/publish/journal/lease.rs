@@ -1,114 +1,150 @@
-//! A place in the store: the numbered keys that one queue writes its events to, and the record that says whose they are.
+//! Leases of segments: which journal holds a segment, and how it changes hands. Never reads or
+//! writes a slot.
 //!
-//! Keys can neither be listed nor, on Envoy, be taken away. So places are numbered from zero, and so are the slots of a place;
-//! what is free is used again, and the first number without a record ends the list.
+//! The holder of a segment renews its lease every second, and each renewal has a new version. A
+//! change names the version that it replaces, so that one of several that try at once succeeds.
+
+use std::rc::Rc;
 
 use super::encoding::{Reader, Writer};
+use super::keys::{Keys, MAX_SEGMENTS, MAX_SLOTS};
+use super::store::Store;
 
-/// Places of one target at most, far more than there are workers.
-pub const MAX_PLACES: u32 = 1 << 12;
+/// Slots of a segment at first; then their number doubles.
+const FIRST_SLOTS: u32 = 64;
 
-/// Slots of one place at most: there are no more entries in a queue.
-pub const MAX_SLOTS: u32 = (1 << 20) - 1;
-
-/// The number in the place of a slot's that the record has.
-const RECORD: u32 = 0;
-
-/// The keys of one target.
-pub struct Keys(Vec<u8>);
-
-impl Keys {
-    /// Those of the target that has these names. What comes before the first slash is the name that Kong looks for among its
-    /// zones; `1` is the version of all that is written.
-    pub fn new(names: [&str; 3]) -> Keys {
-        Keys(format!("retrohook/journal/1/{}/", names.join("/")).into_bytes())
-    }
-
-    /// The key of the record of a place.
-    pub fn record(&self, place: u32) -> Vec<u8> {
-        self.key(place, RECORD)
-    }
-
-    /// The key of a slot of a place, both counted from zero.
-    pub fn slot(&self, place: u32, slot: u32) -> Vec<u8> {
-        self.key(place, slot + 1)
-    }
-
-    /// Keys of one target differ in their last four bytes only, so that no two of them have the same CRC-32.
-    fn key(&self, place: u32, number: u32) -> Vec<u8> {
-        let last: u32 = place << 20 | number;
-        [self.0.as_slice(), &last.to_be_bytes()].concat()
-    }
+/// The lease of a segment, as it stands in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// The journal that holds the segment; zero if it is free.
+    pub(crate) owner: u64,
+    /// Number of slots: events are below it.
+    pub(crate) slots: u32,
+    /// Share of the host's gauges that the owner has reported for its queue.
+    pub(crate) reported: Reported,
 }
 
-/// Who has a place.
+/// Share of one queue in gauges that are sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    /// The journal that has it; zero if it is free.
-    pub owner: u64,
-    /// The events are in slots below this.
-    pub slots: u32,
-    /// What its owner has told the host's gauges of its queue.
-    pub reported: Reported,
-}
-
-/// What a queue has added to gauges that are sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reported {
+pub(crate) struct Reported {
     /// Events.
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
-impl Record {
-    /// The value under `key`.
-    pub fn encode(self, key: &[u8]) -> Vec<u8> {
+impl Lease {
+    /// Returns the lease with more slots; `None` if it has as many as there may be.
+    pub(crate) fn grown(self) -> Option<Lease> {
+        let slots = (self.slots * 2).clamp(FIRST_SLOTS, MAX_SLOTS);
+        (slots > self.slots).then_some(Lease { slots, ..self })
+    }
+
+    fn encode(self, key: &[u8]) -> Vec<u8> {
         let mut writer = Writer::new(key, 32);
         writer.number(self.owner).number(self.slots.into());
         writer.number(self.reported.entries).number(self.reported.bytes);
         writer.finish()
     }
 
-    /// Reads it; `None` if it is the value of another key.
-    pub fn decode(key: &[u8], value: &[u8]) -> Option<Record> {
+    /// Reads the lease under `key`; `None` if the value is another key's.
+    fn decode(key: &[u8], value: &[u8]) -> Option<Lease> {
         let mut reader = Reader::new(key, value)?;
         let (owner, slots) = (reader.number()?, u32::try_from(reader.number()?).ok()?);
         let reported = Reported { entries: reader.number()?, bytes: reader.number()? };
-        Some(Record { owner, slots: slots.min(MAX_SLOTS), reported })
+        Some(Lease { owner, slots: slots.min(MAX_SLOTS), reported })
+    }
+}
+
+/// The leases of one target, as one owner reads and writes them.
+pub(crate) struct Leases {
+    store: Rc<dyn Store>,
+    keys: Rc<Keys>,
+    owner: u64,
+}
+
+impl Leases {
+    /// Creates the view of `owner`, which is not zero.
+    pub(crate) fn new(store: Rc<dyn Store>, keys: Rc<Keys>, owner: u64) -> Leases {
+        Leases { store, keys, owner }
+    }
+
+    /// Iterates over the leases of all segments with an owner, each with its segment and its
+    /// version.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (u32, Lease, u32)> + '_ {
+        let values = (0..MAX_SEGMENTS).map_while(|segment| {
+            let key = self.keys.lease(segment);
+            let (value, version) = self.store.get(&key)?;
+            Some(Lease::decode(&key, &value).map(|lease| (segment, lease, version)))
+        });
+        values.flatten().filter(|(_, lease, _)| lease.owner != 0)
+    }
+
+    /// Acquires a free segment; `None` if the store takes no lease.
+    pub(crate) fn acquire(&self) -> Option<(u32, Lease)> {
+        for segment in 0..MAX_SEGMENTS {
+            let key = self.keys.lease(segment);
+            let lease = Lease { owner: self.owner, ..Lease::default() };
+            let acquired = match self.store.get(&key) {
+                None => {
+                    let created = self.store.create(&key, &lease.encode(&key));
+                    if !created && self.store.get(&key).is_none() {
+                        // Nobody was faster: the store takes nothing.
+                        return None;
+                    }
+                    created
+                }
+                Some((value, version)) => match Lease::decode(&key, &value) {
+                    Some(Lease { owner: 0, .. }) => self.store.replace(&key, &lease.encode(&key), version),
+                    _ => false,
+                },
+            };
+            if acquired {
+                return Some((segment, lease));
+            }
+        }
+        None
+    }
+
+    /// Takes over a lease that [`Leases::held`] gave with `version`; `None` if it has changed
+    /// since.
+    pub(crate) fn take_over(&self, segment: u32, lease: Lease, version: u32) -> Option<Lease> {
+        let key = self.keys.lease(segment);
+        let lease = Lease { owner: self.owner, ..lease };
+        self.store.replace(&key, &lease.encode(&key), version).then_some(lease)
+    }
+
+    /// Writes the lease of a segment that this owner holds; returns `false` if another one holds it
+    /// by now.
+    pub(crate) fn renew(&self, segment: u32, lease: Lease) -> bool {
+        let key = self.keys.lease(segment);
+        match self.store.get(&key) {
+            // A full store may have evicted it.
+            None => self.store.create(&key, &lease.encode(&key)),
+            Some((value, version)) => {
+                Lease::decode(&key, &value).is_some_and(|current| current.owner == self.owner)
+                    && self.store.replace(&key, &lease.encode(&key), version)
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
 
-    /// As zlib, nginx and Kong reckon it.
-    fn crc32(bytes: &[u8]) -> u32 {
-        !bytes.iter().fold(u32::MAX, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-        })
+    #[test]
+    fn a_lease_is_read_as_it_was_written_and_only_under_its_key() {
+        let lease = Lease { owner: 7, slots: 64, reported: Reported { entries: 3, bytes: 300 } };
+        let value = lease.encode(b"key");
+        assert_eq!(Lease::decode(b"key", &value), Some(lease));
+        assert_eq!((Lease::decode(b"other", &value), Lease::decode(b"key", b"")), (None, None));
     }
 
     #[test]
-    fn no_two_keys_of_a_target_are_the_same_to_kong() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        let keys = Keys::new(["sns", "us-east-1", "arn:aws:sns:us-east-1:123456789012:profile-events"]);
-        let mut seen = HashSet::new();
-        for place in [0, 1, 2, 3, 255, MAX_PLACES - 1] {
-            let slots = (0..10_000).chain([MAX_SLOTS - 1]).map(|slot| keys.slot(place, slot));
-            for key in slots.chain([keys.record(place)]) {
-                assert!(seen.insert(crc32(&key)), "{key:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_record_is_read_as_it_was_written_and_only_under_its_key() {
-        let record = Record { owner: 7, slots: 64, reported: Reported { entries: 3, bytes: 300 } };
-        let value = record.encode(b"key");
-        assert_eq!(Record::decode(b"key", &value), Some(record));
-        assert_eq!((Record::decode(b"other", &value), Record::decode(b"key", b"")), (None, None));
+    fn a_segment_grows_to_its_bound_and_no_further() {
+        let sizes = std::iter::successors(Some(Lease::default()), |lease| lease.grown()).map(|lease| lease.slots);
+        let sizes: Vec<_> = sizes.collect();
+        assert_eq!((&sizes[..3], sizes.last()), (&[0, 64, 128][..], Some(&MAX_SLOTS)));
     }
 }
