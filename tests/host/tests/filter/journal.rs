@@ -35,6 +35,15 @@ fn events_in(shared: &SharedData) -> usize {
     shared.keys().iter().filter(|key| is_event(key)).count()
 }
 
+/// Returns the store of a worker that is gone and left this many events.
+fn left_by_a_worker(count: usize) -> SharedData {
+    let shared = SharedData::new();
+    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
+    run_numbered(&mut gone, count);
+    drop(gone);
+    shared
+}
+
 #[test]
 fn a_queue_survives_a_trap_of_its_vm() {
     for way in GATEWAYS {
@@ -167,10 +176,7 @@ fn an_adopted_event_keeps_its_id_its_time_and_the_order_of_its_group() {
 
 #[test]
 fn an_event_waits_in_the_journal_until_there_is_room_to_adopt_it() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 40);
-    drop(gone);
+    let shared = left_by_a_worker(40);
     let small = json!({"queue": {"max_entries": 15}, "max_in_flight": 1, "timeout_ms": 60_000});
     let mut successor = Way::HttpFilter.journaled_as(&small, shared, 2);
     run_numbered(&mut successor, 10);
@@ -185,10 +191,7 @@ fn an_event_waits_in_the_journal_until_there_is_room_to_adopt_it() {
 
 #[test]
 fn a_process_that_ends_leaves_letters_of_a_segment_that_is_being_adopted() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 40);
-    drop(gone);
+    let shared = left_by_a_worker(40);
     let small = json!({"queue": {"max_entries": 15}, "max_in_flight": 1});
     let mut successor = Way::HttpFilter.journaled_as(&small, shared, 2);
     successor.advance(EXPIRY).unwrap();
@@ -224,10 +227,7 @@ fn a_store_that_is_too_small_costs_the_journal_and_nothing_else() {
 
 #[test]
 fn segments_of_another_version_are_left_alone() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 2);
-    drop(gone);
+    let shared = left_by_a_worker(2);
     let older = SharedData::new();
     for key in shared.keys() {
         let renamed = String::from_utf8_lossy(&key).replacen("journal/1/", "journal/0/", 1);
@@ -241,10 +241,7 @@ fn segments_of_another_version_are_left_alone() {
 
 #[test]
 fn events_of_another_topic_are_left_alone() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 2);
-    drop(gone);
+    let shared = left_by_a_worker(2);
     let other = json!({"topic_arn": "arn:aws:sns:us-east-1:123456789012:other"});
     let mut host = Way::HttpFilter.journaled_as(&other, shared.clone(), 2);
     assert_eq!(deliver(&mut host, EXPIRY), []);
