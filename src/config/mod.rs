@@ -12,7 +12,8 @@ use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::exchange::redact::Redact;
-use crate::publish::outbox::settings::{Batch, Queue, WhenFull};
+use crate::publish::dead_letter::DeadLetterSettings;
+use crate::publish::outbox::settings::{Batch, Bounds, WhenFull};
 use crate::publish::route::Routes;
 
 mod attributes;
@@ -46,15 +47,15 @@ pub struct Config {
     /// What must not leave the gateway, beside the built-in list.
     pub redact: Redact,
     /// How events are packed into calls.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// The bounds of the queue.
-    pub queue: Queue,
+    pub(crate) queue: Bounds,
     /// Whether what is queued is also kept in the host's shared data.
     pub journal: JournalChoice,
     /// When what failed is tried again.
     pub retry: Retry,
     /// What is done with events that will not be delivered.
-    pub dead_letter: DeadLetter,
+    pub(crate) dead_letter: DeadLetterSettings,
     /// How long one callout may take.
     pub timeout: Duration,
     /// Callouts at once per worker.
@@ -85,15 +86,6 @@ pub enum JournalChoice {
     On,
     /// No.
     Off,
-}
-
-/// What is done with events that will not be delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Whether they are written to the host's log; where they go to a queue, those that it does not take.
-    pub log: bool,
-    /// Which of the configuration's targets is the queue that they go to.
-    pub target: Option<usize>,
 }
 
 impl Config {
@@ -157,7 +149,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         queue,
         journal,
         retry: retry?,
-        dead_letter: DeadLetter { log, target },
+        dead_letter: DeadLetterSettings { log, target },
         timeout,
         max_in_flight,
         captures: Rc::new(captures?),
@@ -183,7 +175,7 @@ fn read_batch(root: &mut Section<'_>) -> Batch {
     batch
 }
 
-fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
+fn read_queue(root: &mut Section<'_>) -> Checked<(Bounds, JournalChoice)> {
     const DROP_OLDEST: &str = "drop_oldest";
     let mut section = root.section("queue");
     let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
@@ -199,7 +191,7 @@ fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
         "off" => JournalChoice::Off,
         _ => JournalChoice::Auto,
     };
-    Ok((Queue { max_entries, max_bytes, max_age, when_full }, journal))
+    Ok((Bounds { max_entries, max_bytes, max_age, when_full }, journal))
 }
 
 fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {

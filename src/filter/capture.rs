@@ -1,173 +1,136 @@
-//! One request that is to be stored: holds it until it is whole, hands it over, and answers it.
+//! One request that is to be stored: holds it until it is whole, hands it to the core, and answers
+//! it. Never decides the answer.
 //!
-//! Both hosts allow a call while they hold a request. Envoy gives the body piece by piece, while the request is held since its
-//! head; Kong reads it whole before it asks any upstream, and so is only held where there is none or it is there.
+//! Every gateway allows a call while it holds a request. Where the body comes in pieces, the
+//! request is held from its head on; where it comes as a whole, from the body on.
 
 use std::rc::Rc;
 
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use super::gateway::kong::HeaderMap;
-use super::gateway::Host;
-use super::gateway::{envoy, kong};
-use super::hostcalls::{self as host, text};
+use super::gateway::{Body, Head, Webhook};
+use super::hostcalls::{self, text};
 use super::worker::Worker;
 use crate::capture::{Answer, CaptureId};
 
 /// A request that a capture takes.
-pub struct CapturedRequest {
+pub(crate) struct CapturedRequest {
     worker: Rc<Worker>,
     id: CaptureId,
-    method: String,
-    target: String,
-    head: Head,
-    /// The length of the body, where the sender says it.
+    webhook: Box<dyn Webhook>,
+    /// The length of the body, where the sender gives it.
     announced: Option<u64>,
-    /// How much of it has come.
+    /// How much of the body has come.
     bytes: usize,
 }
 
-/// The headers as they were read.
-enum Head {
-    Envoy(Vec<u8>),
-    Kong(HeaderMap),
-}
-
 impl CapturedRequest {
-    /// The request that just began, with `count` headers, if a capture takes it: some want its method. `ended` is whether the
-    /// host says that it has no body. With it comes what the host is to do.
+    /// Takes the request that has just begun, if a capture wants it; one wants its method. Also
+    /// returns what the host has to do with it.
     #[inline(never)]
-    pub fn of_request(
+    pub(crate) fn begin(
         worker: &Rc<Worker>,
         context: u32,
         method: &[u8],
-        count: usize,
+        header_count: usize,
         ended: bool,
     ) -> Option<(Box<CapturedRequest>, Action)> {
-        let target = match worker.host {
-            Host::Envoy => envoy::target(),
-            Host::Kong => kong::target(),
-        }?;
+        let target = worker.rules.target.read()?;
         let position = worker.captures.position(method, &target)?;
+        let head = Head { method: text(method.to_vec()), target: text(target), header_count, ended };
         let request = Box::new(CapturedRequest {
             worker: Rc::clone(worker),
             id: CaptureId(context),
-            method: text(method.to_vec()),
-            target: text(target),
-            head: match worker.host {
-                Host::Envoy => Head::Envoy(host::header_map(MapType::HttpRequestHeaders)),
-                Host::Kong => Head::Kong(HeaderMap::of_request(count, &worker.wanted_headers)),
-            },
-            announced: header("content-length").and_then(|length| length.trim().parse().ok()),
+            webhook: worker.reader.webhook(head),
+            announced: content_length(),
             bytes: 0,
         });
-        let action = request.begin(position, ended);
+        let action = request.admit(position);
         Some((request, action))
     }
 
-    fn begin(&self, position: usize, ended: bool) -> Action {
-        let (id, announced, now) = (self.id, self.announced, host::now());
-        let refused = self.worker.with_intake(|intake, metrics| intake.admit(id, position, announced, now, metrics));
-        match self.worker.host {
-            _ if refused.is_some() => self.answer(refused),
-            Host::Envoy if ended => self.complete(Vec::new()),
-            Host::Kong if !self.may_have_body() => self.complete(Vec::new()),
-            Host::Envoy => Action::Pause,
-            Host::Kong => Action::Continue,
+    fn admit(&self, position: usize) -> Action {
+        let (id, announced, now) = (self.id, self.announced, hostcalls::now());
+        let refused = self.worker.with_intake(|intake| intake.admit(id, position, announced, now));
+        if refused.is_some() {
+            return self.answer(refused);
+        }
+        match self.webhook.body(announced) {
+            Body::Absent => self.complete(Vec::new()),
+            Body::InPieces => Action::Pause,
+            Body::Whole => Action::Continue,
         }
     }
 
-    /// Kong does not tell in the head whether there is a body, and calls nobody for an empty one.
-    fn may_have_body(&self) -> bool {
-        match self.announced {
-            Some(length) => length > 0,
-            None if header("transfer-encoding").is_some() => true,
-            // HTTP/2 needs neither header.
-            None => {
-                self.method != "GET" && host::property("ngx.server_protocol").is_some_and(|name| name == b"HTTP/2.0")
-            }
-        }
-    }
-
-    /// A piece of the body has come: `bytes` are there by now, the last of them if `ended`.
-    pub fn see_body(&mut self, bytes: usize, ended: bool) -> Action {
+    /// Handles a piece of the body: `bytes` are there by now, the last of them if `ended`.
+    pub(crate) fn see_body(&mut self, bytes: usize, ended: bool) -> Action {
         self.bytes = bytes;
         if ended {
             return self.read_body();
         }
-        let (id, now) = (self.id, host::now());
-        self.answer(self.worker.with_intake(|intake, metrics| intake.receive(id, bytes, now, metrics)))
+        let (id, now) = (self.id, hostcalls::now());
+        self.answer(self.worker.with_intake(|intake| intake.receive(id, bytes, now)))
     }
 
-    /// All of the body has come.
-    pub fn read_body(&self) -> Action {
+    /// Reads the body, all of which has come.
+    pub(crate) fn read_body(&self) -> Action {
         let (id, bytes) = (self.id, self.bytes);
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return Action::Pause;
         }
         let body = match bytes {
             0 => Vec::new(),
-            _ => host::buffer(BufferType::HttpRequestBody, bytes).unwrap_or_default(),
+            _ => hostcalls::buffer(BufferType::HttpRequestBody, bytes).unwrap_or_default(),
         };
         if body.len() == bytes && self.announced.is_none_or(|announced| announced == bytes as u64) {
             return self.complete(body);
         }
-        let why = match self.worker.host {
-            Host::Kong => {
-                "a webhook's body is not in nginx' memory, and was answered 503: it is larger than `client_body_buffer_size` \
-                 (`nginx_http_client_body_buffer_size` in kong.conf), which should be at least `max_body_bytes`"
-            }
-            Host::Envoy => "a webhook's body could not be read, and was answered 503",
-        };
-        self.answer(Some(self.worker.with_intake(|intake, metrics| intake.cannot_read(id, why, metrics))))
+        let why = self.worker.rules.unreadable_body;
+        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, why))))
     }
 
-    /// All of the request has come.
+    /// Has the request stored, all of which has come.
     fn complete(&self, body: Vec<u8>) -> Action {
-        let (id, now) = (self.id, host::now());
-        let request = match &self.head {
-            Head::Envoy(map) => envoy::received(&self.method, &self.target, map),
-            Head::Kong(map) => kong::received(&self.method, &self.target, map),
-        };
-        let refused = self.worker.with_intake(|intake, metrics| intake.complete(id, request, &body, now, metrics));
+        let (id, now) = (self.id, hostcalls::now());
+        let request = self.webhook.request();
+        let refused = self.worker.with_intake(|intake| intake.complete(id, request, &body, now));
         drop(body);
         self.answer(refused.or_else(|| self.worker.drive(id, now)))
     }
 
-    /// Answers, if there is an answer; the request is held in any case.
+    /// Answers, if there is an answer. The request is held in any case.
     fn answer(&self, answer: Option<Answer>) -> Action {
         if let Some(answer) = answer {
-            host::answer(&answer);
+            hostcalls::answer(&answer);
         }
         Action::Pause
     }
 
-    /// A response is on its way to the sender. Where it is not ours, nothing was stored: something let the request pass, and
-    /// whatever it says, it is no success.
-    pub fn see_response(&self) {
+    /// Looks at a response on its way to the sender. While the capture is under way, the response
+    /// is not the filter's: something let the request pass, and nothing was stored. So whatever the
+    /// response says, it must not be a success.
+    pub(crate) fn see_response(&self) {
         let id = self.id;
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return;
         }
-        let status = match self.worker.host {
-            Host::Envoy => host::header(MapType::HttpResponseHeaders, ":status"),
-            Host::Kong => host::property("response.code"),
-        };
-        let failed = status.map(text).and_then(|status| status.parse::<u16>().ok()).is_some_and(|status| status >= 400);
+        let status = self.worker.rules.response_status.text().and_then(|status| status.parse().ok());
+        let failed = status.is_some_and(|status: u16| status >= 400);
         if !failed {
-            host::set_header(MapType::HttpResponseHeaders, ":status", "503");
+            hostcalls::set_header(MapType::HttpResponseHeaders, ":status", "503");
         }
     }
 }
 
-fn header(name: &str) -> Option<String> {
-    host::header(MapType::HttpRequestHeaders, name).map(text)
+fn content_length() -> Option<u64> {
+    let length = hostcalls::header(MapType::HttpRequestHeaders, "content-length").map(text)?;
+    length.trim().parse().ok()
 }
 
 impl Drop for CapturedRequest {
-    /// The request is gone, answered or not.
+    /// Ends the capture if the request is gone before it was answered.
     fn drop(&mut self) {
         let id = self.id;
-        self.worker.with_intake(|intake, metrics| intake.abandon(id, metrics));
+        self.worker.with_intake(|intake| intake.abandon(id));
     }
 }

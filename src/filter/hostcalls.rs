@@ -1,14 +1,15 @@
 //! Calls into the host that never panic.
 //!
-//! The SDK's own wrappers panic on any status that they do not expect, and a panic takes the queue of the whole worker with it.
-//! So what can fail on one of the hosts is bound here once more. The callout itself goes through the SDK, which must know its
-//! token in order to route the reply.
+//! The SDK's own wrappers panic on any status that they do not expect, and a panic takes the queue
+//! of the whole worker with it. So every call that can fail on one of the hosts is bound here
+//! again. The callout itself goes through the SDK, which must know its token to route the reply.
 
 use std::ptr::null_mut;
 use std::time::Duration;
 
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
+use super::header_pairs::serialise;
 use crate::callout::Callout;
 use crate::capture::Answer;
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::notice::Level;
 
 const OK: u32 = Status::Ok as u32;
 
-/// A response that is none of gRPC.
+/// The gRPC status of a response that is not gRPC's.
 const NO_GRPC: i32 = -1;
 
 #[link(wasm_import_module = "env")]
@@ -69,11 +70,11 @@ extern "C" {
 }
 
 extern "C" {
-    /// The SDK's export.
+    /// The SDK's own export, which the host calls at each tick.
     fn proxy_on_tick(context: u32);
 }
 
-/// Runs a host call that returns bytes; `None` if it fails.
+/// Runs a host call that returns bytes. Returns `None` if it fails.
 fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     if call(&mut data, &mut size) != OK {
@@ -82,16 +83,17 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which is a `Vec` of this capacity that the SDK has let
-    // go of; the host has filled it and keeps no pointer to it.
+    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which is a `Vec` of this
+    // capacity that the SDK has let go of; the host has filled it and keeps no pointer to it.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// What a line may have: Kong cuts at 4,096 bytes, its own part included.
-pub const MAX_LINE_BYTES: usize = 3_800;
+/// The longest line that is written whole: Kong cuts lines at 4,096 bytes, its own part included.
+pub(crate) const MAX_LINE_BYTES: usize = 3_800;
 
-/// Writes a line to the host's log. It is one line whatever is in it, for Kong writes it as it is.
-pub fn log(level: Level, text: &str) {
+/// Writes a line to the host's log. Replaces control characters, because Kong writes line breaks as
+/// they are, and cuts what is too long.
+pub(crate) fn log(level: Level, text: &str) {
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if let Some(end) = (0..=MAX_LINE_BYTES).rev().find(|end| line.is_char_boundary(*end)) {
         line.truncate(end);
@@ -99,82 +101,84 @@ pub fn log(level: Level, text: &str) {
     log_whole(level, &line);
 }
 
-/// Writes a line that has no control characters and is as long as it may be.
-pub fn log_whole(level: Level, line: &str) {
+/// Writes a line that has no control characters and is not too long.
+pub(crate) fn log_whole(level: Level, line: &str) {
     use proxy_wasm::types::LogLevel;
     let level = match level {
         Level::Info => LogLevel::Info,
         Level::Warn => LogLevel::Warn,
         Level::Error => LogLevel::Error,
     };
-    // SAFETY: the host only reads the text, during the call. There is nobody to tell that the log does not work.
+    // SAFETY: the host only reads the text, during the call. A log that fails cannot be reported.
     unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
-/// The host's clock.
-pub fn now() -> Timestamp {
+/// Reads the host's clock.
+pub(crate) fn now() -> Timestamp {
     let mut nanoseconds = 0;
     // SAFETY: the host writes eight bytes to a place that lives for the call.
     unsafe { proxy_get_current_time_nanoseconds(&mut nanoseconds) };
-    // Kong's clock has milliseconds, but as a fraction that may come out a little below.
+    // Kong's clock has milliseconds, but as a fraction that may come out a little too small.
     Timestamp(nanoseconds.saturating_add(500_000) / 1_000_000)
 }
 
-/// Asks for a tick every `period`; `false` if the host refuses.
-pub fn set_tick_period(period: Duration) -> bool {
+/// Asks for a tick every `period`. Returns false if the host refuses.
+pub(crate) fn set_tick_period(period: Duration) -> bool {
     let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: takes a number.
     unsafe { proxy_set_tick_period_milliseconds(millis) == OK }
 }
 
-/// Whether the host agrees to speak for `context`; if it does, it does so until the callback ends.
-pub fn knows_context(context: u32) -> bool {
+/// Makes the host speak for `context` until the callback ends. Returns false if the host does not
+/// know it.
+pub(crate) fn speak_for(context: u32) -> bool {
     // SAFETY: takes a number.
     unsafe { proxy_set_effective_context(context) == OK }
 }
 
 /// Lets the response of the context that the host speaks for go on.
-pub fn continue_response() {
-    // SAFETY: takes a number. A stream that is gone has nothing to go on.
+pub(crate) fn continue_response() {
+    // SAFETY: takes a number. If the stream is gone, nothing has to go on.
     unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) };
 }
 
 /// Ticks the root at once, from within a request.
 ///
-/// The SDK takes the reply to a callout to the context in whose callback it was started. A request may be gone by then, and with
-/// it the reply to a batch that is not its own alone; the root stays. No request may be in the SDK's hands as the root, and
-/// none is: a request and a root are never the same context.
-pub fn tick_root(root: u32) {
-    // SAFETY: takes a number; the SDK stops on one that is no root's, and the caller knows that it is.
+/// The SDK routes the reply to a callout to the context in whose callback the callout was started.
+/// A request may be gone by then, and with it the reply to a batch that has the events of others,
+/// too; the root stays. The SDK must not be inside a callback of that root already. It is not,
+/// because a request is never the same context as a root.
+pub(crate) fn tick_root(root: u32) {
+    // SAFETY: takes a number. The SDK panics if it is not a root's; the caller knows that it is.
     unsafe { proxy_on_tick(root) };
 }
 
-/// A property; `path` has a zero byte between its parts.
-pub fn property(path: &str) -> Option<Vec<u8>> {
+/// Reads a property; `path` has a zero byte between its parts.
+pub(crate) fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path during the call; see `returned` for the rest.
     returned(|value, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), value, size) })
 }
 
-/// All headers of a map, as the host serialises them; see [`pairs`].
-pub fn header_map(map: MapType) -> Vec<u8> {
+/// Reads all headers of a map, as the host serialises them; see [`super::header_pairs`].
+pub(crate) fn header_map(map: MapType) -> Vec<u8> {
     // SAFETY: see `returned`.
     returned(|value, size| unsafe { proxy_get_header_map_pairs(map as u32, value, size) }).unwrap_or_default()
 }
 
-/// One header.
-pub fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
+/// Reads one header.
+pub(crate) fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the name during the call; see `returned` for the rest.
     returned(|value, size| unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), value, size) })
 }
 
-/// The first `max_size` bytes of a buffer; `None` if the host cannot give them.
-pub fn buffer(buffer: BufferType, max_size: usize) -> Option<Vec<u8>> {
+/// Reads the first `max_size` bytes of a buffer. Returns `None` if the host cannot give them.
+pub(crate) fn buffer(buffer: BufferType, max_size: usize) -> Option<Vec<u8>> {
     // SAFETY: see `returned`.
     returned(|value, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, value, size) })
 }
 
-/// Defines a metric and gives its id; `None` if the host refuses.
-pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
+/// Defines a metric and returns its id, or `None` if the host refuses.
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: the host reads the name, and writes four bytes, during the call.
     let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
@@ -182,36 +186,38 @@ pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
 }
 
 /// Adds to a counter or a gauge.
-pub fn increment_metric(id: u32, offset: i64) {
+pub(crate) fn increment_metric(id: u32, offset: i64) {
     // SAFETY: takes numbers. A metric that fails must not stop the traffic.
     unsafe { proxy_increment_metric(id, offset) };
 }
 
 /// Sets a gauge, or adds to a histogram.
-pub fn record_metric(id: u32, value: u64) {
+pub(crate) fn record_metric(id: u32, value: u64) {
     // SAFETY: takes numbers. A metric that fails must not stop the traffic.
     unsafe { proxy_record_metric(id, value) };
 }
 
 /// Sets one header.
-pub fn set_header(map: MapType, name: &str, value: &str) {
-    // SAFETY: the host reads the texts during the call. There is nothing else to try where it refuses.
+pub(crate) fn set_header(map: MapType, name: &str, value: &str) {
+    // SAFETY: the host reads the texts during the call. If it refuses, there is nothing else to
+    // try.
     unsafe { proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
 /// Answers the request that the host speaks for, in place of any upstream.
-pub fn answer(answer: &Answer) {
+pub(crate) fn answer(answer: &Answer) {
     respond(answer.status, "", &serialise(&answer.headers), &answer.body);
 }
 
-/// Answers the client of the context that the host speaks for, in place of the response; `details` is for the host's log.
-pub fn refuse(status: u16, details: &str, body: &str) {
+/// Answers the client of the context that the host speaks for, in place of the response; `details`
+/// is for the host's log.
+pub(crate) fn refuse(status: u16, details: &str, body: &str) {
     respond(status, details, &serialise::<&str>(&[]), body);
 }
 
 fn respond(status: u16, details: &str, headers: &[u8], body: &str) {
-    // SAFETY: the host only reads the texts, during the call. Where it does not want to, the request is gone, and there is nobody
-    // to answer.
+    // SAFETY: the host only reads the texts, during the call. If it refuses, the request is gone,
+    // and nobody waits for the answer.
     unsafe {
         proxy_send_local_response(
             status.into(),
@@ -226,25 +232,26 @@ fn respond(status: u16, details: &str, headers: &[u8], body: &str) {
     };
 }
 
-/// A value of the shared data and the number of its last write.
-pub fn shared_data(key: &[u8]) -> Option<(Vec<u8>, u32)> {
+/// Reads a value of the shared data and the number of its last write.
+pub(crate) fn shared_data(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     let mut write = 0;
-    // SAFETY: the host reads the key, and writes four bytes, during the call; see `returned` for the rest.
+    // SAFETY: the host reads the key, and writes four bytes, during the call; see `returned` for
+    // the rest.
     let value =
         returned(|value, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), value, size, &mut write) });
     Some((value?, write))
 }
 
-/// Sets a value of the shared data if the number of its last write is `write`; what zero means is the host's. `None` takes it
-/// away on Kong, and is an empty value on Envoy.
-pub fn set_shared_data(key: &[u8], value: Option<&[u8]>, write: u32) -> bool {
+/// Sets a value of the shared data if the number of its last write is `write`; what zero means is
+/// up to the host. `None` removes the key on Kong, and leaves an empty value on Envoy.
+pub(crate) fn set_shared_data(key: &[u8], value: Option<&[u8]>, write: u32) -> bool {
     let (data, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
     // SAFETY: the host only reads, during the call.
     unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), data, size, write) == OK }
 }
 
-/// Tells the host that a context which said "not yet" in its `on_done` is done.
-pub fn done() {
+/// Tells the host that a context is done which returned false from its `on_done`.
+pub(crate) fn done() {
     // SAFETY: takes nothing.
     unsafe { proxy_done() };
 }
@@ -252,8 +259,8 @@ pub fn done() {
 /// Starts a callout.
 ///
 /// # Errors
-/// What the host says: an upstream that it does not know, or a connection that it cannot make at once.
-pub fn dispatch(callout: &Callout) -> Result<u32, Status> {
+/// The host's status, if it does not know the upstream or cannot connect at once.
+pub(crate) fn dispatch(callout: &Callout) -> Result<u32, Status> {
     let mut headers = vec![
         (":method", callout.method),
         (":scheme", callout.scheme.as_str()),
@@ -264,68 +271,7 @@ pub fn dispatch(callout: &Callout) -> Result<u32, Status> {
     proxy_wasm::hostcalls::dispatch_http_call(&callout.upstream, headers, Some(&callout.body), vec![], callout.timeout)
 }
 
-/// The headers in a serialised map: a count, the lengths of all names and values, then the texts with a zero byte after each
-/// (Proxy-Wasm ABI 0.2.1, "Header map pairs"). Stops at what is not of that form.
-pub fn pairs(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let (count, rest) = split_length(map).unwrap_or((0, &[]));
-    let (mut lengths, mut texts) = rest.split_at_checked(count.saturating_mul(8)).unwrap_or((&[], &[]));
-    std::iter::from_fn(move || {
-        let (name_length, after) = split_length(lengths)?;
-        let (value_length, after) = split_length(after)?;
-        lengths = after;
-        let (name, after) = split_text(texts, name_length)?;
-        let (value, after) = split_text(after, value_length)?;
-        texts = after;
-        Some((name, value))
-    })
-}
-
-/// Bytes of the client's as text; what is not UTF-8 becomes U+FFFD.
-pub fn text(bytes: Vec<u8>) -> String {
+/// Turns a client's bytes into text; what is not UTF-8 becomes U+FFFD.
+pub(crate) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// The opposite of [`pairs`].
-fn serialise<T: AsRef<[u8]>>(headers: &[(T, T)]) -> Vec<u8> {
-    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut map = length(headers.len()).to_vec();
-    let texts = || headers.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
-    texts().for_each(|text| map.extend(length(text.len())));
-    for text in texts() {
-        map.extend(text);
-        map.push(0);
-    }
-    map
-}
-
-fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*length) as usize, rest))
-}
-
-fn split_text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(length)?;
-    Some((text, rest.split_first()?.1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn pairs_are_what_the_host_serialised(headers: Vec<(Vec<u8>, Vec<u8>)>, cut in 0usize..200) {
-            let map = serialise(&headers);
-            let read: Vec<_> = pairs(&map).map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-            prop_assert_eq!(&read, &headers);
-            let cut_short = &map[..map.len().saturating_sub(cut)];
-            prop_assert!(pairs(cut_short).count() <= headers.len());
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            pairs(&bytes).count();
-        }
-    }
 }

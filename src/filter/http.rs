@@ -1,5 +1,5 @@
-//! One request, where the filter runs as an HTTP filter: whom its callbacks concern. What is read of it on which host is in
-//! [`super::envoy`] and [`super::kong`], and how one is stored in [`super::capture`]; this never holds a request by itself.
+//! One request, where the filter runs as an HTTP filter: sorts out whether it may become an event,
+//! is a webhook, or does not concern the worker. Never reads a value in one gateway's way.
 
 use std::rc::Rc;
 
@@ -7,53 +7,54 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use super::capture::CapturedRequest;
-use super::gateway::envoy::Held;
-use super::gateway::Host;
-use super::gateway::{envoy, kong};
-use super::hostcalls as host;
-use super::worker::Worker;
-use crate::publish::outbox::{Release, Ticket};
+use super::gateway::{Candidate, Head, Outlook};
+use super::hostcalls::{self, text};
+use super::worker::{release, Worker};
+use crate::publish::outbox::{Release, Ticket, Wait};
+use crate::publish::route::OnFailure;
 
 /// Watches one request for a worker.
-pub struct HttpFilter {
+pub(crate) struct HttpFilter {
     id: u32,
     worker: Option<Rc<Worker>>,
-    candidate: Option<Candidate>,
-    /// Its response waits for its event, or has.
+    watched: Option<Watched>,
+    /// The response waits for its event, or has waited.
     waits: bool,
 }
 
 /// A request that concerns the worker.
-enum Candidate {
+enum Watched {
     /// It may become an event.
-    Envoy(Box<envoy::Candidate>),
-    /// The same.
-    Kong(Box<kong::Candidate>),
+    Candidate(Box<dyn Candidate>),
     /// It is stored and answered here.
     Captured(Box<CapturedRequest>),
 }
 
 impl HttpFilter {
-    /// Watches the request that the host calls `id` for `worker`; for nobody, where the configuration was refused.
-    pub fn new(id: u32, worker: Option<Rc<Worker>>) -> HttpFilter {
-        HttpFilter { id, worker, candidate: None, waits: false }
+    /// Watches the request that the host calls `id`. Without a worker, which is so where the
+    /// configuration was refused, it lets everything pass.
+    pub(crate) fn new(id: u32, worker: Option<Rc<Worker>>) -> HttpFilter {
+        HttpFilter { id, worker, watched: None, waits: false }
     }
 
-    /// Queues the event of a response that waits for it.
-    fn hold(&mut self, worker: &Worker, candidate: envoy::Candidate) -> Action {
-        match candidate.hold(worker, Ticket(self.id)) {
-            Held::NotWanted(candidate) => self.candidate = Some(Candidate::Envoy(Box::new(candidate))),
-            Held::Released(Release::Pass) => {}
-            Held::Released(release @ Release::Refuse) => {
-                envoy::release(release);
-                return Action::Pause;
+    /// Publishes the event that the response waits for.
+    fn hold(&mut self, on_failure: OnFailure) -> Action {
+        let (Some(Watched::Candidate(mut candidate)), Some(worker)) = (self.watched.take(), &self.worker) else {
+            return Action::Continue;
+        };
+        let Some(route) = candidate.route(&worker.routes) else { return Action::Continue };
+        let (wait, now) = (Wait { ticket: Ticket(self.id), on_failure }, hostcalls::now());
+        match worker.accept_awaited(candidate.exchange(now), route, wait, now) {
+            Some(Release::Pass) => Action::Continue,
+            Some(Release::Refuse) => {
+                release(Release::Refuse);
+                Action::Pause
             }
-            Held::Waiting => {
+            None => {
                 self.waits = true;
-                return Action::Pause;
+                Action::Pause
             }
         }
-        Action::Continue
     }
 }
 
@@ -73,57 +74,49 @@ impl Context for HttpFilter {
 }
 
 impl HttpContext for HttpFilter {
-    fn on_http_request_headers(&mut self, count: usize, ended: bool) -> Action {
+    fn on_http_request_headers(&mut self, header_count: usize, ended: bool) -> Action {
         let Some(worker) = &self.worker else { return Action::Continue };
-        let Some(method) = host::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
+        let Some(method) = hostcalls::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
         if worker.captures.want_method(&method) {
-            if let Some((request, action)) = CapturedRequest::of_request(worker, self.id, &method, count, ended) {
-                self.candidate = Some(Candidate::Captured(request));
+            if let Some((request, action)) = CapturedRequest::begin(worker, self.id, &method, header_count, ended) {
+                self.watched = Some(Watched::Captured(request));
                 return action;
             }
         }
         if worker.routes.want_method(&method) {
-            self.candidate = match worker.host {
-                Host::Envoy => envoy::Candidate::of_request(worker, method).map(Box::new).map(Candidate::Envoy),
-                Host::Kong => kong::Candidate::of_request(worker, method, count).map(Box::new).map(Candidate::Kong),
-            };
+            let Some(target) = worker.rules.target.read() else { return Action::Continue };
+            if worker.routes.want_request(&method, &target) {
+                let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
+                let head = Head { method: text(method), target: text(target), header_count, ended };
+                self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));
+            }
         }
         Action::Continue
     }
 
     fn on_http_request_body(&mut self, bytes: usize, ended: bool) -> Action {
-        match &mut self.candidate {
-            Some(Candidate::Captured(request)) => request.see_body(bytes, ended),
-            _ => Action::Continue,
+        match &mut self.watched {
+            Some(Watched::Captured(request)) => request.see_body(bytes, ended),
+            Some(Watched::Candidate(_)) | None => Action::Continue,
         }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        match &self.candidate {
-            Some(Candidate::Captured(request)) => request.read_body(),
-            _ => Action::Continue,
+        match &self.watched {
+            Some(Watched::Captured(request)) => request.read_body(),
+            Some(Watched::Candidate(_)) | None => Action::Continue,
         }
     }
 
     fn on_http_response_headers(&mut self, count: usize, _: bool) -> Action {
-        if self.candidate.is_none() {
-            return Action::Continue;
-        }
-        let (Some(candidate), Some(worker)) = (self.candidate.take(), self.worker.clone()) else {
-            return Action::Continue;
-        };
-        match candidate {
-            Candidate::Captured(request) => {
-                request.see_response();
-                self.candidate = Some(Candidate::Captured(request));
-            }
-            Candidate::Kong(mut candidate) => {
-                if candidate.see_response(&worker, count) {
-                    self.candidate = Some(Candidate::Kong(candidate));
-                }
-            }
-            Candidate::Envoy(candidate) if worker.holds_responses => return self.hold(&worker, *candidate),
-            candidate => self.candidate = Some(candidate),
+        let (Some(watched), Some(worker)) = (&mut self.watched, &self.worker) else { return Action::Continue };
+        match watched {
+            Watched::Captured(request) => request.see_response(),
+            Watched::Candidate(candidate) => match candidate.see_response(&worker.routes, count) {
+                Outlook::Wanted => {}
+                Outlook::Unwanted => self.watched = None,
+                Outlook::Awaited(on_failure) => return self.hold(on_failure),
+            },
         }
         Action::Continue
     }
@@ -131,14 +124,11 @@ impl HttpContext for HttpFilter {
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
-        // Most requests are no candidates, and are not to pay for taking one.
-        if self.candidate.is_none() {
-            return;
-        }
-        match (&self.worker, self.candidate.take()) {
-            (Some(worker), Some(Candidate::Envoy(candidate))) => candidate.finish(worker),
-            (Some(worker), Some(Candidate::Kong(candidate))) => candidate.finish(worker),
-            _ => {}
+        if let (Some(Watched::Candidate(candidate)), Some(worker)) = (&mut self.watched, &self.worker) {
+            if let Some(route) = candidate.route(&worker.routes) {
+                let now = hostcalls::now();
+                worker.accept(candidate.exchange(now), route, now);
+            }
         }
     }
 }

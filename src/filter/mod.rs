@@ -1,8 +1,11 @@
-//! The shell: the only code that talks to the host. It reads exchanges, hands them to the core, and makes the callouts that the
-//! core asks for. It decides nothing.
+//! The only code that calls the host.
+//!
+//! Reads exchanges and webhooks, hands them to the core, and makes the callouts that the core asks
+//! for. Never decides what is published, stored or answered.
 
 mod capture;
 mod gateway;
+mod header_pairs;
 mod hostcalls;
 mod http;
 mod reply;
@@ -11,4 +14,4 @@ mod root;
 mod trap;
 mod worker;
 
-pub use root::Root;
+pub(crate) use root::Root;

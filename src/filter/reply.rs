@@ -1,21 +1,22 @@
-//! Reads the reply to a callout. Nothing that a host or a peer may do to one stops the filter.
+//! Reads the reply to a callout. Never panics, whatever a host or a peer does to the reply.
 
 use proxy_wasm::types::{BufferType, MapType};
 
-use super::hostcalls as host;
+use super::hostcalls;
 use crate::callout::{Reply, REPLY_HEADERS};
 
-/// A reply of AWS is a few kilobytes; more is not read.
+/// How much of a body is read. A reply of AWS has a few kilobytes.
 const MAX_REPLY_BYTES: usize = 1 << 20;
 
-/// The reply that the host announces now.
+/// Reads the reply that the host announces now.
 ///
-/// Its headers are asked for by name: Kong may write more of a long map than it has asked memory for. And their announced number
-/// tells nothing, for Kong does not count the status.
-pub fn read(body_size: usize) -> Reply {
-    let header = |name| host::header(MapType::HttpCallResponseHeaders, name).map(host::text);
+/// Its headers are read by name, because Kong may write more of a long map than it has asked memory
+/// for. Their announced number does not help, because Kong does not count the status.
+pub(crate) fn read(body_size: usize) -> Reply {
+    let header = |name| hostcalls::header(MapType::HttpCallResponseHeaders, name).map(hostcalls::text);
     let Some(status) = header(":status").and_then(|status| status.parse().ok()) else {
-        // Kong's word for what happened. It is "ok" where the peer closed the connection instead of replying.
+        // Kong's word for what happened. It is "ok" if the peer closed the connection without a
+        // reply.
         return Reply::NoResponse(match header(":dispatch_status").as_deref() {
             Some("ok") => "the connection was closed without a reply".to_owned(),
             Some(what) => what.to_owned(),
@@ -24,11 +25,11 @@ pub fn read(body_size: usize) -> Reply {
     };
     let body = match body_size {
         0 => Some(Vec::new()),
-        _ => host::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
+        _ => hostcalls::buffer(BufferType::HttpCallResponseBody, MAX_REPLY_BYTES),
     };
     match body {
         Some(body) => {
-            // Each is a call into the host, and a success has nothing to say.
+            // Each header costs a call into the host, and a success needs none.
             let asked = if status == 200 { &[] } else { REPLY_HEADERS.as_slice() };
             let headers = asked.iter().filter_map(|name| Some((*name, header(name)?))).collect();
             Reply::Response { status, headers, body }

@@ -1,5 +1,6 @@
-//! One configured filter: reads the configuration, makes the worker of it, and hands it the host's ticks and replies and, as an
-//! access logger, every finished request. Never starts on a configuration that has a fault.
+//! One configured filter: reads the configuration, makes its worker, and hands it the host's ticks,
+//! replies and, as an access logger, finished exchanges. Never starts on a configuration that has a
+//! fault.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,10 +8,9 @@ use std::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use super::gateway::envoy;
 use super::gateway::shared_data::SharedData;
-use super::gateway::{Host, TickGate};
-use super::hostcalls as host;
+use super::gateway::Gateway;
+use super::hostcalls;
 use super::http::HttpFilter;
 use super::worker::Worker;
 use crate::agent::Agent;
@@ -18,25 +18,26 @@ use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
 use crate::publish::journal::Store;
+use crate::publish::route::Delivery;
 
-/// The root context. Has a worker once its configuration was accepted.
-pub struct Root {
+/// The root context. Has a worker once its configuration is accepted.
+pub(crate) struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
-    /// The gateway started this root, and not a request on its way.
+    /// True if the gateway has started this root; one that a request makes is configured only.
     is_started: bool,
 }
 
 impl Root {
-    /// The root that the host calls `id`.
-    pub fn new(id: u32) -> Root {
+    /// Makes the root that the host calls `id`.
+    pub(crate) fn new(id: u32) -> Root {
         Root { id, worker: None, is_started: false }
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // A request that began with it may end after it.
+        // A request that began with this root may end after it.
         if let Some(worker) = &self.worker {
             worker.lose_root();
         }
@@ -62,25 +63,25 @@ impl RootContext for Root {
     }
 
     fn on_configure(&mut self, size: usize) -> bool {
-        let text = host::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
+        let text = hostcalls::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
         let (worker, tick) = match start(self.id, &text) {
             Ok(started) => started,
             Err(faults) => {
                 for line in faults.lines() {
-                    host::log(Level::Error, line);
+                    hostcalls::log(Level::Error, line);
                 }
                 return false;
             }
         };
-        if let Some(complaint) = worker.host.complaint(self.is_started) {
-            host::log(Level::Error, complaint);
+        if let Some(fault) = worker.rules.unstarted_root.filter(|_| !self.is_started) {
+            hostcalls::log(Level::Error, fault);
         }
         let worker = Rc::new(worker);
         worker.register();
         self.worker = Some(worker);
-        let ticking = host::set_tick_period(tick);
+        let ticking = hostcalls::set_tick_period(tick);
         if !ticking {
-            host::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
+            hostcalls::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
         }
         ticking
     }
@@ -94,9 +95,15 @@ impl RootContext for Root {
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
-        if let Some(worker) = &self.worker {
-            // Sending waits for the tick: Envoy logs before it flushes the response, so a client would wait for the signature.
-            envoy::observe_logged(worker);
+        let Some(worker) = &self.worker else { return };
+        let Some(mut candidate) = worker.reader.logged(&worker.routes) else { return };
+        let Some(route) = candidate.route(&worker.routes) else { return };
+        let now = hostcalls::now();
+        // Sending waits for the tick: Envoy logs before it flushes the response, so a client would
+        // wait for the signature.
+        worker.accept(candidate.exchange(now), route, now);
+        if route.delivery != Delivery::AfterResponse {
+            worker.warn_of_logger();
         }
     }
 
@@ -109,19 +116,26 @@ impl RootContext for Root {
     }
 }
 
-/// The worker of a configuration and how often it is to be woken, or the faults, one a line.
+/// Makes the worker of a configuration. Also returns how often to wake it.
+///
+/// # Errors
+/// The faults of the configuration, one a line.
 fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
-    let host = Host::of(config.host);
-    if let Some(objection) = host.objection(&config) {
+    let Gateway { rules, reader } = Gateway::of(config.host);
+    if let Some(objection) = (rules.objection)(&config) {
         return Err(objection);
     }
-    let (tick, limits) = (host.tick(config.batch.max_delay), host.limits(&config));
-    let seed = getrandom::u64().unwrap_or(host::now().0);
+    let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
+    let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
     let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
-    let store = host.has_journal(config.journal).then(|| Rc::new(SharedData::of(host)) as Rc<dyn Store>);
+    let store =
+        rules.has_journal(config.journal).then(|| Rc::new(SharedData::open(rules.write_numbers)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(root, host, config.routes, config.captures, agent, TickGate::new(tick)), tick))
+    Ok((
+        Worker::new(root, rules, reader(&config.routes, &config.captures), config.routes, config.captures, agent, tick),
+        tick,
+    ))
 }

@@ -1,25 +1,25 @@
-//! What all contexts of one root share: the routes, the agent, and the loop that drives it. Carries between the agent and the
-//! host what each has for the other, at the moments at which the host allows it; what that is, the agent decides.
+//! What all contexts of one root share: the routes, the agent, and the loop that drives it. Carries
+//! callouts, replies, answers and metrics between the agent and the host, when the host allows it.
+//! Never decides what they are.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
-use super::gateway::envoy;
-use super::gateway::kong::{Destinations, Wanted};
-use super::gateway::{define_metrics, Host, TickGate};
-use super::{hostcalls as host, reply};
+use super::gateway::tick_gate::TickGate;
+use super::gateway::{Reader, Rules};
+use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
-use crate::metrics::Metrics;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
 
 thread_local! {
-    /// All workers of this VM, those included that are stopping.
+    /// All workers of this VM, also the ones that are stopping.
     static WORKERS: RefCell<Vec<Weak<Worker>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -30,111 +30,124 @@ fn workers() -> Vec<Rc<Worker>> {
     })
 }
 
-/// How far a worker has come.
+/// How near a worker is to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Running,
-    /// The host wants it to stop, and waits for what it has to be delivered.
+    /// The host wants it to stop, and waits until it has delivered what it has.
     Draining,
     Done,
 }
 
-/// One configured filter in one worker. No borrow of a cell is held across a host call, which may call back; but for those of
-/// the journal and of the log, which do not.
-pub struct Worker {
+/// One configured filter in one worker. No borrow of a cell is held across a host call, because the
+/// host may call back; except calls for the journal and for the log, from which it does not.
+pub(crate) struct Worker {
     /// Which exchanges become events.
-    pub routes: Routes,
-    /// Where it runs.
-    pub host: Host,
+    pub(crate) routes: Routes,
     /// Which requests are stored before they are answered.
-    pub captures: Rc<Captures>,
-    /// Whether some route wants its responses to wait for their events.
-    pub holds_responses: bool,
-    /// The headers to ask for where there are too many to ask for all.
-    pub wanted_headers: Wanted,
-    /// Where the gateway sends requests, as far as it was asked.
-    pub destinations: Destinations,
+    pub(crate) captures: Rc<Captures>,
+    /// What the gateway allows.
+    pub(crate) rules: &'static Rules,
+    /// What reads requests in the gateway's way.
+    pub(crate) reader: Box<dyn Reader>,
+    /// True if a route lets responses wait for their events.
+    holds_responses: bool,
     agent: RefCell<Agent>,
-    /// The callouts in flight by the host's token; there are never more than the host allows.
+    /// The callouts in flight by the host's token; never more than the gateway allows.
     callouts: RefCell<Vec<(u32, Call)>>,
     metric_ids: Vec<Option<u32>>,
     gate: RefCell<TickGate>,
     life: Cell<Life>,
-    /// The context of the root; none once it is gone.
+    /// The context of the root, until the root is gone.
     root: Cell<Option<u32>>,
-    /// The next tick is a request's, which wants its event sent at once.
+    /// True if the next tick is a request's, which wants its event sent at once.
     hurried: Cell<bool>,
-    /// Whether the log was told that an access logger holds no responses.
-    told_of_logger: Cell<bool>,
-    /// The host could not start a callout, and is not asked again before the next tick: it would refuse every batch of a long
-    /// queue, each of which was signed for nothing.
+    /// True once the log says that an access logger holds no responses.
+    has_warned_of_logger: Cell<bool>,
+    /// True if the host could not start a callout. It is not asked again before the next tick: it
+    /// would refuse every batch of a long queue, each of which would be signed for nothing.
     refused: Cell<bool>,
 }
 
 impl Worker {
-    /// Starts with an empty queue, woken through `gate`. Defines the metrics.
-    pub fn new(root: u32, host: Host, routes: Routes, captures: Rc<Captures>, agent: Agent, gate: TickGate) -> Worker {
+    /// Makes the worker of the root that the host calls `root`, which is woken every `tick`.
+    /// Defines the metrics.
+    pub(crate) fn new(
+        root: u32,
+        rules: &'static Rules,
+        reader: Box<dyn Reader>,
+        routes: Routes,
+        captures: Rc<Captures>,
+        agent: Agent,
+        tick: Duration,
+    ) -> Worker {
         Worker {
             holds_responses: routes.hold_responses(),
-            wanted_headers: Wanted::by(&routes, &captures),
-            destinations: Destinations::default(),
+            reader,
             routes,
             captures,
-            host,
+            rules,
             agent: RefCell::new(agent),
             callouts: RefCell::default(),
-            metric_ids: define_metrics(host),
-            gate: RefCell::new(gate),
+            metric_ids: rules.gauges.define(),
+            gate: RefCell::new(TickGate::new(tick)),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
             hurried: Cell::new(false),
-            told_of_logger: Cell::new(false),
+            has_warned_of_logger: Cell::new(false),
             refused: Cell::new(false),
         }
     }
 
-    /// Makes it known to the others of its VM.
-    pub fn register(self: &Rc<Worker>) {
+    /// Makes the worker known to the others of its VM.
+    pub(crate) fn register(self: &Rc<Worker>) {
         WORKERS.with_borrow_mut(|workers| workers.push(Rc::downgrade(self)));
     }
 
     /// Queues the event of an exchange that `route` wants.
-    pub fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.agent.borrow_mut().accept(exchange, route, now);
+    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
+        self.agent.borrow_mut().publishing().accept(exchange, route, now);
         self.relieve(now);
     }
 
-    /// Sends the event of an exchange whose response waits for it. Gives what is to be done with the response, where that is
-    /// known at once; else it is released as soon as it is.
-    pub fn accept_awaited(&self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) -> Option<Release> {
-        self.agent.borrow_mut().accept_awaited(exchange, route, wait, now);
+    /// Sends the event of an exchange whose response waits for it. Returns what to do with the
+    /// response, if that is known at once; if not, the response is released as soon as it is.
+    pub(crate) fn accept_awaited(
+        &self,
+        exchange: Exchange<'_>,
+        route: &Route,
+        wait: Wait,
+        now: Timestamp,
+    ) -> Option<Release> {
+        self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
-            host::tick_root(root);
+            hostcalls::tick_root(root);
         }
-        self.agent.borrow_mut().take_release(wait.ticket)
+        self.agent.borrow_mut().publishing().take_release(wait.ticket)
     }
 
-    /// Whether a response can wait: what it waits for comes to the root.
-    pub fn can_hold(&self) -> bool {
+    /// Returns true if a response can wait. The reply that it waits for comes to the root.
+    pub(crate) fn can_hold(&self) -> bool {
         self.holds_responses && self.root.get().is_some()
     }
 
-    /// The root is gone.
-    pub fn lose_root(&self) {
+    /// Notes that the root is gone.
+    pub(crate) fn lose_root(&self) {
         self.root.set(None);
     }
 
-    /// A response that waits is gone.
-    pub fn forget_response(&self, ticket: Ticket) {
-        self.agent.borrow_mut().forget_response(ticket);
+    /// Notes that a response that waits is gone.
+    pub(crate) fn forget_response(&self, ticket: Ticket) {
+        self.agent.borrow_mut().publishing().forget_response(ticket);
     }
 
-    /// An exchange was seen that was over, and whose response should have waited.
-    pub fn seen_too_late(&self) {
-        if !self.told_of_logger.replace(true) {
-            host::log(
+    /// Warns, once, that a response should have waited for its event, and was seen by an access
+    /// logger only.
+    pub(crate) fn warn_of_logger(&self) {
+        if !self.has_warned_of_logger.replace(true) {
+            hostcalls::log(
                 Level::Warn,
                 "`delivery: before_response` is not kept: an access logger sees a response when it is over; run the filter as an \
                  HTTP filter",
@@ -142,38 +155,42 @@ impl Worker {
         }
     }
 
+    /// Writes dead letters at once where there are too many to keep until the next tick.
     fn relieve(&self, now: Timestamp) {
-        if self.agent.borrow().has_many_dead_letters() {
+        if self.agent.borrow_mut().publishing().has_many_dead_letters() {
             self.write_dead_letters(now);
         }
     }
 
-    /// Lets go of the responses that need not wait any more. Afterwards the host speaks for the root again.
-    fn release(&self) {
-        let releases = self.agent.borrow_mut().take_releases();
+    /// Releases the responses that need not wait any more. Afterwards the host speaks for the root
+    /// again.
+    fn release_responses(&self) {
+        let releases = self.agent.borrow_mut().publishing().take_releases();
         if releases.is_empty() {
             return;
         }
-        for (Ticket(context), release) in releases {
-            if host::knows_context(context) {
-                envoy::release(release);
+        for (Ticket(context), how) in releases {
+            if hostcalls::speak_for(context) {
+                release(how);
             }
         }
         if let Some(root) = self.root.get() {
-            host::knows_context(root);
+            hostcalls::speak_for(root);
         }
     }
 
-    /// Dead letters are errors: an event was lost, and no host leaves errors out unless it was told to.
+    /// Writes dead letters to the log. They are errors: an event was lost, and hosts write errors
+    /// unless they are configured not to.
     fn write_dead_letters(&self, now: Timestamp) {
-        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.host.max_line_bytes(), now);
+        let max_line_bytes = self.rules.max_line_bytes;
+        let lines = self.agent.borrow_mut().publishing().take_dead_letter_lines(max_line_bytes, now);
         for line in lines {
-            host::log_whole(Level::Error, &line);
+            hostcalls::log_whole(Level::Error, &line);
         }
     }
 
     /// Makes the callouts that are due.
-    pub fn send(&self, now: Timestamp) {
+    fn send(&self, now: Timestamp) {
         while !self.refused.get() {
             let due = self.agent.borrow_mut().poll(now);
             let Some((call, callout)) = due else { break };
@@ -183,9 +200,9 @@ impl Worker {
         }
     }
 
-    /// Makes a callout. Whether the host has started it; if not, that is its reply.
+    /// Makes a callout. Returns false if the host could not start it; that is its reply then.
     fn dispatch(&self, call: Call, callout: &Callout, now: Timestamp) -> bool {
-        match host::dispatch(callout) {
+        match hostcalls::dispatch(callout) {
             Ok(token) => {
                 let agent = self.agent.borrow();
                 let mut callouts = self.callouts.borrow_mut();
@@ -201,8 +218,8 @@ impl Worker {
         }
     }
 
-    /// Does what is to be done about a capture now; gives the answer that ends it.
-    pub fn drive(&self, id: CaptureId, now: Timestamp) -> Option<Answer> {
+    /// Drives a capture as far as it goes now. Returns the answer, if that ends it.
+    pub(crate) fn drive(&self, id: CaptureId, now: Timestamp) -> Option<Answer> {
         loop {
             let progress = self.agent.borrow_mut().poll_capture(id, now);
             let callout = match progress {
@@ -214,82 +231,78 @@ impl Worker {
         }
     }
 
-    /// The captures under way, and where they are counted.
-    pub fn with_intake<T>(&self, work: impl FnOnce(&mut Intake, &mut Metrics) -> T) -> T {
-        let mut agent = self.agent.borrow_mut();
-        let (intake, metrics) = agent.intake();
-        work(intake, metrics)
+    /// Lets `work` look at the captures under way.
+    pub(crate) fn with_intake<T>(&self, work: impl FnOnce(&mut Intake) -> T) -> T {
+        work(self.agent.borrow_mut().capturing())
     }
 
-    /// Answers those whom time has something to say to. Answers come after all calls, for each makes the host speak for somebody
-    /// else.
+    /// Drives the captures that wait for time to pass. Answers come after all calls, because each
+    /// makes the host speak for another request.
     fn tend_captures(&self, now: Timestamp) {
-        let waiting = self.with_intake(|intake, _| intake.waiting());
+        let waiting = self.with_intake(|intake| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
-            if host::knows_context(id.0) {
-                host::answer(&answer);
+            if hostcalls::speak_for(id.0) {
+                hostcalls::answer(&answer);
             }
         }
     }
 
-    /// What is to be done again and again: sends what is due, and tells the host what changed.
-    pub fn tick(&self) {
-        let now = host::now();
+    /// Sends what is due, and brings the host what has changed. Called at each tick.
+    pub(crate) fn tick(&self) {
+        let now = hostcalls::now();
         if self.hurried.take() {
             return self.send(now);
         }
         if !self.gate.borrow_mut().admits(now) {
             return;
         }
-        self.destinations.refresh(now);
+        self.reader.refresh(now);
         self.refused.set(false);
-        self.agent.borrow_mut().tend_journal(now);
+        self.agent.borrow_mut().publishing().tend_journals(now);
         self.send(now);
-        self.release();
+        self.release_responses();
         self.report(now);
         if self.life.get() == Life::Draining && self.agent.borrow().is_idle() {
             self.life.set(Life::Done);
-            host::done();
+            hostcalls::done();
         }
-        if self.host.answers_at_ticks() {
+        if self.rules.answers_at_ticks {
             self.tend_captures(now);
         }
     }
 
+    /// Writes dead letters and notices to the log, and brings metrics to the host.
     fn report(&self, now: Timestamp) {
         self.write_dead_letters(now);
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
-            if self.host.sums_gauges() {
-                agent.note_reported();
-            }
-            (agent.take_metric_updates(now), agent.take_notices(now))
+            (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
         };
         for update in updates {
             if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
-                self.host.report(*id, update);
+                self.rules.gauges.report(*id, update);
             }
         }
         for notice in notices {
-            host::log(notice.level, &notice.text);
+            hostcalls::log(notice.level, &notice.text);
         }
     }
 
     /// Takes the reply to the callout `token` from the host.
-    pub fn handle_reply(&self, token: u32, body_size: usize) {
+    pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.forget_callout(token) else { return };
-        let (reply, now) = (reply::read(body_size), host::now());
+        let (reply, now) = (reply::read(body_size), hostcalls::now());
         self.agent.borrow_mut().handle_reply(call, &reply, now);
         if let Call::Capture(id) = call {
-            // The host speaks for the request by now, unless the call was made at a tick.
-            if let Some(answer) = self.drive(id, now).filter(|_| host::knows_context(id.0)) {
-                host::answer(&answer);
+            // The host speaks for the request already, unless the call was made at a tick.
+            if let Some(answer) = self.drive(id, now).filter(|_| hostcalls::speak_for(id.0)) {
+                hostcalls::answer(&answer);
             }
-        } else if self.host.calls_from_replies() {
+        } else if self.rules.calls_from_replies {
             self.send(now);
         }
-        self.release();
+        self.release_responses();
     }
 
     fn forget_callout(&self, token: u32) -> Option<Call> {
@@ -298,14 +311,17 @@ impl Worker {
         Some(callouts.swap_remove(position).1)
     }
 
-    /// The host wants to stop this filter. Whether nothing is left to do; if something is, the host is told when it is done.
+    /// Begins to stop, as the host wants it. Returns true if nothing is left to do; if not, the
+    /// host learns later that the worker is done.
     ///
-    /// While another filter of this VM goes on, this one was replaced, and delivers what it has. If none does, the process may be
-    /// about to end: nothing tells that from a filter that was taken away.
-    pub fn stop(&self) -> bool {
-        let now = host::now();
-        self.agent.borrow_mut().stop_adopting(now);
-        // The last chance where nothing is left to do: gauges that are not brought down now stay up for ever.
+    /// While another filter of this VM goes on, this one was replaced, and delivers what it has. If
+    /// none goes on, the process may be about to end, or the filter was removed: nothing tells one
+    /// from the other.
+    pub(crate) fn stop(&self) -> bool {
+        let now = hostcalls::now();
+        self.agent.borrow_mut().publishing().stop_adopting(now);
+        // If nothing is left to do, this is the last chance to bring gauges down, which stay up for
+        // ever otherwise.
         self.report(now);
         let idle = self.agent.borrow().is_idle();
         self.life.set(if idle { Life::Done } else { Life::Draining });
@@ -316,19 +332,31 @@ impl Worker {
         idle
     }
 
+    /// Writes to the log what is not delivered yet, in case that the process ends.
     fn write_undelivered(&self) {
-        let agent = self.agent.borrow();
-        if agent.queued() == 0 {
+        let mut agent = self.agent.borrow_mut();
+        let publisher = agent.publishing();
+        if publisher.queued() == 0 {
             return;
         }
         let mut lines = 0;
-        // Each is written when it is made, within the borrow, which a log never comes back to: together they may be as much as
-        // the queue.
-        for line in agent.undelivered_lines(self.host.max_line_bytes()) {
-            host::log_whole(Level::Error, &line);
+        // Each line is written as soon as it is made, because all of them may be as large as the
+        // queue. The agent stays borrowed meanwhile; from a log the host does not call back.
+        for line in publisher.undelivered_lines(self.rules.max_line_bytes) {
+            hostcalls::log_whole(Level::Error, &line);
             lines += 1;
         }
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-        host::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
+        hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
+    }
+}
+
+/// Releases the response of the context that the host speaks for.
+pub(crate) fn release(release: Release) {
+    match release {
+        Release::Pass => hostcalls::continue_response(),
+        Release::Refuse => {
+            hostcalls::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+        }
     }
 }

@@ -1,39 +1,40 @@
-//! Which exchanges become events: method first, then path, then status, the cheapest question first.
+//! Which exchanges become events: method first, then path, then status, the cheapest question
+//! first.
 
 use std::ops::RangeInclusive;
 
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
-/// The response statuses of a route; an exchange needs to be in one of the ranges.
+/// Response statuses of a route, as ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(pub Vec<RangeInclusive<u16>>);
 
 impl Statuses {
-    /// `2xx`: what a route looks for unless it says otherwise.
+    /// Returns `2xx`, the statuses of a route that names none.
     pub fn success() -> Statuses {
         Statuses(vec![200..=299])
     }
 
-    /// Whether `status` is one of them.
+    /// Returns true if `status` is one of them.
     pub fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 }
 
-/// When the client gets a response that becomes an event.
+/// When the client gets a response whose exchange becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Whenever the response is there: no response waits for an event.
+    /// At once: no response waits for an event.
     AfterResponse,
-    /// Once the event is acknowledged; if it is not, as this says.
+    /// Once the event is acknowledged, or in the way that this says.
     BeforeResponse(OnFailure),
 }
 
-/// What becomes of a response whose event was not acknowledged in time.
+/// How a response goes on whose event was not acknowledged in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The client gets it all the same, and the event stays queued.
+    /// The client gets it nevertheless, and the event stays queued.
     Pass,
     /// The client gets a 503 instead, and the event is withdrawn.
     Fail,
@@ -42,11 +43,11 @@ pub enum OnFailure {
 /// Which exchanges become events, and what those events carry beside the record.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// On the request method.
+    /// Methods of the request.
     pub methods: Methods,
-    /// On the request path.
+    /// Looks at the path of the request.
     pub matcher: Matcher,
-    /// On the response status.
+    /// Statuses of the response.
     pub statuses: Statuses,
     /// The attribute `event_type`, which is also in the message.
     pub event_type: Option<String>,
@@ -56,63 +57,65 @@ pub struct Route {
     pub subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
     pub message_group_id: Option<Template>,
-    /// Whether the response waits for the event.
+    /// When the client gets the response.
     pub delivery: Delivery,
-    /// Which of the configuration's targets its events go to.
+    /// Position of the target that its events go to.
     pub target: usize,
 }
 
 impl Route {
-    /// Whether a request may become an event of this route, as far as the request tells.
+    /// Returns true if a request may become an event of this route, as far as the request tells.
     pub fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
         self.methods.contain(method) && self.matcher.is_match(target)
     }
 
-    /// The named groups of the matcher in `path`.
+    /// Returns the named groups of the matcher in `path`.
     pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         self.matcher.groups(path)
     }
 }
 
-/// The routes in the order of the configuration. The first that matches an exchange takes it: one event each.
+/// Routes in the order of the configuration. The first that matches an exchange takes it: one event
+/// each.
 #[derive(Clone, Debug)]
 pub struct Routes(pub Vec<Route>);
 
 impl Routes {
-    /// Whether some route has this method: the first question, answered without the path.
+    /// Returns true if some route has this method: the first question, answered without the path.
     pub fn want_method(&self, method: &[u8]) -> bool {
         self.0.iter().any(|route| route.methods.contain(method))
     }
 
-    /// Whether some route wants a request of this method and target, whatever its response.
+    /// Returns true if some route wants a request of this method and target, whatever its response.
     pub fn want_request(&self, method: &[u8], target: &[u8]) -> bool {
         self.0.iter().any(|route| route.wants_request(method, target))
     }
 
-    /// The first route that wants this exchange.
+    /// Returns the first route that wants this exchange.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
         self.0.get(self.position(method, path, status)?)
     }
 
-    /// Which route [`Routes::find`] finds.
+    /// Returns the position of the route that [`Routes::find`] finds.
     pub fn position(&self, method: &str, path: &str, status: u16) -> Option<usize> {
         self.0
             .iter()
             .position(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
     }
 
-    /// Whether any response waits for its event.
+    /// Returns true if any response waits for its event.
     pub fn hold_responses(&self) -> bool {
         self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
     }
 
-    /// Whether the response to a request may have to wait for its event, as far as the request tells.
+    /// Returns true if the response to a request may have to wait for its event, as far as the
+    /// request tells.
     pub fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
         let mut held = self.0.iter().filter(|route| route.delivery != Delivery::AfterResponse);
         held.any(|route| route.wants_request(method, target))
     }
 
-    /// Every placeholder in what the routes' events carry.
+    /// Iterates over every placeholder in the templates of the routes.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
             let attributes = route.attributes.iter().map(|(_, template)| template);

@@ -100,7 +100,8 @@ fn gateway(webhook: &Webhook) -> Agent {
         "credentials": {"source": "static", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "secret"},
     });
     let config = Config::from_json(config.to_string().as_bytes()).unwrap();
-    let limits = Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true };
+    let limits =
+        Limits { at_once: 4, deadline: Duration::from_secs(6), retries_captures: true, silent_sender: "silent" };
     let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
     let mut agent = Agent::new(&config, keeper, limits, None, 7);
     assert!(agent.poll(now()).is_none());
@@ -124,9 +125,9 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
     let is_good = webhook.is_good();
     let mut agent = gateway(webhook);
     let send = |agent: &mut Agent, headers: &[(String, String)]| {
-        let (intake, metrics) = agent.intake();
-        let refused = intake.admit(ID, 0, Some(webhook.body.len() as u64), now(), metrics);
-        let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now(), metrics));
+        let intake = agent.capturing();
+        let refused = intake.admit(ID, 0, Some(webhook.body.len() as u64), now());
+        let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now()));
         refused.map_or_else(|| agent.poll_capture(ID, now()), Progress::Answer)
     };
     let callout = match send(&mut agent, &headers) {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::aws::eventbridge::event_bus::EventBus;
 use crate::event::{Attribute, AttributeType, Event};
+use crate::json::{to_json, to_json_with_capacity};
 
 /// The source of every entry, for rules to match.
 pub const SOURCE: &str = "retrohook";
@@ -57,10 +58,7 @@ pub fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
         .collect();
     // The quotes that are escaped are about a quarter of a detail.
     let bytes = entries.iter().map(|entry| entry.detail.len() * 5 / 4 + 512).sum();
-    let mut json = Vec::with_capacity(bytes);
-    // Only a map whose keys are not texts can make this fail, and there is none.
-    let _ = serde_json::to_writer(&mut json, &PutEvents { entries });
-    json
+    to_json_with_capacity(&PutEvents { entries }, bytes)
 }
 
 fn detail_type(event: &Event) -> &str {
@@ -77,7 +75,7 @@ fn detail(event: &Event) -> String {
 }
 
 fn attributes(event: &Event) -> String {
-    serde_json::to_string(&Attributes(&event.attributes)).unwrap_or_default()
+    to_json(&Attributes(&event.attributes))
 }
 
 struct Attributes<'a>(&'a [Attribute]);

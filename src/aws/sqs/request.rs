@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::aws::protocol;
 use crate::event::Attribute;
+use crate::json::to_json_with_capacity;
 
 /// What is asked of SQS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +111,7 @@ fn json(body: &impl Serialize, messages: &[Message<'_>]) -> String {
     let bytes = |Message { body, attributes, .. }: &Message<'_>| {
         size(body, attributes) + body.len() / 4 + 256 + 64 * attributes.len()
     };
-    let mut json = Vec::with_capacity(256 + messages.iter().map(bytes).sum::<usize>());
-    // Only a map whose keys are not texts can make this fail, and there is none.
-    let _ = serde_json::to_writer(&mut json, body);
+    let json = to_json_with_capacity(body, 256 + messages.iter().map(bytes).sum::<usize>());
     String::from_utf8(json).unwrap_or_default()
 }
 

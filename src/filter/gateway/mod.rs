@@ -1,241 +1,128 @@
-//! Which host this is, and the rules that differ from one to the other. What each host calls things is in [`super::envoy`] and
-//! [`super::kong`]; no code outside this folder asks where it runs.
+//! What a gateway allows and what it calls things.
+//!
+//! A gateway is one [`Rules`] value and one [`Reader`]. It reads and returns; the contexts decide
+//! what follows from it. It never makes a callout, and no code outside this folder asks which
+//! gateway it runs in.
 
-pub mod envoy;
-pub mod kong;
-pub mod shared_data;
+mod envoy;
+mod kong;
+pub(crate) mod metrics;
+mod rules;
+pub(crate) mod shared_data;
+pub(crate) mod tick_gate;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+pub(crate) use rules::Rules;
 
-use crate::aws::credentials::settings::Source;
-use crate::callout::{Limits, Scheme};
+use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::config::{Config, HostChoice, JournalChoice};
-use crate::filter::hostcalls as host;
-use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
-use crate::publish::route::Delivery;
+use crate::config::HostChoice;
+use crate::exchange::{Exchange, Request};
+use crate::filter::hostcalls;
+use crate::publish::route::{OnFailure, Route, Routes};
 
-/// The gateways that the filter is at home in.
+/// A gateway that the filter can run in.
+pub(crate) struct Gateway {
+    /// What it allows.
+    pub(crate) rules: &'static Rules,
+    /// Makes the reader of one worker.
+    pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn Reader>,
+}
+
+const ENVOY: Gateway = Gateway { rules: &envoy::RULES, reader: envoy::reader };
+const KONG: Gateway = Gateway { rules: &kong::RULES, reader: kong::reader };
+
+impl Gateway {
+    /// Returns the gateway that the configuration names, or the one that is detected.
+    pub(crate) fn of(choice: HostChoice) -> Gateway {
+        match choice {
+            HostChoice::Envoy => ENVOY,
+            HostChoice::Kong => KONG,
+            HostChoice::Auto => Gateway::detect(),
+        }
+    }
+
+    /// Tells the gateways apart without changing anything.
+    ///
+    /// Kong kills the worker that asks for a property outside of a request, so properties cannot
+    /// tell. But asked to speak for a context that does not exist, Envoy refuses, and Kong, where
+    /// that call does nothing, agrees.
+    fn detect() -> Gateway {
+        if hostcalls::speak_for(u32::MAX) {
+            KONG
+        } else {
+            ENVOY
+        }
+    }
+}
+
+/// Reads requests and exchanges, each value in the way that the gateway gives it.
+pub(crate) trait Reader {
+    /// Reads what an event needs of the request that has just begun, as far as it cannot be read
+    /// later. If `may_wait`, the response may have to wait for the event.
+    fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate>;
+
+    /// Reads the head of a request that a capture takes.
+    fn webhook(&self, head: Head) -> Box<dyn Webhook>;
+
+    /// Reads what an access logger is shown: an exchange that is over and was not seen before.
+    /// Returns `None` if no route wants its method.
+    fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>>;
+
+    /// Forgets what may be out of date. Called at each tick.
+    fn refresh(&self, now: Timestamp);
+}
+
+/// The head of a request that has just begun.
+pub(crate) struct Head {
+    /// The method.
+    pub(crate) method: String,
+    /// The client's own path, with the query string.
+    pub(crate) target: String,
+    /// How many headers there are.
+    pub(crate) header_count: usize,
+    /// True if the host says that there is no body.
+    pub(crate) ended: bool,
+}
+
+/// A request that may become an event, and what was read of it while it was under way.
+pub(crate) trait Candidate {
+    /// Looks at the headers of the response, of which there are `count`.
+    fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook;
+
+    /// Returns the route that wants the exchange as far as it has come.
+    fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route>;
+
+    /// Reads the exchange as far as it has come, once a route wants it.
+    fn exchange(&mut self, now: Timestamp) -> Exchange<'_>;
+}
+
+/// What the headers of a response say about the event of its exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// Envoy.
-    Envoy,
-    /// Kong Gateway, or nginx with Kong's module.
-    Kong,
+pub(crate) enum Outlook {
+    /// No route wants the exchange.
+    Unwanted,
+    /// A route wants the exchange, or that shows only at its end.
+    Wanted,
+    /// A route lets the response wait until the event is acknowledged.
+    Awaited(OnFailure),
 }
 
-impl Host {
-    /// The one that is chosen, or else the one that this is.
-    ///
-    /// Kong kills the worker that asks for a property outside of a request, so it has to be told apart in another way: asked to
-    /// speak for a context that does not exist, Envoy refuses, and Kong, where that call does nothing, agrees. Both leave
-    /// everything as it is.
-    pub fn of(choice: HostChoice) -> Host {
-        match choice {
-            HostChoice::Envoy => Host::Envoy,
-            HostChoice::Kong => Host::Kong,
-            HostChoice::Auto if host::knows_context(u32::MAX) => Host::Kong,
-            HostChoice::Auto => Host::Envoy,
-        }
-    }
+/// The head of a request that a capture takes.
+pub(crate) trait Webhook {
+    /// Tells how the body comes; `announced` is its length, where the sender gives it.
+    fn body(&self, announced: Option<u64>) -> Body;
 
-    /// What there is to say against a configuration that is good elsewhere.
-    pub fn objection(self, config: &Config) -> Option<String> {
-        if self != Host::Kong {
-            return None;
-        }
-        if config.credentials.source == Source::Host {
-            return Some(
-                "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
-            );
-        }
-        let held = config.routes.0.iter().position(|route| route.delivery != Delivery::AfterResponse);
-        if let Some(route) = held {
-            return Some(format!(
-                "routes[{route}].delivery: is `before_response`, and Kong lets no filter call out while it has a response in \
-                 its hands; give `after_response`, or leave it out"
-            ));
-        }
-        let role = config.credentials.assume_role.as_ref();
-        let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-        let captures =
-            config.captures.0.iter().map(|capture| ("capture[].endpoint", "upstream", &capture.target.endpoint));
-        let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
-        let mut endpoints = targets.chain(captures).chain(sts);
-        endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host)).map(
-            |(path, upstream, endpoint)| {
-                format!(
-                    "{path}: {} is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and \
-                     the address as `{upstream}`",
-                    endpoint.host
-                )
-            },
-        )
-    }
-
-    /// What there is to say of a root that is configured and was or was not started before.
-    ///
-    /// Kong starts roots when it begins; a root in a new instance of the module that it makes in the middle of a request is
-    /// configured only.
-    pub fn complaint(self, is_started: bool) -> Option<&'static str> {
-        (self == Host::Kong && !is_started).then_some(
-            "a request got a new instance of this filter. If a filter has trapped before, what this worker had queued without a \
-             journal is lost; if this line comes with every request, so is every event: nginx_http_proxy_wasm_isolation must be \
-             `none`",
-        )
-    }
-
-    /// What this host allows of callouts.
-    ///
-    /// Of several calls of one root that are under way at once, Kong leaks a connection each. It also applies the timeout to
-    /// connecting, to sending and to each read, and not to DNS: if the filter gave up before Kong does, its next call would be
-    /// the second one. Envoy has no bound of its own, so that there is a call for each target.
-    pub fn limits(self, config: &Config) -> Limits {
-        match self {
-            Host::Envoy => Limits {
-                at_once: config.max_in_flight.max(config.targets.len()),
-                deadline: config.timeout + Duration::from_secs(1),
-                retries_captures: true,
-            },
-            Host::Kong => {
-                Limits { at_once: 1, deadline: config.timeout * 3 + Duration::from_secs(10), retries_captures: false }
-            }
-        }
-    }
-
-    /// How often the filter is to be woken. A batch that waits for company goes out at a tick, so this bounds what a tick adds
-    /// to `max_delay`. On Kong every call starts at a tick, one at a time, so this also bounds how many there are in a second.
-    pub fn tick(self, max_delay: Duration) -> Duration {
-        let longest = match self {
-            Host::Envoy => Duration::from_millis(25),
-            Host::Kong => Duration::from_millis(5),
-        };
-        (max_delay / 4).clamp(Duration::from_millis(1), longest)
-    }
-
-    /// Whether a call may start while the reply to another is handled. On Kong that crashes the worker.
-    pub fn calls_from_replies(self) -> bool {
-        self == Host::Envoy
-    }
-
-    /// Whether a request that is held may be answered at any time. Kong lets it go on as soon as its last call is answered.
-    pub fn answers_at_ticks(self) -> bool {
-        self == Host::Envoy
-    }
-
-    /// How long a line of the log may be. Envoy writes it whole, whatever its length.
-    pub fn max_line_bytes(self) -> usize {
-        match self {
-            Host::Envoy => usize::MAX,
-            Host::Kong => host::MAX_LINE_BYTES,
-        }
-    }
-
-    /// Brings a metric to where it begins: Kong keeps the value of a gauge when the worker that set it is gone.
-    pub fn begin(self, id: u32, definition: &Definition) {
-        if self == Host::Kong && definition.kind == Kind::Gauge {
-            host::record_metric(id, 0);
-        }
-    }
-
-    /// Whether gauges are sums that workers add to: what a worker has added stays when it is gone.
-    pub fn sums_gauges(self) -> bool {
-        self == Host::Envoy
-    }
-
-    /// Whether there is a journal. Kong has shared data only where it was given memory, and traps where it was not.
-    pub fn has_journal(self, choice: JournalChoice) -> bool {
-        match choice {
-            JournalChoice::Auto => self == Host::Envoy,
-            JournalChoice::On => true,
-            JournalChoice::Off => false,
-        }
-    }
-
-    /// Tells the host of a change. On Envoy the gauges of all workers are one number, which changes add up to; on Kong a gauge
-    /// can only be set, and to add to one is a trap.
-    pub fn report(self, id: u32, update: Update) {
-        match (update, self) {
-            (Update::Add(_, count), _) => host::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
-            (Update::Level { change, .. }, Host::Envoy) => host::increment_metric(id, change),
-            (Update::Level { value, .. }, Host::Kong) | (Update::Record(_, value), _) => host::record_metric(id, value),
-        }
-    }
+    /// Returns the request as far as the head tells.
+    fn request(&self) -> Request<'_>;
 }
 
-fn is_address(host: &str) -> bool {
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    name.parse::<Ipv4Addr>().is_ok() || name.parse::<Ipv6Addr>().is_ok()
-}
-
-/// The metrics of this host, defined: their ids in the order of [`DEFINITIONS`].
-pub fn define_metrics(host: Host) -> Vec<Option<u32>> {
-    use proxy_wasm::types::MetricType;
-    let define = |definition: &Definition| {
-        let kind = match definition.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
-        };
-        let id = host::define_metric(kind, definition.name)?;
-        host.begin(id, definition);
-        Some(id)
-    };
-    DEFINITIONS.iter().map(define).collect()
-}
-
-/// Lets a tick pass where it is one: after a trap Kong runs the old timer beside the new one, and one more after each further
-/// trap.
-#[derive(Debug)]
-pub struct TickGate {
-    period: Duration,
-    last: Option<Timestamp>,
-}
-
-impl TickGate {
-    /// A gate for ticks that come every `period`.
-    pub fn new(period: Duration) -> TickGate {
-        TickGate { period, last: None }
-    }
-
-    /// Whether it is time again. A millisecond early is on time, for that is how exact the clocks are; and a clock that was set
-    /// back closes no gate.
-    pub fn admits(&mut self, now: Timestamp) -> bool {
-        let early = |last: Timestamp| last <= now && now.since(last) + Duration::from_millis(1) < self.period;
-        if self.last.is_some_and(early) {
-            return false;
-        }
-        self.last = Some(now);
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gate_opens_once_in_a_period_whatever_the_number_of_timers() {
-        let mut gate = TickGate::new(Duration::from_millis(5));
-        let admitted = (0..=100).filter(|millis| gate.admits(Timestamp(1_000 + millis))).count();
-        assert_eq!(admitted, 26, "every four milliseconds at most");
-        assert!(gate.admits(Timestamp(500)), "the clock was set back");
-        assert!(!gate.admits(Timestamp(501)));
-    }
-
-    #[test]
-    fn ticks_that_are_a_little_early_all_pass() {
-        let mut gate = TickGate::new(Duration::from_millis(5));
-        for at in [1_000, 1_004, 1_010, 1_014, 1_020] {
-            assert!(gate.admits(Timestamp(at)), "{at}");
-        }
-    }
-
-    #[test]
-    fn a_tick_is_a_quarter_of_the_delay_within_the_host_s_bounds() {
-        let millis = |host: Host, delay| host.tick(Duration::from_millis(delay)).as_millis();
-        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(Host::Envoy, delay)), [1, 2, 15, 25]);
-        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(Host::Kong, delay)), [1, 2, 5, 5]);
-    }
+/// How the body of a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// There is none.
+    Absent,
+    /// Piece by piece, while the request is held.
+    InPieces,
+    /// As a whole, if the request is let go on to where the gateway reads it.
+    Whole,
 }

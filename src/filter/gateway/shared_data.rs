@@ -1,65 +1,52 @@
-//! The host's shared data as the store of the journal.
+//! The host's shared data as the store of the journal. Knows nothing of what is stored.
 
-use crate::filter::gateway::Host;
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 use crate::publish::journal::Store;
 
-/// On Envoy the number of a write that has never been: with it, only what is not there can be written. Each write takes the next
-/// number, of four billion.
-const NEVER: u32 = u32::MAX;
+/// The numbers by which a gateway's shared data tells one kind of write from another. A write
+/// names the number of the write before it; some numbers have a meaning of their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteNumbers {
+    /// Writes only a key that does not exist.
+    pub(crate) create: u32,
+    /// Writes a key that has no value and that no other worker writes.
+    pub(crate) put: u32,
+    /// Removes a key, or empties it.
+    pub(crate) remove: u32,
+}
 
-/// On Envoy, whatever is there.
-const ANY: u32 = 0;
-
-/// On Kong, nothing.
-const NOTHING: u32 = 0;
-
-/// On Kong each key counts its own writes.
-const FIRST: u32 = 1;
-
-/// The shared data of Envoy, which all VMs with the same `vm_id` see, or of Kong, which all workers see.
-pub struct SharedData {
-    host: Host,
+/// Shared data, which several workers see: on Envoy all that share a `vm_id`, on Kong all.
+pub(crate) struct SharedData {
+    numbers: WriteNumbers,
 }
 
 impl SharedData {
-    /// Kong traps where there is none: better in a callback in which that keeps it from starting.
-    pub fn of(host: Host) -> SharedData {
-        host::shared_data(b"retrohook/probe");
-        SharedData { host }
+    /// Opens the shared data with one read. Kong traps if there is none; in `on_configure` that
+    /// keeps it from starting, which is better than a trap under traffic.
+    pub(crate) fn open(numbers: WriteNumbers) -> SharedData {
+        hostcalls::shared_data(b"retrohook/probe");
+        SharedData { numbers }
     }
 }
 
 impl Store for SharedData {
     fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
-        host::shared_data(key).filter(|(value, _)| !value.is_empty())
+        hostcalls::shared_data(key).filter(|(value, _)| !value.is_empty())
     }
 
     fn create(&self, key: &[u8], value: &[u8]) -> bool {
-        let write = match self.host {
-            Host::Envoy => NEVER,
-            Host::Kong => NOTHING,
-        };
-        host::set_shared_data(key, Some(value), write)
+        hostcalls::set_shared_data(key, Some(value), self.numbers.create)
     }
 
     fn replace(&self, key: &[u8], value: &[u8], version: u32) -> bool {
-        host::set_shared_data(key, Some(value), version)
+        hostcalls::set_shared_data(key, Some(value), version)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> bool {
-        let write = match self.host {
-            Host::Envoy => ANY,
-            Host::Kong => NOTHING,
-        };
-        host::set_shared_data(key, Some(value), write)
+        hostcalls::set_shared_data(key, Some(value), self.numbers.put)
     }
 
     fn remove(&self, key: &[u8]) -> bool {
-        let write = match self.host {
-            Host::Envoy => ANY,
-            Host::Kong => FIRST,
-        };
-        host::set_shared_data(key, None, write)
+        hostcalls::set_shared_data(key, None, self.numbers.remove)
     }
 }

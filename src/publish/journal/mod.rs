@@ -50,16 +50,9 @@ const STALE: Duration = Duration::from_millis(2_500);
 
 /// Where an event is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     epoch: u32,
     number: u32,
-}
-
-/// Counts of what a journal did, for the metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Events that the store did not take, or did not keep.
-    pub(crate) failures: u64,
 }
 
 /// The journal of one queue.
@@ -226,9 +219,10 @@ impl Journal {
         std::mem::take(&mut self.inherited)
     }
 
-    /// Takes the counts since the last time.
-    pub(crate) fn take_counts(&mut self) -> Counts {
-        Counts { failures: self.failures.take_count() }
+    /// Takes the number of events that the store did not take, or did not keep, since the last
+    /// time.
+    pub(crate) fn take_failures(&mut self) -> u64 {
+        self.failures.take_count()
     }
 
     /// Takes the lines for the operator since the last time.

@@ -113,7 +113,7 @@ impl Worker {
     }
 
     fn failures(&mut self) -> u64 {
-        self.journal.take_counts().failures
+        self.journal.take_failures()
     }
 }
 

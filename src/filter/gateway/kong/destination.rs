@@ -1,7 +1,9 @@
-//! Where Kong sends requests: their routes and services, whole.
+//! Where Kong sends requests: their routes and services, whole. Never asks Kong for them at the end
+//! of a request.
 //!
-//! Kong writes both as JSON, in Lua, for whoever asks, which costs more than all else that a request is asked for. They change
-//! with its configuration only, so they are asked for once in a while and found by the id of the route in between.
+//! Kong writes both as JSON, in Lua, each time that they are asked for, which costs more than all
+//! else that is read of a request. They change with Kong's configuration only, so they are read
+//! once in a while and found by the id of the route in between.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,32 +15,34 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::exchange::Entity;
-use crate::filter::hostcalls as host;
+use crate::filter::hostcalls;
 
-/// How long after a change of Kong's configuration events may still show what was before.
+/// How long events may show an old route or service after a change of Kong's configuration.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// How many are kept.
+
+/// How many destinations are kept, so that memory is bounded whatever the number of routes. The
+/// others are read for each request.
 const MAX_KEPT: usize = 256;
 
 /// The route and the service of a request.
-pub struct Destination {
-    pub route: Option<Known>,
-    pub service: Option<Known>,
+pub(super) struct Destination {
+    pub(super) route: Option<Known>,
+    pub(super) service: Option<Known>,
 }
 
 impl Destination {
-    /// That of the request that just began: later, to ask for it is a trap.
+    /// Reads the destination of the request that has just begun. Later, reading it is a trap.
     fn of_request() -> Destination {
-        let known = |property| Known::from_json(&host::property(property)?);
+        let known = |property| Known::from_json(&hostcalls::property(property)?);
         Destination { route: known("kong.router.route"), service: known("kong.router.service") }
     }
 }
 
 /// A route or a service as Kong has it.
-pub struct Known {
+pub(super) struct Known {
     name: Option<String>,
-    /// The workspace that it is in.
-    pub workspace: Option<String>,
+    /// The id of the workspace that it is in.
+    pub(super) workspace: Option<String>,
     json: Box<RawValue>,
 }
 
@@ -54,23 +58,23 @@ impl Known {
         Some(Known { name, workspace: ws_id, json })
     }
 
-    /// As an exchange has it.
-    pub fn entity(&self) -> Entity<'_> {
+    /// Returns it as part of an exchange.
+    pub(super) fn entity(&self) -> Entity<'_> {
         Entity { name: self.name.as_deref().map(Into::into), json: Some(&self.json) }
     }
 }
 
-/// The destinations that were seen lately.
+/// The destinations that were read lately.
 #[derive(Default)]
-pub struct Destinations {
+pub(super) struct Destinations {
     by_route: RefCell<BTreeMap<Vec<u8>, Rc<Destination>>>,
     forgotten_at: Cell<Timestamp>,
 }
 
 impl Destinations {
-    /// That of the request that just began.
-    pub fn of_request(&self) -> Rc<Destination> {
-        let Some(route_id) = host::property("kong.route_id").filter(|id| !id.is_empty()) else {
+    /// Returns the destination of the request that has just begun.
+    pub(super) fn of_request(&self) -> Rc<Destination> {
+        let Some(route_id) = hostcalls::property("kong.route_id").filter(|id| !id.is_empty()) else {
             return Rc::new(Destination::of_request());
         };
         if let Some(known) = self.by_route.borrow().get(&route_id) {
@@ -84,8 +88,8 @@ impl Destinations {
         destination
     }
 
-    /// Makes the next request of each route ask anew, if it is time for that. To be called again and again.
-    pub fn refresh(&self, now: Timestamp) {
+    /// Forgets all destinations if they may be out of date. Called at each tick.
+    pub(super) fn refresh(&self, now: Timestamp) {
         let last = self.forgotten_at.get();
         if now < last || now.since(last) >= MAX_AGE {
             self.by_route.borrow_mut().clear();
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entity_is_taken_whole_and_what_is_no_json_not_at_all() {
+    fn an_entity_is_kept_whole_and_what_is_no_json_is_not_kept() {
         let json = r#"{"id":"1","name":"caf\u00e9","paths":["\/a"],"ws_id":"w"}"#;
         let known = Known::from_json(json.as_bytes()).unwrap();
         assert_eq!(known.workspace.as_deref(), Some("w"));

@@ -1,4 +1,5 @@
-//! The headers of a message on Kong: all of them, or where there are too many, some.
+//! The headers of a message on Kong: all of them, or if there are too many, some by name. Never
+//! asks for a map that is longer than Kong can write safely.
 
 use std::borrow::Cow;
 
@@ -7,15 +8,18 @@ use proxy_wasm::types::MapType;
 use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
-use crate::filter::hostcalls as host;
+use crate::filter::header_pairs::{count, pairs};
+use crate::filter::hostcalls;
 use crate::publish::route::Routes;
 
-/// A map is cut at 100 headers, and what Kong writes beyond its memory is written then. It adds four pseudo headers to those of
-/// the request, and up to nine that it makes itself to those of the response.
+/// Kong cuts a map at 100 headers, and writes past its memory when it does. It adds four pseudo
+/// headers to the request's own.
 const MAX_REQUEST_HEADERS: usize = 96;
+
+/// Kong adds up to nine headers of its own making to the response's.
 const MAX_RESPONSE_HEADERS: usize = 90;
 
-/// What is read of a request with more headers.
+/// Headers to read of a request that has too many.
 const REQUEST_HEADERS: [&str; 11] = [
     "host",
     "user-agent",
@@ -30,83 +34,89 @@ const REQUEST_HEADERS: [&str; 11] = [
     "x-credential-identifier",
 ];
 
-/// What is read of a response with more headers.
+/// Headers to read of a response that has too many.
 const RESPONSE_HEADERS: [&str; 4] = ["content-type", "content-length", "location", "etag"];
 
-/// The headers to ask for by name where there are too many to ask for all: the usual ones, and those that the configuration
-/// names.
-pub struct Wanted {
+/// Names of the headers to read where there are too many to read all: the usual ones, and those
+/// that the configuration names.
+pub(super) struct HeaderNames {
     request: Vec<String>,
     response: Vec<String>,
 }
 
-impl Wanted {
-    /// What the events of these routes and the messages of these captures need.
-    pub fn by(routes: &Routes, captures: &Captures) -> Wanted {
-        let mut wanted = Wanted {
+impl HeaderNames {
+    /// Collects what the events of these routes and the messages of these captures need.
+    pub(super) fn needed_by(routes: &Routes, captures: &Captures) -> HeaderNames {
+        let mut names = HeaderNames {
             request: REQUEST_HEADERS.map(str::to_owned).into(),
             response: RESPONSE_HEADERS.map(str::to_owned).into(),
         };
-        wanted.request.extend(captures.needed_headers());
+        names.request.extend(captures.needed_headers());
         for variable in routes.variables().chain(captures.variables()) {
-            let (names, name) = match variable {
-                Variable::RequestHeader(name) => (&mut wanted.request, name),
-                Variable::ResponseHeader(name) => (&mut wanted.response, name),
+            let (known, name) = match variable {
+                Variable::RequestHeader(name) => (&mut names.request, name),
+                Variable::ResponseHeader(name) => (&mut names.response, name),
                 _ => continue,
             };
-            if !names.contains(name) {
-                names.push(name.clone());
+            if !known.contains(name) {
+                known.push(name.clone());
             }
         }
-        wanted
+        names
     }
 }
 
 /// The headers of a message, as they were read.
-pub enum HeaderMap {
+pub(super) enum HeaderMap {
     /// All of them, as the host serialises them.
     Whole(Vec<u8>),
-    /// Those that were asked for by name.
+    /// Some, which were asked for by name.
     Some(Vec<(String, Vec<u8>)>),
 }
 
 impl HeaderMap {
-    /// Those of the request, of which there are `count` now.
-    pub fn of_request(count: usize, wanted: &Wanted) -> HeaderMap {
-        HeaderMap::read(MapType::HttpRequestHeaders, count <= MAX_REQUEST_HEADERS, &wanted.request)
+    /// Reads the headers of the request, of which there are `count` now.
+    pub(super) fn of_request(count: usize, names: &HeaderNames) -> HeaderMap {
+        HeaderMap::read(MapType::HttpRequestHeaders, count <= MAX_REQUEST_HEADERS, &names.request)
     }
 
-    /// Those of the response, of which there are `count` now.
-    pub fn of_response(count: usize, wanted: &Wanted) -> HeaderMap {
-        HeaderMap::read(MapType::HttpResponseHeaders, count <= MAX_RESPONSE_HEADERS, &wanted.response)
+    /// Reads the headers of the response, of which there are `count` now.
+    pub(super) fn of_response(count: usize, names: &HeaderNames) -> HeaderMap {
+        HeaderMap::read(MapType::HttpResponseHeaders, count <= MAX_RESPONSE_HEADERS, &names.response)
     }
 
-    fn read(map: MapType, whole: bool, wanted: &[String]) -> HeaderMap {
+    fn read(map: MapType, whole: bool, names: &[String]) -> HeaderMap {
         if whole {
-            return HeaderMap::Whole(host::header_map(map));
+            return HeaderMap::Whole(hostcalls::header_map(map));
         }
-        let found = wanted.iter().filter_map(|name| Some((name.clone(), host::header(map, name)?)));
+        let found = names.iter().filter_map(|name| Some((name.clone(), hostcalls::header(map, name)?)));
         HeaderMap::Some(found.collect())
     }
 
-    /// Whether some may be missing.
-    pub fn is_cut(&self) -> bool {
+    /// Returns true if some may be missing.
+    pub(super) fn is_cut(&self) -> bool {
         matches!(self, HeaderMap::Some(_))
     }
 
-    /// A pseudo header such as `:scheme`, if it was read with the others.
-    pub fn pseudo(&self, wanted: &str) -> Option<&str> {
+    /// Returns a pseudo header such as `:scheme`, if it was read with the others.
+    pub(super) fn pseudo(&self, wanted: &str) -> Option<&str> {
         let HeaderMap::Whole(map) = self else { return None };
-        let (_, value) = host::pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
+        let (_, value) = pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
         std::str::from_utf8(value).ok()
     }
 
-    /// Without pseudo headers, and with names in lower case: Kong has them as the client wrote them.
-    pub fn headers(&self) -> Headers<'_> {
+    /// Returns the headers without pseudo headers, and with names in lower case: Kong has them as
+    /// the client wrote them.
+    pub(super) fn headers(&self) -> Headers<'_> {
         match self {
             HeaderMap::Whole(map) => {
-                let own = host::pairs(map).filter(|(name, _)| !name.starts_with(b":"));
-                Headers(own.map(|(name, value)| (lower_case(name), String::from_utf8_lossy(value))).collect())
+                let mut headers = Vec::with_capacity(count(map));
+                for (name, value) in pairs(map) {
+                    if !name.starts_with(b":") {
+                        headers.push((lower_case(name), String::from_utf8_lossy(value)));
+                    }
+                }
+                Headers(headers)
             }
             HeaderMap::Some(found) => {
                 let found = found.iter();

@@ -1,0 +1,141 @@
+//! Envoy: its rules, and what it gives of a request at its head.
+
+mod candidate;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use proxy_wasm::types::MapType;
+
+use super::metrics::Gauges;
+use super::rules::Place;
+use super::shared_data::WriteNumbers;
+use super::{Body, Candidate, Head, Reader, Rules, Webhook};
+use crate::capture::Captures;
+use crate::clock::Timestamp;
+use crate::exchange::{Headers, Request};
+use crate::filter::header_pairs::{count, pairs};
+use crate::filter::hostcalls;
+use crate::publish::route::Routes;
+use candidate::EnvoyCandidate;
+
+/// What Envoy allows.
+pub(super) static RULES: Rules = Rules {
+    target: Place::RequestHeader(":path"),
+    response_status: Place::ResponseHeader(":status"),
+    objection: |_| None,
+    unstarted_root: None,
+    // Envoy has no bound of its own, so that there is a call for each target.
+    callouts_at_once: |config| config.max_in_flight.max(config.targets.len()),
+    deadline: |timeout| timeout.saturating_add(Duration::from_secs(1)),
+    longest_tick: Duration::from_millis(25),
+    calls_from_replies: true,
+    answers_at_ticks: true,
+    max_line_bytes: usize::MAX,
+    gauges: Gauges::Summed,
+    always_shares_data: true,
+    // Every write takes the next of four billion numbers, which a key that was never written does
+    // not have; the last one is never reached. Zero writes over whatever is there.
+    write_numbers: WriteNumbers { create: u32::MAX, put: 0, remove: 0 },
+    unreadable_body: "a webhook's body could not be read, and was answered 503",
+    silent_sender:
+        "a webhook was answered 408, because the rest of it did not come for `timeout_ms`. Where that happens to \
+                    every webhook with a body, Envoy keeps bodies from the filter: set \
+                    `allow_on_headers_stop_iteration: true` in its plugin configuration",
+};
+
+/// Headers that Envoy adds for its own use to those of the client.
+const INTERNAL_HEADERS: [&str; 3] =
+    ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
+
+/// Makes the reader of one worker.
+pub(super) fn reader(_: &Routes, _: &Captures) -> Box<dyn Reader> {
+    Box::new(EnvoyReader)
+}
+
+/// Reads from Envoy, which gives everything whenever it is asked for, as long as it has it.
+struct EnvoyReader;
+
+impl Reader for EnvoyReader {
+    fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate> {
+        Box::new(EnvoyCandidate::of_request(head, may_wait))
+    }
+
+    fn webhook(&self, head: Head) -> Box<dyn Webhook> {
+        Box::new(EnvoyWebhook { headers: hostcalls::header_map(MapType::HttpRequestHeaders), head })
+    }
+
+    fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>> {
+        EnvoyCandidate::of_logged(routes).map(|candidate| Box::new(candidate) as Box<dyn Candidate>)
+    }
+
+    fn refresh(&self, _: Timestamp) {}
+}
+
+/// The head of a webhook, with its headers as the host serialises them.
+struct EnvoyWebhook {
+    head: Head,
+    headers: Vec<u8>,
+}
+
+impl Webhook for EnvoyWebhook {
+    fn body(&self, _: Option<u64>) -> Body {
+        if self.head.ended {
+            Body::Absent
+        } else {
+            Body::InPieces
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        let headers = headers(&self.headers);
+        Request {
+            id: request_id(&headers),
+            method: Cow::Borrowed(&self.head.method),
+            target: Cow::Borrowed(&self.head.target),
+            headers,
+            ..Request::default()
+        }
+    }
+}
+
+fn request_id<'a>(headers: &Headers<'_>) -> Option<Cow<'a, str>> {
+    headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned()))
+}
+
+/// Returns the headers of a map, without pseudo headers and without those that Envoy adds for
+/// itself; `:authority` is `host`, as in HTTP/1.
+fn headers(map: &[u8]) -> Headers<'_> {
+    let mut headers = Vec::with_capacity(count(map));
+    for (name, value) in pairs(map) {
+        let name = match name {
+            b":authority" => Cow::Borrowed("host"),
+            [b':', ..] => continue,
+            name if INTERNAL_HEADERS.iter().any(|internal| internal.as_bytes() == name) => continue,
+            name => String::from_utf8_lossy(name),
+        };
+        headers.push((name, String::from_utf8_lossy(value)));
+    }
+    Headers(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::header_pairs::serialise;
+
+    #[test]
+    fn headers_are_the_client_s_own_with_authority_as_host() {
+        let map = serialise(&[
+            (&b":authority"[..], &b"example.com"[..]),
+            (b":path", b"/a"),
+            (b"x-envoy-original-path", b"/b"),
+            (b"x-request-id", b"7"),
+            (b"x-not-\xff", b"\xff"),
+            (b"", b""),
+        ]);
+        let expected = [("host", "example.com"), ("x-request-id", "7"), ("x-not-\u{fffd}", "\u{fffd}"), ("", "")];
+        assert_eq!(headers(&map), Headers(expected.map(|(name, value)| (name.into(), value.into())).into()));
+        assert_eq!(headers(b"\xff\xff\xff\xff"), Headers::default());
+    }
+}

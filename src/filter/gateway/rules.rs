@@ -1,0 +1,122 @@
+//! The rules that differ from gateway to gateway, as plain values. Each gateway writes them down
+//! once; nothing here knows one.
+
+use std::time::Duration;
+
+use proxy_wasm::types::MapType;
+
+use super::metrics::Gauges;
+use super::shared_data::WriteNumbers;
+use crate::callout::Limits;
+use crate::config::{Config, JournalChoice};
+use crate::filter::hostcalls;
+
+/// What one gateway allows, and at which moments.
+pub(crate) struct Rules {
+    /// Where the client's own path is, at the head of a request.
+    pub(crate) target: Place,
+    /// Where the status of a response is, once its headers have come.
+    pub(crate) response_status: Place,
+    /// Returns why the gateway cannot keep to a configuration that is good elsewhere.
+    pub(crate) objection: fn(&Config) -> Option<String>,
+    /// What to log of a root that is configured and was never started, where that is a fault.
+    pub(crate) unstarted_root: Option<&'static str>,
+    /// Returns how many callouts of one root may be under way at once.
+    pub(crate) callouts_at_once: fn(&Config) -> usize,
+    /// Returns how long the host may take over a callout of this timeout.
+    pub(crate) deadline: fn(Duration) -> Duration,
+    /// The longest time between ticks.
+    pub(crate) longest_tick: Duration,
+    /// True if a callout may start while the reply to another is handled.
+    pub(crate) calls_from_replies: bool,
+    /// True if a request that is held may be answered at any time.
+    pub(crate) answers_at_ticks: bool,
+    /// The longest line of the log that is written whole.
+    pub(crate) max_line_bytes: usize,
+    /// How the gateway keeps gauges.
+    pub(crate) gauges: Gauges,
+    /// True if there always is shared data, also where nobody has configured it.
+    pub(crate) always_shares_data: bool,
+    /// What numbers mean to a write of shared data.
+    pub(crate) write_numbers: WriteNumbers,
+    /// What to log where the host does not give a body that has come.
+    pub(crate) unreadable_body: &'static str,
+    /// What to log where the rest of a request does not come.
+    pub(crate) silent_sender: &'static str,
+}
+
+/// A place where a gateway keeps a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// A header of the request.
+    RequestHeader(&'static str),
+    /// A header of the response.
+    ResponseHeader(&'static str),
+    /// A property.
+    Property(&'static str),
+}
+
+impl Place {
+    /// Reads the value.
+    #[inline]
+    pub(crate) fn read(self) -> Option<Vec<u8>> {
+        match self {
+            Place::RequestHeader(name) => hostcalls::header(MapType::HttpRequestHeaders, name),
+            Place::ResponseHeader(name) => hostcalls::header(MapType::HttpResponseHeaders, name),
+            Place::Property(path) => hostcalls::property(path),
+        }
+    }
+
+    /// Reads the value as text.
+    pub(crate) fn text(self) -> Option<String> {
+        self.read().map(hostcalls::text)
+    }
+}
+
+impl Rules {
+    /// Returns what the gateway allows of callouts under this configuration.
+    pub(crate) fn limits(&self, config: &Config) -> Limits {
+        Limits {
+            at_once: (self.callouts_at_once)(config),
+            deadline: (self.deadline)(config.timeout),
+            retries_captures: self.answers_at_ticks,
+            silent_sender: self.silent_sender,
+        }
+    }
+
+    /// Returns how often to wake the filter. A batch that waits for more events goes out at a tick,
+    /// so this bounds what a tick adds to `max_delay`.
+    pub(crate) fn tick(&self, max_delay: Duration) -> Duration {
+        (max_delay / 4).clamp(Duration::from_millis(1), self.longest_tick)
+    }
+
+    /// Returns true if there is a journal.
+    pub(crate) fn has_journal(&self, choice: JournalChoice) -> bool {
+        match choice {
+            JournalChoice::Auto => self.always_shares_data,
+            JournalChoice::On => true,
+            JournalChoice::Off => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::gateway::{envoy, kong};
+
+    #[test]
+    fn a_tick_is_a_quarter_of_the_delay_within_the_gateway_s_bounds() {
+        let millis = |rules: &Rules, delay| rules.tick(Duration::from_millis(delay)).as_millis();
+        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&envoy::RULES, delay)), [1, 2, 15, 25]);
+        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&kong::RULES, delay)), [1, 2, 5, 5]);
+    }
+
+    #[test]
+    fn a_journal_is_where_it_is_wanted_or_costs_no_configuration() {
+        let has = |choice| [&envoy::RULES, &kong::RULES].map(|rules| rules.has_journal(choice));
+        assert_eq!(has(JournalChoice::Auto), [true, false]);
+        assert_eq!(has(JournalChoice::On), [true, true]);
+        assert_eq!(has(JournalChoice::Off), [false, false]);
+    }
+}

@@ -1,0 +1,27 @@
+//! The filter as it is built, in the test host: what it publishes of which exchange, when, and what it does when things go
+//! wrong. The core's own tests say how; these say that the module, the host calls and the replies fit together.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
+mod batching;
+mod bounds;
+mod capture;
+mod configs;
+mod cost;
+mod credentials;
+mod dead_letters;
+mod events;
+mod hostile;
+mod imports;
+mod journal;
+mod kong;
+mod kong_rules;
+mod lives;
+mod matching;
+mod memory;
+mod metrics;
+mod replies;
+mod shutdown;
+mod support;
+mod targets;
+mod waiting;

@@ -1,0 +1,152 @@
+//! What the filter costs a request, counted: instructions that the module executes, and calls into the host. Counts are exact,
+//! so they gate where times cannot.
+
+use proxy_wasm_test_host::{artifacts, ExchangeSpec, Host, Module, Profile, SharedData, Usage};
+
+const CONFIG: &str = r#"{
+    "topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events",
+    "routes": [{"method": "PUT", "matcher": "/profile"}],
+    "credentials": {"source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"}
+}"#;
+
+const ROUTE: &str = r#"{"id":"r-1","name":"profiles","paths":["/mockbin"],"ws_id":"w-1"}"#;
+
+/// What [`CONFIG`] says of where events go.
+const TOPIC: &str = r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#;
+
+const PROFILES: [Profile; 2] = [Profile::Envoy, Profile::Kong];
+
+fn cost(profile: Profile, module: &Module, spec: &ExchangeSpec) -> Usage {
+    let mut host = Host::builder(profile).cluster("sns.us-east-1.amazonaws.com:443").load(module).unwrap();
+    host.start_plugin(CONFIG).unwrap();
+    host.exchange(spec).unwrap();
+    host.measure(|host| host.exchange(spec)).1
+}
+
+fn total(usage: &Usage) -> u64 {
+    usage.instructions + usage.total_host_calls()
+}
+
+#[test]
+fn a_request_that_matches_nothing_is_nearly_free() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let empty = Module::compile(&artifacts::fixture("empty").unwrap()).unwrap();
+    let cases = [
+        ("another method", ExchangeSpec::new("GET", "/mockbin/profile"), 1, 1.3),
+        ("another path", ExchangeSpec::new("PUT", "/mockbin/account/42"), 2, 1.6),
+    ];
+    for (profile, (what, spec, host_calls, most)) in PROFILES.into_iter().flat_map(|p| cases.clone().map(|c| (p, c))) {
+        let (ours, bare) = (cost(profile, &filter, &spec), cost(profile, &empty, &spec));
+        let ratio = total(&ours) as f64 / total(&bare) as f64;
+        println!(
+            "{profile:?}, {what}: {} instructions and {} host calls; an empty filter {} and {}: ratio {ratio:.2}",
+            ours.instructions,
+            ours.total_host_calls(),
+            bare.instructions,
+            bare.total_host_calls(),
+        );
+        assert_eq!(ours.total_host_calls(), host_calls, "{profile:?}, {what}");
+        assert!(ratio <= most, "{profile:?}, {what}: {ratio:.2}");
+    }
+}
+
+#[test]
+fn a_request_that_matches_asks_for_each_value_once() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let spec = ExchangeSpec::new("PUT", "/mockbin/profile");
+    // On Envoy there is a journal.
+    let cases = [(Profile::Envoy, "profiles", 12, 2, 2, 1), (Profile::Kong, ROUTE, 11, 1, 2, 0)];
+    for (profile, route, properties, headers, maps, written) in cases {
+        let spec = spec.clone().route(route);
+        let usage = cost(profile, &filter, &spec);
+        println!("{profile:?}, a match: {} instructions, host calls {:?}", usage.instructions, usage.host_calls);
+        assert_eq!(usage.calls_of("proxy_get_property"), properties, "{profile:?}");
+        assert_eq!(usage.calls_of("proxy_get_header_map_value"), headers, "{profile:?}");
+        assert_eq!(usage.calls_of("proxy_get_header_map_pairs"), maps, "{profile:?}");
+        assert_eq!(usage.calls_of("proxy_get_current_time_nanoseconds"), 1, "{profile:?}");
+        assert_eq!(usage.calls_of("proxy_set_shared_data"), written, "{profile:?}");
+        let expected = properties + headers + maps + written + 1;
+        assert_eq!(usage.total_host_calls(), expected, "{profile:?} {:?}", usage.host_calls);
+    }
+}
+
+#[test]
+fn what_matches_but_is_not_answered_as_wanted_costs_little_more() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let spec = ExchangeSpec::new("PUT", "/mockbin/profile").route(ROUTE).status(404);
+    for (profile, host_calls) in [(Profile::Envoy, 3), (Profile::Kong, 5)] {
+        let usage = cost(profile, &filter, &spec);
+        assert_eq!(usage.total_host_calls(), host_calls, "{profile:?} {:?}", usage.host_calls);
+    }
+}
+
+/// A request whose event has about 2 KB.
+fn request_of_2_kb() -> ExchangeSpec {
+    let names = (0..12).map(|number| format!("x-header-{number}"));
+    names.fold(ExchangeSpec::new("PUT", "/mockbin/profile/42?tenant=acme"), |spec, name| {
+        spec.request_header(&name, "v".repeat(60)).response_header(&name, "v".repeat(60))
+    })
+}
+
+#[test]
+fn a_batch_costs_a_few_instructions_for_each_byte() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    for (service, target) in [
+        ("sns", r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#),
+        ("sqs", r#""queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events""#),
+        ("events", r#""event_bus": "profile-events", "region": "us-east-1""#),
+    ] {
+        let cluster = format!("{service}.us-east-1.amazonaws.com:443");
+        let mut host = Host::builder(Profile::Envoy).cluster(&cluster).load(&filter).unwrap();
+        host.start_plugin(CONFIG.replace(TOPIC, target)).unwrap();
+        let mut batch = || {
+            (0..10).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
+            let (_, usage) = host.measure(|host| host.advance(std::time::Duration::from_millis(25)).unwrap());
+            // The events of the call before may be due again.
+            let callouts = host.take_callouts();
+            for callout in &callouts {
+                host.respond(callout.token, proxy_wasm_test_host::Response::new(500)).unwrap();
+            }
+            (usage.instructions, callouts.iter().map(|callout| callout.body.len()).sum::<usize>())
+        };
+        batch();
+        let (instructions, bytes) = batch();
+        let each = instructions as f64 / bytes as f64;
+        println!("calls to {service}, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
+        assert!(each < 115.0, "{service}: {each:.1}: most of it is SHA-256");
+    }
+}
+
+#[test]
+fn the_journal_costs_a_match_one_write() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let cost = |profile, journal: &str| {
+        let config = CONFIG.replacen('{', &format!(r#"{{"queue": {{"journal": "{journal}"}},"#), 1);
+        let builder = Host::builder(profile).cluster("sns.us-east-1.amazonaws.com:443");
+        let mut host = builder.shared_data(SharedData::new()).load(&filter).unwrap();
+        host.start_plugin(config).unwrap();
+        host.exchange(&request_of_2_kb()).unwrap();
+        let (_, accepted) = host.measure(|host| host.exchange(&request_of_2_kb()).unwrap());
+        (0..8).for_each(|_| drop(host.exchange(&request_of_2_kb()).unwrap()));
+        host.advance(std::time::Duration::from_millis(25)).unwrap();
+        let callout = host.take_callouts().remove(0);
+        let accept = (1..=10).map(|at| format!("<member><Id>{}</Id><MessageId>m</MessageId></member>", at - 1));
+        let result = format!("<Successful>{}</Successful><Failed/>", accept.collect::<String>());
+        let body =
+            format!("<PublishBatchResponse><PublishBatchResult>{result}</PublishBatchResult></PublishBatchResponse>");
+        let reply = proxy_wasm_test_host::Response::new(200).body(body);
+        let (_, settled) = host.measure(|host| host.respond(callout.token, reply).unwrap());
+        host.advance(std::time::Duration::from_millis(25)).unwrap();
+        assert_eq!(host.metric("retrohook_events_published_total"), Some(10), "{profile:?}");
+        (accepted, settled)
+    };
+    for profile in PROFILES {
+        let ((with, end_with), (without, end_without)) = (cost(profile, "on"), cost(profile, "off"));
+        let more = with.instructions - without.instructions;
+        let at_the_end = (end_with.instructions - end_without.instructions) / 10;
+        println!("{profile:?}: {more} instructions and one call when an event is accepted, {at_the_end} and one when it is settled");
+        assert_eq!(with.total_host_calls(), without.total_host_calls() + 1);
+        assert_eq!(end_with.total_host_calls(), end_without.total_host_calls() + 10);
+        assert!(more < 5_000 && at_the_end < 2_000, "{more} {at_the_end}");
+    }
+}

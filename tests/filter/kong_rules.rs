@@ -1,0 +1,265 @@
+//! Kong's rules: calls start at ticks, one at a time, gauges are set, and what the host forgets or brings back late stops
+//! nothing. And how the filter knows that it is there.
+
+use std::time::Duration;
+
+use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response};
+use retrohook::metrics::{Metric, DEFINITIONS};
+use serde_json::{json, Value};
+
+use crate::support::sns;
+use crate::support::{
+    config, count, deliver, load, logged, numbered, numbers, put, run_numbered, Way, GATEWAYS, LONG, MAX_DELAY,
+    UPSTREAM,
+};
+
+/// How often the filter asks to be woken on Kong, unless the delay of batches is short.
+const TICK: Duration = Duration::from_millis(5);
+
+fn start(changes: Value) -> Host {
+    Way::Kong.start(&config(changes))
+}
+
+#[test]
+fn one_call_is_under_way_at_a_time_and_each_starts_at_a_tick() {
+    let mut host = start(json!({"max_in_flight": 4}));
+    run_numbered(&mut host, 35);
+    for size in [10, 10, 10, 5] {
+        assert_eq!(host.take_callouts(), []);
+        host.advance(if size == 10 { TICK } else { MAX_DELAY }).unwrap();
+        let [callout] = &host.take_callouts()[..] else { panic!("one call") };
+        assert_eq!(sns::entries(callout).len(), size);
+        host.advance(TICK * 10).unwrap();
+        host.respond(callout.token, sns::accept(callout)).unwrap();
+    }
+    assert_eq!((count(&host, Metric::QueuedEntries), host.violations()), (5, &[][..]), "the reply is not yet reported");
+    host.advance(TICK).unwrap();
+    assert_eq!(count(&host, Metric::QueuedEntries), 0);
+}
+
+#[test]
+fn one_call_at_a_time_carries_1500_events_a_second() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 5_000);
+    let mut carried = 0;
+    for _ in 0..1_000 {
+        host.advance(Duration::from_millis(1)).unwrap();
+        for callout in host.take_callouts() {
+            // Answered within the millisecond, as SNS in the same region is not; twenty calls of 5 ms would still fit.
+            carried += sns::entries(&callout).len();
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+    }
+    assert!(carried >= 1_500, "{carried}");
+    assert_eq!(host.violations(), []);
+}
+
+#[test]
+fn a_call_that_is_never_answered_frees_its_place_and_a_late_reply_is_ignored() {
+    // Kong 3.8 and older do not tell that a call has failed.
+    let mut host = load(Host::builder(Profile::Kong).silent_failures());
+    host.start_plugin(config(json!({"timeout_ms": 2_000})).to_string()).unwrap();
+    run_numbered(&mut host, 3);
+    host.advance(MAX_DELAY).unwrap();
+    let lost = host.take_callouts().remove(0);
+    host.fail(lost.token, FailureKind::Refused).unwrap();
+    host.advance(Duration::from_secs(16) - MAX_DELAY).unwrap();
+    assert_eq!(host.take_callouts(), [], "longer than Kong may take for connecting, sending and reading");
+    host.advance(Duration::from_secs(2)).unwrap();
+    let again = host.take_callouts().remove(0);
+    host.respond(lost.token, sns::accept(&lost)).unwrap();
+    assert_eq!(count(&host, Metric::EventsPublished), 0, "the late reply counts for nothing");
+    host.respond(again.token, sns::accept(&again)).unwrap();
+    deliver(&mut host, LONG);
+    assert_eq!((count(&host, Metric::EventsPublished), count(&host, Metric::EventsRetried)), (3, 3));
+    assert_eq!(count(&host, Metric::CalloutsNoReply), 1);
+}
+
+#[test]
+fn a_failed_call_is_told_of_in_kong_s_words() {
+    for (kind, says) in [
+        (FailureKind::Refused, "broken connection"),
+        (FailureKind::Resolver, "resolver failure"),
+        (FailureKind::TlsHandshake, "tls handshake failure"),
+        (FailureKind::ClosedWithoutReply, "the connection was closed without a reply"),
+        (FailureKind::CutInBody { declared: 500 }, "the reply's body was cut off"),
+    ] {
+        let mut host = start(json!({}));
+        run_numbered(&mut host, 1);
+        host.advance(MAX_DELAY).unwrap();
+        // One failed call is no news; so many in a row are.
+        for _ in 0..5 {
+            let token = host.take_callouts()[0].token;
+            host.fail(token, kind).unwrap();
+            host.advance(Duration::from_secs(2)).unwrap();
+        }
+        let lines = logged(&mut host, proxy_wasm_test_host::LogLevel::Warn);
+        assert!(lines.len() == 1 && lines[0].ends_with(says), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_reply_without_any_header_is_a_reply() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 1);
+    host.advance(MAX_DELAY).unwrap();
+    let token = host.take_callouts()[0].token;
+    host.respond(token, Response::new(500)).unwrap();
+    host.advance(TICK).unwrap();
+    assert_eq!((count(&host, Metric::CalloutsError), count(&host, Metric::CalloutsNoReply)), (1, 0));
+}
+
+#[test]
+fn gauges_are_set_and_begin_at_nothing() {
+    let mut host = start(json!({}));
+    let delivery = DEFINITIONS[Metric::Delivery as usize].name;
+    run_numbered(&mut host, 3);
+    host.advance(MAX_DELAY).unwrap();
+    assert_eq!(count(&host, Metric::QueuedEntries), 3);
+    let callout = host.take_callouts().remove(0);
+    host.advance(Duration::from_secs(3)).unwrap();
+    assert_eq!(count(&host, Metric::OldestEntryAge), 3);
+    host.respond(callout.token, sns::accept(&callout)).unwrap();
+    host.advance(TICK).unwrap();
+    let gauges = [Metric::QueuedEntries, Metric::QueuedBytes, Metric::OldestEntryAge];
+    assert_eq!(gauges.map(|gauge| count(&host, gauge)), [0, 0, 0]);
+    assert_eq!(host.observations(delivery), [3_100; 3]);
+    run_numbered(&mut host, 2);
+    host.advance(TICK).unwrap();
+    assert_eq!(count(&host, Metric::QueuedEntries), 2);
+    host.revive().unwrap();
+    assert_eq!(gauges.map(|gauge| count(&host, gauge)), [0, 0, 0], "what a trap took is not shown for ever");
+}
+
+#[test]
+fn an_instance_that_a_request_had_to_make_is_told_of() {
+    let mut host = start(json!({}));
+    host.replace_plugin(config(json!({"timeout_ms": 4_000})).to_string()).unwrap();
+    assert_eq!(logged(&mut host, LogLevel::Error), [""; 0]);
+    host.revive().unwrap();
+    let [line, _] = &logged(&mut host, LogLevel::Error)[..] else { panic!("a line of each root") };
+    assert!(line.contains("nginx_http_proxy_wasm_isolation must be `none`"), "{line}");
+    let mut host = Way::HttpFilter.start(&config(json!({})));
+    host.revive().unwrap();
+    assert_eq!(logged(&mut host, LogLevel::Error), [""; 0]);
+}
+
+#[test]
+fn more_timers_after_a_trap_are_no_more_work() {
+    let ticks = |host: &mut Host| {
+        let (_, usage) = host.measure(|host| host.advance(Duration::from_secs(10)).unwrap());
+        (usage.callbacks, usage.instructions_in[&Callback::Tick])
+    };
+    let mut host = start(json!({}));
+    let (once, work) = ticks(&mut host);
+    assert_eq!(once, 2_000);
+    for _ in 0..3 {
+        host.revive().unwrap();
+    }
+    let (four_times, work_of_four) = ticks(&mut host);
+    assert_eq!(four_times, 8_000);
+    println!(
+        "instructions of an idle tick {}, of one that is not its time {}",
+        work / 2_000,
+        (work_of_four - work) / 6_000
+    );
+    assert!(work_of_four < 2 * work, "{work_of_four} {work}");
+    run_numbered(&mut host, 12);
+    let mut found = numbers(&deliver(&mut host, LONG));
+    found.sort_unstable();
+    assert_eq!(found, (0..12).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_idle_tick_asks_for_the_time_and_nothing_else() {
+    let mut host = start(json!({}));
+    let (_, usage) = host.measure(|host| host.advance(TICK * 1_000).unwrap());
+    assert_eq!((usage.callbacks, usage.total_host_calls(), usage.memory_grown_bytes), (1_000, 1_000, 0));
+}
+
+#[test]
+fn the_host_is_recognised_or_chosen() {
+    // Where a reply starts the next call at once, it is Envoy's rules.
+    let calls_from_reply = |way: Way, host: Value| {
+        let mut gateway = way.start(&config(json!({"host": host, "max_in_flight": 1})));
+        run_numbered(&mut gateway, 20);
+        gateway.advance(Duration::from_millis(25)).unwrap();
+        let callout = gateway.take_callouts().remove(0);
+        gateway.respond(callout.token, sns::accept(&callout)).map(|()| gateway.take_callouts().len())
+    };
+    for way in GATEWAYS {
+        let expected = usize::from(way == Way::HttpFilter);
+        for host in [json!(null), json!("auto")] {
+            assert_eq!(calls_from_reply(way, host).unwrap(), expected, "{way:?}");
+        }
+    }
+    assert_eq!(calls_from_reply(Way::Kong, json!("kong")).unwrap(), 0);
+    assert_eq!(calls_from_reply(Way::HttpFilter, json!("envoy")).unwrap(), 1);
+    for (way, other) in [(Way::HttpFilter, "kong"), (Way::Kong, "envoy")] {
+        let mut gateway = way.start(&config(json!({"host": other, "queue": {"journal": "off"}})));
+        run_numbered(&mut gateway, 20);
+        assert_eq!(deliver(&mut gateway, LONG), [], "the other host's properties tell nothing here");
+    }
+}
+
+#[test]
+fn the_signed_host_is_the_one_that_is_sent() {
+    for (endpoint, upstream, host, tls) in [
+        (None, UPSTREAM, "sns.us-east-1.amazonaws.com", true),
+        (Some("https://sns.example.com"), "sns.example.com:443", "sns.example.com", true),
+        (Some("https://sns.example.com:8443"), "sns.example.com:8443", "sns.example.com:8443", true),
+        (Some("http://sns.example.com"), "sns.example.com:80", "sns.example.com", false),
+        (Some("http://127.0.0.1:5000"), "127.0.0.1:5000", "127.0.0.1:5000", false),
+        (Some("http://[::1]:5000"), "[::1]:5000", "[::1]:5000", false),
+    ] {
+        let mut gateway = start(json!({"endpoint": endpoint}));
+        Way::Kong.run(&mut gateway, &put());
+        gateway.advance(MAX_DELAY).unwrap();
+        let callout = gateway.take_callouts().remove(0);
+        let found = (callout.upstream.as_str(), callout.wire.host.as_str(), callout.wire.tls);
+        assert_eq!(found, (upstream, host, Some(tls)));
+        assert_eq!(callout.header(":authority").as_deref(), Some(host));
+        for own in ["host", "connection"] {
+            assert_eq!(callout.header(own), None, "Kong drops it, and a signature of it would not fit");
+        }
+    }
+}
+
+#[test]
+fn tls_to_an_address_is_refused_where_the_host_cannot_do_it() {
+    let queue = |origin: &str| {
+        let own =
+            json!({"queue_url": format!("{origin}/1/q"), "region": "us-east-1", "method": "PUT", "matcher": "/a"});
+        json!({"routes": [{"method": "PUT", "matcher": "/profile"}, own]})
+    };
+    for (changes, refused) in [
+        (json!({"endpoint": "https://127.0.0.1:8443"}), true),
+        (json!({"endpoint": "https://[::1]"}), true),
+        (json!({"endpoint": "http://127.0.0.1:5000"}), false),
+        (json!({"endpoint": "https://localhost:8443"}), false),
+        (queue("https://127.0.0.1:8443"), true),
+        (queue("http://127.0.0.1:5000"), false),
+        (queue("https://localhost:8443"), false),
+    ] {
+        let config = config(changes).to_string();
+        let mut kong = load(Host::builder(Profile::Kong));
+        let outcome = kong.start_plugin(&config);
+        assert_eq!(outcome.is_err(), refused, "{config}");
+        if let Err(error) = outcome {
+            assert!(error.cause.is_none() && error.to_string().contains("is an address, and Kong"), "{error}");
+        }
+        load(Host::builder(Profile::Envoy)).start_plugin(&config).unwrap();
+    }
+}
+
+#[test]
+fn a_replaced_configuration_delivers_what_it_has_and_goes_on_ticking() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 12);
+    host.replace_plugin(config(json!({"attributes": {"by": "new"}})).to_string()).unwrap();
+    Way::Kong.run(&mut host, &numbered(12));
+    let mut found = numbers(&deliver(&mut host, LONG));
+    found.sort_unstable();
+    assert_eq!(found, (0..13).collect::<Vec<_>>());
+    assert_eq!(host.roots().len(), 2, "Kong never tells a root that it is done");
+}

@@ -1,0 +1,145 @@
+//! The metrics: each is there under its name and with its kind, and counts what it says.
+
+use std::time::Duration;
+
+use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind, Profile, Response, SharedData};
+use retrohook::metrics::{Kind, Metric, DEFINITIONS};
+use serde_json::json;
+
+use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
+use crate::support::sns::{self, Fate};
+use crate::support::sqs;
+use crate::support::{config, count, deliver, load, numbered, run_numbered, start, Way, MAX_DELAY, TICK};
+
+#[test]
+fn every_metric_is_defined_with_its_kind() {
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let mut host = load(Host::builder(profile));
+        assert_eq!(host.metrics(), []);
+        host.start_plugin(config(json!({})).to_string()).unwrap();
+        let expected: Vec<_> = DEFINITIONS
+            .iter()
+            .map(|definition| {
+                let kind = match definition.kind {
+                    Kind::Counter => MetricKind::Counter,
+                    Kind::Gauge => MetricKind::Gauge,
+                    Kind::Histogram => MetricKind::Histogram,
+                };
+                (definition.name.to_owned(), kind)
+            })
+            .collect();
+        assert_eq!(host.metrics(), expected, "{profile:?}");
+    }
+}
+
+fn send(host: &mut Host, events: usize) -> Callout {
+    run_numbered(host, events);
+    host.advance(MAX_DELAY).unwrap();
+    host.take_callouts().remove(0)
+}
+
+fn respond(host: &mut Host, callout: &Callout, response: Response) {
+    host.respond(callout.token, response).unwrap();
+    host.advance(TICK).unwrap();
+}
+
+/// What counts after each of the things that can happen.
+#[test]
+fn every_counter_counts_what_it_says() {
+    let limits = json!({"queue": {"max_entries": 4, "max_age_seconds": 60}, "max_in_flight": 1});
+    let busy = || start(&config(limits.clone()));
+    let settled = |response: fn(&Callout) -> Response| {
+        let mut host = busy();
+        let callout = send(&mut host, 4);
+        respond(&mut host, &callout, response(&callout));
+        host
+    };
+    let all = settled(sns::accept);
+    let partly = settled(|callout| {
+        let failed = |code| Fate::Failed(code, true);
+        let fates = [Fate::Delivered, failed("Throttled"), failed("InvalidParameter"), failed("BatchRequestTooLong")];
+        sns::reply(callout, &fates)
+    });
+    let error = settled(|_| Response::new(500));
+    let mut reset = busy();
+    let callout = send(&mut reset, 4);
+    reset.fail(callout.token, FailureKind::Reset).unwrap();
+    reset.advance(TICK).unwrap();
+    let mut full = busy();
+    run_numbered(&mut full, 7);
+    full.advance(TICK).unwrap();
+    let mut expired = busy();
+    let callout = send(&mut expired, 4);
+    expired.skip(Duration::from_secs(61));
+    respond(&mut expired, &callout, Response::new(500));
+    let mut adopted = busy();
+    run_numbered(&mut adopted, 3);
+    adopted.revive().unwrap();
+    adopted.advance(Duration::from_secs(13)).unwrap();
+    let mut forgetful = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
+    (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
+    deliver(&mut forgetful, MAX_DELAY * 2);
+    let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": "fail"});
+    let mut waited = start(&config(json!({"routes": [held], "max_in_flight": 1})));
+    run_numbered(&mut waited, 2);
+    let callout = waited.take_callouts().remove(0);
+    waited.skip(Duration::from_secs(5));
+    respond(&mut waited, &callout, Response::new(500));
+    let mut lettered = with_dead_letter_queue(Way::HttpFilter);
+    run_numbered(&mut lettered, 2);
+    refused_by_sns(&mut lettered, sqs::accept);
+    let cases = [
+        (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
+        (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
+        (Metric::EventsMatched, vec![(&all, 4), (&full, 7)]),
+        (Metric::EventsPublished, vec![(&all, 4), (&partly, 1), (&error, 0), (&full, 0)]),
+        (Metric::EventsRetried, vec![(&all, 0), (&partly, 1), (&error, 4), (&reset, 4)]),
+        (Metric::EventsDroppedQueueFull, vec![(&all, 0), (&full, 3)]),
+        (Metric::EventsDroppedExpired, vec![(&all, 0), (&expired, 4)]),
+        (Metric::EventsDroppedRefused, vec![(&all, 0), (&partly, 1), (&error, 0)]),
+        (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
+        (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
+        (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
+        (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
+        (Metric::CalloutsOk, vec![(&all, 1), (&partly, 1), (&error, 0), (&reset, 0)]),
+        (Metric::CalloutsError, vec![(&all, 0), (&error, 1), (&reset, 0)]),
+        (Metric::CalloutsNoReply, vec![(&all, 0), (&error, 0), (&reset, 1)]),
+        (Metric::QueuedEntries, vec![(&all, 0), (&partly, 1), (&error, 4), (&full, 4)]),
+    ];
+    for (metric, expectations) in &cases {
+        for (position, (host, expected)) in expectations.iter().enumerate() {
+            assert_eq!(count(host, *metric), *expected, "{metric:?} {position}");
+        }
+    }
+    let counters = DEFINITIONS.iter().filter(|definition| definition.kind == Kind::Counter);
+    // Those of captured webhooks are with their tests.
+    for definition in counters.filter(|definition| !definition.name.starts_with("retrohook_captures")) {
+        assert!(cases.iter().any(|(metric, _)| *metric == definition.metric), "{} has no case", definition.name);
+    }
+}
+
+#[test]
+fn the_gauges_follow_the_queue_and_the_histogram_the_deliveries() {
+    let mut host = start(&config(json!({"max_in_flight": 1})));
+    let delivery = DEFINITIONS[Metric::Delivery as usize].name;
+    Way::HttpFilter.run(&mut host, &numbered(0));
+    assert_eq!(count(&host, Metric::QueuedEntries), 0, "a request does not pay for metrics");
+    host.advance(MAX_DELAY).unwrap();
+    let callout = host.take_callouts().remove(0);
+    let entry = &sns::entries(&callout)[0];
+    let attributes: usize =
+        entry.attributes.iter().map(|(name, (kind, value))| name.len() + kind.len() + value.len()).sum();
+    assert_eq!(count(&host, Metric::QueuedBytes), (entry.message_bytes + attributes) as u64);
+    assert_eq!(count(&host, Metric::OldestEntryAge), 0);
+    host.advance(Duration::from_millis(2_900)).unwrap();
+    Way::HttpFilter.run(&mut host, &numbered(1));
+    host.advance(Duration::from_millis(100)).unwrap();
+    assert_eq!((count(&host, Metric::OldestEntryAge), count(&host, Metric::QueuedEntries)), (3, 2));
+    respond(&mut host, &callout, sns::accept(&callout));
+    assert_eq!((count(&host, Metric::OldestEntryAge), count(&host, Metric::QueuedEntries)), (0, 1));
+    assert_eq!(host.observations(delivery), [3_100]);
+    let callout = host.take_callouts().remove(0);
+    respond(&mut host, &callout, sns::accept(&callout));
+    assert_eq!((count(&host, Metric::QueuedBytes), count(&host, Metric::QueuedEntries)), (0, 0));
+    assert_eq!(host.observations(delivery), [3_100, 125]);
+}
