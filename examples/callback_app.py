@@ -4,136 +4,158 @@
 
 GET any path    the page of that path, from the cache or from the origin (header x-cache: hit or miss)
 POST /events    the endpoint to subscribe to the topic (protocol http or https, without raw delivery)
+
+One request a connection, so many connections at once, so many seconds for each.
 """
 
 import argparse
-import json
+import re
+import signal
+import socket
 import sys
 import threading
-import urllib.error
-import urllib.request
-from collections import OrderedDict
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from download import download
 from page_cache import PageCache
-from sns_signature import NotFromSns, SignatureCheck, download, is_sns_url
+from sns_certificate import Certificates, amazon_roots, sns_host
+from sns_signature import SignatureCheck
+from sns_subscriber import Subscriber
 
 CALLBACK_PATH = "/events"
 
-# SNS sends at most 256 KiB, in a JSON text whose escapes may take several times that.
-_MAX_NOTIFICATION_BYTES = 2 << 20
+# SNS sends at most 256 KiB to an HTTP endpoint, in a JSON text whose escapes may take several times
+# that.
+_MOST_NOTIFICATION_BYTES = 2 << 20
+_MOST_PAGE_BYTES = 1 << 20
 
+# What is behind the origin's host and port and can be nothing else there.
+_PAGE_PATH = re.compile(r"/[!-~]{0,2000}")
 
-class SeenEvents:
-    """The last event ids. In memory: what it forgets at a restart, the cache forgets too."""
-
-    def __init__(self, capacity: int = 10_000):
-        self._capacity = capacity
-        self._ids: OrderedDict[str, None] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __contains__(self, event_id: str) -> bool:
-        return event_id in self._ids
-
-    def add(self, event_id: str) -> None:
-        with self._lock:
-            self._ids[event_id] = None
-            if len(self._ids) > self._capacity:
-                self._ids.popitem(last=False)
-
-
-class Subscriber:
-    """Handles what SNS posts. `check` and `confirm` are replaced where there is no AWS to ask."""
-
-    def __init__(
-        self,
-        topic_arn: str,
-        on_event: Callable[[dict[str, Any]], None],
-        check: Callable[[dict[str, Any]], None],
-        confirm: Callable[[str], Any] = download,
-    ):
-        self._topic_arn = topic_arn
-        self._on_event = on_event
-        self._check = check
-        self._confirm = confirm
-        self._seen = SeenEvents()
-
-    def handle(self, body: bytes) -> int:
-        """The status to answer with: SNS delivers again after a 5xx, and gives up after a 4xx."""
-        try:
-            message = json.loads(body)
-            self._check(message)
-            # Anybody may own a topic, subscribe this endpoint to it, and get that topic's messages signed by SNS.
-            if message["TopicArn"] != self._topic_arn:
-                raise NotFromSns(f"of another topic: {message['TopicArn']}")
-            self._dispatch(message)
-            return 200
-        except NotFromSns as fault:
-            print("refused:", fault, file=sys.stderr, flush=True)
-            return 403
-        except (ValueError, KeyError, TypeError) as fault:
-            print("not understood:", repr(fault), file=sys.stderr, flush=True)
-            return 400
-        except OSError as fault:
-            print("not now:", fault, file=sys.stderr, flush=True)
-            return 503
-
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        if message["Type"] == "SubscriptionConfirmation":
-            if not is_sns_url(message["SubscribeURL"]):
-                raise NotFromSns(f"the address to confirm at is not of SNS: {message['SubscribeURL']!r}")
-            self._confirm(message["SubscribeURL"])
-            print("subscribed to", message["TopicArn"], flush=True)
-        elif message["Type"] == "Notification":
-            event = json.loads(message["Message"])
-            # SNS delivers at least once, and so does the gateway.
-            if event["event_id"] in self._seen:
-                print("seen before:", event["event_id"], flush=True)
-            else:
-                self._on_event(event)
-                self._seen.add(event["event_id"])
+# How long a client waits for one of the threads before it is hung up on.
+_SECONDS_TO_WAIT_FOR_A_THREAD = 5
 
 
 class CallbackApp(ThreadingHTTPServer):
-    def __init__(self, address: tuple[str, int], cache: PageCache, subscriber: Subscriber):
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        cache: PageCache,
+        subscriber: Subscriber,
+        threads: int = 16,
+        seconds: float = 20,
+    ):
         super().__init__(address, _Handler)
         self.cache = cache
         self.subscriber = subscriber
+        self.seconds = seconds
+        self._thread_count = threads
+        self._free = threading.Semaphore(threads)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(timeout=_SECONDS_TO_WAIT_FOR_A_THREAD):
+            print("hung up on a client: all threads are busy", file=sys.stderr, flush=True)
+            return self.shutdown_request(request)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        print("a client went away:", repr(sys.exc_info()[1]), file=sys.stderr, flush=True)
+
+    def wait_for_threads(self, seconds: float) -> None:
+        """Returns when every request is answered, or after so many seconds."""
+        deadline = time.monotonic() + seconds
+        for _ in range(self._thread_count):
+            self._free.acquire(timeout=max(0, deadline - time.monotonic()))
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: CallbackApp
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
+    def setup(self) -> None:
+        self.timeout = self.server.seconds
+        super().setup()
+        # For the whole of a request: one byte now and then does not hold a thread for ever.
+        self._hang_up = threading.Timer(self.server.seconds, self._shut_down)
+        self._hang_up.daemon = True
+        self._hang_up.start()
+
+    def finish(self) -> None:
+        self._hang_up.cancel()
+        super().finish()
+
+    def _shut_down(self) -> None:
         try:
-            page, was_cached = self.server.cache.get(urlsplit(self.path).path)
-        except urllib.error.URLError as fault:
-            return self._reply(502, f"the origin: {fault}\n".encode())
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            """It has ended by itself."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if not _PAGE_PATH.fullmatch(path):
+            return self._reply(400, b"no path of a page\n")
+        try:
+            page, was_cached = self.server.cache.get(path)
+        except (OSError, ValueError) as fault:
+            print("the origin:", repr(fault), file=sys.stderr, flush=True)
+            return self._reply(502, b"the origin cannot be reached\n")
         return self._reply(200, page, ("x-cache", "hit" if was_cached else "miss"))
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("content-length", "0"))
-        if not 0 <= length <= _MAX_NOTIFICATION_BYTES:
-            self.close_connection = True
+        lengths = self.headers.get_all("content-length", [])
+        if "transfer-encoding" in self.headers or len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,9}", lengths[0]):
+            return self._reply(411, b"")
+        length = int(lengths[0])
+        if length > _MOST_NOTIFICATION_BYTES:
             return self._reply(413, b"")
         body = self.rfile.read(length)
-        if urlsplit(self.path).path != CALLBACK_PATH:
+        if len(body) != length:
+            return self._reply(400, b"")
+        if self.path.partition("?")[0] != CALLBACK_PATH:
             return self._reply(404, b"")
         return self._reply(self.server.subscriber.handle(body), b"")
 
     def _reply(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
         self.send_response(status)
-        for name, value in (("content-length", str(len(body))), *headers):
+        for name, value in (("content-length", str(len(body))), ("connection", "close"), *headers):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         """What matters is printed where it happens."""
+
+
+def pages_of(origin: str) -> Callable[[str], bytes]:
+    """Returns what fetches the page of a path from the origin, and from nowhere else."""
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"no origin: {origin!r}")
+    base = origin.rstrip("/")
+
+    def fetch(path: str) -> bytes:
+        url = base + path
+        if urlsplit(url)[:2] != parts[:2]:
+            raise ValueError(f"another host: {url!r:.200}")
+        return download(url, _MOST_PAGE_BYTES)
+
+    return fetch
 
 
 def expire_page(cache: PageCache) -> Callable[[dict[str, Any]], None]:
@@ -155,6 +177,7 @@ def main() -> None:
     parser.add_argument("--topic-arn", required=True, help="the only topic whose messages are believed")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0: a free one")
+    parser.add_argument("--ca-file", help="certificates (PEM) to believe in place of Amazon's roots in the system's store")
     parser.add_argument(
         "--insecure-skip-signature-check",
         action="store_true",
@@ -162,14 +185,25 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    if arguments.insecure_skip_signature_check:
-        print("WARNING: signatures are NOT checked: whoever reaches this port is believed", file=sys.stderr, flush=True)
-    check = believe_anybody if arguments.insecure_skip_signature_check else SignatureCheck().check
-    cache = PageCache(lambda path: download(arguments.origin.rstrip("/") + path))
-    subscriber = Subscriber(arguments.topic_arn, expire_page(cache), check)
+    try:
+        cache = PageCache(pages_of(arguments.origin))
+        if arguments.insecure_skip_signature_check:
+            print("WARNING: signatures are NOT checked: anybody who reaches this port is believed", file=sys.stderr, flush=True)
+            check = believe_anybody
+        else:
+            certificates = Certificates(sns_host(arguments.topic_arn), amazon_roots(arguments.ca_file))
+            check = SignatureCheck(certificates.at).check
+        subscriber = Subscriber(arguments.topic_arn, expire_page(cache), check)
+    except (ValueError, OSError) as fault:
+        sys.exit(f"callback_app.py: {fault}")
     app = CallbackApp((arguments.host, arguments.port), cache, subscriber)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        # In a thread: it waits for the loop that this signal interrupts.
+        signal.signal(signal_number, lambda *_: threading.Thread(target=app.shutdown).start())
     print("listening on port", app.server_address[1], flush=True)
     app.serve_forever()
+    # What is not answered by then, SNS sends again.
+    app.wait_for_threads(seconds=5)
 
 
 if __name__ == "__main__":

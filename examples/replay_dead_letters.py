@@ -37,7 +37,8 @@ class Reader:
     """Finds letters among lines that may be anything else."""
 
     def __init__(self) -> None:
-        # Of letters in parts, by the event's id and the count of parts: the pieces by their numbers.
+        # Of letters in parts, by the event's id and the count of parts: the pieces by their
+        # numbers.
         self._pieces: dict[tuple[str, int], dict[int, str]] = {}
         self._joined: set[tuple[str, int]] = set()
         self.faults: list[str] = []
@@ -62,11 +63,12 @@ class Reader:
     def _text(self, line: str, start: int) -> str | None:
         """The JSON of the letter that the line has or completes."""
         if '"' in _KONG.sub("", line[:start]):
-            # What a client sent, in an access log for instance, stands in quotes; what the filter logs does not.
+            # What a client sent, in an access log for instance, stands in quotes; what the filter
+            # logs does not.
             self._report("not the filter's own line, so that anybody may have made it up", line)
         elif whole := _WHOLE.match(line, start):
             return whole[1]
-        elif part := _PART.match(line, start):
+        elif (part := _PART.match(line, start)) and int(part[2]) <= int(part[3]):
             return self._join(part[1], int(part[2]), int(part[3]), part[4])
         else:
             self._report("cut off", line)
@@ -78,7 +80,7 @@ class Reader:
             return None
         pieces = self._pieces.setdefault(key, {})
         pieces[number] = piece
-        if any(number not in pieces for number in range(1, count + 1)):
+        if len(pieces) < count:
             return None
         del self._pieces[key]
         self._joined.add(key)

@@ -1,24 +1,19 @@
-"""Is this notification from SNS? For an HTTP endpoint, which anybody on the internet can call.
+"""Checks whether a message is from SNS, for an HTTP endpoint that anybody on the internet can call.
 
-SNS signs every message; whoever holds the key of a certificate that lies under AWS's own host name is SNS.
 https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
 import base64
 import binascii
-import re
-import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-_SNS_HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+from sns_certificate import NotFromSns
 
 _SIGNED_FIELDS = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -26,59 +21,55 @@ _SIGNED_FIELDS = {
     "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
 }
 
+# In what is signed only a line break parts one field from the next, so no other may have one.
+_FIELDS_WITH_LINES = ("Message", "Subject")
+
 _HASHES: dict[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}
 
-
-class NotFromSns(Exception):
-    """The message is not what it says it is."""
-
-
-def is_sns_url(url: str) -> bool:
-    """Whether `url` can only be answered by SNS. Anything else in a message may be an attacker's."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" and parts.port in (None, 443) and bool(_SNS_HOST.fullmatch(parts.hostname or ""))
-
-
-def download(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as response:
-        return response.read(65536)
+# SNS tries an HTTP endpoint for an hour at most. An attacker who has seen a message on its way,
+# over plain http for instance, can send it again after that, but not for longer than this.
+_MOST_AGE = timedelta(days=1)
 
 
 class SignatureCheck:
-    """Keeps the certificates that it fetched: SNS uses one for months."""
+    """Believes messages that are signed by the key of a certificate that `certificate_at` returns."""
 
-    def __init__(self, fetch: Callable[[str], bytes] = download):
-        self._fetch = fetch
-        self._certificates: dict[str, x509.Certificate] = {}
+    def __init__(self, certificate_at: Callable[[str], x509.Certificate]):
+        self._certificate_at = certificate_at
 
-    def check(self, message: dict[str, Any]) -> None:
-        """Raises `NotFromSns`, or an OSError where the certificate could not be had: then try again later."""
+    def check(self, message: Any) -> None:
+        """Raises `NotFromSns`, or an OSError where the certificate could not be had: try again later."""
         try:
-            fields = _SIGNED_FIELDS[message["Type"]]
             algorithm = _HASHES[message["SignatureVersion"]]
             signature = base64.b64decode(message["Signature"], validate=True)
             url = message["SigningCertURL"]
-            # A notification without a subject has no such field, and then it is not signed either.
-            signed = "".join(f"{name}\n{message[name]}\n" for name in fields if name != "Subject" or name in message)
-        except (KeyError, TypeError, binascii.Error) as fault:
-            raise NotFromSns(f"not a signed SNS message: {fault!r}") from fault
-        key = self._certificate(url).public_key()
+            signed = _signed(message)
+            age = datetime.now(UTC) - datetime.fromisoformat(message["Timestamp"])
+        except (KeyError, TypeError, ValueError, binascii.Error) as fault:
+            raise NotFromSns(f"not a signed SNS message: {fault!r:.200}") from fault
+        if not -_MOST_AGE < age < _MOST_AGE:
+            raise NotFromSns(f"signed at another time: {message['Timestamp']!r:.100}")
+        if not isinstance(url, str):
+            raise NotFromSns("not a signed SNS message: no address of a certificate")
+        key = self._certificate_at(url).public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise NotFromSns("the certificate's key is not an RSA key")
         try:
-            key.verify(signature, signed.encode(), padding.PKCS1v15(), algorithm)
+            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
         except InvalidSignature as fault:
             raise NotFromSns("the signature does not fit the message") from fault
 
-    def _certificate(self, url: str) -> x509.Certificate:
-        if not is_sns_url(url):
-            raise NotFromSns(f"the certificate's address is not of SNS: {url!r}")
-        if url not in self._certificates:
-            try:
-                self._certificates[url] = x509.load_pem_x509_certificate(self._fetch(url))
-            except ValueError as fault:
-                raise NotFromSns(f"no certificate at {url}") from fault
-        certificate = self._certificates[url]
-        if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
-            raise NotFromSns("the certificate is not valid now")
-        return certificate
+
+def _signed(message: dict[str, Any]) -> bytes:
+    """Returns the text that SNS signs. A notification without a subject has no such field."""
+    text = ""
+    for name in _SIGNED_FIELDS[message["Type"]]:
+        if name == "Subject" and name not in message:
+            continue
+        value = message[name]
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is no text")
+        if "\n" in value and name not in _FIELDS_WITH_LINES:
+            raise ValueError(f"{name} has several lines")
+        text += f"{name}\n{value}\n"
+    return text.encode()

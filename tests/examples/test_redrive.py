@@ -21,17 +21,6 @@ def queue(moto: Moto) -> Queue:
     return moto.create_queue()
 
 
-class Stub:
-    """A client of SQS with some methods replaced."""
-
-    def __init__(self, client: Any, **methods: Any):
-        self._client = client
-        self.__dict__.update(methods)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
 def bodies(moto: Moto, queue: Queue, count: int) -> list[str]:
     return sorted(message["Body"] for message in moto.receive(queue, count))
 
@@ -66,7 +55,7 @@ def test_a_fifo_queue_gets_what_it_has_seen_within_five_minutes(moto: Moto) -> N
     assert {message["Attributes"]["MessageGroupId"] for message in messages} == {"a"}
 
 
-def test_what_cannot_be_sent_stays_and_holds_up_no_other(moto: Moto, dead: Queue, queue: Queue) -> None:
+def test_what_cannot_be_sent_stays_and_holds_up_no_other(moto: Moto, dead: Queue, queue: Queue, stub: Any) -> None:
     sqs = moto.client("sqs")
     put(moto, dead, "evt_1", "evt_2", "evt_3")
 
@@ -75,14 +64,14 @@ def test_what_cannot_be_sent_stays_and_holds_up_no_other(moto: Moto, dead: Queue
             raise sqs.exceptions.ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessage")
         return sqs.send_message(**arguments)
 
-    run = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
+    run = Redrive(stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
     run.run()
     assert (run.moved, run.failed) == (2, 1)
     assert bodies(moto, queue, 2) == [captured("evt_1"), captured("evt_3")]
     assert moto.messages_left(dead) == 1
 
 
-def test_what_cannot_be_sent_holds_up_its_group(moto: Moto) -> None:
+def test_what_cannot_be_sent_holds_up_its_group(moto: Moto, stub: Any) -> None:
     queue, dead = moto.create_queue(fifo=True), moto.create_queue(fifo=True)
     put(moto, dead, "a1", "a2", group="a")
     put(moto, dead, "b1", group="b")
@@ -93,14 +82,14 @@ def test_what_cannot_be_sent_holds_up_its_group(moto: Moto) -> None:
             raise sqs.exceptions.ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessage")
         return sqs.send_message(**arguments)
 
-    run = Redrive(Stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
+    run = Redrive(stub(sqs, send_message=send), dead.url, queue.url, wait_seconds=0)
     run.run()
     assert (run.moved, run.failed) == (1, 2)
     assert bodies(moto, queue, 1) == [captured("b1")]
 
 
 def test_when_it_is_killed_between_sending_and_deleting_the_message_is_in_both(
-    moto: Moto, dead: Queue, queue: Queue
+    moto: Moto, dead: Queue, queue: Queue, stub: Any
 ) -> None:
     put(moto, dead, "evt_1")
 
@@ -108,7 +97,7 @@ def test_when_it_is_killed_between_sending_and_deleting_the_message_is_in_both(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Redrive(Stub(moto.client("sqs"), delete_message=killed), dead.url, queue.url, wait_seconds=0).run()
+        Redrive(stub(moto.client("sqs"), delete_message=killed), dead.url, queue.url, wait_seconds=0).run()
     assert (moto.messages_left(dead), moto.messages_left(queue)) == (1, 1)
 
 
@@ -118,6 +107,49 @@ def test_what_fails_again_at_once_is_not_moved_again(moto: Moto, queue: Queue) -
     run = Redrive(moto.client("sqs"), queue.url, queue.url, wait_seconds=0)
     run.run()
     assert (run.moved, moto.messages_left(queue)) == (2, 2)
+
+
+@pytest.mark.parametrize("unverified", [False, True])
+def test_what_is_not_verified_and_what_failed_are_not_moved_together(
+    moto: Moto, dead: Queue, queue: Queue, unverified: bool
+) -> None:
+    sqs = moto.client("sqs")
+    for number in range(10):
+        said = {"verified": {"DataType": "String", "StringValue": "false" if number < 4 else "true"}}
+        sqs.send_message(QueueUrl=dead.url, MessageBody=captured(f"evt_{number}"), MessageAttributes=said)
+    put(moto, dead, "evt_of_a_gateway_that_checks_nothing")
+    run = Redrive(sqs, dead.url, queue.url, wait_seconds=0, unverified=unverified)
+    run.run()
+    assert (run.moved, run.failed, run.left) == ((4, 0, 7) if unverified else (7, 0, 4))
+    moved = {message["Body"] for message in moto.receive(queue, run.moved)}
+    assert (captured("evt_0") in moved, captured("evt_9") in moved) == (unverified, not unverified)
+    assert moto.messages_left(dead) == run.left
+
+
+def test_what_is_left_does_not_count_towards_a_limit(moto: Moto, dead: Queue, queue: Queue) -> None:
+    sqs = moto.client("sqs")
+    said = {"verified": {"DataType": "String", "StringValue": "false"}}
+    sqs.send_message(QueueUrl=dead.url, MessageBody=captured("evt_forged"), MessageAttributes=said)
+    put(moto, dead, "evt_1", "evt_2")
+    run = Redrive(sqs, dead.url, queue.url, wait_seconds=0)
+    run.run(limit=1)
+    assert (run.moved, run.left) == (1, 1)
+
+
+def test_a_queue_that_cannot_be_read_is_said_and_the_exit_code_is_1(
+    moto: Moto,
+    dead: Queue,
+    queue: Queue,
+    act_as: Callable[[Credentials], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    act_as(moto.create_user(["sqs:SendMessage"]))
+    monkeypatch.setattr(sys, "argv", ["redrive.py", "--from", dead.url, "--to", queue.url])
+    with pytest.raises(SystemExit) as end:
+        redrive.main()
+    assert end.value.code == 1
+    assert "not authorized" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])

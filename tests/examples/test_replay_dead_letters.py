@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def test_parts_that_are_missing_are_reported_and_the_others_are_read() -> None:
         whole({**letter("a"), "attributes": None}),
         whole(letter("a", message="\udcff")),
         "retrohook-dead-letter-part a 0/1 {} retrohook-end",
+        "retrohook-dead-letter-part a 2/1 {} retrohook-end",
         "retrohook-dead-letter-part a 1/999999999999 {} retrohook-end",
     ],
 )
@@ -103,6 +105,17 @@ def test_what_is_damaged_is_reported_and_the_next_is_read(line: str) -> None:
     found, faults = read([line, whole(letter("b"))])
     assert [each["id"] for each in found] == ["b"]
     assert len(faults) == 1
+
+
+def test_a_letter_of_very_many_parts_takes_no_longer_than_its_length() -> None:
+    many = letter("a", message="x" * 60_000)
+    lines = parts(many, 3)
+    assert len(lines) > 20_000
+    begin = time.process_time()
+    found, faults = read(lines)
+    assert (found, faults) == ([many], [])
+    # Looking for what is missing with each part took 10 s.
+    assert time.process_time() - begin < 5
 
 
 def test_a_client_cannot_put_a_letter_into_an_access_log() -> None:

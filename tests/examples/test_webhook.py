@@ -56,6 +56,28 @@ def test_everything_else_is_there() -> None:
     assert webhook_of(captured("evt_1", verified=True)).verified is True
 
 
+def test_a_message_that_says_more_of_the_id_is_read_and_one_that_does_not_as_well() -> None:
+    body = '{"a":1}'
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    webhook = webhook_of(captured("orders:7:ab", body, sender_id="7", body_sha256=digest, verified=True))
+    assert (webhook.id, webhook.sender_id, webhook.body_sha256) == ("orders:7:ab", "7", digest)
+    assert hashlib.sha256(webhook.raw_body).hexdigest() == webhook.body_sha256
+    older = webhook_of(captured("evt_1"))
+    assert (older.sender_id, older.body_sha256) == (None, None)
+
+
+@pytest.mark.parametrize("verified", ["true", "false", 1, 0, None, [], {}])
+def test_only_true_and_false_say_whether_it_was_verified(verified: Any) -> None:
+    with pytest.raises(ValueError):
+        webhook_of(captured("evt_1", verified=verified))
+
+
+@pytest.mark.parametrize("webhook_id", ["", "x" * 501, "a\nb", "a\x1b[2J", 5, None, ["x"]])
+def test_an_id_is_a_short_text_that_can_be_printed(webhook_id: Any) -> None:
+    with pytest.raises(ValueError):
+        webhook_of(captured(webhook_id))
+
+
 def test_a_signature_can_be_checked_again_with_the_right_secret() -> None:
     body = '{ "amount": 10.00 }'
     signature = "sha256=" + hmac.new(b"secret", body.encode(), hashlib.sha256).hexdigest()
@@ -64,10 +86,17 @@ def test_a_signature_can_be_checked_again_with_the_right_secret() -> None:
     assert hmac.compare_digest(webhook.headers["x-hub-signature-256"], again)
 
 
+# fmt: off
 @pytest.mark.parametrize(
     "text",
-    ["", "text", "[]", "{}", "{", '{"id":"x"', '{"id":"x",}', '{"id":"x" "body":1}', '{"id":"x","body":1}', "null", "{1:2}"],
+    [
+        "", "text", "[]", "{}", "{", '{"id":"x"', '{"id":"x",}', '{"id":"x" "body":1}', '{"id":"x","body":1}', "null", "{1:2}",
+        captured("evt_1") + "{}", captured("evt_1") + "x", captured("evt_1")[:-1] + ",}", captured("evt_1")[:-1],
+        captured("evt_1").replace(',"body"', ' "body"'), captured("evt_1").replace(":", "", 1), "[" * 100_000,
+        captured("evt_1", "[" * 100_000 + "]" * 100_000),
+    ],
 )
+# fmt: on
 def test_what_is_no_captured_webhook_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         webhook_of(text)

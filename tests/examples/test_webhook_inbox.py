@@ -1,17 +1,22 @@
 """Both inboxes of the webhook worker: one claim at a time, until it is done, released or out of time."""
 
+import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import webhook_inbox
 from rig import PROJECT
 from rig.moto import Moto
 from rig.waiting import wait_for
-from webhook_inbox import Claim, DynamoInbox, Inbox, SqliteInbox, Taken
+from webhook_inbox import REMEMBERED_SECONDS, Claim, DynamoInbox, Inbox, SqliteInbox, Taken
 
-# Every call opens the inbox anew, as another worker would.
+# Every call opens the inbox once more, as another worker would.
 Open = Callable[[], Inbox]
 
 
@@ -93,3 +98,88 @@ def test_of_many_at_once_one_gets_it(open_inbox: Open, webhook_id: str) -> None:
     assert len(claims) == 8
     assert sum(isinstance(each, Claim) for each in claims) == 1
     assert claims.count(Taken.BUSY) == 7
+
+
+def open_for(seconds: float, request: pytest.FixtureRequest, tmp_path: Path) -> Inbox:
+    if request.node.callspec.params["kind"] == "sqlite":
+        return SqliteInbox(str(tmp_path / "inbox"), remembered_seconds=seconds)
+    moto: Moto = request.getfixturevalue("moto")
+    name, policy_arn = request.getfixturevalue("table")
+    return DynamoInbox(moto.client("dynamodb", moto.create_user(policy_arns=[policy_arn])), name, seconds)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "dynamodb"])
+def test_what_was_done_long_ago_is_forgotten(
+    request: pytest.FixtureRequest, tmp_path: Path, webhook_id: str, kind: str
+) -> None:
+    inbox = open_for(2, request, tmp_path)
+    inbox.claim(webhook_id, 60)
+    inbox.finish(webhook_id)
+    assert inbox.claim(webhook_id, 60) is Taken.DONE
+    # DynamoDB deletes it some time later; until then it counts as forgotten.
+    wait_for(lambda: isinstance(inbox.claim(webhook_id, 60), Claim), "it to be forgotten")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "dynamodb"])
+def test_a_claim_that_nobody_ended_is_forgotten_too(
+    request: pytest.FixtureRequest, tmp_path: Path, webhook_id: str, kind: str
+) -> None:
+    open_for(1000, request, tmp_path).claim(webhook_id, 60)
+    if kind == "sqlite":
+        ((forget_at,),) = rows(tmp_path / "inbox", "SELECT forget_at FROM webhooks")
+    else:
+        name, _ = request.getfixturevalue("table")
+        key = {"id": {"S": webhook_id}}
+        item = request.getfixturevalue("moto").client("dynamodb").get_item(TableName=name, Key=key)["Item"]
+        forget_at = float(item["forget_at"]["N"])
+    assert 990 < forget_at - time.time() < 1001
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(query).fetchall()
+
+
+def test_a_file_does_not_grow_for_ever(tmp_path: Path) -> None:
+    inbox = SqliteInbox(str(tmp_path / "inbox"), remembered_seconds=0)
+    for number in range(100):
+        inbox.claim(f"evt_{number}", 0)
+        inbox.finish(f"evt_{number}")
+    assert rows(tmp_path / "inbox", "SELECT count(*) FROM webhooks")[0][0] <= 2
+
+
+def test_a_file_of_before_is_read_on_and_forgets_too(tmp_path: Path) -> None:
+    path = tmp_path / "inbox"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("CREATE TABLE webhooks (id TEXT PRIMARY KEY, claim TEXT, claimed_until REAL)")
+        database.execute("INSERT INTO webhooks VALUES ('done', NULL, NULL), ('busy', 'x', ?)", [time.time() + 60])
+    start = threading.Barrier(4)
+
+    def open_it() -> None:
+        start.wait(10)
+        SqliteInbox(str(path))
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    inbox = SqliteInbox(str(path))
+    assert inbox.claim("done", 60) is Taken.DONE and inbox.claim("busy", 60) is Taken.BUSY
+    assert isinstance(inbox.claim("new", 60), Claim)
+    for (forget_at,) in rows(path, "SELECT forget_at FROM webhooks"):
+        assert abs(forget_at - time.time() - REMEMBERED_SECONDS) < 60
+
+
+def test_a_file_that_another_process_holds_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_inbox, "_SECONDS_FOR_THE_FILE", 0.2)
+    inbox = SqliteInbox(str(tmp_path / "inbox"))
+    with closing(sqlite3.connect(tmp_path / "inbox", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        begin = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError):
+            inbox.claim("evt_1", 60)
+        assert time.monotonic() - begin < 2
+    assert isinstance(inbox.claim("evt_1", 60), Claim)

@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,81 +15,12 @@ from rig.moto import REGION, Moto, Queue
 from rig.process import ServerProcess
 from rig.waiting import wait_for
 from rig.webhooks import captured, put
-from webhook import Webhook
-from webhook_inbox import Inbox, SqliteInbox, Taken
+from webhook_inbox import Inbox, Taken
 from webhook_worker import Worker
 
 
-class Handler:
-    """Counts, fails for those in `poison`, and stops at `gate` for those in `slow` until the test opens it."""
-
-    def __init__(self) -> None:
-        self.begun: Counter[str] = Counter()
-        self.done: list[str] = []
-        self.poison: set[str] = set()
-        self.slow: set[str] = set()
-        self.gate = threading.Event()
-        self.at_once = 0
-        self.most_at_once = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, webhook: Webhook) -> None:
-        with self._lock:
-            self.begun[webhook.id] += 1
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            if webhook.id in self.slow:
-                assert self.gate.wait(30)
-            if webhook.id in self.poison:
-                raise RuntimeError("as the test asked")
-            with self._lock:
-                self.done.append(webhook.id)
-        finally:
-            with self._lock:
-                self.at_once -= 1
-
-
 StartWorker = Callable[..., Worker]
-
-
-@pytest.fixture
-def handler() -> Handler:
-    return Handler()
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Inbox:
-    return SqliteInbox(str(tmp_path / "inbox"))
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[list[threading.Thread]]:
-    """Of workers that are told to stop, which takes as long as their last receive."""
-    threads: list[threading.Thread] = []
-    yield threads
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def start(moto: Moto, handler: Handler, inbox: Inbox, threads: list[threading.Thread]) -> Iterator[StartWorker]:
-    """Runs workers, each in a thread, until the end of the test or until they are stopped."""
-    workers: list[Worker] = []
-
-    def run(queue: Queue, grace_seconds: float = 5, **settings: Any) -> Worker:
-        settings = {"retry_seconds": 0, "wait_seconds": 1, **settings}
-        worker = Worker(moto.client("sqs"), queue.url, inbox, handler, **settings)
-        workers.append(worker)
-        threads.append(threading.Thread(target=worker.run, args=(grace_seconds,)))
-        threads[-1].start()
-        return worker
-
-    yield run
-    handler.gate.set()
-    for worker in workers:
-        worker.stop()
+Handler = Any
 
 
 def test_webhooks_are_handled_and_deleted(moto: Moto, handler: Handler, start: StartWorker) -> None:
@@ -144,7 +73,7 @@ def test_a_webhook_that_is_being_handled_is_not_begun_again_and_its_repetition_i
     queue = moto.create_queue()
     handler.slow = {"evt_1"}
     put(moto, queue, "evt_1", "evt_1")
-    start(queue, visibility_seconds=3)
+    start(queue, visibility_seconds=3, handler_seconds=4)
     seen = ""
 
     def is_busy() -> bool:
@@ -254,7 +183,8 @@ def test_what_takes_longer_than_the_grace_goes_back_at_once(
         lambda: moto.client("sqs").receive_message(QueueUrl=queue.url, VisibilityTimeout=0).get("Messages"), "it to be back"
     )
     assert message["Body"] == captured("evt_slow")
-    # The thread still runs, as it would until the process ends; what it has done then is not done again.
+    # The thread still runs, as it would until the process ends; what it has done then is not done
+    # again.
     handler.gate.set()
     wait_for(lambda: inbox.claim("evt_slow", 0) is Taken.DONE, "the thread to end")
     start(queue)
