@@ -1,17 +1,21 @@
-//! Writes JSON. Of the values that this crate writes none can fail: only a map whose keys are not
-//! texts could, or an error of a type's own, and there are neither.
+//! Writes what the crate makes as JSON: records, messages, letters and bodies of calls.
+//!
+//! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation gives
+//! up. The crate has neither, so that nobody has to say what follows if it did.
 
 use serde::Serialize;
 
-/// Returns `value` as JSON.
+/// Returns `value` as a text of JSON.
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Returns `value` as JSON, written into room for `capacity` bytes.
-pub(crate) fn to_json_with_capacity(value: &impl Serialize, capacity: usize) -> Vec<u8> {
+/// Returns `value` as the bytes of JSON, written into room for `capacity` of them, so that a long
+/// value is not moved while it grows.
+pub(crate) fn to_json_bytes(value: &(impl Serialize + ?Sized), capacity: usize) -> Vec<u8> {
     let mut json = Vec::with_capacity(capacity);
-    // See above: what cannot fail has no other outcome.
-    let _ = serde_json::to_writer(&mut json, value);
+    if serde_json::to_writer(&mut json, value).is_err() {
+        json.clear();
+    }
     json
 }

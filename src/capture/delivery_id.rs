@@ -1,72 +1,74 @@
-//! What a delivery is called: the same for all of a sender's tries, so that a reader can tell that it has seen it.
+//! Ids of deliveries: one id for all of a sender's tries, so that a reader can tell that it has
+//! seen the webhook. Which senders there are, and where each puts its id, is known to [`SCHEMES`].
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::verify::{IdSource, Scheme, SCHEMES};
 use crate::exchange::Request;
 
 /// Longer ids are not taken from a sender: a FIFO queue takes 128 characters, and some are ours.
-pub const MAX_ID_CHARS: usize = 100;
+pub(crate) const MAX_ID_CHARS: usize = 100;
 
-/// What is not known by its headers.
-pub const UNKNOWN: &str = "unknown";
+/// The source of a delivery whose sender its headers do not tell.
+pub(crate) const UNKNOWN: &str = "unknown";
 
-/// The headers that senders name their deliveries in, and what messages call these senders.
-pub(super) const HEADERS: [(&str, &str); 5] = [
-    ("webhook-id", "standard-webhooks"),
-    ("svix-id", "standard-webhooks"),
-    ("x-github-delivery", "github"),
-    ("x-shopify-webhook-id", "shopify"),
-    ("idempotency-key", UNKNOWN),
-];
-
-const STRIPE: &str = "stripe";
+/// Headers with ids of deliveries whose signatures have no scheme here, and the senders.
+const UNSIGNED: [(&str, &str); 2] = [("x-shopify-webhook-id", "shopify"), ("idempotency-key", UNKNOWN)];
 
 /// A delivery's id and its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// 1 to [`MAX_ID_CHARS`] visible ASCII characters.
-    pub id: String,
+    pub(crate) id: String,
     /// `stripe`, `github`, …, or [`UNKNOWN`].
-    pub source: &'static str,
+    pub(crate) source: &'static str,
 }
 
 impl Delivery {
-    /// The delivery that `request` is, with this body; `source` is known where the configuration says who signs.
+    /// Names the delivery that `request` is, with this body; `scheme` is known where the
+    /// configuration says who signs.
     ///
-    /// A sender's own id is taken where there is one: from a header, or from the event that Stripe sends. Without one it is a
-    /// hash of method, path, query and body: of what a retry does not change, and headers it does.
-    pub fn of(request: &Request<'_>, body: &[u8], source: Option<&'static str>) -> Delivery {
-        let (found, seen) = claimed(request, body, source);
+    /// A sender's own id is taken where there is one. Without one it is a hash of method, path,
+    /// query and body: a retry changes headers, but none of these.
+    pub(crate) fn of(request: &Request<'_>, body: &[u8], scheme: Option<&Scheme>) -> Delivery {
+        let (found, seen) = claimed(request, body, scheme);
         let id = found.filter(|id| is_usable(id)).map_or_else(|| hash(request, body), Cow::into_owned);
-        let source = source.filter(|source| *source != UNKNOWN).or(seen).unwrap_or(UNKNOWN);
+        let source = scheme.map(|scheme| scheme.name).or(seen).unwrap_or(UNKNOWN);
         Delivery { id, source }
     }
 }
 
-/// The id that a sender gives, and who that is by the headers.
+/// Returns the id that a sender gives, and the sender by its headers. An id in a body that only one
+/// sender writes goes before those in headers, which any sender may set.
 fn claimed<'a>(
     request: &'a Request<'_>,
     body: &'a [u8],
-    source: Option<&str>,
+    scheme: Option<&Scheme>,
 ) -> (Option<Cow<'a, str>>, Option<&'static str>) {
-    if source == Some(STRIPE) || request.headers.get("stripe-signature").is_some() {
-        return (stripe_event(body), Some(STRIPE));
+    for known in &SCHEMES {
+        let is_sender =
+            || scheme.is_some_and(|scheme| std::ptr::eq(scheme, known)) || known.is_named_in(&request.headers);
+        match known.id {
+            IdSource::Body(read) if is_sender() => return (read(body), Some(known.name)),
+            IdSource::Body(_) | IdSource::Headers(_) => {}
+        }
     }
-    let mut named = HEADERS.iter().filter_map(|(name, sender)| Some((request.headers.get(name)?, *sender)));
+    let mut named = headers().filter_map(|(name, sender)| Some((request.headers.get(name)?, sender)));
     named.next().map_or((None, None), |(id, sender)| (Some(Cow::Borrowed(id)), Some(sender)))
 }
 
-/// The id in an event of Stripe, which stands nowhere else.
-fn stripe_event(body: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-    }
-    serde_json::from_slice(body).ok().map(|Event { id }| id).filter(|id| id.starts_with("evt_"))
+/// Returns the headers that senders put ids of deliveries in, each with its sender.
+pub(super) fn headers() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_schemes = SCHEMES.iter().flat_map(|scheme| {
+        let names = match scheme.id {
+            IdSource::Headers(names) => names,
+            IdSource::Body(_) => &[],
+        };
+        names.iter().map(|name| (*name, scheme.name))
+    });
+    of_schemes.chain(UNSIGNED)
 }
 
 fn is_usable(id: &str) -> bool {
@@ -99,14 +101,23 @@ mod tests {
         }
     }
 
-    fn of(headers: &[(&'static str, &str)], body: &str, source: Option<&'static str>) -> (String, &'static str) {
-        let Delivery { id, source } = Delivery::of(&request(headers), body.as_bytes(), source);
+    fn of(headers: &[(&'static str, &str)], body: &str, scheme: Option<&str>) -> (String, &'static str) {
+        let scheme = scheme.map(|name| SCHEMES.iter().find(|scheme| scheme.name == name).unwrap());
+        let Delivery { id, source } = Delivery::of(&request(headers), body.as_bytes(), scheme);
         (id, source)
     }
 
     #[test]
     fn a_sender_s_own_id_is_taken() {
-        for (header, source) in HEADERS {
+        let expected = [
+            ("webhook-id", "standard-webhooks"),
+            ("svix-id", "standard-webhooks"),
+            ("x-github-delivery", "github"),
+            ("x-shopify-webhook-id", "shopify"),
+            ("idempotency-key", UNKNOWN),
+        ];
+        assert_eq!(headers().collect::<Vec<_>>(), expected, "the first that is there is taken");
+        for (header, source) in expected {
             assert_eq!(of(&[(header, "d-1")], "{}", None), ("d-1".into(), source));
         }
         let event = r#"{"object":"event","id":"evt_1","data":{"id":"no"}}"#;

@@ -23,32 +23,32 @@ use verify::Verification;
 
 /// Which requests are stored, where, and how they are answered.
 #[derive(Clone, Debug)]
-pub struct Capture {
+pub(crate) struct Capture {
     /// On the request method.
-    pub methods: Methods,
+    pub(crate) methods: Methods,
     /// On the request path.
-    pub matcher: Matcher,
+    pub(crate) matcher: Matcher,
     /// The queue that they are stored in.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The group whose order a FIFO queue keeps.
-    pub message_group_id: Option<Template>,
+    pub(crate) message_group_id: Option<Template>,
     /// A larger body is refused.
-    pub max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
     /// What the sender gets when it is stored.
-    pub response: Response,
+    pub(crate) response: Response,
     /// How the signature is checked, if it is.
-    pub verify: Option<Verification>,
+    pub(crate) verify: Option<Verification>,
 }
 
 /// The configured answer to what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub(crate) struct Response {
     /// A 2xx.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body; may be empty.
-    pub body: Template,
+    pub(crate) body: Template,
 }
 
 /// What the gateway answers, in place of any upstream.
@@ -64,28 +64,28 @@ pub struct Answer {
 
 /// The captures in the order of the configuration. The first that matches a request takes it.
 #[derive(Clone, Debug, Default)]
-pub struct Captures(pub Vec<Capture>);
+pub(crate) struct Captures(pub(crate) Vec<Capture>);
 
 impl Captures {
     /// Whether some capture has this method: the first question, answered without the path.
-    pub fn want_method(&self, method: &[u8]) -> bool {
+    pub(crate) fn want_method(&self, method: &[u8]) -> bool {
         self.0.iter().any(|capture| capture.methods.contain(method))
     }
 
     /// Which capture takes a request of this method and target.
-    pub fn position(&self, method: &[u8], target: &[u8]) -> Option<usize> {
+    pub(crate) fn position(&self, method: &[u8], target: &[u8]) -> Option<usize> {
         self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
     }
 
-    /// The headers that signatures and ids are in, for a host that cannot give them all.
-    pub fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
+    /// Returns the headers that signatures and ids are in, for a host that cannot give them all.
+    pub(crate) fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
         let of_signatures = self.0.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
-        let of_ids = delivery_id::HEADERS.iter().map(|(name, _)| (*name).to_owned());
-        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty()))
+        let of_ids = delivery_id::headers().map(|(name, _)| name);
+        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty())).map(str::to_owned)
     }
 
     /// Every placeholder in what is stored and answered.
-    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates =
             self.0.iter().flat_map(|capture| capture.message_group_id.iter().chain([&capture.response.body]));
         templates.flat_map(Template::variables)

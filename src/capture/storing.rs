@@ -54,7 +54,7 @@ impl Storing {
             deduplication_id: self.deduplication_id.as_deref(),
         };
         let target = &capture.target;
-        let body = sqs::send_message(target.protocol.name(), message).into_bytes();
+        let body = sqs::send_message(target.protocol.name(), message);
         target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn storing(
     if unverified && rejects {
         return Err(Refusal::Unverified);
     }
-    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.source));
+    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.scheme));
     let exchange = Exchange { request: kept(request, redaction, capture.verify.as_ref()), ..Exchange::default() };
     let path = exchange.request.path().to_owned();
     let groups = capture.matcher.groups(&path);

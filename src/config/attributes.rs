@@ -1,4 +1,5 @@
-//! The objects `attributes`: names that SNS takes, values with placeholders, and no more of them than a message may have.
+//! The objects `attributes`: names that SNS takes, values with placeholders, and no more of them
+//! than a message may have.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ pub(super) struct Attribute<'a> {
     field: Field<'a>,
 }
 
-/// The attributes of `section`, which is a route or the whole configuration. Those with a fault are reported and left out,
-/// so that they hide no fault of the others.
+/// Reads the attributes of `section`, which is a route or the whole configuration. An attribute
+/// with a fault is reported and left out, so that it hides no fault of another.
 pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<Attribute<'a>> {
     let entries = section.section(KEY).entries().into_iter();
     entries
@@ -31,7 +32,7 @@ pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<Attribute<'a>> {
         .collect()
 }
 
-/// The attributes of every route, which alone must leave room for the event's id.
+/// Reads the attributes for every route, which must leave room for the event's id.
 pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<Attribute<'a>> {
     let attributes = read(root);
     check_count(root, attributes.len(), false);
@@ -44,7 +45,8 @@ pub(super) fn check_groups(attributes: &[Attribute<'_>], groups: Option<&[&str]>
     each(attributes.iter().collect(), check).map(|_| ())
 }
 
-/// The attributes of a route: those of every route, and its own, which replace them.
+/// Returns the attributes of a route: `shared`, which every route has, and its own, which replace
+/// shared ones of equal name.
 pub(super) fn merge(
     route: &Section<'_>,
     shared: &[Attribute<'_>],
@@ -53,14 +55,15 @@ pub(super) fn merge(
 ) -> Vec<(String, Template)> {
     let merged: BTreeMap<&str, &Template> =
         shared.iter().chain(own).map(|attribute| (attribute.name, &attribute.template)).collect();
-    // Where those for every route are too many already, that is one fault, not one for each route.
+    // Too many shared attributes are one fault, not one for each route.
     if shared.len() <= room(false) {
         check_count(route, merged.len(), has_event_type);
     }
     merged.into_iter().map(|(name, template)| (name.to_owned(), template.clone())).collect()
 }
 
-/// How many attributes the built-in ones that never give way leave room for.
+/// Returns the number of attributes that a message has room for beside the built-in ones that are
+/// always there.
 fn room(has_event_type: bool) -> usize {
     MAX_ATTRIBUTES - if has_event_type { 2 } else { 1 }
 }

@@ -1,4 +1,5 @@
-//! The list `capture`: which requests are stored before they are answered, where, and what their senders get.
+//! The list `capture`: which requests are stored before they are answered, where, and what their
+//! senders get.
 
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
@@ -11,7 +12,7 @@ use crate::exchange::template::{Template, Variable};
 const MAX_CAPTURES: usize = 100;
 const GROUP_KEY: &str = "message_group_id";
 
-/// Set by the gateway, or by what it answers with.
+/// Headers of an answer that the gateway sets, or that other keys set.
 const OWN_HEADERS: [&str; 5] =
     ["content-length", "transfer-encoding", "connection", "content-type", "x-retrohook-message-id"];
 
@@ -61,16 +62,10 @@ fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
     })
 }
 
-/// A template that is rendered before there is a response.
+/// Reads a template that is rendered before there is a response.
 fn of_request(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
     let template = template::required(field, groups)?;
-    let later = |variable: &Variable| {
-        matches!(
-            variable,
-            Variable::ResponseStatus | Variable::ResponseHeader(_) | Variable::RouteName | Variable::ServiceName
-        )
-    };
-    if template.variables().any(later) {
+    if !template.variables().all(Variable::is_of_request) {
         return Err(field.fault(
             "has a placeholder of the response, the route or the service, which are not known when a webhook is stored",
             "take what the request has: `path.NAME`, `request.…`",

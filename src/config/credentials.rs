@@ -9,22 +9,37 @@ use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::secret::Secret;
 
-const STATIC: &str = "static";
-const HOST: &str = "host";
+/// A choice of `source`.
+#[derive(Clone, PartialEq)]
+enum Choice {
+    /// The keys that stand beside it.
+    Keys,
+    /// A source that needs no more keys.
+    Elsewhere(Source),
+}
 
-/// The first is the default: it looks wherever there is something to find.
-const SOURCES: [&str; 6] = ["auto", STATIC, "environment", "container", "instance", HOST];
-
-/// `region` is that of the first target, where a role has none of its own.
+/// Reads the section. `region` is where the first target is, for a role without a region of its
+/// own.
 pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Settings> {
     let mut section = root.confidential_section("credentials");
-    let name = section.choice("source", &SOURCES);
-    let source = read_source(&mut section, name);
+    let choice = section.choice(
+        "source",
+        &[
+            ("auto", Choice::Elsewhere(Source::Auto)),
+            ("static", Choice::Keys),
+            ("environment", Choice::Elsewhere(Source::Environment)),
+            ("container", Choice::Elsewhere(Source::Container)),
+            ("instance", Choice::Elsewhere(Source::Instance)),
+            ("host", Choice::Elsewhere(Source::Host)),
+        ],
+    );
+    let host_signs = choice == Ok(Choice::Elsewhere(Source::Host));
+    let source = read_source(&mut section, choice);
     let mut upstreams = section.section("upstreams");
     let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstream(&mut upstreams, name));
     upstreams.finish();
     let assume_role = section.optional("assume_role").map(|field| {
-        if name == Ok(HOST) {
+        if host_signs {
             return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
         }
         let mut role = field.section()?;
@@ -40,7 +55,7 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Set
     })
 }
 
-fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checked<Source> {
+fn read_source(section: &mut Section<'_>, choice: Checked<Choice>) -> Checked<Source> {
     let given = ["access_key_id", "secret_access_key", "session_token"].map(|name| (name, section.optional(name)));
     let any_given = given.iter().any(|(_, field)| field.is_some());
     let [access_key_id, secret_access_key, session_token] =
@@ -50,30 +65,27 @@ fn read_source(section: &mut Section<'_>, name: Checked<&'static str>) -> Checke
             section.fault_at(name, "is missing", "the source `static` needs it; give it, or another source")
         })
     };
-    let name = name?;
-    if name == STATIC {
-        let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
-        return Ok(Source::Static(StaticKeys {
-            access_key_id: access_key_id?,
-            secret_access_key: Secret::new(secret_access_key?),
-            session_token: session_token.1?.map(Secret::new),
-        }));
+    match choice? {
+        Choice::Keys => {
+            let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
+            Ok(Source::Static(StaticKeys {
+                access_key_id: access_key_id?,
+                secret_access_key: Secret::new(secret_access_key?),
+                session_token: session_token.1?.map(Secret::new),
+            }))
+        }
+        // Keys that are not used would show only as denied access, or as the access of someone
+        // else.
+        Choice::Elsewhere(_) if any_given => {
+            let remedy = "set `source: static`, or take the keys out";
+            Err(section.fault_at("source", "is not `static`, but keys are given", remedy))
+        }
+        Choice::Elsewhere(source) => Ok(source),
     }
-    // Keys that are not used would show only as denied access, or as the access of someone else.
-    if any_given {
-        let remedy = "set `source: static`, or take the keys out";
-        return Err(section.fault_at("source", "is not `static`, but keys are given", remedy));
-    }
-    Ok(match name {
-        "environment" => Source::Environment,
-        "container" => Source::Container,
-        "instance" => Source::Instance,
-        HOST => Source::Host,
-        _ => Source::Auto,
-    })
 }
 
-/// Lengths and characters are those of the STS API Reference, "AssumeRole".
+/// Reads a role to assume, within the lengths and characters of the STS API Reference,
+/// "AssumeRole".
 fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<AssumeRole> {
     let role_arn = read_role_arn(role);
     let session_name = text(role, "session_name", 2..=64, "=,.@-");
@@ -129,7 +141,7 @@ fn read_role_arn(role: &mut Section<'_>) -> Checked<String> {
     }
 }
 
-/// A text of letters, digits, `_`, `+` and `more`.
+/// Reads a text of letters, digits, `_`, `+` and `more`.
 fn text(
     role: &mut Section<'_>,
     name: &'static str,

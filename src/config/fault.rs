@@ -1,18 +1,19 @@
-//! What is wrong with a configuration, in words for the operator. Quotes what was found, but never what may be a secret.
+//! Faults of a configuration, in words for the operator. Quotes what was found, but never what may
+//! be a secret.
 
 use std::cell::RefCell;
 use std::fmt;
 
 use serde_json::Value;
 
-/// One thing that is wrong.
+/// A fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: `routes[1].matcher`; `$` is the whole configuration.
+    /// The place: `routes[1].matcher`; `$` is the whole configuration.
     pub path: String,
-    /// What is wrong there.
+    /// The problem there.
     pub problem: String,
-    /// What would be right.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -22,13 +23,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a configuration, at least one fault; one line for each.
+/// The faults of a configuration, at least one; one line for each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// The faults, in the order in which they were found.
+    /// Returns the faults in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
     }
@@ -38,14 +39,15 @@ fn lines(faults: &[Fault]) -> String {
     faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The proof that a fault was reported: only [`Faultbook::report`] makes one, so that nothing is refused in silence.
+/// The proof that a fault was reported: only [`Faultbook::report`] makes one, so that nothing is
+/// refused in silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported(());
 
 /// A part of the configuration, or the proof that its fault was reported.
 pub(super) type Checked<T> = Result<T, Reported>;
 
-/// A look at a part that others depend on.
+/// Borrows a part that others depend on.
 pub(super) fn borrowed<T>(checked: &Checked<T>) -> Checked<&T> {
     checked.as_ref().map_err(|reported| *reported)
 }
@@ -62,7 +64,7 @@ impl Faultbook {
         Reported(())
     }
 
-    /// What was read, unless there was any fault.
+    /// Returns what was read, unless there was any fault.
     pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<T, Faults> {
         match read {
             Ok(value) if self.0.borrow().is_empty() => Ok(value),
@@ -71,7 +73,7 @@ impl Faultbook {
     }
 }
 
-/// How a value is shown in a fault.
+/// Returns a value as a fault shows it.
 pub(super) fn show(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{}\"", excerpt(text)),
@@ -80,7 +82,7 @@ pub(super) fn show(value: &Value) -> String {
     }
 }
 
-/// What sort of value it is, with nothing of the value.
+/// Returns the sort of a value, with nothing of the value itself.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -92,7 +94,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// As much of `text` as fits into a line.
+/// Returns as much of `text` as fits into a line.
 pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     if looks_secret(text) {
@@ -112,7 +114,8 @@ pub(super) fn excerpt(text: &str) -> String {
     shown
 }
 
-/// AWS secret keys are 40 characters of base64 and session tokens more; one may stand where a region should.
+/// Returns true if `text` may hold a key that stands in the wrong place: AWS secret keys are 40
+/// characters of base64, and session tokens are longer.
 fn looks_secret(text: &str) -> bool {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).any(|run| {
         run.len() >= 40
@@ -121,7 +124,7 @@ fn looks_secret(text: &str) -> bool {
     })
 }
 
-/// The candidate that `name` was probably meant to be.
+/// Returns the candidate that `name` was probably meant to be.
 pub(super) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     const ALIKE: f64 = 0.8;
     let name = name.to_lowercase();
@@ -133,7 +136,7 @@ pub(super) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// `` `one`, `two`, `three` ``.
+/// Returns names as a list: `` `one`, `two`, `three` ``.
 pub(super) fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,8 +1,8 @@
-//! Walks the JSON of a configuration: a cursor that knows its path, remembers which keys were asked for, and reports what
-//! is not as it should be. Knows nothing of what the keys mean.
+//! Walks the JSON of a configuration: a cursor that knows its path, remembers which keys were asked
+//! for, and reports faults. Never knows what a key means.
 //!
-//! A key is known because something asks for it, so there is no second list of keys. Null is as absent. Kong cannot tell
-//! `{}` from `[]`, so each stands for the other.
+//! A key is known because something asks for it, so there is no second list of keys. Null counts as
+//! absent. Kong cannot tell `{}` from `[]`, so each stands for the other.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ use super::fault::{excerpt, kind, listed, nearest, show, Checked, Faultbook, Rep
 pub(super) struct Field<'a> {
     value: &'a Value,
     path: String,
-    /// Whether values here are never shown.
+    /// True if no value here may be shown.
     confidential: bool,
     faults: &'a Faultbook,
 }
@@ -42,7 +42,7 @@ impl<'a> Field<'a> {
         self.faults.report(&self.path, problem, remedy)
     }
 
-    /// The value for use in a fault.
+    /// Returns the value for use in a fault.
     pub(super) fn shown(&self) -> String {
         if self.confidential {
             kind(self.value).to_owned()
@@ -77,7 +77,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The items of a list that has some, or the one value that stands for a list of one.
+    /// Returns the items of a list that is not empty, or the one value that stands for a list of
+    /// one.
     pub(super) fn one_or_more(&self, remedy: &str) -> Checked<Vec<Field<'a>>> {
         let a_list = self.value.is_array() || self.value.as_object().is_some_and(Map::is_empty);
         let items = if a_list { self.items()? } else { vec![self.clone()] };
@@ -87,7 +88,7 @@ impl<'a> Field<'a> {
         Ok(items)
     }
 
-    /// A number without a fraction; `10.0` is one.
+    /// Returns a number without a fraction, which `10.0` is too.
     pub(super) fn whole_number(&self) -> Option<u32> {
         match self.value.as_u64() {
             Some(number) => u32::try_from(number).ok(),
@@ -101,7 +102,7 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// What stands under `key`, which from now on is a known key.
+    /// Returns the value of `key`, which from now on is a known key.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Field<'a>> {
         if !self.known.contains(&key) {
             self.known.push(key);
@@ -110,22 +111,22 @@ impl<'a> Section<'a> {
         (!value.is_null()).then(|| self.child(key, value))
     }
 
-    /// The same, and nothing that stands there is ever shown.
+    /// Returns the value of `key`, and never shows anything of it.
     pub(super) fn confidential_optional(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.optional(key).map(|field| Field { confidential: true, ..field })
     }
 
-    /// What stands under `key`; `remedy` says what should.
+    /// Returns the value of `key`, or reports that it is missing; `remedy` says what to give.
     pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Checked<Field<'a>> {
         self.optional(key).ok_or_else(|| self.fault_at(key, "is missing", remedy))
     }
 
-    /// The object under `key`; where there is none, one without entries.
+    /// Returns the object under `key`, or one without entries where there is none.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
         self.section_or_empty(key, false)
     }
 
-    /// The object under `key`, whose values are never shown.
+    /// Returns the object under `key`, and never shows its values.
     pub(super) fn confidential_section(&mut self, key: &'static str) -> Section<'a> {
         self.section_or_empty(key, true)
     }
@@ -152,29 +153,35 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// One of a few names; the first is the default.
-    pub(super) fn choice(&mut self, key: &'static str, names: &[&'static str]) -> Checked<&'static str> {
-        let Some(field) = self.optional(key) else {
-            return Ok(names.first().copied().unwrap_or_default());
-        };
-        let text = field.text()?;
-        names.iter().find(|name| **name == text).copied().ok_or_else(|| {
-            field.fault(format!("{} is not known here", field.shown()), format!("give one of {}", listed(names)))
+    /// Returns the value of one of a few names; the first is the default.
+    pub(super) fn choice<T: Clone, const COUNT: usize>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T); COUNT],
+    ) -> Checked<T> {
+        const { assert!(COUNT > 0, "there is a default") };
+        let field = self.optional(key);
+        let text = field.as_ref().map(Field::text).transpose()?;
+        let chosen = choices.iter().find(|(name, _)| text.is_none_or(|text| text == *name));
+        chosen.map(|(_, value)| value.clone()).ok_or_else(|| {
+            let names = choices.each_ref().map(|(name, _)| *name);
+            let shown = field.as_ref().map_or_else(String::new, Field::shown);
+            self.fault_at(key, format!("{shown} is not known here"), format!("give one of {}", listed(&names)))
         })
     }
 
-    /// The items of the list under `key`, none where there is no list.
+    /// Returns the items of the list under `key`, none where there is no list.
     pub(super) fn list(&mut self, key: &'static str) -> Checked<Vec<Field<'a>>> {
         self.optional(key).map_or_else(|| Ok(Vec::new()), |field| field.items())
     }
 
-    /// Every entry of an object whose keys are the operator's own.
+    /// Returns every entry of an object whose keys are the operator's own.
     pub(super) fn entries(&self) -> Vec<(&'a str, Field<'a>)> {
         let entries = self.entries.into_iter().flatten().filter(|(_, value)| !value.is_null());
         entries.map(|(key, value)| (key.as_str(), self.child(key, value))).collect()
     }
 
-    /// Reports a fault of what stands under `key`, or should.
+    /// Reports a fault of the value of `key`, which may be missing.
     pub(super) fn fault_at(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
         self.faults.report(&join(&self.path, key), problem, remedy)
     }
@@ -237,7 +244,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What `read` made of `value`, and the lines of the faults.
+    /// Returns what `read` made of `value`, and the lines of the faults.
     fn read<T>(value: &Value, read: impl FnOnce(&mut Section<'_>) -> T) -> (T, Vec<String>) {
         let faults = Faultbook::default();
         let mut section = Field::root(value, &faults).section().unwrap();
@@ -259,6 +266,22 @@ mod tests {
             let (_, faults) = read(&json!({"n": value}), |section| section.integer("n", 1..=10, 5));
             assert_eq!(faults.len(), 1, "{value}");
             assert!(faults[0].starts_with("n: ") && faults[0].contains("is not an integer from 1 to 10"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_gives_the_value_of_a_name_and_the_first_is_the_default() {
+        let choices = [("a", 'A'), ("b", 'B')];
+        for (value, expected) in [(json!("a"), 'A'), (json!("b"), 'B'), (json!(null), 'A')] {
+            let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
+            assert_eq!((chosen, faults), (Some(expected), vec![]));
+        }
+        for (value, says) in [
+            (json!("A"), "c: \"A\" is not known here; give one of `a`, `b`"),
+            (json!(1), "c: 1 is not a string; give a string"),
+        ] {
+            let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
+            assert_eq!((chosen, faults), (None, vec![says.to_owned()]));
         }
     }
 
@@ -297,7 +320,7 @@ mod tests {
         let value = json!({"a": {"b": "hunter2", "c": {"d": "hunter2"}}, "e": "hunter2"});
         let (_, faults) = read(&value, |section| {
             let mut a = section.confidential_section("a");
-            assert_eq!(a.choice("b", &["x", "y"]).ok(), None);
+            assert_eq!(a.choice("b", &[("x", 1), ("y", 2)]).ok(), None);
             a.integer("c", 1..=2, 1);
             section.confidential_section("e").finish();
         });

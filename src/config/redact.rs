@@ -1,4 +1,4 @@
-//! The section `redact`, and what a header may be called.
+//! The section `redact`, and the names that a header may have.
 
 use super::fault::Checked;
 use super::reader::{each, Section};
@@ -25,7 +25,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Redact> {
     Ok(Redact { headers: headers?, query: query? })
 }
 
-/// Whether `text` can be a method or the name of a header (RFC 9110, 5.6.2).
+/// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -1,4 +1,4 @@
-//! The list `routes`: which exchanges become events, and what those carry.
+//! The list `routes`: which exchanges become events, and what the events carry.
 
 use std::ops::RangeInclusive;
 
@@ -28,8 +28,9 @@ const METHOD_REMEDY: &str = "give a method, a list of them, or `*` alone for eve
 const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `*` for every status";
 const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
 
-/// The routes and the targets that they have; `attributes` are those of every route, and `target` is that of every route that
-/// has none of its own. A configuration that stores webhooks may be without either.
+/// Reads the routes and their targets. `attributes` belong to every route, and `target` to every
+/// route without a target of its own. A configuration that stores webhooks may have neither routes
+/// nor a target.
 pub(super) fn read(
     root: &mut Section<'_>,
     attributes: &[Attribute<'_>],
@@ -151,12 +152,12 @@ fn check_fit(
 /// The targets while routes are read.
 struct Targets {
     shared: Checked<Option<Target>>,
-    /// Each once.
+    /// Every target, once.
     all: Vec<Target>,
 }
 
 impl Targets {
-    /// Which target the route of `section` has.
+    /// Returns the position of the target that the route of `section` has.
     fn read(&mut self, section: &mut Section<'_>) -> Checked<usize> {
         let region = self.shared.as_ref().ok().and_then(|shared| Some(shared.as_ref()?.region.as_str()));
         let target = match target::read(section, region)? {
@@ -208,7 +209,7 @@ fn read_statuses(section: &mut Section<'_>) -> Checked<Statuses> {
     .map(Statuses)
 }
 
-/// `2xx`, `204`, `200-204` or `*`.
+/// Reads `2xx`, `204`, `200-204` or `*`.
 fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     let number = |digits: &str| -> Option<u16> {
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
@@ -225,20 +226,18 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
-    let delivery = section.choice("delivery", &["after_response", "before_response"]);
-    let on_failure = section.choice("on_failure", &["pass", "fail"]);
+    let waits = section.choice("delivery", &[("after_response", false), ("before_response", true)]);
+    let on_failure = section.choice("on_failure", &[("pass", OnFailure::Pass), ("fail", OnFailure::Fail)]);
     let given = section.optional("on_failure").is_some();
-    if delivery? == "after_response" {
-        if given {
-            return Err(section.fault_at(
-                "on_failure",
-                "has no meaning here, for the response does not wait for the event",
-                "leave it out, or give `before_response` as `delivery`",
-            ));
-        }
-        return Ok(Delivery::AfterResponse);
+    match waits? {
+        true => Ok(Delivery::BeforeResponse(on_failure?)),
+        false if given => Err(section.fault_at(
+            "on_failure",
+            "has no meaning here, for the response does not wait for the event",
+            "leave it out, or give `before_response` as `delivery`",
+        )),
+        false => Ok(Delivery::AfterResponse),
     }
-    Ok(Delivery::BeforeResponse(if on_failure? == "fail" { OnFailure::Fail } else { OnFailure::Pass }))
 }
 
 fn read_event_type(section: &mut Section<'_>) -> Checked<Option<String>> {

@@ -1,5 +1,5 @@
-//! Where events, dead letters and webhooks go: `topic_arn`, `queue_url` or `event_bus`, with `region`, `endpoint` and `upstream`
-//! beside it, in whichever section they stand.
+//! Targets of events, dead letters and webhooks: `topic_arn`, `queue_url` or `event_bus`, with
+//! `region`, `endpoint` and `upstream` beside it, in whichever section they stand.
 
 use std::rc::Rc;
 

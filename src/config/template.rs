@@ -1,4 +1,5 @@
-//! Values with `${…}`: whether they can be parsed, and whether the groups that they name are in a matcher.
+//! Values with `${…}`: checks that they can be parsed, and that a matcher has the groups that they
+//! name.
 
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::fault::{excerpt, listed, nearest, Checked};
 use super::reader::{Field, Section};
 use crate::exchange::template::{Template, TemplateError, Variable, VARIABLES};
 
-/// A template that, unlike that of an attribute, is of no use when it is empty.
+/// Reads a template that, unlike an attribute's, is of no use when it is empty.
 pub(super) fn optional(
     section: &mut Section<'_>,
     key: &'static str,
@@ -16,7 +17,7 @@ pub(super) fn optional(
     required(&field, groups).map(Some)
 }
 
-/// The same where it must be there.
+/// Reads a template that must not be empty.
 pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
     if field.text()?.is_empty() {
         return Err(field.fault("is empty", "give a text, or leave the key out"));
@@ -26,7 +27,7 @@ pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Te
     Ok(template)
 }
 
-/// A template; numbers and booleans count as the text that they are written as.
+/// Reads a template; numbers and booleans count as the text that they are written as.
 pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
     let parsed = match field.value() {
         Value::Number(number) => number.to_string().parse(),
@@ -45,7 +46,8 @@ pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
     })
 }
 
-/// Checks `${path.NAME}` against the named groups that there are; without `groups`, a matcher has a fault of its own.
+/// Checks `${path.NAME}` against the named groups that there are. Without `groups`, the matcher has
+/// a fault of its own, and nothing is checked.
 pub(super) fn check_groups(field: &Field<'_>, template: &Template, groups: Option<&[&str]>) -> Checked<()> {
     let Some(groups) = groups else { return Ok(()) };
     let mut checked = Ok(());

@@ -1,5 +1,5 @@
-//! The configuration as a whole: files of faulty and valid ones (`tests/configs`, also read by the check of the schema),
-//! secrets in every place, and whatever JSON there may be.
+//! The configuration as a whole: files of faulty and valid ones (`tests/configs`, also read by the
+//! check of the schema), secrets in every place, and any JSON at all.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use crate::aws::credentials::settings::{Source, StaticKeys};
 use crate::aws::endpoint::Endpoint;
 use crate::callout::Scheme;
 use crate::exchange::matcher::Methods;
+use crate::publish::outbox::settings::WhenFull;
 use crate::publish::route::{Delivery, OnFailure};
 
 fn data(name: &str) -> PathBuf {
@@ -186,7 +187,7 @@ fn an_emulator_and_a_fifo_topic() {
     assert!(only_target(&valid("fifo.json")).protocol.keeps_order());
 }
 
-/// What each route's events go to: the key of the target, its service, region, endpoint and upstream.
+/// Returns each route's target: its key, service, region, endpoint and upstream.
 fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String)> {
     let config = valid(name);
     let target = |route: &crate::publish::route::Route| {
@@ -263,7 +264,8 @@ fn texts_that_are_not_json_have_one_fault() {
     assert_eq!(faults_of("[".repeat(100_000).as_bytes())[0].path, "$");
 }
 
-/// A secret at every place of a whole configuration, one after the other, as a value and in a list.
+/// Puts a secret at every place of a whole configuration, one after the other, as a value and in a
+/// list.
 #[test]
 fn no_fault_shows_a_secret_wherever_it_stands() {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -389,7 +391,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The valid configurations, with some values replaced.
+/// Gives valid configurations with some values replaced.
 fn nearly_valid() -> impl Strategy<Value = Value> {
     let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
     let mut pointers = Vec::new();

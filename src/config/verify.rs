@@ -1,103 +1,186 @@
 //! The section `capture[].verify`. No secret that stands in it is ever quoted in a fault.
+//!
+//! Which schemes there are, and which keys belong to one, is known to [`SCHEMES`].
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fault::{listed, Checked};
-use super::reader::{each, Section};
+use super::reader::{each, Field, Section};
 use super::redact::is_token;
-use crate::capture::verify::{Algorithm, Encoding, HmacScheme, Key, OnFailure, Scheme, Verification};
-
-const STANDARD_WEBHOOKS: &str = "standard-webhooks";
-const STRIPE: &str = "stripe";
-const GITHUB: &str = "github";
-const HMAC: &str = "hmac";
-const SCHEMES: [&str; 4] = [STANDARD_WEBHOOKS, STRIPE, GITHUB, HMAC];
-
-/// What means something to some schemes only.
-const BELONGINGS: [(&str, &[&str]); 5] = [
-    ("tolerance_seconds", &[STANDARD_WEBHOOKS, STRIPE]),
-    ("header", &[HMAC]),
-    ("algorithm", &[HMAC]),
-    ("encoding", &[HMAC]),
-    ("prefix", &[HMAC]),
-];
+use crate::capture::verify::{
+    Algorithm, BodyHmac, Encoding, Form, FormSource, Key, OnFailure, Scheme, SecretEncoding, Verification, SCHEMES,
+};
 
 pub(super) fn read(capture: &mut Section<'_>) -> Checked<Option<Verification>> {
     let Some(field) = capture.confidential_optional("verify") else { return Ok(None) };
     let mut section = field.section()?;
     let verification = read_verification(&mut section);
-    if let Ok(Verification { source, .. }) = verification {
-        let is_given = |key: &str| field.value().get(key).is_some_and(|value| !value.is_null());
-        for (key, schemes) in BELONGINGS.iter().filter(|(key, schemes)| is_given(key) && !schemes.contains(&source)) {
-            let remedy = format!("leave it out; it belongs to {}", listed(schemes));
-            section.fault_at(key, format!("is given, and means nothing to the scheme `{source}`"), remedy);
-        }
+    if let Ok(Verification { scheme, .. }) = verification {
+        check_keys(&section, &field, scheme);
     }
     section.finish();
     verification.map(Some)
 }
 
+/// Reports keys that are given, and belong to other schemes.
+fn check_keys(section: &Section<'_>, field: &Field<'_>, scheme: &Scheme) {
+    let mut foreign: Vec<&str> = Vec::new();
+    for key in SCHEMES.iter().flat_map(|other| other.own_keys()) {
+        let is_given = field.value().get(key).is_some_and(|value| !value.is_null());
+        if is_given && !scheme.own_keys().contains(key) && !foreign.contains(key) {
+            foreign.push(key);
+        }
+    }
+    for key in foreign {
+        let owners = SCHEMES.iter().filter(|other| other.own_keys().contains(&key)).map(|other| other.name);
+        let problem = format!("is given, and means nothing to the scheme `{}`", scheme.name);
+        let remedy = format!("leave it out; it belongs to {}", listed(&owners.collect::<Vec<_>>()));
+        section.fault_at(key, problem, remedy);
+    }
+}
+
 fn read_verification(section: &mut Section<'_>) -> Checked<Verification> {
-    let remedy = "give one of `standard-webhooks`, `stripe`, `github`, `hmac`";
-    let source = section.required("scheme", remedy).and_then(|field| {
-        let text = field.text()?;
-        let known = SCHEMES.into_iter().find(|scheme| *scheme == text);
-        known.ok_or_else(|| field.fault("is not known here", remedy))
-    });
-    let keys = read_keys(section, source);
+    let scheme = read_scheme(section);
+    // Without a scheme, a secret is any text.
+    let keys = read_keys(section, scheme.map_or(SecretEncoding::Text, |scheme| scheme.secrets));
     let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
-    let on_failure = section.choice("on_failure", &["mark", "reject"]);
-    let hmac = read_hmac(section, source);
-    let source = source?;
-    let scheme = match source {
-        STANDARD_WEBHOOKS => Scheme::StandardWebhooks,
-        STRIPE => Scheme::Stripe,
-        _ => Scheme::Hmac(hmac?),
+    let on_failure = section.choice("on_failure", &[("mark", OnFailure::Mark), ("reject", OnFailure::Reject)]);
+    let hmac = HmacKeys::read(section);
+    let scheme = scheme?;
+    let form = match &scheme.form {
+        FormSource::Fixed(form) => Ok(form.clone()),
+        FormSource::HmacKeys => hmac.check(section).map(Form::BodyHmac),
     };
     Ok(Verification {
-        source,
         scheme,
+        form: form?,
         keys: keys?,
         tolerance: Duration::from_secs(tolerance.into()),
-        on_failure: if on_failure? == "reject" { OnFailure::Reject } else { OnFailure::Mark },
+        on_failure: on_failure?,
     })
 }
 
-fn read_keys(section: &mut Section<'_>, scheme: Checked<&str>) -> Checked<Vec<Key>> {
+fn read_scheme(section: &mut Section<'_>) -> Checked<&'static Scheme> {
+    let remedy = format!("give one of {}", listed(&SCHEMES.each_ref().map(|scheme| scheme.name)));
+    let field = section.required("scheme", &remedy)?;
+    let text = field.text()?;
+    let known = SCHEMES.iter().find(|scheme| scheme.name == text);
+    known.ok_or_else(|| field.fault("is not known here", remedy))
+}
+
+fn read_keys(section: &mut Section<'_>, encoding: SecretEncoding) -> Checked<Vec<Key>> {
     let remedy = "give a list of secrets, the newest first";
     let secrets = section.required("secrets", remedy)?.one_or_more(remedy)?;
     each(secrets, |field| {
-        let text = field.text()?;
-        let key = if scheme == Ok(STANDARD_WEBHOOKS) { Key::of_base64(text) } else { Key::of_text(text) };
-        key.map_err(|error| {
+        Key::read(field.text()?, encoding).map_err(|error| {
             field.fault(format!("is not a secret of this scheme: {error}"), "give it as the provider shows it")
         })
     })
 }
 
-/// What only the scheme `hmac` has to be told of, and GitHub's is known of.
-fn read_hmac(section: &mut Section<'_>, scheme: Checked<&str>) -> Checked<HmacScheme> {
-    let header = section.optional("header");
-    let algorithm = section.choice("algorithm", &["sha256", "sha1", "sha512"]);
-    let encoding = section.choice("encoding", &["hex", "base64"]);
-    let prefix = section.optional("prefix").map(|field| field.text().map(str::to_owned)).transpose();
-    if scheme? != HMAC {
-        return Ok(HmacScheme::github());
+/// The keys that describe an HMAC of the body.
+struct HmacKeys<'a> {
+    header: Option<Field<'a>>,
+    algorithm: Checked<Algorithm>,
+    encoding: Checked<Encoding>,
+    prefix: Checked<Option<String>>,
+}
+
+impl<'a> HmacKeys<'a> {
+    fn read(section: &mut Section<'a>) -> HmacKeys<'a> {
+        let algorithms = [("sha256", Algorithm::Sha256), ("sha1", Algorithm::Sha1), ("sha512", Algorithm::Sha512)];
+        HmacKeys {
+            header: section.optional("header"),
+            algorithm: section.choice("algorithm", &algorithms),
+            encoding: section.choice("encoding", &[("hex", Encoding::Hex), ("base64", Encoding::Base64)]),
+            prefix: section.optional("prefix").map(|field| field.text().map(str::to_owned)).transpose(),
+        }
     }
-    let remedy = "the scheme `hmac` needs it; give the header of the signature, such as `x-signature`";
-    let header = header.ok_or_else(|| section.fault_at("header", "is missing", remedy))?;
-    let name = match header.text()? {
-        name if is_token(name) => name.to_ascii_lowercase(),
-        _ => return Err(header.fault("is not the name of a header", remedy)),
-    };
-    Ok(HmacScheme {
-        header: name,
-        algorithm: match algorithm? {
-            "sha1" => Algorithm::Sha1,
-            "sha512" => Algorithm::Sha512,
-            _ => Algorithm::Sha256,
-        },
-        encoding: if encoding? == "base64" { Encoding::Base64 } else { Encoding::Hex },
-        prefix: prefix?.unwrap_or_default(),
-    })
+
+    /// Returns the HMAC that they describe. A scheme that needs none of them never asks.
+    fn check(self, section: &Section<'_>) -> Checked<BodyHmac> {
+        let remedy = "the scheme `hmac` needs it; give the header of the signature, such as `x-signature`";
+        let header = self.header.ok_or_else(|| section.fault_at("header", "is missing", remedy))?;
+        let text = header.text()?;
+        if !is_token(text) {
+            return Err(header.fault("is not the name of a header", remedy));
+        }
+        Ok(BodyHmac {
+            header: Cow::Owned(text.to_ascii_lowercase()),
+            algorithm: self.algorithm?,
+            encoding: self.encoding?,
+            prefix: Cow::Owned(self.prefix?.unwrap_or_default()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::PathBuf;
+
+    use serde_json::{json, Value};
+
+    use super::*;
+    use crate::config::Config;
+
+    /// Returns a value that `key` takes.
+    fn value(key: &str) -> Value {
+        match key {
+            "tolerance_seconds" => json!(60),
+            "header" => json!("x-signature"),
+            "algorithm" => json!("sha1"),
+            "encoding" => json!("base64"),
+            "prefix" => json!("v1="),
+            other => panic!("nothing reads {other}"),
+        }
+    }
+
+    /// Returns the faults of a capture that is verified by `scheme` with these keys.
+    fn faults(scheme: &Scheme, keys: &BTreeSet<&str>) -> Vec<String> {
+        let mut verify = json!({"scheme": scheme.name, "secrets": ["c2VjcmV0"]});
+        for key in keys {
+            verify[key] = value(key);
+        }
+        let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+        let capture = json!([{"method": "POST", "matcher": "/", "queue_url": queue, "verify": verify}]);
+        match Config::from_json(json!({"capture": capture}).to_string().as_bytes()) {
+            Ok(_) => Vec::new(),
+            Err(faults) => faults.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn a_scheme_takes_its_own_keys_and_no_others() {
+        let all: BTreeSet<&str> = SCHEMES.iter().flat_map(Scheme::own_keys).copied().collect();
+        for scheme in &SCHEMES {
+            let own: BTreeSet<&str> = scheme.own_keys().iter().copied().collect();
+            assert_eq!(faults(scheme, &own), Vec::<String>::new(), "{}", scheme.name);
+            for foreign in all.difference(&own) {
+                let mut given = own.clone();
+                given.insert(foreign);
+                let [fault] = faults(scheme, &given).try_into().unwrap();
+                let says = format!("verify.{foreign}: is given, and means nothing to the scheme `{}`", scheme.name);
+                assert!(fault.contains(&says), "{fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_scheme_has_a_name_of_its_own_that_the_documentation_and_kong_s_schema_know() {
+        let names: BTreeSet<&str> = SCHEMES.iter().map(|scheme| scheme.name).collect();
+        assert_eq!(names.len(), SCHEMES.len());
+        let read = |name: &str| fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let schema: Value = serde_json::from_str(&read("kong/retrohook.meta.json")).unwrap();
+        let properties = &schema["config_schema"]["definitions"]["verify"]["properties"];
+        assert_eq!(properties["scheme"]["enum"], json!(SCHEMES.each_ref().map(|scheme| scheme.name)));
+        for page in ["docs/configuration.md", "docs/capture.md"] {
+            let text = read(page);
+            for name in &names {
+                assert!(text.contains(&format!("`{name}`")), "{page}: {name}");
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Whether a request is one that a route or a capture looks for: its method, and its path by a regular expression.
+//! Matching of requests, for routes and captures: by the method, and by the path with a regular
+//! expression.
 
 use std::cell::OnceCell;
 
@@ -8,18 +9,18 @@ use super::path_of;
 use super::plain_text::PlainText;
 use super::template::PathGroups;
 
-/// The methods of a route.
+/// The methods of a route or a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Methods {
-    /// `"*"`.
+pub(crate) enum Methods {
+    /// Every method: `"*"`.
     Any,
-    /// These, in upper case.
+    /// The methods in this list, in upper case.
     OneOf(Vec<String>),
 }
 
 impl Methods {
-    /// Whether `method` is one of them; methods are case-sensitive (RFC 9110, 9.1).
-    pub fn contain(&self, method: &[u8]) -> bool {
+    /// Returns true if `method` is one of them; methods are case-sensitive (RFC 9110, 9.1).
+    pub(crate) fn contain(&self, method: &[u8]) -> bool {
         match self {
             Methods::Any => true,
             Methods::OneOf(methods) => methods.iter().any(|candidate| candidate.as_bytes() == method),
@@ -27,13 +28,13 @@ impl Methods {
     }
 }
 
-/// How much of a path a matcher looks at. A regular expression costs about a thousand instructions for each byte, on the
-/// request's time.
+/// Bytes of a target that a matcher looks at. A regular expression costs about a thousand
+/// instructions for each byte, on the request's time.
 const MAX_PATH_BYTES: usize = 8_192;
 
 /// A regular expression that is searched, not anchored, in the first 8,192 bytes of the path.
 #[derive(Clone, Debug)]
-pub struct Matcher {
+pub(crate) struct Matcher {
     regex: Regex,
     /// The expression, where it is plain text: searching that is many times faster.
     plain_text: Option<PlainText>,
@@ -43,35 +44,36 @@ impl Matcher {
     /// Compiles `pattern`.
     ///
     /// # Errors
-    /// What `regex-lite` says of a pattern that is not valid or too large.
-    pub fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
+    /// If the pattern is not valid, or too large for `regex-lite`.
+    pub(crate) fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
         let is_plain = !pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c));
         Ok(Matcher { regex: Regex::new(pattern)?, plain_text: is_plain.then(|| PlainText::new(pattern)) })
     }
 
-    /// Whether the pattern is found in the path of `target`; a query string does not count.
-    pub fn is_match(&self, target: &[u8]) -> bool {
+    /// Returns true if the pattern is found in the path of `target`; a query string does not count.
+    pub(crate) fn is_match(&self, target: &[u8]) -> bool {
         let target = target.get(..MAX_PATH_BYTES).unwrap_or(target);
         match &self.plain_text {
-            // Most targets do not have the text at all, and where their path ends need not be known.
+            // Most targets do not have the text at all, so that the end of their path is not looked
+            // for.
             Some(text) => text.is_in(target) && text.is_in(path_of(target)),
             None => self.regex.is_match(&String::from_utf8_lossy(path_of(target))),
         }
     }
 
-    /// The named groups in `path`.
-    pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
+    /// Returns the named groups in `path`.
+    pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         Groups { matcher: self, path, captures: OnceCell::new() }
     }
 
-    /// The names of the pattern's named groups.
-    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+    /// Returns the names of the pattern's groups.
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
         self.regex.capture_names().flatten()
     }
 }
 
-/// The named groups that a route's matcher finds in a path, looked for once and only if somebody asks.
-pub struct Groups<'a> {
+/// The named groups that a matcher finds in a path, looked for once and only if somebody asks.
+pub(crate) struct Groups<'a> {
     matcher: &'a Matcher,
     path: &'a str,
     captures: OnceCell<Option<Captures<'a>>>,

@@ -1,10 +1,10 @@
-//! One observed request and its response, the same for every host. Everything that a host may not know is optional:
-//! what is unknown stays absent, nothing is guessed.
+//! One observed request and its response, in one form for every host. Everything that a host may
+//! not know is optional: what is unknown stays absent, and nothing is guessed.
 
-pub mod matcher;
+pub(crate) mod matcher;
 mod plain_text;
-pub mod redact;
-pub mod template;
+pub(crate) mod redact;
+pub(crate) mod template;
 
 use std::borrow::Cow;
 
@@ -12,12 +12,13 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 
-/// Headers in the order they came, names in lower case, pseudo headers (`:path`, …) left out.
+/// Headers in the order in which they came, names in lower case, without pseudo headers (`:path`,
+/// …).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl Headers<'_> {
-    /// The first value of the header `name` (lower case).
+    /// Returns the first value of the header `name` (lower case).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
@@ -28,33 +29,34 @@ impl Headers<'_> {
 pub struct Entity<'a> {
     /// Its name, if it has one.
     pub name: Option<Cow<'a, str>>,
-    /// All of it, as JSON, where the host tells more than the name.
+    /// The whole entity as JSON, where the host tells more than the name.
     pub json: Option<&'a RawValue>,
 }
 
-/// On whose behalf the request was made, as far as the host has found that out.
+/// The one on whose behalf the request was made, as far as the host has found that out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer<'a> {
-    /// The gateway's id of it.
+    /// The gateway's id of the consumer.
     pub id: Option<Cow<'a, str>>,
     /// Its name.
     pub username: Option<Cow<'a, str>>,
-    /// The operator's own id of it.
+    /// The operator's own id of the consumer.
     pub custom_id: Option<Cow<'a, str>>,
 }
 
 /// The TLS session between the client and the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// `TLSv1.2`, `TLSv1.3`.
+    /// The version: `TLSv1.2`, `TLSv1.3`.
     pub version: Option<Cow<'a, str>>,
-    /// As OpenSSL calls it.
+    /// The cipher, by its name in OpenSSL.
     pub cipher: Option<Cow<'a, str>>,
-    /// What came of the client's certificate: `SUCCESS`, `NONE` where it showed none, `FAILED:` and why.
+    /// The check of the client's certificate: `SUCCESS`, `NONE` where it showed none, `FAILED:` and
+    /// why.
     pub client_verify: Option<Cow<'a, str>>,
 }
 
-/// What the client sent.
+/// The request, as the client sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request<'a> {
     /// The host's id of the request.
@@ -63,11 +65,11 @@ pub struct Request<'a> {
     pub method: Cow<'a, str>,
     /// The path with the query string, as the client sent it.
     pub target: Cow<'a, str>,
-    /// `http` or `https`.
+    /// The scheme: `http` or `https`.
     pub scheme: Option<Cow<'a, str>>,
     /// The `Host` header or `:authority`.
     pub host: Option<Cow<'a, str>>,
-    /// The port of the gateway that it came to, where the host tells.
+    /// The port of the gateway that the request came to, where the host tells.
     pub port: Option<u16>,
     /// The headers.
     pub headers: Headers<'a>,
@@ -78,31 +80,31 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The path without the query string.
+    /// Returns the path without the query string.
     pub fn path(&self) -> &str {
         split_target(&self.target).0
     }
 
-    /// The query string without its `?`, or the empty text.
+    /// Returns the query string without its `?`, or the empty text.
     pub fn query(&self) -> &str {
         split_target(&self.target).1
     }
 }
 
 /// Splits a request target into its path and its query string.
-pub fn split_target(target: &str) -> (&str, &str) {
+pub(crate) fn split_target(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// The path of a request target that is not known to be text.
-pub fn path_of(target: &[u8]) -> &[u8] {
+/// Returns the path of a request target that is not known to be text.
+pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     target.split(|byte| *byte == b'?').next().unwrap_or(target)
 }
 
-/// What the client got.
+/// The response, as the client got it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// HTTP status code.
+    /// The status code.
     pub status: u16,
     /// The headers.
     pub headers: Headers<'a>,
@@ -110,27 +112,28 @@ pub struct Response<'a> {
     pub size: Option<u64>,
 }
 
-/// How long things took, in milliseconds.
+/// Durations in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
-    /// From the first byte of the request to the last of the response.
+    /// The time from the first byte of the request to the last of the response.
     pub request: Option<u64>,
-    /// What the upstream took; where the host tells [`Latencies::receive`], only until its response began.
+    /// The time that the upstream took; where the host tells [`Latencies::receive`], only until its
+    /// response began.
     pub upstream: Option<u64>,
-    /// What the upstream's response took from its begin to its end.
+    /// The time from the beginning of the upstream's response to its end.
     pub receive: Option<u64>,
 }
 
 /// One request and its response.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange<'a> {
-    /// What the client sent.
+    /// The request, as the client sent it.
     pub request: Request<'a>,
-    /// What it got.
+    /// The response that it got.
     pub response: Response<'a>,
-    /// How long it took.
+    /// The time that it took.
     pub latencies: Latencies,
-    /// When the request began.
+    /// The time at which the request began.
     pub started_at: Option<Timestamp>,
     /// The client's address, without the port.
     pub client_ip: Option<Cow<'a, str>>,
@@ -138,13 +141,13 @@ pub struct Exchange<'a> {
     pub upstream_uri: Option<Cow<'a, str>>,
     /// The upstream's status; several after retries, `500, 200`.
     pub upstream_status: Option<Cow<'a, str>>,
-    /// Who made the response: `upstream`, or the gateway itself.
+    /// The maker of the response: `upstream`, or the gateway itself.
     pub source: Option<Cow<'a, str>>,
     /// The gateway's route.
     pub route: Option<Entity<'a>>,
     /// The gateway's service.
     pub service: Option<Entity<'a>>,
-    /// Who made the request.
+    /// The consumer that made the request.
     pub consumer: Option<Consumer<'a>>,
     /// The id of the credential that the request was made with.
     pub credential_id: Option<Cow<'a, str>>,

@@ -1,19 +1,20 @@
-//! A plain text that is looked for in paths, on the request's time.
+//! Search for a plain text in paths, on the request's time.
 //!
-//! Paths are short, and most do not have the text. `memmem` of the crate memchr, which is made for long
-//! texts, took 725 instructions more for a path of 19 bytes (counted by `tests/filter/cost.rs`) than this, which is
-//! Horspool's algorithm: with a text of eight bytes it looks at every eighth.
+//! Paths are short, and most do not have the text. `memmem` of the crate memchr, which is made for
+//! long texts, took 725 instructions more for a path of 19 bytes (counted by `tests/filter/cost.rs`)
+//! than this, which is Horspool's algorithm: with a text of eight bytes it looks at every eighth.
 
-/// A text, and how far the search may go on for each byte that stands where the text would end.
+/// A text, and the distance that the search may skip for each byte that stands where the text would
+/// end.
 #[derive(Clone, Debug)]
-pub struct PlainText {
+pub(crate) struct PlainText {
     text: Vec<u8>,
     skips: Box<[u8; 256]>,
 }
 
 impl PlainText {
     /// Prepares the search for `text`.
-    pub fn new(text: &str) -> PlainText {
+    pub(crate) fn new(text: &str) -> PlainText {
         let text = text.as_bytes().to_vec();
         // A skip that is too short only makes the search slower.
         let skip = |distance: usize| u8::try_from(distance).unwrap_or(u8::MAX);
@@ -26,8 +27,8 @@ impl PlainText {
         PlainText { text, skips }
     }
 
-    /// Whether the text is part of `path`.
-    pub fn is_in(&self, path: &[u8]) -> bool {
+    /// Returns true if the text is part of `path`.
+    pub(crate) fn is_in(&self, path: &[u8]) -> bool {
         let Some(last) = self.text.last() else { return true };
         let mut start = 0;
         while let Some(window) = path.get(start..start + self.text.len()) {

@@ -1,48 +1,48 @@
-//! What must not leave the gateway. Applied to the exchange before anything else sees it, so that the message, the attributes
-//! and every `${…}` are redacted alike.
+//! Redaction of what must not leave the gateway. Applied to the exchange before anything else sees
+//! it, so that the message, the attributes and every `${…}` are redacted alike.
 
 use std::borrow::Cow;
 
 use crate::exchange::{Exchange, Headers};
 
-/// What stands in the place of a redacted value, as in Kong's own logs.
-pub const REDACTED: &str = "REDACTED";
+/// The text in place of a redacted value, as in Kong's own logs.
+pub(crate) const REDACTED: &str = "REDACTED";
 
-/// Redacted without configuration.
-pub const HEADERS: [&str; 7] =
+/// Headers that are redacted without configuration.
+pub(crate) const HEADERS: [&str; 7] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "apikey", "x-amz-security-token"];
 
-/// What is redacted beside the built-in list.
+/// Names of what is redacted beside the built-in list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Redact {
+pub(crate) struct Redact {
     /// Header names, in lower case.
-    pub headers: Vec<String>,
+    pub(crate) headers: Vec<String>,
     /// Names of query parameters.
-    pub query: Vec<String>,
+    pub(crate) query: Vec<String>,
 }
 
 /// The headers and query parameters to redact.
 #[derive(Debug)]
-pub struct Redaction {
+pub(crate) struct Redaction {
     headers: Vec<String>,
     query: Vec<String>,
 }
 
 impl Redaction {
-    /// What `configured` names, beside [`HEADERS`].
-    pub fn new(configured: Redact) -> Redaction {
+    /// Redacts what `configured` names, beside [`HEADERS`].
+    pub(crate) fn new(configured: Redact) -> Redaction {
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
         headers.extend(configured.headers);
         Redaction { headers, query: configured.query }
     }
 
-    /// Whether the header `name` (lower case) is redacted.
-    pub fn hides(&self, name: &str) -> bool {
+    /// Returns true if the header `name` (lower case) is redacted.
+    pub(crate) fn hides(&self, name: &str) -> bool {
         self.headers.iter().any(|redacted| redacted == name)
     }
 
     /// Redacts headers, the query, and the query of URLs in headers (`referer`, `location`, …).
-    pub fn apply(&self, exchange: &mut Exchange<'_>) {
+    pub(crate) fn apply(&self, exchange: &mut Exchange<'_>) {
         self.redact_headers(&mut exchange.request.headers);
         self.redact_headers(&mut exchange.response.headers);
         self.redact_url(&mut exchange.request.target);
@@ -52,7 +52,7 @@ impl Redaction {
         }
     }
 
-    /// What was found in headers is as confidential as they are.
+    /// Redacts what the host has found in confidential headers.
     fn redact_consumer(&self, exchange: &mut Exchange<'_>) {
         let mut found = vec![("x-credential-identifier", &mut exchange.credential_id)];
         if let Some(consumer) = &mut exchange.consumer {
@@ -78,7 +78,7 @@ impl Redaction {
     }
 
     /// Redacts the query of a URL, or of a request target.
-    pub fn redact_url(&self, url: &mut Cow<'_, str>) {
+    pub(crate) fn redact_url(&self, url: &mut Cow<'_, str>) {
         if self.query.is_empty() {
             return;
         }
@@ -108,7 +108,7 @@ impl Redaction {
         *url = Cow::Owned(redacted);
     }
 
-    /// `key` as it stands in the query: it may be percent-encoded.
+    /// Returns true if `key`, which may be percent-encoded in the query, is redacted.
     fn names(&self, key: &str) -> bool {
         form_urlencoded::parse(key.as_bytes())
             .next()

@@ -1,13 +1,13 @@
-//! `${…}` in configured values: parsed once at start, rendered for each exchange that matches.
+//! Configured values with `${…}`: parsed once at start, rendered for each exchange that matches.
 
 use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::exchange::Exchange;
 
-/// Where a placeholder takes its value from.
+/// The part of an exchange that a placeholder takes its value from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Variable {
+pub(crate) enum Variable {
     /// `path.NAME`: a named group of the route's matcher.
     PathGroup(String),
     /// `request.method`.
@@ -30,8 +30,8 @@ pub enum Variable {
     ServiceName,
 }
 
-/// All placeholders, as they are written; `NAME` stands for a name of the user's.
-pub const VARIABLES: [&str; 10] = [
+/// All placeholders, as they are written; `NAME` stands for a name of the operator's.
+pub(crate) const VARIABLES: [&str; 10] = [
     "path.NAME",
     "request.method",
     "request.path",
@@ -44,9 +44,9 @@ pub const VARIABLES: [&str; 10] = [
     "service.name",
 ];
 
-/// Why a text is not a template.
+/// The reason why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
+pub(crate) enum TemplateError {
     /// A `${` that is never closed.
     #[error("`${{` without a closing `}}`")]
     Unclosed,
@@ -63,11 +63,11 @@ enum Segment {
 
 /// A text with placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Template(Vec<Segment>);
+pub(crate) struct Template(Vec<Segment>);
 
 /// The named groups of a matcher, as matched in one path.
-pub trait PathGroups {
-    /// The text that the group `name` matched, if it took part in the match.
+pub(crate) trait PathGroups {
+    /// Returns the text that the group `name` matched, if it took part in the match.
     fn group(&self, name: &str) -> Option<&str>;
 }
 
@@ -122,16 +122,16 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// The placeholders, in order.
-    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+    /// Returns the placeholders in order.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.0.iter().filter_map(|segment| match segment {
             Segment::Variable(variable) => Some(variable),
             Segment::Text(_) => None,
         })
     }
 
-    /// The text for one exchange; a placeholder whose value is absent gives the empty text.
-    pub fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
+    /// Returns the text for one exchange; a placeholder whose value is absent gives the empty text.
+    pub(crate) fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
         let mut text = String::new();
         for segment in &self.0 {
             match segment {
@@ -148,6 +148,21 @@ impl Template {
 }
 
 impl Variable {
+    /// Returns true if the value is known as soon as the request is, before there is a response.
+    pub(crate) fn is_of_request(&self) -> bool {
+        match self {
+            Variable::PathGroup(_)
+            | Variable::RequestMethod
+            | Variable::RequestPath
+            | Variable::RequestHeader(_)
+            | Variable::RequestQuery(_)
+            | Variable::RequestId => true,
+            Variable::ResponseStatus | Variable::ResponseHeader(_) | Variable::RouteName | Variable::ServiceName => {
+                false
+            }
+        }
+    }
+
     fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
         let Exchange { request, response, .. } = exchange;
         match self {

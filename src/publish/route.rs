@@ -1,82 +1,82 @@
-//! Which exchanges become events: method first, then path, then status, the cheapest question
-//! first.
+//! Routes: which exchanges become events. Asks for the method first, then the path, then the
+//! status: the cheapest question first.
 
 use std::ops::RangeInclusive;
 
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
-/// Response statuses of a route, as ranges.
+/// The response statuses of a route; an exchange needs to be in one of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statuses(pub Vec<RangeInclusive<u16>>);
+pub(crate) struct Statuses(pub(crate) Vec<RangeInclusive<u16>>);
 
 impl Statuses {
-    /// Returns `2xx`, the statuses of a route that names none.
-    pub fn success() -> Statuses {
+    /// Returns `2xx`, which a route looks for unless it says otherwise.
+    pub(crate) fn success() -> Statuses {
         Statuses(vec![200..=299])
     }
 
     /// Returns true if `status` is one of them.
-    pub fn contain(&self, status: u16) -> bool {
+    pub(crate) fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 }
 
-/// When the client gets a response whose exchange becomes an event.
+/// The moment at which the client gets a response that becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// At once: no response waits for an event.
+pub(crate) enum Delivery {
+    /// As soon as the response is there: it does not wait for the event.
     AfterResponse,
-    /// Once the event is acknowledged, or in the way that this says.
+    /// Once the event is acknowledged, or as [`OnFailure`] says if it is not.
     BeforeResponse(OnFailure),
 }
 
-/// How a response goes on whose event was not acknowledged in time.
+/// The fate of a response whose event was not acknowledged in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The client gets it nevertheless, and the event stays queued.
+    /// The client gets the response all the same, and the event stays queued.
     Pass,
     /// The client gets a 503 instead, and the event is withdrawn.
     Fail,
 }
 
-/// Which exchanges become events, and what those events carry beside the record.
+/// A rule for exchanges that become events, and what the events carry beside the record.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Methods of the request.
-    pub methods: Methods,
-    /// Looks at the path of the request.
-    pub matcher: Matcher,
-    /// Statuses of the response.
-    pub statuses: Statuses,
+    /// The methods of the request.
+    pub(crate) methods: Methods,
+    /// The pattern of the request's path.
+    pub(crate) matcher: Matcher,
+    /// The statuses of the response.
+    pub(crate) statuses: Statuses,
     /// The attribute `event_type`, which is also in the message.
-    pub event_type: Option<String>,
-    /// The configured attributes: those for every route and the route's own.
-    pub attributes: Vec<(String, Template)>,
+    pub(crate) event_type: Option<String>,
+    /// The configured attributes, shared and the route's own.
+    pub(crate) attributes: Vec<(String, Template)>,
     /// The SNS subject.
-    pub subject: Option<Template>,
+    pub(crate) subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
-    pub message_group_id: Option<Template>,
-    /// When the client gets the response.
-    pub delivery: Delivery,
-    /// Position of the target that its events go to.
-    pub target: usize,
+    pub(crate) message_group_id: Option<Template>,
+    /// The moment at which the client gets the response.
+    pub(crate) delivery: Delivery,
+    /// The position of the events' target among the configuration's.
+    pub(crate) target: usize,
 }
 
 impl Route {
     /// Returns true if a request may become an event of this route, as far as the request tells.
-    pub fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
+    pub(crate) fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
         self.methods.contain(method) && self.matcher.is_match(target)
     }
 
     /// Returns the named groups of the matcher in `path`.
-    pub fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
+    pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         self.matcher.groups(path)
     }
 }
 
-/// Routes in the order of the configuration. The first that matches an exchange takes it: one event
-/// each.
+/// The routes in the order of the configuration. The first that matches an exchange takes it: one
+/// event each.
 #[derive(Clone, Debug)]
 pub struct Routes(pub Vec<Route>);
 
@@ -104,19 +104,19 @@ impl Routes {
     }
 
     /// Returns true if any response waits for its event.
-    pub fn hold_responses(&self) -> bool {
+    pub(crate) fn hold_responses(&self) -> bool {
         self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
     }
 
     /// Returns true if the response to a request may have to wait for its event, as far as the
     /// request tells.
-    pub fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
+    pub(crate) fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
         let mut held = self.0.iter().filter(|route| route.delivery != Delivery::AfterResponse);
         held.any(|route| route.wants_request(method, target))
     }
 
-    /// Iterates over every placeholder in the templates of the routes.
-    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+    /// Returns every placeholder in what the routes' events carry.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
             let attributes = route.attributes.iter().map(|(_, template)| template);
             attributes.chain(&route.subject).chain(&route.message_group_id)

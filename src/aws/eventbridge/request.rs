@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::aws::eventbridge::event_bus::EventBus;
 use crate::event::{Attribute, AttributeType, Event};
-use crate::json::{to_json, to_json_with_capacity};
+use crate::json::{to_json, to_json_bytes};
 
 /// The source of every entry, for rules to match.
 pub const SOURCE: &str = "retrohook";
@@ -58,7 +58,7 @@ pub fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
         .collect();
     // The quotes that are escaped are about a quarter of a detail.
     let bytes = entries.iter().map(|entry| entry.detail.len() * 5 / 4 + 512).sum();
-    to_json_with_capacity(&PutEvents { entries }, bytes)
+    to_json_bytes(&PutEvents { entries }, bytes)
 }
 
 fn detail_type(event: &Event) -> &str {

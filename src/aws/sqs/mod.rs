@@ -56,14 +56,13 @@ impl Protocol for QueueUrl {
     }
 
     fn body(&self, events: &[&Event]) -> Vec<u8> {
-        let body = match events {
+        match events {
             [event] => send_message(&self.text, message_of(event, self.fifo)),
             _ => {
                 let messages: Vec<_> = events.iter().map(|event| message_of(event, self.fifo)).collect();
                 send_message_batch(&self.text, &messages)
             }
-        };
-        body.into_bytes()
+        }
     }
 
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {

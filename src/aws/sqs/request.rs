@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::aws::protocol;
 use crate::event::Attribute;
-use crate::json::to_json_with_capacity;
+use crate::json::to_json_bytes;
 
 /// What is asked of SQS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,13 @@ pub fn size(body: &str, attributes: &[Attribute]) -> usize {
 }
 
 /// The body of a `SendMessage` to the queue of this URL.
-pub fn send_message(queue: &str, message: Message<'_>) -> String {
+pub fn send_message(queue: &str, message: Message<'_>) -> Vec<u8> {
     json(&Entry { name: ("QueueUrl", queue), message }, &[message])
 }
 
 /// The body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its position in `messages`, from `0`, and
 /// [`super::parse_batch`] relies on that.
-pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> String {
+pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct SendMessageBatch<'a> {
@@ -107,12 +107,11 @@ impl Serialize for Attributes<'_> {
 }
 
 /// Writes a body into room for the quotes that are escaped, which are about a quarter of a message of JSON.
-fn json(body: &impl Serialize, messages: &[Message<'_>]) -> String {
+fn json(body: &impl Serialize, messages: &[Message<'_>]) -> Vec<u8> {
     let bytes = |Message { body, attributes, .. }: &Message<'_>| {
         size(body, attributes) + body.len() / 4 + 256 + 64 * attributes.len()
     };
-    let json = to_json_with_capacity(body, 256 + messages.iter().map(bytes).sum::<usize>());
-    String::from_utf8(json).unwrap_or_default()
+    to_json_bytes(body, 256 + messages.iter().map(bytes).sum::<usize>())
 }
 
 #[cfg(test)]
@@ -133,8 +132,8 @@ mod tests {
         Message { body, attributes: &[], group_id: None, deduplication_id: None }
     }
 
-    fn parsed(body: &str) -> Value {
-        serde_json::from_str(body).unwrap()
+    fn parsed(body: &[u8]) -> Value {
+        serde_json::from_slice(body).unwrap()
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! A signature that is nothing but an HMAC of the body, in a header: GitHub's, and those of many others.
+//! Signatures that are nothing but an HMAC of the body, in a header: GitHub signs so, and many
+//! others.
+
+use std::borrow::Cow;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -8,9 +11,9 @@ use super::secrets::decode;
 use super::{required, Key, Rejection, Verification};
 use crate::exchange::Headers;
 
-/// The hash of an HMAC.
+/// The hash function of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
+pub(crate) enum Algorithm {
     /// SHA-1, which is still good for an HMAC.
     Sha1,
     /// SHA-256.
@@ -19,30 +22,31 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// How the bytes of a signature are written.
+/// The form in which the bytes of a signature are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Two digits for each, in either case.
+pub(crate) enum Encoding {
+    /// Two digits for each byte, in either case.
     Hex,
-    /// The standard alphabet, padded.
+    /// Base64 of the standard alphabet, padded.
     Base64,
 }
 
-/// Where a signature stands and how it is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HmacScheme {
+/// An HMAC of the body: where it stands and how it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyHmac {
     /// The header's name, in lower case.
-    pub header: String,
-    /// The hash.
-    pub algorithm: Algorithm,
-    /// How it is written.
-    pub encoding: Encoding,
-    /// What stands before it, such as `sha256=`.
-    pub prefix: String,
+    pub(crate) header: Cow<'static, str>,
+    /// The hash function.
+    pub(crate) algorithm: Algorithm,
+    /// The form in which it is written.
+    pub(crate) encoding: Encoding,
+    /// The text before it, such as `sha256=`; may be empty.
+    pub(crate) prefix: Cow<'static, str>,
 }
 
 impl Algorithm {
-    /// Whether one of `signatures` is that of `parts`, one after the other. What is signed is read once, however many there are.
+    /// Returns true if one of `signatures` signs `parts`, one after the other. The parts are read
+    /// once, however many signatures there are.
     pub(super) fn verifies(self, key: &Key, parts: &[&[u8]], signatures: &[Vec<u8>]) -> bool {
         match self {
             Algorithm::Sha1 => verifies::<Hmac<Sha1>>(key, parts, signatures),
@@ -70,17 +74,7 @@ impl Encoding {
     }
 }
 
-impl HmacScheme {
-    /// As GitHub signs.
-    pub fn github() -> HmacScheme {
-        HmacScheme {
-            header: "x-hub-signature-256".to_owned(),
-            algorithm: Algorithm::Sha256,
-            encoding: Encoding::Hex,
-            prefix: "sha256=".to_owned(),
-        }
-    }
-
+impl BodyHmac {
     pub(super) fn check(
         &self,
         verification: &Verification,
@@ -88,8 +82,8 @@ impl HmacScheme {
         body: &[u8],
     ) -> Result<(), Rejection> {
         let text = required(headers, &self.header)?.trim();
-        let signature = text.strip_prefix(self.prefix.as_str()).and_then(|text| self.encoding.decode(text));
-        let signature = signature.ok_or_else(|| Rejection::Unreadable(self.header.clone()))?;
+        let signature = text.strip_prefix(&*self.prefix).and_then(|text| self.encoding.decode(text));
+        let signature = signature.ok_or_else(|| Rejection::Unreadable(self.header.to_string()))?;
         verification.matches(self.algorithm, &[body], &[signature])
     }
 }

@@ -1,9 +1,10 @@
-//! Whether a webhook was signed by its sender: the schemes of the providers, and a generic one.
+//! Checks that a webhook was signed by its sender: the schemes of the providers, and a generic one.
 //!
-//! Comparisons take the same time wherever a signature is wrong; they are those of the crate `hmac`. Never changes what was
-//! received, and never says more of a secret than that nothing matched.
+//! Comparisons are made by the crate `hmac`, in constant time. Never changes what was received, and
+//! never says more of a secret than that nothing matched.
 
 mod body_hmac;
+mod scheme;
 mod secrets;
 mod standard_webhooks;
 mod stripe;
@@ -14,67 +15,57 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
-pub use body_hmac::{Algorithm, Encoding, HmacScheme};
-pub use secrets::{Key, KeyError};
+pub(crate) use body_hmac::{Algorithm, BodyHmac, Encoding};
+pub(crate) use scheme::{Form, FormSource, IdSource, Scheme, SCHEMES};
+pub(crate) use secrets::{Key, SecretEncoding};
 
-/// How the webhooks of a capture are signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Standard Webhooks, and Svix, from which it came.
-    StandardWebhooks,
-    /// Stripe's `stripe-signature`.
-    Stripe,
-    /// An HMAC of the body in a header.
-    Hmac(HmacScheme),
-}
-
-/// What is done with a webhook whose signature is not good.
+/// The fate of a webhook whose signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// It is stored, and says so.
+pub(crate) enum OnFailure {
+    /// It is stored, and marked as not verified.
     Mark,
     /// The sender gets a 401.
     Reject,
 }
 
 /// The signature checks of one capture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Verification {
-    /// What messages call the sender.
-    pub source: &'static str,
-    /// How they are signed.
-    pub scheme: Scheme,
-    /// A signature by any one of them is good.
-    pub keys: Vec<Key>,
-    /// How far the time in a signature may be from now, where there is one.
-    pub tolerance: Duration,
-    /// What follows where nothing is good.
-    pub on_failure: OnFailure,
+    /// The scheme that the sender keeps to.
+    pub(crate) scheme: &'static Scheme,
+    /// The form of its signatures.
+    pub(crate) form: Form,
+    /// The secrets; a signature by any one of them is good.
+    pub(crate) keys: Vec<Key>,
+    /// The distance that the time in a signature, where there is one, may have from now.
+    pub(crate) tolerance: Duration,
+    /// The fate of a webhook without a good signature.
+    pub(crate) on_failure: OnFailure,
 }
 
-/// Why a signature is not good, for the reader of the queue and for the log.
+/// The reason why a signature is not good, for the reader of the queue and for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// There is none, or a part of it is not there.
+pub(crate) enum Rejection {
+    /// The signature, or a part of it, is missing.
     #[error("there is no header `{0}`")]
     Missing(String),
-    /// It is not of the form that the scheme asks for.
+    /// The header is not of the form that the scheme asks for.
     #[error("the header `{0}` cannot be read")]
     Unreadable(String),
-    /// It was made too long ago, or somebody sends it again.
+    /// The signature was made too long ago, or is sent again by somebody else.
     #[error("it was signed {} s ago, of at most {}", .age.as_secs(), .tolerance.as_secs())]
     Old {
-        /// How long ago.
+        /// The age of the signature.
         age: Duration,
-        /// What is allowed.
+        /// The largest age.
         tolerance: Duration,
     },
-    /// It was made in the future, by the clock of the gateway.
+    /// The signature was made in the future, by the clock of the gateway.
     #[error("it was signed {} s in the future, of at most {}", .by.as_secs(), .tolerance.as_secs())]
     Early {
-        /// By how much.
+        /// The distance of its time from now.
         by: Duration,
-        /// What is allowed.
+        /// The largest distance.
         tolerance: Duration,
     },
     /// No secret gives this signature.
@@ -83,39 +74,32 @@ pub enum Rejection {
 }
 
 impl Verification {
-    /// Whether `body`, which came with `headers`, was signed with one of the secrets.
+    /// Checks that `body`, which came with `headers`, was signed with one of the secrets.
     ///
     /// # Errors
-    /// Why it is not known to be.
-    pub fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<(), Rejection> {
-        match &self.scheme {
-            Scheme::StandardWebhooks => standard_webhooks::check(self, headers, body, now),
-            Scheme::Stripe => stripe::check(self, headers, body, now),
-            Scheme::Hmac(scheme) => scheme.check(self, headers, body),
-        }
+    /// The reason why it is not known to be.
+    pub(crate) fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<(), Rejection> {
+        self.form.check(self, headers, body, now)
     }
 
-    /// The headers that a check needs, in lower case.
-    pub fn headers(&self) -> Vec<String> {
-        match &self.scheme {
-            Scheme::StandardWebhooks => standard_webhooks::HEADERS.iter().flatten().map(ToString::to_string).collect(),
-            Scheme::Stripe => vec![stripe::HEADER.to_owned()],
-            Scheme::Hmac(scheme) => vec![scheme.header.clone()],
-        }
+    /// Returns the headers that a check reads, in lower case.
+    pub(crate) fn headers(&self) -> Vec<&str> {
+        self.form.headers()
     }
 
-    /// Whether a header is needed to check once more, and so is never redacted.
-    pub fn needs(&self, header: &str) -> bool {
-        self.headers().iter().any(|name| name == header)
+    /// Returns true if the reader of the queue needs `header` to check again, so that it is never
+    /// redacted.
+    pub(crate) fn needs(&self, header: &str) -> bool {
+        self.headers().contains(&header)
     }
 
-    /// Whether one of `signatures` is that of `parts`, one after the other, by one of the keys.
+    /// Checks that one of `signatures` signs `parts`, one after the other, with one of the keys.
     fn matches(&self, algorithm: Algorithm, parts: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), Rejection> {
         let good = self.keys.iter().any(|key| algorithm.verifies(key, parts, signatures));
         good.then_some(()).ok_or(Rejection::Mismatch)
     }
 
-    /// Whether a signature that was made `seconds` after 1970 is neither old nor of the future.
+    /// Checks that a signature that was made `seconds` after 1970 is neither old nor of the future.
     fn fresh(&self, seconds: u64, now: Timestamp) -> Result<(), Rejection> {
         let (signed, tolerance) = (Timestamp(seconds.saturating_mul(1_000)), self.tolerance);
         let (age, by) = (now.since(signed), signed.since(now));
@@ -129,12 +113,12 @@ impl Verification {
     }
 }
 
-/// The first value of a header that has to be there.
+/// Returns the first value of a header that has to be there.
 fn required<'a>(headers: &'a Headers<'_>, name: &str) -> Result<&'a str, Rejection> {
     headers.get(name).ok_or_else(|| Rejection::Missing(name.to_owned()))
 }
 
-/// Seconds since 1970, in digits alone.
+/// Reads seconds since 1970, in digits alone.
 fn seconds(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -4,49 +4,50 @@ use std::fmt;
 
 use base64_simd::{Out, STANDARD};
 
-/// What stands before a secret of Standard Webhooks, which is base64.
+/// The prefix of a secret of Standard Webhooks, which is base64.
 const PREFIX: &str = "whsec_";
 
 /// A secret; [`fmt::Debug`] shows a placeholder.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key(Vec<u8>);
+pub(crate) struct Key(Vec<u8>);
 
-/// Why a text is not a secret of its scheme. The text itself is left out.
+/// The form in which a scheme's secrets are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretEncoding {
+    /// The text itself is the secret.
+    Text,
+    /// Base64, with `whsec_` before it or not: Standard Webhooks.
+    Whsec,
+}
+
+/// The reason why a text is not a secret of its scheme. The text itself is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// Nothing in it.
+pub(crate) enum KeyError {
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// A secret of Standard Webhooks that is no base64.
+    /// The text is not base64.
     #[error("it is not base64 behind `whsec_`")]
     Base64,
 }
 
 impl Key {
-    /// A secret that is its own text.
+    /// Reads a secret.
     ///
     /// # Errors
-    /// An empty one, with which everybody can sign.
-    pub fn of_text(text: &str) -> Result<Key, KeyError> {
-        Key::of_bytes(text.as_bytes().to_vec())
-    }
-
-    /// A secret of Standard Webhooks: base64, with `whsec_` before it or not.
-    ///
-    /// # Errors
-    /// What is not of that form, or empty.
-    pub fn of_base64(text: &str) -> Result<Key, KeyError> {
-        Key::of_bytes(decode(text.strip_prefix(PREFIX).unwrap_or(text)).ok_or(KeyError::Base64)?)
-    }
-
-    fn of_bytes(bytes: Vec<u8>) -> Result<Key, KeyError> {
+    /// If the text is not of that form, or the secret is empty, so that everybody can sign with it.
+    pub(crate) fn read(text: &str, encoding: SecretEncoding) -> Result<Key, KeyError> {
+        let bytes = match encoding {
+            SecretEncoding::Text => text.as_bytes().to_vec(),
+            SecretEncoding::Whsec => decode(text.strip_prefix(PREFIX).unwrap_or(text)).ok_or(KeyError::Base64)?,
+        };
         if bytes.is_empty() {
             return Err(KeyError::Empty);
         }
         Ok(Key(bytes))
     }
 
-    /// The secret itself, for the arithmetic only.
+    /// Returns the secret itself, for the arithmetic only.
     pub(super) fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -58,7 +59,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Base64 of the standard alphabet, padded.
+/// Decodes base64 of the standard alphabet, padded.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut buffer = vec![0; STANDARD.estimated_decoded_length(text.len())];
     Some(STANDARD.decode(text.as_bytes(), Out::from_slice(&mut buffer)).ok()?.to_vec())

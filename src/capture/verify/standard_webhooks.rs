@@ -1,12 +1,12 @@
-//! Standard Webhooks 1.0 (standardwebhooks.com), symmetric signatures: `v1`, an HMAC of id, time and body. Svix calls the headers
-//! by its own name.
+//! Standard Webhooks 1.0 (standardwebhooks.com), symmetric signatures: `v1`, an HMAC of id, time
+//! and body. Svix, from which they came, calls the headers by its own name.
 
 use super::secrets::decode;
 use super::{required, seconds, Algorithm, Rejection, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 
-/// Id, time and signatures; of the two names of each the first that is there counts, for all three.
+/// Headers of id, time and signatures, in that order, by either name.
 pub(super) const HEADERS: [[&str; 3]; 2] =
     [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
 

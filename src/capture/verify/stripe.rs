@@ -1,4 +1,9 @@
-//! Stripe's signature: `t=TIME,v1=HEX,v1=HEX`, an HMAC of time and body by the secret as it is written, `whsec_` included.
+//! Stripe's signature: `t=TIME,v1=HEX,v1=HEX`, an HMAC of time and body by the secret as it is
+//! written, `whsec_` included; and the id of Stripe's events, which stands in the body alone.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
 
 use super::{required, seconds, Algorithm, Rejection, Verification};
 use crate::clock::Timestamp;
@@ -25,4 +30,14 @@ pub(super) fn check(
     }
     verification.matches(Algorithm::Sha256, &[signed.as_bytes(), b".", body], &found)?;
     verification.fresh(at, now)
+}
+
+/// Returns the id of an event of Stripe.
+pub(super) fn event_id(body: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_slice(body).ok().map(|Event { id }| id).filter(|id| id.starts_with("evt_"))
 }

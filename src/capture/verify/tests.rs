@@ -2,15 +2,19 @@
 
 use proptest::prelude::*;
 
+use super::secrets::KeyError;
 use super::*;
 
-fn verification(scheme: Scheme, keys: Vec<Key>) -> Verification {
-    let tolerance = Duration::from_secs(300);
-    Verification { source: "test", scheme, keys, tolerance, on_failure: OnFailure::Mark }
-}
-
-fn text(secret: &str) -> Key {
-    Key::of_text(secret).unwrap()
+/// Checks by the scheme of this name; one that the configuration describes has the form
+/// `described`.
+fn verification(name: &str, described: Option<Form>, secrets: &[&str]) -> Verification {
+    let scheme = SCHEMES.iter().find(|scheme| scheme.name == name).unwrap();
+    let form = match &scheme.form {
+        FormSource::Fixed(form) => form.clone(),
+        FormSource::HmacKeys => described.unwrap(),
+    };
+    let keys = secrets.iter().map(|secret| Key::read(secret, scheme.secrets).unwrap()).collect();
+    Verification { scheme, form, keys, tolerance: Duration::from_secs(300), on_failure: OnFailure::Mark }
 }
 
 fn headers<'a>(pairs: &[(&'a str, &'a str)]) -> Headers<'a> {
@@ -21,15 +25,15 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp(seconds * 1_000)
 }
 
-/// The example of Svix' documentation ("Verifying webhooks manually"), which is also that of its libraries.
+/// The example of Svix' documentation ("Verifying webhooks manually") and of its libraries.
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const SIGNED_AT: u64 = 1_614_265_330;
 const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 const BODY: &[u8] = br#"{"test": 2432232314}"#;
 
 fn standard() -> Verification {
-    let keys = ["whsec_c29tZW9uZSBlbHNlJ3M=", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
-    verification(Scheme::StandardWebhooks, keys.map(|key| Key::of_base64(key).unwrap()).into())
+    let secrets = ["whsec_c29tZW9uZSBlbHNlJ3M=", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+    verification("standard-webhooks", None, &secrets)
 }
 
 #[test]
@@ -71,10 +75,11 @@ fn what_is_missing_or_unreadable_is_named() {
 
 #[test]
 fn stripe_with_the_secret_as_it_is_written() {
-    // Reckoned with Python's hmac, as Stripe's documentation says ("Verify webhook signatures manually").
+    // Computed with Python's hmac, as Stripe's documentation says ("Verify webhook signatures
+    // manually").
     let good = "0c8670ed117751cc551a20e35839447075c42800ea3cf3e8a2fbda99cd1e6edd";
     let body = br#"{"id":"evt_1","object":"event"}"#;
-    let stripe = verification(Scheme::Stripe, vec![text("old"), text("whsec_test_secret")]);
+    let stripe = verification("stripe", None, &["old", "whsec_test_secret"]);
     let check =
         |signature: &str, seconds| stripe.check(&headers(&[("stripe-signature", signature)]), body, at(seconds));
     let signature = format!("t=1700000000,v1={},v1={good},v0=6ffbb59b", "0".repeat(64));
@@ -98,7 +103,7 @@ fn stripe_with_the_secret_as_it_is_written() {
 #[test]
 fn github_as_its_documentation_has_it() {
     // "Validating webhook deliveries", "Testing the webhook payload validation".
-    let github = verification(Scheme::Hmac(HmacScheme::github()), vec![text("It's a Secret to Everybody")]);
+    let github = verification("github", None, &["It's a Secret to Everybody"]);
     let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     let check =
         |signature: &str, body: &[u8]| github.check(&headers(&[("x-hub-signature-256", signature)]), body, at(0));
@@ -126,8 +131,8 @@ fn any_hmac_in_either_form() {
             "Fkt6e/z4GeLjlfvnO1bgo4e9ZCIugx/WECcM1+olBVSXWL91wFqZSm0DT2X48Ob9yuqxo01Ka0tjbgcKOLznNw==",
         ),
     ] {
-        let scheme = HmacScheme { header: "x-signature".into(), algorithm, encoding, prefix: String::new() };
-        let hmac = verification(Scheme::Hmac(scheme), vec![text("Jefe")]);
+        let form = BodyHmac { header: "x-signature".into(), algorithm, encoding, prefix: "".into() };
+        let hmac = verification("hmac", Some(Form::BodyHmac(form)), &["Jefe"]);
         assert_eq!(hmac.check(&headers(&[("x-signature", signature)]), body, at(0)), Ok(()));
         assert!(hmac.check(&headers(&[("x-signature", signature)]), &body[1..], at(0)).is_err());
         assert!(
@@ -140,10 +145,11 @@ fn any_hmac_in_either_form() {
 
 #[test]
 fn a_secret_is_checked_and_never_shown() {
-    assert_eq!(Key::of_text("").unwrap_err(), KeyError::Empty);
-    assert_eq!(Key::of_base64("whsec_").unwrap_err(), KeyError::Empty);
-    assert_eq!(Key::of_base64("whsec_not base64").unwrap_err(), KeyError::Base64);
-    assert_eq!(Key::of_base64("aHVudGVyMg==").unwrap(), text("hunter2"));
+    assert_eq!(Key::read("", SecretEncoding::Text).unwrap_err(), KeyError::Empty);
+    let whsec = |text| Key::read(text, SecretEncoding::Whsec);
+    assert_eq!(whsec("whsec_").unwrap_err(), KeyError::Empty);
+    assert_eq!(whsec("whsec_not base64").unwrap_err(), KeyError::Base64);
+    assert_eq!(whsec("aHVudGVyMg==").unwrap(), Key::read("hunter2", SecretEncoding::Text).unwrap());
     assert_eq!(format!("{:?}", standard().keys), "[[secret], [secret]]");
 }
 
@@ -155,15 +161,16 @@ proptest! {
         body: Vec<u8>,
         now: u64,
     ) {
-        let sent = headers(&[
-            ("webhook-id", "1"),
-            ("webhook-timestamp", &timestamp),
-            ("webhook-signature", &signature),
-            ("stripe-signature", &signature),
-            ("x-hub-signature-256", &signature),
-        ]);
-        for scheme in [Scheme::StandardWebhooks, Scheme::Stripe, Scheme::Hmac(HmacScheme::github())] {
-            prop_assert!(verification(scheme, vec![text("s3cret")]).check(&sent, &body, Timestamp(now)).is_err());
+        for scheme in &SCHEMES {
+            let FormSource::Fixed(form) = &scheme.form else { continue };
+            let value = |name: &str| match name.rsplit_once('-') {
+                Some((_, "timestamp")) => timestamp.clone(),
+                Some((_, "id")) => "1".to_owned(),
+                Some(_) | None => signature.clone(),
+            };
+            let sent = Headers(form.headers().into_iter().map(|name| (name.into(), value(name).into())).collect());
+            let verification = verification(scheme.name, None, &["c2VjcmV0"]);
+            prop_assert!(verification.check(&sent, &body, Timestamp(now)).is_err());
         }
     }
 }
