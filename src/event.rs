@@ -5,12 +5,12 @@ use crate::clock::Timestamp;
 
 /// Attributes of one message, at most: with more, raw delivery from SNS to SQS discards the message
 /// (SNS Developer Guide, "Amazon SNS message attributes").
-pub const MAX_ATTRIBUTES: usize = 10;
+pub(crate) const MAX_ATTRIBUTES: usize = 10;
 
 /// Attributes that every message may have beside the configured ones, the most important first:
 /// `event_id` always, `event_type` where the route has one, and `method`, `status` and `route` as
 /// far as [`MAX_ATTRIBUTES`] leaves room.
-pub const BUILT_IN_ATTRIBUTES: [&str; 5] = ["event_id", "event_type", "method", "status", "route"];
+pub(crate) const BUILT_IN_ATTRIBUTES: [&str; 5] = ["event_id", "event_type", "method", "status", "route"];
 
 /// The type of a message attribute, as SNS and SQS name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
