@@ -72,7 +72,7 @@ fn report(what: &str, time: Duration, beside: &str, other: Duration) {
 fn accept_and_publish() {
     let texts: Vec<_> = (0..12).map(|n| (format!("x-header-{n}"), format!("{n}").repeat(60))).collect();
     let (mut sample, routes) = agent();
-    sample.accept(exchange(&texts), &routes.0[0], NOW);
+    sample.publishing().accept(exchange(&texts), &routes.0[0], NOW);
     let later = NOW + Duration::from_secs(1);
     let size = sample.poll(later).map_or(0, |(_, callout)| callout.body.len());
     println!("One event: {size} bytes in a Publish call.\n");
@@ -82,7 +82,7 @@ fn accept_and_publish() {
     });
     let accept = shortest(EVENTS_PER_ROUND, || {
         let (mut agent, routes) = agent();
-        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| agent.accept(exchange(&texts), &routes.0[0], NOW)))
+        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.0[0], NOW)))
     });
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
@@ -90,7 +90,7 @@ fn accept_and_publish() {
     let reply = Reply::Response { status: 200, headers: vec![], body: body.into_bytes() };
     for _ in 0..ROUNDS {
         let (mut agent, routes) = agent();
-        (0..EVENTS_PER_ROUND).for_each(|_| agent.accept(exchange(&texts), &routes.0[0], NOW));
+        (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.0[0], NOW));
         let (mut polls, mut settles) = (Duration::ZERO, Duration::ZERO);
         while !agent.is_idle() {
             let mut due = None;

@@ -39,9 +39,9 @@ class Envoy(ServerProcess):
             environment,
         )  # fmt: skip
         try:
-            host, port = wait_for(lambda: self._read(admin_address), "Envoy's admin address", 30).rsplit(":", 1)
+            host, port = wait_for(lambda: self._read(admin_address), "Envoy's admin address").rsplit(":", 1)
             self.admin: Address = (host, int(port))
-            wait_for(self._is_ready, "Envoy to be ready", 30)
+            wait_for(self._is_ready, "Envoy to be ready")
         except BaseException:
             self.stop()
             raise

@@ -137,11 +137,6 @@ class EnvoyConfig:
         """Replaces Retrohook's configuration by any text at all."""
         self.plugin["configuration"]["value"] = text
 
-    def remove_native_filter(self) -> None:
-        """Lets every request through to the access logger; nothing to do for the HTTP filter."""
-        for logger in self.http_manager.get("access_log", []):
-            logger.pop("filter", None)
-
     def add_listener_without_retrohook(self, name: str) -> None:
         """The same gateway once more, for comparison."""
         bare = copy.deepcopy(self._resources["listeners"][0])

@@ -1,10 +1,19 @@
-"""A plain HTTP client: one request on a connection of its own, and a raw one for what no library would send."""
+"""A plain HTTP client: one request on a connection of its own, as curl would send it, and a raw one for what no client would send."""
 
 import http.client
+import random
 import socket
 from dataclasses import dataclass
 
+from . import LOOPBACK
+
 Address = tuple[str, int]
+
+# Half the time that a call to AWS may be given, so that a reply within it did not wait for such a call.
+_PATIENCE = 30.0
+
+# Below the ports that systems hand out: a server that is to come, or to come back, finds its port free.
+_KEPT_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -20,18 +29,36 @@ def send(
     path: str,
     headers: dict[str, str] | None = None,
     body: bytes | str | None = None,
-    timeout: float = 10.0,
+    timeout: float = _PATIENCE,
 ) -> Reply:
     connection = http.client.HTTPConnection(*address, timeout=timeout)
     try:
-        connection.request(method, path, body=body, headers=headers or {})
+        request_as_curl(connection, method, path, headers or {}, body)
         response = connection.getresponse()
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:
         connection.close()
 
 
-def send_raw(address: Address, request: bytes, timeout: float = 10.0) -> int:
+def request_as_curl(
+    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes | str | None
+) -> None:
+    """Sends what `curl -X METHOD` sends, byte for byte, with `headers` as `-H` and `body` as `-d`."""
+    given = {name.lower() for name in headers}
+    own = {"User-Agent": "curl/7.88.1", "Accept": "*/*"}
+    content = {}
+    if body is not None:
+        body = body.encode() if isinstance(body, str) else body
+        content = {"Content-Length": str(len(body)), "Content-Type": "application/x-www-form-urlencoded"}
+    connection.putrequest(method, path, skip_accept_encoding=True)
+    for fields in (own, headers, content):
+        for name, value in fields.items():
+            if fields is headers or name.lower() not in given:
+                connection.putheader(name, value)
+    connection.endheaders(body)
+
+
+def send_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> int:
     """Sends these very bytes; the status of the reply, 0 if the peer hung up instead of answering."""
     with socket.create_connection(address, timeout=timeout) as connection:
         connection.sendall(request)
@@ -41,3 +68,14 @@ def send_raw(address: Address, request: bytes, timeout: float = 10.0) -> int:
             return response.status
         except (http.client.HTTPException, ConnectionError):
             return 0
+
+
+def unused_address() -> Address:
+    """An address where nobody listens until the test does."""
+    while True:
+        address = (LOOPBACK, random.choice(_KEPT_PORTS))
+        try:
+            with socket.create_server(address):
+                return address
+        except OSError:
+            continue

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from .http import Address
+from .http import Address, request_as_curl
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Latency:
 def _timed(connection: http.client.HTTPConnection, request: tuple[Any, ...]) -> float:
     method, path, headers, body = request
     start = time.perf_counter()
-    connection.request(method, path, body=body, headers=headers)
+    request_as_curl(connection, method, path, headers, body)
     connection.getresponse().read()
     return (time.perf_counter() - start) * 1000
 

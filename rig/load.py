@@ -1,11 +1,13 @@
 """A load generator that counts every response exactly, at a steady rate, in a process of its own.
 
-Generators that stop by the clock leave requests behind whose responses nobody saw; this one sends a fixed number. Every
-request carries its number as `mark` in the query, so that what arrives behind the gateway can be told apart.
+Generators that stop by the clock leave requests behind whose responses nobody saw; this one sends a fixed number, or waits for
+the responses of what it has sent when it is told to finish. Every request carries its number as `mark` in the query, so that what arrives behind the gateway can be told apart.
 """
 
+import contextlib
 import json
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +43,11 @@ class LoadProcess:
             env={"PYTHONPATH": str(Path(__file__).parents[1])},
         )
 
+    def finish(self) -> LoadResult:
+        """Sends no more, though `count` may not be reached, and waits for the end."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.result()
+
     def result(self) -> LoadResult:
         """Waits for the end."""
         output, _ = self._process.communicate()
@@ -73,7 +80,9 @@ class Connection:
             self._poller.register(self._socket, select.EPOLLIN)
         self.awaits_response = True
         self.sent_at = time.perf_counter()
-        self._socket.sendall(request)
+        # On a connection that the peer has reset, `receive` will tell.
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendall(request)
         return self._socket.fileno()
 
     def receive(self) -> int | None:
@@ -118,6 +127,13 @@ def _drive(address: Address, method: str, path: str, count: int, rate: float, co
     template = f"{method} {path}?mark=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: 13\r\n\r\n" + '{"foo":"bar"}'
     sent = 0
     start = time.perf_counter()
+    finishing = False
+
+    def finish(*_: object) -> None:
+        nonlocal finishing
+        finishing = True
+
+    signal.signal(signal.SIGTERM, finish)
     while len(latencies) < count:
         due = min(count, int((time.perf_counter() - start) * rate) + 1)
         while idle and sent < due:
@@ -132,6 +148,8 @@ def _drive(address: Address, method: str, path: str, count: int, rate: float, co
                 statuses[status] += 1
                 latencies.append(time.perf_counter() - connection.sent_at)
                 idle.append(connection)
+        if finishing:
+            count = sent
     seconds = time.perf_counter() - start
     latencies.sort()
     in_ms = [latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99)]

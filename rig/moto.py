@@ -14,7 +14,7 @@ import boto3
 from . import LOOPBACK, PROJECT
 from .http import Address
 from .process import ServerProcess
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 REGION = "us-east-1"
 
@@ -154,7 +154,7 @@ class Moto(ServerProcess):
         events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue.arn}])
         return queue
 
-    def receive(self, queue: Queue, count: int, timeout: float = 15.0) -> list[dict[str, Any]]:
+    def receive(self, queue: Queue, count: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:
         """Takes messages out of `queue` until there are `count` or more."""
         sqs = self.client("sqs")
         messages: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 # So that a test run that is killed leaves no server behind; where there is no setpriv (util-linux), it may.
 _DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -45,7 +45,7 @@ class ServerProcess:
         if self.exit_code is not None:
             raise AssertionError(f"{self.log_path.name} ended with {self.exit_code}:\n{self.log()[-4000:]}")
 
-    def wait_for_log(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
         """The first match of `pattern` in the log of the running server."""
 
         def probe() -> re.Match[str] | None:
@@ -56,10 +56,10 @@ class ServerProcess:
 
         return wait_for(probe, f"{pattern!r} in {self.log_path}", timeout)
 
-    def wait_for_exit(self, timeout: float = 30.0) -> int:
+    def wait_for_exit(self, timeout: float = PATIENCE) -> int:
         return self._process.wait(timeout)
 
-    def stop(self, grace: float = 10.0) -> None:
+    def stop(self, grace: float = PATIENCE) -> None:
         if self.exit_code is None:
             self._process.terminate()
             try:

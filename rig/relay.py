@@ -3,8 +3,7 @@
 import asyncio
 import threading
 
-from . import LOOPBACK
-from .http import Address
+from .http import Address, unused_address
 
 
 class Relay:
@@ -16,14 +15,14 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server = self._run(self._listen(0))
-        self.address: Address = self._server.sockets[0].getsockname()[:2]
+        self.address = unused_address()
+        self._server = self._run(self._listen())
 
     def cut(self) -> None:
         self._run(self._close())
 
     def mend(self) -> None:
-        self._server = self._run(self._listen(self.address[1]))
+        self._server = self._run(self._listen())
 
     def __enter__(self) -> "Relay":
         return self
@@ -36,8 +35,8 @@ class Relay:
     def _run(self, work):  # type: ignore[no-untyped-def]
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _listen(self, port: int) -> asyncio.Server:
-        return await asyncio.start_server(self._connect, LOOPBACK, port, reuse_address=True)
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._connect, *self.address, reuse_address=True)
 
     async def _close(self) -> None:
         self._server.close()

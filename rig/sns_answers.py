@@ -4,12 +4,14 @@ An answer is a function of the request, so that a fault is one function and faul
 """
 
 import random
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from .sns_request import SINGLE, SnsRequest
+from .waiting import PATIENCE
 
 _NAMESPACE = 'xmlns="http://sns.amazonaws.com/doc/2010-03-31/"'
 _METADATA = "<ResponseMetadata><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ResponseMetadata>"
@@ -106,6 +108,17 @@ def twice(answers: Answers = acknowledge) -> Answers:
 
 def slow(delay: float, answers: Answers = acknowledge) -> Answers:
     return lambda request: replace(answers(request), delay=delay)
+
+
+def held(gate: threading.Event, answers: Answers = acknowledge) -> Answers:
+    """Answers nobody before `gate` is set."""
+
+    def answer(request: SnsRequest) -> Answer:
+        # The sink's own thread waits here, so that it must not be for ever.
+        gate.wait(PATIENCE)
+        return answers(request)
+
+    return answer
 
 
 def in_turn(answers: Iterable[Answers], then: Answers = acknowledge) -> Answers:

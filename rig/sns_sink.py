@@ -16,7 +16,7 @@ from . import LOOPBACK
 from .http import Address
 from .sns_answers import Answer, Answers, acknowledge
 from .sns_request import Entry, SnsRequest
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 # Enough for every test that looks into requests; a load test only counts.
 _REQUESTS_KEPT = 200
@@ -77,7 +77,7 @@ class SnsSink:
         self.stored.clear()
         self.requests.clear()
 
-    def wait_for_events(self, count: int, timeout: float = 15.0) -> list[Entry]:
+    def wait_for_events(self, count: int, timeout: float = PATIENCE) -> list[Entry]:
         """All entries received, once `count` different events are stored."""
         wait_for(lambda: len(self.stored) >= count, f"{count} events in the sink", timeout)
         return self.entries()

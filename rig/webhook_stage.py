@@ -61,7 +61,7 @@ def open_webhook_stage(moto: Moto, directory: Path) -> Iterator[WebhookStage]:
         config = EnvoyConfig("capture", wasm_path())
         config.aim_queue(wire.address, queue.url)
         config.configure_capture(verify={"scheme": "stripe", "secrets": [SECRET]})
-        config.configure(timeout_ms=1000)
+        config.configure(timeout_ms=3000)
         sender = moto.create_user(["sqs:SendMessage"]).environment()
         envoy = running.enter_context(Envoy(config.write(directory / "envoy-capture.yaml"), sender))
         worker = running.enter_context(WebhookWorker(moto, queue, directory / "webhook-worker.log"))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds one crate for wasm32-wasip1 and writes the optimised module.
 #   scripts/build-wasm.sh CRATE_FOLDER OUTPUT.wasm [CARGO_ARGUMENT…]
-# Takes rustup's target where it is or can be installed, else the compiler that Debian packages for the web.
+# Takes rustup's target where it is or can be installed, else the compiler that Debian packages for the web. No module is
+# written that lacks SIMD.
 set -euo pipefail
 
 crate=$1 output=$2
@@ -29,13 +30,16 @@ debian_compiler() {
 }
 
 # SHA-256, which is most of what a call to AWS costs, is six times as fast with SIMD. Wasmtime and V8 have it since 2021.
-features="-C target-feature=+simd128"
+flags=-Ctarget-feature=+simd128
+# Cargo takes flags from one place alone, and this is the first that it looks at: what the environment or a configuration of
+# cargo has in RUSTFLAGS or another place would replace these, and says something of other programs.
+encode_flags() { local IFS=$'\x1f'; echo "$*"; }
 
 cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml" "$@")
 if rustup_target; then
   say "$crate with rustup's target $target"
   target_dir=$root/target/wasm-rustup
-  CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$features cargo "${cargo_args[@]}" --target-dir "$target_dir"
+  CARGO_ENCODED_RUSTFLAGS=$(encode_flags "$flags") cargo "${cargo_args[@]}" --target-dir "$target_dir"
 elif debian_compiler; then
   say "$crate with Debian's rustc-web, building the standard library (rustup has no target $target here)"
   target_dir=$root/target/wasm-debian
@@ -43,7 +47,7 @@ elif debian_compiler; then
   [ -n "$linker" ] || { say "no rust-lld in $(rustc --print sysroot): use a toolchain of rustup's" >&2; exit 1; }
   RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
     CARGO_TARGET_WASM32_WASIP1_LINKER=$linker \
-    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$features -L native=/usr/lib/wasm32-wasi" \
+    CARGO_ENCODED_RUSTFLAGS=$(encode_flags "$flags" -Lnative=/usr/lib/wasm32-wasi) \
     cargo "${cargo_args[@]}" --target-dir "$target_dir" -Z build-std=std,panic_abort
 else
   say "no compiler for $target: run 'rustup target add $target', or install Debian's rustc-web, rust-web-src and wasi-libc" >&2
@@ -56,9 +60,12 @@ mkdir -p "$(dirname "$output")"
 if command -v wasm-opt >/dev/null || install_debian binaryen; then
   # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
   wasm-opt -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
-    --enable-reference-types --enable-sign-ext --enable-simd "$built" -o "$output"
-  say "$output: $(wc -c <"$output") bytes, by $(wasm-opt --version) from $(wc -c <"$built")"
+    --enable-reference-types --enable-sign-ext --enable-simd "$built" -o "$output.new"
+  how="by $(wasm-opt --version) from $(wc -c <"$built")"
 else
-  cp "$built" "$output"
-  say "$output: $(wc -c <"$output") bytes; wasm-opt was not found (package binaryen) and would make it smaller and faster"
+  cp "$built" "$output.new"
+  how="not made smaller and faster, because wasm-opt was not found (package binaryen)"
 fi
+python3 "$root/scripts/check_simd.py" "$output.new" || { rm "$output.new"; exit 1; }
+mv "$output.new" "$output"
+say "$output: $(wc -c <"$output") bytes, $how"

@@ -1,48 +1,109 @@
-//! All that one worker does, without I/O: exchanges, webhooks and replies in; callouts, answers, metrics, notices and dead
-//! letters out. It shares out the callouts that the host allows among credentials and events; the call of a webhook is beside
-//! those, for it belongs to a request of its own.
+//! All that one worker does, without I/O: exchanges, webhooks and replies go in; callouts, answers,
+//! metrics, notices and dead letters come out. The agent shares out the callouts that the host
+//! allows between credentials and events. The call of a webhook is beside those, because it belongs
+//! to a request of its own.
 
 use std::rc::Rc;
 
 use crate::aws::credentials::{CredentialsCall, Keeper};
 use crate::aws::signer::Signer;
 use crate::callout::{Callout, Limits, Reply};
-use crate::capture::{CaptureId, Intake, Progress, Settings};
+use crate::capture::{CaptureId, Intake, IntakeSettings, Progress};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::redact::Redaction;
-use crate::exchange::Exchange;
-use crate::metrics::{Metrics, Update};
+use crate::metrics::{Update, Updates};
 use crate::notice::Notice;
 use crate::publish::journal::Store;
-use crate::publish::outbox::{Release, Ticket, Wait};
-use crate::publish::route::Route;
-use crate::publish::{BatchId, Publisher};
+use crate::publish::{PublishCall, Publisher, PublisherSettings};
 
 /// Names a callout, so that its reply finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Events.
-    Batch(BatchId),
-    /// Credentials.
+    /// Delivers events.
+    Batch(PublishCall),
+    /// Asks for credentials.
     Credentials(CredentialsCall),
-    /// A webhook.
+    /// Stores a webhook.
     Capture(CaptureId),
 }
 
-/// The work of one worker, but for the routes, which are not changed by anything that happens.
+/// The work of one worker. Routes are not in here, because nothing that happens changes them.
+///
+/// The agent never calls anybody: its driver passes on what happens and asks what follows.
+/// There are four kinds of methods, on the agent itself and on its two handles,
+/// [`Agent::publishing`] and [`Agent::capturing`]:
+///
+/// 1. Inputs say what has happened, and when: [`Publisher::accept`], [`Intake::admit`],
+///    [`Intake::complete`], [`Agent::handle_reply`], and so on. None of them returns a callout.
+/// 2. Polls give out what is due: [`Agent::poll`] and [`Agent::poll_capture`]. Call [`Agent::poll`]
+///    after any input, until it gives nothing. Each callout owes a reply to
+///    [`Agent::handle_reply`], also when it could not be started.
+/// 3. Queries change nothing: [`Agent::awaits`], [`Agent::is_idle`].
+/// 4. Visits take what has gathered: [`Agent::take_metric_updates`], [`Agent::take_notices`], and
+///    the dead letters and the released responses of the publisher.
+///
+/// A tick does these in order: it tends the journals, so that what they give is sent with the rest;
+/// polls; releases the responses whose events are settled; takes the dead letters, then metrics and
+/// notices, which tell of all that; and polls the captures that wait, whose answers come last.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use retrohook::agent::Agent;
+/// use retrohook::aws::credentials::keeper;
+/// use retrohook::callout::{Limits, Reply};
+/// use retrohook::clock::Timestamp;
+/// use retrohook::config::Config;
+/// use retrohook::exchange::{Exchange, Request, Response};
+///
+/// let config = Config::from_json(br#"{
+///     "topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events",
+///     "routes": [{"method": "PUT", "matcher": "/profile"}],
+///     "credentials": {
+///         "source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret"
+///     }
+/// }"#)?;
+/// let limits = Limits {
+///     at_once: 4,
+///     deadline: Duration::from_secs(6),
+///     retries_captures: true,
+///     silent_sender: "the rest of a webhook did not come",
+/// };
+/// let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7)?;
+/// let mut agent = Agent::new(&config, keeper, limits, None, 7);
+///
+/// // A client has changed its profile, and the route wants to tell of it.
+/// let now = Timestamp(1_767_268_800_000);
+/// let request = Request { method: "PUT".into(), target: "/profile/42".into(), ..Request::default() };
+/// let response = Response { status: 200, ..Response::default() };
+/// let route = config.routes.find("PUT", "/profile/42", 200).expect("a route wants it");
+/// agent.publishing().accept(Exchange { request, response, ..Exchange::default() }, route, now);
+///
+/// // The event waits 100 ms for others, and goes out signed.
+/// assert!(agent.poll(now).is_none());
+/// let (call, callout) = agent.poll(now + Duration::from_millis(100)).expect("it is due");
+/// assert_eq!(callout.upstream, "sns.us-east-1.amazonaws.com:443");
+///
+/// // SNS has it: nothing is left to do.
+/// let message_id = "<PublishResult><MessageId>m-1</MessageId></PublishResult>";
+/// let body = format!("<PublishResponse>{message_id}</PublishResponse>").into();
+/// agent.handle_reply(call, &Reply::Response { status: 200, headers: vec![], body }, now);
+/// assert!(agent.is_idle());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Agent {
     signer: Signer,
     publisher: Publisher,
     intake: Intake,
-    metrics: Metrics,
     at_once: usize,
 }
 
 impl Agent {
-    /// An agent with nothing to do that keeps to the host's `limits`, and signs with what `keeper` has; without one nothing is
-    /// signed. Where there is a `store`, its queue outlives it there. `seed` makes the ids of its events and its retries differ
-    /// from those of other workers.
+    /// Creates an agent with nothing to do, which keeps to the host's `limits`. It signs with what
+    /// `keeper` has; without one nothing is signed. Where there is a `store`, its queue outlives it
+    /// there. `seed` makes the ids of its events and its retries differ from those of other
+    /// workers.
     pub fn new(
         config: &Config,
         keeper: Option<Keeper>,
@@ -50,7 +111,17 @@ impl Agent {
         store: Option<&Rc<dyn Store>>,
         seed: u64,
     ) -> Agent {
-        let settings = Settings {
+        let publisher = PublisherSettings {
+            targets: config.targets.clone(),
+            dead_letter: config.dead_letter.clone(),
+            redact: config.redact.clone(),
+            batch: config.batch,
+            bounds: config.queue,
+            retry: config.retry,
+            timeout: config.timeout,
+            limits,
+        };
+        let intake = IntakeSettings {
             at_once: config.max_captures,
             patience: config.timeout,
             again: limits.retries_captures,
@@ -60,40 +131,26 @@ impl Agent {
         let redaction = Redaction::new(config.redact.clone());
         Agent {
             signer: Signer::new(keeper),
-            publisher: Publisher::new(config, limits, store, seed),
-            intake: Intake::new(config.captures.clone(), redaction, settings, seed),
-            metrics: Metrics::default(),
+            publisher: Publisher::new(publisher, store, seed),
+            intake: Intake::new(config.captures.clone(), redaction, intake, seed),
             at_once: limits.at_once,
         }
     }
 
-    /// Makes an exchange that matched `route` an event and queues it.
-    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.publisher.accept(exchange, route, now, &mut self.metrics);
+    /// Returns the publishing wing: exchanges go in here; released responses and dead letters come
+    /// out.
+    pub fn publishing(&mut self) -> &mut Publisher {
+        &mut self.publisher
     }
 
-    /// The same with an exchange whose response waits for the event. What is to be done with it may be known at once.
-    pub fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
-        self.publisher.accept_awaited(exchange, route, wait, now, &mut self.metrics);
+    /// Returns the capturing wing: webhooks go in here.
+    pub fn capturing(&mut self) -> &mut Intake {
+        &mut self.intake
     }
 
-    /// What is to be done with a response that waits, once that is known.
-    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
-        self.publisher.take_release(ticket)
-    }
-
-    /// What is to be done with every response of which it is known.
-    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.publisher.take_releases()
-    }
-
-    /// A response that waits is gone.
-    pub fn forget_response(&mut self, ticket: Ticket) {
-        self.publisher.forget_response(ticket);
-    }
-
-    /// The next callout to make, if one is due. Its reply is owed to [`Agent::handle_reply`], also when the host could not start
-    /// it. What asks for credentials goes before all else.
+    /// Returns the next callout to make for events or credentials, if one is due. Its reply is owed
+    /// to [`Agent::handle_reply`], also when the host could not start it. Credentials go before all
+    /// else.
     pub fn poll(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
         if self.signer.is_asking() || self.publisher.in_flight() < self.at_once {
             if let Some((call, callout)) = self.signer.poll(now) {
@@ -102,93 +159,53 @@ impl Agent {
         }
         let at_once = self.at_once.saturating_sub(usize::from(self.signer.is_busy(now)));
         if self.publisher.in_flight() >= at_once || !self.signer.is_ready(now) {
-            self.publisher.tend(now, &mut self.metrics);
+            self.publisher.tend(now);
             return None;
         }
-        let (batch, callout) = self.publisher.poll(&self.signer, at_once, now, &mut self.metrics)?;
-        Some((Call::Batch(batch), callout))
+        let (call, callout) = self.publisher.poll(&self.signer, at_once, now)?;
+        Some((Call::Batch(call), callout))
     }
 
-    /// Keeps the journal, at each tick.
-    pub fn tend_journal(&mut self, now: Timestamp) {
-        self.publisher.tend_journal(now, &mut self.metrics);
+    /// Returns what a capture needs now: a call, an answer to its sender, or time.
+    pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Progress {
+        self.intake.poll(id, &self.signer, now)
     }
 
-    /// The host wants to stop this worker: takes on nothing more of others.
-    pub fn stop_adopting(&mut self, now: Timestamp) {
-        self.publisher.stop_adopting(now, &mut self.metrics);
-    }
-
-    /// Says what came of a callout; ignored after its deadline, when it counts as lost.
+    /// Handles the reply to a callout; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
         match call {
             Call::Credentials(call) => self.signer.handle_reply(call, reply, now),
-            Call::Capture(id) => self.intake.handle_reply(id, reply, &mut self.signer, now, &mut self.metrics),
-            Call::Batch(batch) => {
-                self.publisher.handle_reply(batch, reply, &mut self.signer, now, &mut self.metrics);
-            }
+            Call::Capture(id) => self.intake.handle_reply(id, reply, &mut self.signer, now),
+            Call::Batch(call) => self.publisher.handle_reply(call, reply, &mut self.signer, now),
         }
     }
 
-    /// Whether the reply to `call` is still awaited.
+    /// Returns true if the reply to `call` is still awaited.
     pub fn awaits(&self, call: Call) -> bool {
         match call {
-            Call::Batch(batch) => self.publisher.awaits(batch),
+            Call::Batch(call) => self.publisher.awaits(call),
             Call::Credentials(call) => self.signer.awaits(call),
             Call::Capture(id) => self.intake.awaits(id),
         }
     }
 
-    /// What is to be done about a capture now.
-    pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Progress {
-        self.intake.poll(id, &self.signer, now, &mut self.metrics)
-    }
-
-    /// The captures under way, and where they are counted.
-    pub fn intake(&mut self) -> (&mut Intake, &mut Metrics) {
-        (&mut self.intake, &mut self.metrics)
-    }
-
-    /// Whether nothing is queued, nothing is in flight, and no sender waits.
+    /// Returns true if nothing is queued, nothing is in flight, and no sender of a webhook waits.
     pub fn is_idle(&self) -> bool {
-        self.queued() == 0 && self.intake.is_empty()
+        self.publisher.queued() == 0 && self.intake.is_empty()
     }
 
-    /// How many events are queued or in flight.
-    pub fn queued(&self) -> usize {
-        self.publisher.backlog().entries
+    /// Visits every part, and returns what changed in the metrics since the last visit.
+    /// `sums_gauges` is true where the host's gauges are sums that workers add to.
+    pub fn take_metric_updates(&mut self, sums_gauges: bool, now: Timestamp) -> Vec<Update> {
+        let mut updates = Updates::default();
+        self.publisher.visit_metrics(sums_gauges, now, &mut updates);
+        self.intake.visit_metrics(&mut updates);
+        updates.into_vec()
     }
 
-    /// The dead letters since the last time that are for the log, each as lines of at most `max_line_bytes`; those for a queue
-    /// are on their way.
-    pub fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
-        self.publisher.take_dead_letter_lines(max_line_bytes, now, &mut self.metrics)
-    }
-
-    /// The lines of what is queued or in flight, in case that the process ends now; see [`Agent::take_dead_letter_lines`].
-    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        self.publisher.undelivered_lines(max_line_bytes)
-    }
-
-    /// Whether so much is dead that it should not wait for the next tick.
-    pub fn has_many_dead_letters(&self) -> bool {
-        self.publisher.has_many_dead_letters()
-    }
-
-    /// Writes down what the gauges are about to be told, where they are the sum of what workers add to them: what a worker that
-    /// is gone has added, its heir takes back.
-    pub fn note_reported(&mut self) {
-        self.publisher.note_reported();
-    }
-
-    /// What changed in the metrics since the last time.
-    pub fn take_metric_updates(&mut self, now: Timestamp) -> Vec<Update> {
-        self.metrics.take_updates(self.publisher.backlog(), now)
-    }
-
-    /// What the operator should read, since the last time.
+    /// Visits every part, and returns what the operator should read, since the last visit.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.signer.take_notices(now, self.queued());
+        let mut notices = self.signer.take_notices(now, self.publisher.queued());
         notices.extend(self.publisher.take_notices(now));
         notices.extend(self.intake.take_notices());
         notices

@@ -7,12 +7,19 @@ use std::time::{Duration, SystemTime};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The time that passed since `earlier`; zero if `earlier` is later (clocks are set back).
+    /// Returns the time that passed since `earlier`; zero if `earlier` is later (clocks are set
+    /// back).
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// In UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A time beyond the year 9999 gives the epoch.
+    /// Returns the milliseconds that passed since `earlier`, as [`Timestamp::since`] has them.
+    pub fn millis_since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Writes the time in UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A
+    /// time beyond the year 9999 gives the epoch.
     pub fn rfc3339(self) -> String {
         let nanoseconds = i128::from(self.0) * 1_000_000;
         let time =
@@ -38,24 +45,25 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// A clock that is never set back, made of one that may be: what was to happen in a second happens in a second, wherever the
-/// other clock has gone meanwhile. Set forward, it follows.
+/// A clock that is never set back, made of one that may be: what is due in a second happens in a
+/// second, wherever the other clock has gone meanwhile. Where that is set forward, this one
+/// follows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SteadyClock {
     last: Timestamp,
-    /// By how much the other clock was set back in all, in milliseconds.
+    /// Milliseconds by which the other clock was set back in all.
     behind: u64,
 }
 
 impl SteadyClock {
-    /// The steady time when the other clock says `now`.
+    /// Returns the steady time when the other clock says `now`.
     pub fn at(&mut self, now: Timestamp) -> Timestamp {
         self.behind = self.behind.saturating_add(self.last.0.saturating_sub(now.0));
         self.last = now;
         now + Duration::from_millis(self.behind)
     }
 
-    /// What the other clock would have said, as it is set now, at a moment of the steady time.
+    /// Returns the time by the other clock, as it is set now, at a moment of the steady time.
     pub fn restore(&self, steady: Timestamp) -> Timestamp {
         Timestamp(steady.0.saturating_sub(self.behind))
     }

@@ -1,14 +1,16 @@
-//! What is published for one exchange: the message and what travels beside it.
+//! Events: what is published for one exchange, the message and its attributes. Knows nothing of
+//! targets.
 
 use crate::clock::Timestamp;
 
-/// Attributes on one message at most: with more, raw delivery from SNS to SQS discards the message (SNS Developer Guide, "Amazon
-/// SNS message attributes").
-pub const MAX_ATTRIBUTES: usize = 10;
+/// Attributes of one message, at most: with more, raw delivery from SNS to SQS discards the message
+/// (SNS Developer Guide, "Amazon SNS message attributes").
+pub(crate) const MAX_ATTRIBUTES: usize = 10;
 
-/// The attributes that every message may have beside the configured ones, the most important first: `event_id` always,
-/// `event_type` where the route has one, and `method`, `status` and `route` as far as [`MAX_ATTRIBUTES`] leaves room.
-pub const BUILT_IN_ATTRIBUTES: [&str; 5] = ["event_id", "event_type", "method", "status", "route"];
+/// Attributes that every message may have beside the configured ones, the most important first:
+/// `event_id` always, `event_type` where the route has one, and `method`, `status` and `route` as
+/// far as [`MAX_ATTRIBUTES`] leaves room.
+pub(crate) const BUILT_IN_ATTRIBUTES: [&str; 5] = ["event_id", "event_type", "method", "status", "route"];
 
 /// The type of a message attribute, as SNS and SQS name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum AttributeType {
 }
 
 impl AttributeType {
-    /// The value of `DataType` on the wire.
+    /// Returns the value of `DataType` on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             AttributeType::String => "String",
@@ -34,7 +36,7 @@ impl AttributeType {
 pub struct Attribute {
     /// Its name.
     pub name: String,
-    /// How its value is to be read.
+    /// How its value is read.
     pub data_type: AttributeType,
     /// Its value.
     pub value: String,
@@ -43,11 +45,12 @@ pub struct Attribute {
 /// One event on its way to its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Stable over retries and unique per exchange; consumers use it to be idempotent.
+    /// Names the event: unique for each exchange and kept in every retry, so that consumers can
+    /// be idempotent.
     pub id: String,
     /// The JSON text that is published.
     pub message: String,
-    /// For subscription filter policies.
+    /// Attributes, for subscription filter policies.
     pub attributes: Vec<Attribute>,
     /// The SNS subject, used by e-mail subscriptions.
     pub subject: Option<String>,

@@ -1,10 +1,13 @@
-//! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none, and takes webhooks in without losing any.
+//! Retrohook: a Proxy-Wasm filter that gives webhooks to HTTP services that have none, and takes
+//! webhooks in without losing any.
 //!
-//! Every successful request that matches a configured route becomes an event for an AWS SNS topic, an SQS queue or an EventBridge
-//! event bus. No response is held for it, unless the route asks for that.
+//! Every successful request that matches a configured route becomes an event for an AWS SNS topic,
+//! an SQS queue or an EventBridge event bus. No response is held for it, unless the route asks for
+//! that.
 //!
-//! The crate is a core without I/O and a thin shell around it. The core is handed events and the time, and is
-//! asked which HTTP callouts to make next; only `filter` talks to the host (Envoy or Kong).
+//! The crate is a core without I/O and a thin shell around it. The core is handed events and the
+//! time, and is asked which HTTP callouts to make next; only `filter` talks to the host (Envoy or
+//! Kong).
 
 pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
@@ -14,12 +17,12 @@ pub mod callout;
 pub mod capture;
 pub mod clock;
 pub mod config;
-pub mod event;
+mod event;
 pub mod exchange;
 mod filter;
 mod json;
 pub mod metrics;
-pub mod notice;
+mod notice;
 pub mod publish;
 pub mod secret;
 

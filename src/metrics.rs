@@ -1,12 +1,13 @@
 //! The filter's metrics: the one place that has their names, kinds and meanings.
 //!
-//! The core counts in plain numbers, and the filter hands the changes to the host a few times a second. So a request pays
-//! for no host call, whatever it counts.
+//! Each part counts in plain numbers of its own. A visit collects them as updates, and the filter
+//! hands those to the host a few times a second: a request pays for no host call, whatever it
+//! counts. Nothing here counts events or webhooks by itself.
 
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 
-/// How a metric behaves, as Proxy-Wasm has it.
+/// How a metric behaves, in the terms of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
@@ -17,7 +18,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// What a metric is called and what it means.
+/// Name and meaning of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Definition {
     /// Which of the metrics it is.
@@ -26,7 +27,7 @@ pub struct Definition {
     pub kind: Kind,
     /// The name that operators see, in the convention of Prometheus.
     pub name: &'static str,
-    /// What it counts or measures, for the documentation.
+    /// The thing that it counts or measures, for the documentation.
     pub meaning: &'static str,
 }
 
@@ -81,11 +82,12 @@ metrics! {
 pub enum Update {
     /// Add this much to a counter.
     Add(Metric, u64),
-    /// A gauge that is the sum of what all workers have: this is what this worker has now, and by how much that changed.
+    /// A gauge that is the sum of what all workers have: this is what this worker has now, and by
+    /// how much that changed.
     Level {
         /// Which gauge.
         metric: Metric,
-        /// What this worker has.
+        /// The level of this worker.
         value: u64,
         /// By how much that is more than at the last time.
         change: i64,
@@ -114,97 +116,112 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-/// What has been counted and not been reported yet.
+/// Changes that one visit collects: each part adds what it has counted since the visit before.
 #[derive(Debug, Default)]
-pub struct Metrics {
-    pending: Vec<Update>,
-    reported: Backlog,
-    reported_age: u64,
-    /// What is counted now is of dead letters, not of events.
-    of_letters: bool,
-}
+pub struct Updates(Vec<Update>);
 
-impl Metrics {
-    /// Counts what `work` does with dead letters on their way to a queue, not as what becomes of events.
-    pub fn of_letters<T>(&mut self, work: impl FnOnce(&mut Metrics) -> T) -> T {
-        self.of_letters = true;
-        let done = work(self);
-        self.of_letters = false;
-        done
-    }
-
-    /// What a metric of events is where dead letters are counted; none if they have no such metric.
-    fn translated(&self, metric: Metric) -> Option<Metric> {
-        match metric {
-            _ if !self.of_letters => Some(metric),
-            Metric::EventsPublished => Some(Metric::DeadLettersStored),
-            Metric::CalloutsOk | Metric::CalloutsError | Metric::CalloutsNoReply => Some(metric),
-            Metric::EventsAdopted | Metric::JournalFailures => Some(metric),
-            _ => None,
+impl Updates {
+    /// Adds `count` to a counter. Called for every counter and only at ticks, it is built for size.
+    #[inline(never)]
+    pub(crate) fn add(&mut self, metric: Metric, count: u64) {
+        if count == 0 {
+            return;
         }
-    }
-
-    /// Adds `count` to a counter.
-    pub fn add(&mut self, metric: Metric, count: usize) {
-        let Some(metric) = self.translated(metric) else { return };
-        let count = unsigned(count);
-        let pending = self.pending.iter_mut().find_map(|update| match update {
+        let collected = self.0.iter_mut().find_map(|update| match update {
             Update::Add(candidate, sum) if *candidate == metric => Some(sum),
             _ => None,
         });
-        match pending {
-            _ if count == 0 => {}
+        match collected {
             Some(sum) => *sum += count,
-            None => self.pending.push(Update::Add(metric, count)),
+            None => self.0.push(Update::Add(metric, count)),
         }
     }
 
-    /// Counts what came of a call to AWS.
-    pub fn count_reply(&mut self, reply: &Reply) {
-        let metric = match reply {
-            Reply::Response { status: 200, .. } => Metric::CalloutsOk,
-            Reply::Response { .. } => Metric::CalloutsError,
-            Reply::NoResponse(_) => Metric::CalloutsNoReply,
-        };
-        self.add(metric, 1);
+    /// Adds observations to a histogram.
+    pub(crate) fn observe(&mut self, metric: Metric, values: Vec<u64>) {
+        self.0.extend(values.into_iter().map(|value| Update::Record(metric, value)));
     }
 
-    /// Adds an observation to a histogram.
-    pub fn observe(&mut self, metric: Metric, value: u64) {
-        if let Some(metric) = self.translated(metric) {
-            self.pending.push(Update::Record(metric, value));
-        }
-    }
-
-    /// Takes what has changed since the last time.
-    ///
-    /// The queues of all workers share one gauge in the host, so what a worker reports is also by how much its own queue grew
-    /// or shrank. Ages do not add up: the gauge of the age is that of the worker that reported last.
-    pub fn take_updates(&mut self, backlog: Backlog, now: Timestamp) -> Vec<Update> {
-        self.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
-        self.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes);
-        self.reported = backlog;
-        let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
-        if age != self.reported_age {
-            self.reported_age = age;
-            self.pending.push(Update::Record(Metric::OldestEntryAge, age));
-        }
-        std::mem::take(&mut self.pending)
-    }
-
-    /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is in this worker's backlog from
-    /// now on.
-    pub fn inherit(&mut self, (entries, bytes): (i64, i64)) {
-        let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
-        self.reported.entries = add(self.reported.entries, entries);
-        self.reported.bytes = add(self.reported.bytes, bytes);
+    /// Sets a gauge that is this worker's own.
+    fn set(&mut self, metric: Metric, value: u64) {
+        self.0.push(Update::Record(metric, value));
     }
 
     fn level(&mut self, metric: Metric, now: usize, before: usize) {
         if now != before {
             let change = unsigned(now).wrapping_sub(unsigned(before)) as i64;
-            self.pending.push(Update::Level { metric, value: unsigned(now), change });
+            self.0.push(Update::Level { metric, value: unsigned(now), change });
         }
+    }
+
+    /// Returns the changes, for the host.
+    pub(crate) fn into_vec(self) -> Vec<Update> {
+        self.0
+    }
+}
+
+/// Counts what comes of calls to AWS.
+#[derive(Debug, Default)]
+pub(crate) struct CalloutCounts {
+    ok: u64,
+    error: u64,
+    no_reply: u64,
+}
+
+impl CalloutCounts {
+    /// Counts a call by its reply.
+    pub(crate) fn count(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Response { status: 200, .. } => self.ok += 1,
+            Reply::Response { .. } => self.error += 1,
+            Reply::NoResponse(_) => self.no_reply += 1,
+        }
+    }
+
+    /// Counts calls that were given up at their deadline.
+    pub(crate) fn count_lost(&mut self, calls: u64) {
+        self.no_reply += calls;
+    }
+
+    /// Reports what was counted since the last visit.
+    pub(crate) fn visit(&mut self, updates: &mut Updates) {
+        let CalloutCounts { ok, error, no_reply } = std::mem::take(self);
+        updates.add(Metric::CalloutsOk, ok);
+        updates.add(Metric::CalloutsError, error);
+        updates.add(Metric::CalloutsNoReply, no_reply);
+    }
+}
+
+/// The gauges of a worker's queues, and what the host knows of them.
+///
+/// The queues of all workers share one gauge in the host, so an update also says by how much this
+/// worker's queues grew or shrank. Ages do not add up: the gauge of the age is that of the worker
+/// that reported last.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    reported: Backlog,
+    reported_age: u64,
+}
+
+impl Gauges {
+    /// Reports what has changed since the last visit.
+    pub(crate) fn visit(&mut self, backlog: Backlog, now: Timestamp, updates: &mut Updates) {
+        updates.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
+        updates.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes);
+        self.reported = backlog;
+        let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
+        if age != self.reported_age {
+            self.reported_age = age;
+            updates.set(Metric::OldestEntryAge, age);
+        }
+    }
+
+    /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is
+    /// in this worker's backlog from now on.
+    pub(crate) fn inherit(&mut self, (entries, bytes): (i64, i64)) {
+        let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
+        self.reported.entries = add(self.reported.entries, entries);
+        self.reported.bytes = add(self.reported.bytes, bytes);
     }
 }
 
@@ -233,31 +250,57 @@ mod tests {
         }
     }
 
+    fn visited(visit: impl FnOnce(&mut Updates)) -> Vec<Update> {
+        let mut updates = Updates::default();
+        visit(&mut updates);
+        updates.into_vec()
+    }
+
     #[test]
-    fn only_changes_are_reported() {
-        let mut metrics = Metrics::default();
+    fn parts_that_count_alike_are_one_update() {
+        let mut calls = [CalloutCounts::default(), CalloutCounts::default()];
+        let ok = Reply::Response { status: 200, headers: vec![], body: vec![] };
+        let lost = Reply::NoResponse(String::new());
+        calls.iter_mut().for_each(|calls| calls.count(&ok));
+        calls[1].count(&lost);
+        calls[1].count_lost(2);
+        let mut visit = || visited(|updates| calls.iter_mut().for_each(|calls| calls.visit(updates)));
+        assert_eq!(visit(), [Update::Add(Metric::CalloutsOk, 2), Update::Add(Metric::CalloutsNoReply, 3)]);
+        assert_eq!(visit(), [], "what was reported is not counted twice");
+    }
+
+    #[test]
+    fn only_changes_of_gauges_are_reported() {
+        let mut gauges = Gauges::default();
+        let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, Timestamp(now), updates));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };
-        metrics.add(Metric::EventsMatched, 2);
-        metrics.add(Metric::EventsMatched, 1);
-        metrics.observe(Metric::Delivery, 12);
+        let level = |metric, value, change| Update::Level { metric, value, change };
         assert_eq!(
-            metrics.take_updates(backlog, Timestamp(3_500)),
+            visit(backlog, 3_500),
             [
-                Update::Add(Metric::EventsMatched, 3),
-                Update::Record(Metric::Delivery, 12),
-                Update::Level { metric: Metric::QueuedEntries, value: 3, change: 3 },
-                Update::Level { metric: Metric::QueuedBytes, value: 300, change: 300 },
+                level(Metric::QueuedEntries, 3, 3),
+                level(Metric::QueuedBytes, 300, 300),
                 Update::Record(Metric::OldestEntryAge, 2),
             ]
         );
-        assert_eq!(metrics.take_updates(backlog, Timestamp(3_600)), []);
+        assert_eq!(visit(backlog, 3_600), []);
         assert_eq!(
-            metrics.take_updates(Backlog { entries: 1, bytes: 100, oldest: None }, Timestamp(3_700)),
+            visit(Backlog { entries: 1, bytes: 100, oldest: None }, 3_700),
             [
-                Update::Level { metric: Metric::QueuedEntries, value: 1, change: -2 },
-                Update::Level { metric: Metric::QueuedBytes, value: 100, change: -200 },
+                level(Metric::QueuedEntries, 1, -2),
+                level(Metric::QueuedBytes, 100, -200),
                 Update::Record(Metric::OldestEntryAge, 0),
             ]
         );
+    }
+
+    #[test]
+    fn what_another_worker_had_reported_is_not_added_again() {
+        let mut gauges = Gauges::default();
+        gauges.inherit((2, 200));
+        let backlog = Backlog { entries: 3, bytes: 300, oldest: None };
+        let updates = visited(|updates| gauges.visit(backlog, Timestamp(0), updates));
+        let level = |metric, value, change| Update::Level { metric, value, change };
+        assert_eq!(updates, [level(Metric::QueuedEntries, 3, 1), level(Metric::QueuedBytes, 300, 100)]);
     }
 }

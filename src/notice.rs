@@ -1,4 +1,5 @@
-//! What an operator should read in the host's log. The core collects notices; the filter writes them.
+//! Notices: lines that an operator should read in the host's log. The core collects them; the
+//! filter writes them.
 
 /// How much a notice matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

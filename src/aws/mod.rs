@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod error;
 pub mod eventbridge;
+pub mod form;
 pub mod names;
 pub mod protocol;
 pub mod reply;

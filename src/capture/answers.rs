@@ -1,12 +1,11 @@
-//! What senders are answered: that their webhook is stored, or why not.
+//! Answers to senders: that their webhook is stored, or why not. Counts nothing, and sends nothing.
 
 use super::{Answer, Capture};
-use crate::metrics::{Metric, Metrics};
 
-/// When a sender that was sent away should come again, in seconds.
+/// Seconds after which a sender that was sent away should come again.
 const RETRY_AFTER: &str = "5";
 
-/// Why a sender is refused.
+/// Why a webhook is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Busy,
@@ -17,7 +16,7 @@ pub(super) enum Refusal {
     Unstored,
 }
 
-/// It is stored, under this id.
+/// Returns the answer to a webhook that is stored under `message_id`.
 pub(super) fn stored(capture: &Capture, body: String, message_id: String) -> Answer {
     let mut headers = capture.response.headers.clone();
     // Of a service that gives its ids in another form than AWS, the id is left out.
@@ -27,19 +26,18 @@ pub(super) fn stored(capture: &Capture, body: String, message_id: String) -> Ans
     Answer { status: capture.response.status, headers, body }
 }
 
-/// It is not, and that is counted.
-pub(super) fn refuse(refusal: Refusal, metrics: &mut Metrics) -> Answer {
-    let (metric, status, text) = match refusal {
-        Refusal::Busy => (Metric::CapturesRefusedBusy, 503, "not stored: too many at once"),
-        Refusal::TooLarge => (Metric::CapturesRefusedTooLarge, 413, "not stored: too large"),
-        Refusal::Silent => (Metric::CapturesRefusedSilent, 408, "not stored: the request did not come to its end"),
-        Refusal::Unreadable => (Metric::CapturesRefusedUnreadable, 503, "not stored: the body cannot be read"),
-        Refusal::Unverified => (Metric::CapturesRefusedUnverified, 401, "not stored: the signature is not good"),
+/// Returns the answer to a webhook that is refused.
+pub(super) fn refused(refusal: Refusal) -> Answer {
+    let (status, text) = match refusal {
+        Refusal::Busy => (503, "not stored: too many at once"),
+        Refusal::TooLarge => (413, "not stored: too large"),
+        Refusal::Silent => (408, "not stored: the request did not come to its end"),
+        Refusal::Unreadable => (503, "not stored: the body cannot be read"),
+        Refusal::Unverified => (401, "not stored: the signature is not good"),
         // Without a body: a gateway may write one twice, and so hang up, if the answer is made while
         // the reply to a call that failed is handled.
-        Refusal::Unstored => (Metric::CapturesRefusedUnstored, 503, ""),
+        Refusal::Unstored => (503, ""),
     };
-    metrics.add(metric, 1);
     let mut headers = Vec::new();
     if !text.is_empty() {
         headers.push(("content-type".to_owned(), "text/plain".to_owned()));

@@ -1,5 +1,5 @@
-//! The tries to store one webhook, while its sender waits: the first at once, more with backoff after failures that may pass, all
-//! inside the sender's patience. Knows nothing of what is stored.
+//! Attempts to store one webhook while its sender waits: the first at once, more with backoff after
+//! failures that may pass, all within the sender's patience. Knows nothing of what is stored.
 
 use std::time::Duration;
 
@@ -8,78 +8,81 @@ use crate::aws::retry;
 use crate::aws::retry::Retry;
 use crate::clock::Timestamp;
 
-/// One try gets half of the time that is left, so that there is time for another, but not less than this.
+/// Shortest time for one try. A try gets half of the time that is left, so that there is time for
+/// another.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
 
-/// The tries of one webhook.
+/// The tries to store one webhook.
 #[derive(Debug)]
-pub struct Attempts {
+pub(super) struct Attempts {
     deadline: Timestamp,
-    /// Whether there can be more than one: not where a host lets nothing happen later.
+    /// True if there can be more than one: not where a host lets nothing happen later.
     again: bool,
     retry: Retry,
     failed: u32,
     /// Why the last one failed.
     last: Option<Failure>,
-    state: State,
+    stage: Stage,
 }
 
 #[derive(Debug)]
-enum State {
-    /// The next try may begin then.
+enum Stage {
+    /// The next try may begin at this time.
     Due(Timestamp),
-    /// One is under way.
+    /// A try is under way.
     Trying,
     /// It is stored, under this id.
     Stored(String),
-    /// There will be no more, because of this.
+    /// The last try failed in this way.
     Refused(Failure),
 }
 
-/// What is to be done now.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// Try, for this long.
     Try(Duration),
     /// Nothing yet.
     Wait,
     /// The webhook is stored, under this id.
     Stored(String),
-    /// It is not, and will not be.
+    /// The webhook is not stored, and will not be.
     Refused(Failure),
 }
 
 impl Attempts {
-    /// The first one is due at once, and all end within `patience`; only one, unless `again`.
-    pub fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
-        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, state: State::Due(now) }
+    /// Begins with a first try that is due at once. All end within `patience`; there is only one,
+    /// unless `again`.
+    pub(super) fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
+        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, stage: Stage::Due(now) }
     }
 
-    /// What is to be done at `now`; `ready` is whether a try can be signed. A try that is given out has begun.
-    pub fn poll(&mut self, ready: bool, now: Timestamp) -> Next {
-        match &self.state {
-            State::Due(_) if now >= self.deadline || !(ready || self.again) => {
+    /// Returns the next step at `now`; `ready` is true if a try can be signed. A try that is given
+    /// out has begun.
+    pub(super) fn poll(&mut self, ready: bool, now: Timestamp) -> Next {
+        match &self.stage {
+            Stage::Due(_) if now >= self.deadline || !(ready || self.again) => {
                 Next::Refused(self.last.take().filter(|_| ready).unwrap_or_else(no_credentials))
             }
-            State::Due(at) if now >= *at && ready => {
+            Stage::Due(at) if now >= *at && ready => {
                 let left = self.deadline.since(now);
-                self.state = State::Trying;
+                self.stage = Stage::Trying;
                 Next::Try(if self.again { (left / 2).max(SHORTEST_TRY).min(left) } else { left })
             }
-            State::Due(_) | State::Trying => Next::Wait,
-            State::Stored(id) => Next::Stored(id.clone()),
-            State::Refused(failure) => Next::Refused(failure.clone()),
+            Stage::Due(_) | Stage::Trying => Next::Wait,
+            Stage::Stored(id) => Next::Stored(id.clone()),
+            Stage::Refused(failure) => Next::Refused(failure.clone()),
         }
     }
 
-    /// Whether a try is under way.
-    pub fn is_trying(&self) -> bool {
-        matches!(self.state, State::Trying)
+    /// Returns true if a try is under way.
+    pub(super) fn is_trying(&self) -> bool {
+        matches!(self.stage, Stage::Trying)
     }
 
-    /// A try has ended. `asked` is for how long the service wants to be left alone; `jitter`, in thousandths, spreads the tries.
-    /// Whether there will be another one.
-    pub fn settle(
+    /// Ends a try. `asked` is the time that the service wants to be left alone for; `jitter`, in
+    /// thousandths, spreads the tries. Returns true if there will be another one.
+    pub(super) fn settle(
         &mut self,
         outcome: Result<String, Failure>,
         asked: Option<Duration>,
@@ -88,7 +91,7 @@ impl Attempts {
     ) -> bool {
         let failure = match outcome {
             Ok(id) => {
-                self.state = State::Stored(id);
+                self.stage = Stage::Stored(id);
                 return false;
             }
             Err(failure) => failure,
@@ -97,7 +100,7 @@ impl Attempts {
             FailureClass::Transient | FailureClass::Throttled => {
                 Some(retry::delay(&self.retry, failure.class, self.failed, jitter))
             }
-            // What was wrong is put right before the next one is signed.
+            // The fault is mended before the next one is signed.
             FailureClass::Credentials | FailureClass::Clock if self.failed < 2 => Some(Duration::ZERO),
             _ => None,
         };
@@ -106,11 +109,11 @@ impl Attempts {
         match due.filter(|due| self.again && *due < self.deadline) {
             Some(due) => {
                 self.last = Some(failure);
-                self.state = State::Due(due);
+                self.stage = Stage::Due(due);
             }
-            None => self.state = State::Refused(failure),
+            None => self.stage = Stage::Refused(failure),
         }
-        matches!(self.state, State::Due(_))
+        matches!(self.stage, Stage::Due(_))
     }
 }
 
@@ -138,7 +141,7 @@ mod tests {
         Attempts::new(PATIENCE, true, RETRY, NOW)
     }
 
-    /// How many tries there are until it is given up, when each fails in this way after `each`.
+    /// Counts the tries until it is given up, when each fails in this way after `each`.
     fn tries(class: FailureClass, each: Duration) -> (usize, Timestamp) {
         let (mut attempts, mut now, mut count) = (attempts(), NOW, 0);
         loop {

@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 100;
 
 /// A webhook that is to be stored. Of the request, the headers and the query are what may be stored of them.
 #[derive(Clone, Debug)]
-pub struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     /// What was asked for.
     pub request: &'a Request<'a>,
     /// What came with it.
@@ -98,7 +98,7 @@ fn depth(json: &str) -> usize {
 impl Envelope<'_> {
     /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first `","body":`, which no id can have in
     /// it.
-    pub fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
         let body = Body::of(self.body, content_type);
         let rest = text::message(to_json(&self.rest(matches!(body, Body::Base64(_)))));
@@ -130,7 +130,7 @@ impl Envelope<'_> {
     }
 
     /// What travels beside the message, for those who look before they read.
-    pub fn attributes(&self) -> Vec<Attribute> {
+    pub(super) fn attributes(&self) -> Vec<Attribute> {
         let verified = self.verified.map(|verified| if verified.is_ok() { "true" } else { "false" });
         let content_type = self.request.headers.get("content-type").map(str::to_owned).and_then(text::attribute_value);
         let values = [

@@ -1,11 +1,13 @@
-//! The captures of one worker that are under way: from the head of a request to the answer of its sender. A bounded number of
-//! them; the rest is sent away for a while. A state machine without I/O.
+//! The intake of one worker: webhooks under way, from the head of a request to the answer of its
+//! sender. Their number is bounded, and further senders are told to come again. A state machine
+//! without I/O.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::answers::{refuse, stored, Refusal};
+use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
+use super::counts::Counts;
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
 use super::{Answer, Captures};
@@ -18,32 +20,33 @@ use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::exchange::redact::Redaction;
 use crate::exchange::Request;
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::Updates;
 use crate::notice::{Level, Notice};
 
 /// Names a capture: the host's id of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureId(pub u32);
 
-/// What a worker's captures keep to.
+/// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How many may be in the middle of being stored.
+pub struct IntakeSettings {
+    /// Webhooks in the middle of being stored, at most.
     pub at_once: usize,
-    /// How long a sender is kept waiting, once it has sent all, and how long it may keep the gateway waiting before.
+    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
+    /// waiting before.
     pub patience: Duration,
-    /// Whether the host lets something happen to a request while it waits.
+    /// True if the host lets something happen to a request while it waits.
     pub again: bool,
-    /// What the log says where the rest of a request does not come.
+    /// The line for the log where the rest of a request does not come.
     pub silent_sender: &'static str,
-    /// How long the next try waits.
+    /// When an attempt that failed is made again.
     pub retry: Retry,
 }
 
-/// What is to be done about a capture.
+/// The next step of a capture.
 #[derive(Debug)]
 pub enum Progress {
-    /// Make this call; its reply is owed to [`Intake::handle_reply`].
+    /// Make this call; its reply is owed to the agent.
     Call(Callout),
     /// Nothing yet.
     Wait,
@@ -52,37 +55,38 @@ pub enum Progress {
 }
 
 enum Stage {
-    /// The request is not whole yet; the last piece came then.
+    /// The request is not whole yet; its last piece came at this time.
     Receiving(Timestamp),
-    /// The request is a message that SQS is to take.
+    /// The request is whole, and a message for SQS.
     Storing(Box<Storing>),
 }
 
 struct UnderWay {
     id: CaptureId,
-    /// Which of the captures in the configuration.
+    /// Position of its capture in the configuration.
     position: usize,
     stage: Stage,
 }
 
-/// The captures under way in one worker.
+/// Webhooks under way in one worker.
 pub struct Intake {
     captures: Rc<Captures>,
-    settings: Settings,
+    settings: IntakeSettings,
     redaction: Redaction,
     under_way: Vec<UnderWay>,
-    /// By the position of the capture.
+    /// One for each capture, in the order of the configuration.
     troubles: Vec<Trouble>,
     notices: Vec<Notice>,
-    /// Unreadable bodies and silent senders are told of once.
+    /// Refusals that the log explains once, and has explained.
     told: Vec<Refusal>,
+    counts: Counts,
     clock: SteadyClock,
     rng: fastrand::Rng,
 }
 
 impl Intake {
-    /// Nothing is under way; `seed` drives the jitter of the retries.
-    pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: Settings, seed: u64) -> Intake {
+    /// Creates an intake with nothing under way; `seed` drives the jitter of the retries.
+    pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
         Intake {
             troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
             captures,
@@ -91,46 +95,42 @@ impl Intake {
             under_way: Vec::new(),
             notices: Vec::new(),
             told: Vec::new(),
+            counts: Counts::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
-    /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    /// Returns true if nothing is under way.
+    pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// How many are being stored, which is what is bounded: until a request is whole, the host has it.
+    /// Returns true if no other webhook may be stored now. Only storing is bounded: until a request
+    /// is whole, the host has it.
     fn is_full(&self) -> bool {
         let storing = self.under_way.iter().filter(|capture| matches!(capture.stage, Stage::Storing(_)));
         storing.count() >= self.settings.at_once
     }
 
-    /// Takes a request whose head has come and which the capture at `position` wants; `announced` is the length of its body,
-    /// where the sender says it. An answer, if it is refused.
-    pub fn admit(
-        &mut self,
-        id: CaptureId,
-        position: usize,
-        announced: Option<u64>,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<Answer> {
+    /// Takes a request whose head has come and which the capture at `position` wants; `announced`
+    /// is the length of its body, where the sender says it. Returns the answer, if it is refused.
+    pub fn admit(&mut self, id: CaptureId, position: usize, announced: Option<u64>, now: Timestamp) -> Option<Answer> {
         if self.is_full() {
-            return Some(refuse(Refusal::Busy, metrics));
+            return Some(self.refuse(Refusal::Busy));
         }
         let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
         if announced.is_some_and(|announced| announced > most as u64) {
-            return Some(refuse(Refusal::TooLarge, metrics));
+            return Some(self.refuse(Refusal::TooLarge));
         }
         let stage = Stage::Receiving(self.clock.at(now));
         self.under_way.push(UnderWay { id, position, stage });
         None
     }
 
-    /// A piece of the body has come, and there are `bytes` by now. An answer, if that is too much.
-    pub fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp, metrics: &mut Metrics) -> Option<Answer> {
+    /// Notes that a piece of the body has come, and there are `bytes` by now. Returns the answer,
+    /// if that is too much.
+    pub(crate) fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
         let capture = self.under_way.iter_mut().find(|capture| capture.id == id)?;
         capture.stage = Stage::Receiving(steady);
@@ -138,24 +138,19 @@ impl Intake {
         if bytes <= most {
             return None;
         }
-        Some(self.end(id, Refusal::TooLarge, metrics))
+        Some(self.end(id, Refusal::TooLarge))
     }
 
-    /// The body has come, and the host cannot give it.
-    pub fn cannot_read(&mut self, id: CaptureId, why: &str, metrics: &mut Metrics) -> Answer {
+    /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
+    /// Returns the answer.
+    pub(crate) fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
         self.tell_once(Refusal::Unreadable, Level::Error, why);
-        self.end(id, Refusal::Unreadable, metrics)
+        self.end(id, Refusal::Unreadable)
     }
 
-    /// The request is whole. An answer, if it is refused; else it is to be stored, and [`Intake::poll`] says how.
-    pub fn complete(
-        &mut self,
-        id: CaptureId,
-        request: Request<'_>,
-        body: &[u8],
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<Answer> {
+    /// Takes the whole request. Returns the answer, if it is refused; else its next
+    /// step is to be stored.
+    pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
         let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
         let attempts =
             Attempts::new(self.settings.patience, self.settings.again, self.settings.retry, self.clock.at(now));
@@ -169,18 +164,20 @@ impl Intake {
         };
         match storing {
             Ok((storing, unverified)) => {
-                metrics.add(Metric::CapturesUnverified, usize::from(unverified));
+                if unverified {
+                    self.counts.unverified();
+                }
                 if let Some(capture) = self.under_way.iter_mut().find(|capture| capture.id == id) {
                     capture.stage = Stage::Storing(Box::new(storing));
                 }
                 None
             }
-            Err(refusal) => Some(self.end(id, refusal, metrics)),
+            Err(refusal) => Some(self.end(id, refusal)),
         }
     }
 
-    /// What is to be done about a capture now.
-    pub fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp, metrics: &mut Metrics) -> Progress {
+    /// Returns the next step of a capture.
+    pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.iter_mut().find(|capture| capture.id == id) else {
             return Progress::Wait;
@@ -191,7 +188,7 @@ impl Intake {
             Stage::Receiving(last) if steady.since(*last) < self.settings.patience => return Progress::Wait,
             Stage::Receiving(_) => {
                 self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
-                return Progress::Answer(self.end(id, Refusal::Silent, metrics));
+                return Progress::Answer(self.end(id, Refusal::Silent));
             }
             Stage::Storing(storing) => storing,
         };
@@ -206,14 +203,12 @@ impl Intake {
                     }
                     Err(error) => {
                         let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                        self.give_up(id, position, &failure, now, metrics)
+                        self.give_up(id, position, &failure, now)
                     }
                 }
             }
             Next::Stored(message_id) => {
-                metrics.add(Metric::CapturesStored, 1);
-                let took = now.since(storing.received_at).as_millis();
-                metrics.observe(Metric::Capture, u64::try_from(took).unwrap_or(u64::MAX));
+                self.counts.stored(now.millis_since(storing.received_at));
                 let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
                 if let Some(trouble) = self.troubles.get_mut(position) {
                     trouble.stored(capture.target.protocol.name(), now);
@@ -221,23 +216,15 @@ impl Intake {
                 self.forget(id);
                 Progress::Answer(answer)
             }
-            Next::Refused(failure) => self.give_up(id, position, &failure, now, metrics),
+            Next::Refused(failure) => self.give_up(id, position, &failure, now),
         }
     }
 
-    /// Says what came of the call for a capture; ignored where none is awaited.
-    pub fn handle_reply(
-        &mut self,
-        id: CaptureId,
-        reply: &Reply,
-        signer: &mut Signer,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
+    /// Handles the reply to the call for a capture; ignored where none is awaited.
+    pub(crate) fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
         let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
-        metrics.count_reply(reply);
         let outcome = sqs::parse_sent(reply);
         if let Some(signature) = storing.signature.take() {
             let learned = match &outcome {
@@ -246,37 +233,44 @@ impl Intake {
             };
             signer.learn(signature, [&learned], reply, now);
         }
-        if storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady) {
-            metrics.add(Metric::CapturesRetried, 1);
+        let again = storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady);
+        self.counts.replied(reply);
+        if again {
+            self.counts.retried();
         }
     }
 
-    /// Whether a request was taken and not answered yet.
-    pub fn is_under_way(&self, id: CaptureId) -> bool {
+    /// Returns true if a request was taken and not answered yet.
+    pub(crate) fn is_under_way(&self, id: CaptureId) -> bool {
         self.under_way.iter().any(|capture| capture.id == id)
     }
 
-    /// Whether a call for this capture is under way.
-    pub fn awaits(&self, id: CaptureId) -> bool {
+    /// Returns true if a call for this capture is under way.
+    pub(crate) fn awaits(&self, id: CaptureId) -> bool {
         self.under_way.iter().any(|capture| {
             capture.id == id && matches!(&capture.stage, Stage::Storing(storing) if storing.attempts.is_trying())
         })
     }
 
-    /// Those that time may have something to do for.
-    pub fn waiting(&self) -> Vec<CaptureId> {
+    /// Returns the captures whose next step may depend on the time.
+    pub(crate) fn waiting(&self) -> Vec<CaptureId> {
         self.under_way.iter().map(|capture| capture.id).filter(|id| !self.awaits(*id)).collect()
     }
 
-    /// The request is gone: its sender has hung up, unless it was answered before.
-    pub fn abandon(&mut self, id: CaptureId, metrics: &mut Metrics) {
+    /// Forgets a request that is gone: its sender has hung up, unless it was answered before.
+    pub fn abandon(&mut self, id: CaptureId) {
         if self.forget(id) {
-            metrics.add(Metric::CapturesAbandoned, 1);
+            self.counts.abandoned();
         }
     }
 
-    /// What the operator should read, since the last time.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    /// Reports what was counted since the last visit.
+    pub(crate) fn visit_metrics(&mut self, updates: &mut Updates) {
+        self.counts.visit(updates);
+    }
+
+    /// Returns what the operator should read, since the last time.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         let troubles = self.troubles.iter_mut().filter_map(Trouble::take_notice);
         self.notices.drain(..).chain(troubles).collect()
     }
@@ -288,23 +282,21 @@ impl Intake {
         }
     }
 
-    fn give_up(
-        &mut self,
-        id: CaptureId,
-        position: usize,
-        failure: &Failure,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Progress {
+    fn give_up(&mut self, id: CaptureId, position: usize, failure: &Failure, now: Timestamp) -> Progress {
         if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
             trouble.refused(capture.target.protocol.name(), failure, now);
         }
-        Progress::Answer(self.end(id, Refusal::Unstored, metrics))
+        Progress::Answer(self.end(id, Refusal::Unstored))
     }
 
-    fn end(&mut self, id: CaptureId, refusal: Refusal, metrics: &mut Metrics) -> Answer {
+    fn end(&mut self, id: CaptureId, refusal: Refusal) -> Answer {
         self.forget(id);
-        refuse(refusal, metrics)
+        self.refuse(refusal)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Answer {
+        self.counts.refused(refusal);
+        refused(refusal)
     }
 
     fn forget(&mut self, id: CaptureId) -> bool {

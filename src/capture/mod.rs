@@ -5,6 +5,7 @@
 
 mod answers;
 mod attempts;
+mod counts;
 mod delivery_id;
 mod envelope;
 mod intake;
@@ -17,7 +18,7 @@ pub mod verify;
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
-pub use intake::{CaptureId, Intake, Progress, Settings};
+pub use intake::{CaptureId, Intake, IntakeSettings, Progress};
 use verify::Verification;
 
 /// Which requests are stored, where, and how they are answered.

@@ -1,4 +1,5 @@
-//! A webhook that is to be stored: the message that it becomes, and the call that stores it.
+//! A webhook on its way into the queue: the message that it becomes, and the call that stores it.
+//! Counts nothing, and sends nothing.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::event::Attribute;
 use crate::exchange::redact::Redaction;
 use crate::exchange::{Exchange, Headers, Request};
 
-/// Of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
+/// Headers of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "keep-alive",
@@ -36,7 +37,7 @@ pub(super) struct Storing {
     pub(super) attributes: Vec<Attribute>,
     pub(super) group_id: Option<String>,
     pub(super) deduplication_id: Option<String>,
-    /// What the sender gets when it is stored.
+    /// Body of the answer to the sender, when it is stored.
     pub(super) body: String,
     pub(super) attempts: Attempts,
     pub(super) signature: Option<Signature>,
@@ -44,7 +45,7 @@ pub(super) struct Storing {
 }
 
 impl Storing {
-    /// The call that stores it, with so much time.
+    /// Returns the call that stores it, which may take `timeout`.
     pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
         let message = sqs::Message {
             body: &self.message,
@@ -58,7 +59,8 @@ impl Storing {
     }
 }
 
-/// Makes a request a message, unless its signature or its size is against it; and whether its signature is not good.
+/// Makes a request a message, unless its signature or its size is against it. Returns true with it
+/// if its signature is not good.
 pub(super) fn storing(
     capture: &Capture,
     redaction: &Redaction,
@@ -92,7 +94,8 @@ pub(super) fn storing(
         message,
         attributes,
         group_id: match group_id.and_then(text::group_id) {
-            // A FIFO queue takes nothing without a group: what has none is a group of its own.
+            // A FIFO queue takes nothing without a group: a message that has none is a group of its
+            // own.
             None if fifo => Some(delivery.id.clone()),
             group_id => group_id,
         },
@@ -105,7 +108,9 @@ pub(super) fn storing(
     Ok((storing, unverified))
 }
 
-/// What is not known to be of its sender must not take the place of what is: it has the id that it claims, but not alone.
+/// Returns the id by which a FIFO queue tells that it has a message already. A forged webhook may
+/// claim the id of a genuine one; it gets another, so that the genuine one is not dropped as its
+/// double.
 fn deduplication_id(delivery: &Delivery, verified: Option<&Result<(), Rejection>>) -> String {
     match verified {
         Some(Err(_)) => format!("unverified-{}", delivery.id),
@@ -113,7 +118,8 @@ fn deduplication_id(delivery: &Delivery, verified: Option<&Result<(), Rejection>
     }
 }
 
-/// What is stored of a request: neither headers of one hop nor confidential ones, unless a signature needs them.
+/// Returns the parts of a request that are stored: neither headers of one hop nor confidential
+/// ones, unless a signature needs them.
 fn kept<'a>(mut request: Request<'a>, redaction: &Redaction, verify: Option<&Verification>) -> Request<'a> {
     let kept = |name: &str| {
         verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))

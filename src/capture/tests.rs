@@ -46,9 +46,9 @@ fn request(headers: &[(&'static str, &'static str)]) -> Request<'static> {
 
 /// A webhook that has come whole, and what is to be done about it.
 fn receive(agent: &mut Agent, id: CaptureId, request: Request<'static>, body: &[u8], now: Timestamp) -> Progress {
-    let (intake, metrics) = agent.intake();
-    let refused = intake.admit(id, 0, Some(body.len() as u64), now, metrics);
-    let refused = refused.or_else(|| intake.complete(id, request, body, now, metrics));
+    let intake = agent.capturing();
+    let refused = intake.admit(id, 0, Some(body.len() as u64), now);
+    let refused = refused.or_else(|| intake.complete(id, request, body, now));
     refused.map_or_else(|| agent.poll_capture(id, now), Progress::Answer)
 }
 
@@ -149,13 +149,13 @@ fn who_is_gone_is_forgotten_and_a_late_reply_changes_nothing() {
     call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
     assert!(agent.awaits(Call::Capture(ID)) && !agent.is_idle());
     assert_eq!(answered(receive(&mut agent, CaptureId(8), request(&[]), b"{}", NOW)), 503);
-    let (intake, metrics) = agent.intake();
-    intake.abandon(ID, metrics);
-    intake.abandon(CaptureId(8), metrics);
+    let intake = agent.capturing();
+    intake.abandon(ID);
+    intake.abandon(CaptureId(8));
     assert!(!agent.awaits(Call::Capture(ID)) && agent.is_idle());
     agent.handle_reply(Call::Capture(ID), &reply(200, r#"{"MessageId":"m-1"}"#), NOW);
     assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait));
-    let counted = agent.take_metric_updates(NOW);
+    let counted = agent.take_metric_updates(true, NOW);
     assert_eq!(
         counted,
         [Update::Add(Metric::CapturesRefusedBusy, 1), Update::Add(Metric::CapturesAbandoned, 1)],

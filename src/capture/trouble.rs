@@ -1,21 +1,21 @@
-//! Whether webhooks can be stored, for the log: one line when they cannot, one when they can again. Single refusals get no line:
-//! they are counted.
+//! Trouble with storing webhooks, for the log: one line when they cannot be stored, one when they
+//! can again. Single refusals get no line: they are counted.
 
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// What the log was told of one queue.
+/// How one queue has done of late.
 #[derive(Debug, Default)]
-pub struct Trouble {
+pub(super) struct Trouble {
     since: Option<Timestamp>,
     refused: usize,
     notice: Option<Notice>,
 }
 
 impl Trouble {
-    /// A webhook was refused because it could not be stored in `queue`.
-    pub fn refused(&mut self, queue: &str, failure: &Failure, now: Timestamp) {
+    /// Notes a webhook that was refused because it could not be stored in `queue`.
+    pub(super) fn refused(&mut self, queue: &str, failure: &Failure, now: Timestamp) {
         self.refused += 1;
         if self.since.is_none() {
             self.since = Some(now);
@@ -25,16 +25,16 @@ impl Trouble {
         }
     }
 
-    /// A webhook was stored in `queue`.
-    pub fn stored(&mut self, queue: &str, now: Timestamp) {
+    /// Notes a webhook that was stored in `queue`.
+    pub(super) fn stored(&mut self, queue: &str, now: Timestamp) {
         let Some(since) = self.since.take() else { return };
         let (refused, seconds) = (std::mem::take(&mut self.refused), now.since(since).as_secs());
         let text = format!("webhooks for {queue} are stored again after {seconds} s; {refused} were answered 503");
         self.notice = Some(Notice { level: Level::Info, text });
     }
 
-    /// The line for what has changed since the last time.
-    pub fn take_notice(&mut self) -> Option<Notice> {
+    /// Returns the line for what has changed since the last time.
+    pub(super) fn take_notice(&mut self) -> Option<Notice> {
         self.notice.take()
     }
 }
@@ -45,7 +45,7 @@ mod tests {
     use crate::aws::error::FailureClass;
 
     #[test]
-    fn a_trouble_is_told_of_when_it_begins_and_when_it_ends() {
+    fn a_trouble_has_a_line_when_it_begins_and_one_when_it_ends() {
         let mut trouble = Trouble::default();
         let failure = Failure::new(FailureClass::Transient, "NoReply", "refused");
         let mut lines = vec![];

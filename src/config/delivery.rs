@@ -9,7 +9,7 @@ use super::{milliseconds, target, JournalChoice};
 use crate::aws::protocol::MAX_EVENTS;
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
-use crate::publish::outbox::settings::{Batch, Queue, WhenFull};
+use crate::publish::outbox::settings::{Batch, Bounds, WhenFull};
 
 pub(super) fn read_batch(root: &mut Section<'_>) -> Batch {
     let mut section = root.section("batch");
@@ -22,7 +22,7 @@ pub(super) fn read_batch(root: &mut Section<'_>) -> Batch {
 }
 
 /// Reads the bounds of the queue, and the choice of a journal.
-pub(super) fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoice)> {
+pub(super) fn read_queue(root: &mut Section<'_>) -> Checked<(Bounds, JournalChoice)> {
     let mut section = root.section("queue");
     let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
     // A queue has room for one event of the largest size that SNS takes.
@@ -33,7 +33,7 @@ pub(super) fn read_queue(root: &mut Section<'_>) -> Checked<(Queue, JournalChoic
     let journals = [("auto", JournalChoice::Auto), ("on", JournalChoice::On), ("off", JournalChoice::Off)];
     let journal = section.choice("journal", &journals);
     section.finish();
-    Ok((Queue { max_entries, max_bytes, max_age, when_full: when_full? }, journal?))
+    Ok((Bounds { max_entries, max_bytes, max_age, when_full: when_full? }, journal?))
 }
 
 pub(super) fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {

@@ -12,7 +12,8 @@ use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::exchange::redact::Redact;
-use crate::publish::outbox::settings::{Batch, Queue};
+use crate::publish::dead_letter::DeadLetterSettings;
+use crate::publish::outbox::settings::{Batch, Bounds};
 use crate::publish::route::Routes;
 
 mod attributes;
@@ -49,13 +50,13 @@ pub struct Config {
     /// Packing of events into calls.
     pub(crate) batch: Batch,
     /// Bounds of the queue of each target.
-    pub(crate) queue: Queue,
+    pub(crate) queue: Bounds,
     /// Choice of a journal of what is queued, in the host's shared data.
     pub(crate) journal: JournalChoice,
     /// Delays before a call that failed is made again.
     pub(crate) retry: Retry,
     /// Fate of events that are given up.
-    pub(crate) dead_letter: DeadLetter,
+    pub(crate) dead_letter: DeadLetterSettings,
     /// Longest time that one callout may take.
     pub timeout: Duration,
     /// Number of callouts at once, per worker.
@@ -86,16 +87,6 @@ pub(crate) enum JournalChoice {
     On,
     /// No journal.
     Off,
-}
-
-/// Fate of events that are given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DeadLetter {
-    /// True if they are written to the host's log. If there is a queue for them, only those that it
-    /// does not take are.
-    pub(crate) log: bool,
-    /// Position among the targets of the queue that they go to.
-    pub(crate) target: Option<usize>,
 }
 
 impl Config {
@@ -156,7 +147,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         queue,
         journal,
         retry: retry?,
-        dead_letter: DeadLetter { log, target },
+        dead_letter: DeadLetterSettings { log, target },
         timeout,
         max_in_flight,
         captures: Rc::new(captures?),

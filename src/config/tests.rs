@@ -121,7 +121,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
     assert_eq!(
         config.queue,
-        Queue {
+        Bounds {
             max_entries: 10_000,
             max_bytes: 16 * 1024 * 1024,
             max_age: Duration::from_secs(3600),

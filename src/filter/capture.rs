@@ -51,7 +51,7 @@ impl CapturedRequest {
 
     fn admit(&self, position: usize) -> Action {
         let (id, announced, now) = (self.id, self.announced, hostcalls::now());
-        let refused = self.worker.with_intake(|intake, metrics| intake.admit(id, position, announced, now, metrics));
+        let refused = self.worker.with_intake(|intake| intake.admit(id, position, announced, now));
         if refused.is_some() {
             return self.answer(refused);
         }
@@ -69,13 +69,13 @@ impl CapturedRequest {
             return self.read_body();
         }
         let (id, now) = (self.id, hostcalls::now());
-        self.answer(self.worker.with_intake(|intake, metrics| intake.receive(id, bytes, now, metrics)))
+        self.answer(self.worker.with_intake(|intake| intake.receive(id, bytes, now)))
     }
 
     /// Reads the body, all of which has come.
     pub(crate) fn read_body(&self) -> Action {
         let (id, bytes) = (self.id, self.bytes);
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return Action::Pause;
         }
         let body = match bytes {
@@ -86,14 +86,14 @@ impl CapturedRequest {
             return self.complete(body);
         }
         let why = self.worker.rules.unreadable_body;
-        self.answer(Some(self.worker.with_intake(|intake, metrics| intake.cannot_read(id, why, metrics))))
+        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, why))))
     }
 
     /// Has the request stored, all of which has come.
     fn complete(&self, body: Vec<u8>) -> Action {
         let (id, now) = (self.id, hostcalls::now());
         let request = self.webhook.request();
-        let refused = self.worker.with_intake(|intake, metrics| intake.complete(id, request, &body, now, metrics));
+        let refused = self.worker.with_intake(|intake| intake.complete(id, request, &body, now));
         drop(body);
         self.answer(refused.or_else(|| self.worker.drive(id, now)))
     }
@@ -111,7 +111,7 @@ impl CapturedRequest {
     /// response says, it must not be a success.
     pub(crate) fn see_response(&self) {
         let id = self.id;
-        if !self.worker.with_intake(|intake, _| intake.is_under_way(id)) {
+        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return;
         }
         let status = self.worker.rules.response_status.text().and_then(|status| status.parse().ok());
@@ -131,6 +131,6 @@ impl Drop for CapturedRequest {
     /// Ends the capture if the request is gone before it was answered.
     fn drop(&mut self) {
         let id = self.id;
-        self.worker.with_intake(|intake, metrics| intake.abandon(id, metrics));
+        self.worker.with_intake(|intake| intake.abandon(id));
     }
 }

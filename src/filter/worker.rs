@@ -14,7 +14,6 @@ use crate::callout::{Callout, Reply};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
-use crate::metrics::Metrics;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
@@ -107,7 +106,7 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.agent.borrow_mut().accept(exchange, route, now);
+        self.agent.borrow_mut().publishing().accept(exchange, route, now);
         self.relieve(now);
     }
 
@@ -120,13 +119,13 @@ impl Worker {
         wait: Wait,
         now: Timestamp,
     ) -> Option<Release> {
-        self.agent.borrow_mut().accept_awaited(exchange, route, wait, now);
+        self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
             hostcalls::tick_root(root);
         }
-        self.agent.borrow_mut().take_release(wait.ticket)
+        self.agent.borrow_mut().publishing().take_release(wait.ticket)
     }
 
     /// Returns true if a response can wait. The reply that it waits for comes to the root.
@@ -141,7 +140,7 @@ impl Worker {
 
     /// Notes that a response that waits is gone.
     pub(crate) fn forget_response(&self, ticket: Ticket) {
-        self.agent.borrow_mut().forget_response(ticket);
+        self.agent.borrow_mut().publishing().forget_response(ticket);
     }
 
     /// Warns, once, that a response should have waited for its event, and was seen by an access
@@ -158,7 +157,7 @@ impl Worker {
 
     /// Writes dead letters at once where there are too many to keep until the next tick.
     fn relieve(&self, now: Timestamp) {
-        if self.agent.borrow().has_many_dead_letters() {
+        if self.agent.borrow_mut().publishing().has_many_dead_letters() {
             self.write_dead_letters(now);
         }
     }
@@ -166,7 +165,7 @@ impl Worker {
     /// Releases the responses that need not wait any more. Afterwards the host speaks for the root
     /// again.
     fn release_responses(&self) {
-        let releases = self.agent.borrow_mut().take_releases();
+        let releases = self.agent.borrow_mut().publishing().take_releases();
         if releases.is_empty() {
             return;
         }
@@ -183,7 +182,8 @@ impl Worker {
     /// Writes dead letters to the log. They are errors: an event was lost, and hosts write errors
     /// unless they are configured not to.
     fn write_dead_letters(&self, now: Timestamp) {
-        let lines = self.agent.borrow_mut().take_dead_letter_lines(self.rules.max_line_bytes, now);
+        let max_line_bytes = self.rules.max_line_bytes;
+        let lines = self.agent.borrow_mut().publishing().take_dead_letter_lines(max_line_bytes, now);
         for line in lines {
             hostcalls::log_whole(Level::Error, &line);
         }
@@ -231,17 +231,15 @@ impl Worker {
         }
     }
 
-    /// Lets `work` look at the captures under way, and at where they are counted.
-    pub(crate) fn with_intake<T>(&self, work: impl FnOnce(&mut Intake, &mut Metrics) -> T) -> T {
-        let mut agent = self.agent.borrow_mut();
-        let (intake, metrics) = agent.intake();
-        work(intake, metrics)
+    /// Lets `work` look at the captures under way.
+    pub(crate) fn with_intake<T>(&self, work: impl FnOnce(&mut Intake) -> T) -> T {
+        work(self.agent.borrow_mut().capturing())
     }
 
     /// Drives the captures that wait for time to pass. Answers come after all calls, because each
     /// makes the host speak for another request.
     fn tend_captures(&self, now: Timestamp) {
-        let waiting = self.with_intake(|intake, _| intake.waiting());
+        let waiting = self.with_intake(|intake| intake.waiting());
         let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
             if hostcalls::speak_for(id.0) {
@@ -261,7 +259,7 @@ impl Worker {
         }
         self.reader.refresh(now);
         self.refused.set(false);
-        self.agent.borrow_mut().tend_journal(now);
+        self.agent.borrow_mut().publishing().tend_journals(now);
         self.send(now);
         self.release_responses();
         self.report(now);
@@ -279,10 +277,7 @@ impl Worker {
         self.write_dead_letters(now);
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
-            if self.rules.gauges.are_sums() {
-                agent.note_reported();
-            }
-            (agent.take_metric_updates(now), agent.take_notices(now))
+            (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
         };
         for update in updates {
             if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
@@ -324,7 +319,7 @@ impl Worker {
     /// from the other.
     pub(crate) fn stop(&self) -> bool {
         let now = hostcalls::now();
-        self.agent.borrow_mut().stop_adopting(now);
+        self.agent.borrow_mut().publishing().stop_adopting(now);
         // If nothing is left to do, this is the last chance to bring gauges down, which stay up for
         // ever otherwise.
         self.report(now);
@@ -339,19 +334,20 @@ impl Worker {
 
     /// Writes to the log what is not delivered yet, in case that the process ends.
     fn write_undelivered(&self) {
-        let agent = self.agent.borrow();
-        if agent.queued() == 0 {
+        let mut agent = self.agent.borrow_mut();
+        let publisher = agent.publishing();
+        if publisher.queued() == 0 {
             return;
         }
         let mut lines = 0;
         // Each line is written as soon as it is made, because all of them may be as large as the
         // queue. The agent stays borrowed meanwhile; from a log the host does not call back.
-        for line in agent.undelivered_lines(self.rules.max_line_bytes) {
+        for line in publisher.undelivered_lines(self.rules.max_line_bytes) {
             hostcalls::log_whole(Level::Error, &line);
             lines += 1;
         }
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-        hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", agent.queued()));
+        hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
     }
 }
 

@@ -1,7 +1,9 @@
-//! Dead letters: events that will not be delivered, written out whole, so that someone can send them after all.
+//! Dead letters: events that will not be delivered, written out whole, so that someone can send
+//! them after all.
 //!
-//! A letter is one JSON object. This module says what is in it and how it stands in a log; it never writes to one. An event was
-//! redacted when it was made, so that a letter shows nothing that its target would not have had.
+//! A letter is one JSON object. This module says what is in it and how it stands in a log; it never
+//! writes to one, and never decides which event is dead. An event was redacted when it was made, so
+//! that a letter shows nothing that its target would not have had.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -10,49 +12,92 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
 use crate::json::to_json;
-use crate::publish::outbox::DropReason;
 
-/// What a line begins with that has a whole letter.
+/// Begins a line that has a whole letter.
 pub const WHOLE: &str = "retrohook-dead-letter ";
 
-/// What a line begins with that has a part of a letter.
+/// Begins a line that has a part of a letter.
 pub const PART: &str = "retrohook-dead-letter-part ";
 
-/// What follows the letter or the part: hosts add to their lines, nginx also behind the text.
+/// Follows the letter or the part: hosts add to their lines, nginx also behind the text.
 pub const END: &str = " retrohook-end";
 
-/// What would make a text inside a letter look like one of the marks above, and the same for readers of JSON.
+/// The begin of the marks above, and how a text inside a letter has it: readers of JSON see no
+/// difference.
 const MARK: (&str, &str) = ("retrohook-", "retrohook\\u002d");
 
-/// The smallest line that parts are made for; any has room for what stands around a piece and some of the piece.
+/// Bytes of the shortest lines that parts are made for: there is room for some text between the
+/// marks.
 const LEAST_LINE_BYTES: usize = 512;
+
+/// Why an event will never be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DropReason {
+    /// The queue was full.
+    QueueFull,
+    /// It was tried for as long as the configuration allows.
+    Expired,
+    /// AWS refused it for good.
+    Refused,
+    /// It is larger than the service takes.
+    TooLarge,
+    /// Its client got a 503 instead of the response that it tells of.
+    Withdrawn,
+    /// The process ends while it is queued or in flight. Never counted: if the process lives on
+    /// after all, it is sent.
+    Shutdown,
+}
+
+impl DropReason {
+    /// Returns the reason as it stands in a letter.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::Expired => "expired",
+            DropReason::Refused => "refused",
+            DropReason::TooLarge => "too_large",
+            DropReason::Withdrawn => "withdrawn",
+            DropReason::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Where dead letters go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadLetterSettings {
+    /// True if they are written to the host's log; of those that go to a queue, the ones that it
+    /// does not take.
+    pub(crate) log: bool,
+    /// Position of the queue that they go to, among the targets.
+    pub(crate) target: Option<usize>,
+}
 
 /// An event that will not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
+pub(crate) struct DeadLetter {
     /// The event, whole.
-    pub event: Event,
+    pub(crate) event: Event,
     /// Why it will not be delivered.
-    pub reason: DropReason,
-    /// What AWS or the host said last of it, where that is the reason.
-    pub failure: Option<Failure>,
+    pub(crate) reason: DropReason,
+    /// The last thing that AWS or the host said of it, where that is the reason.
+    pub(crate) failure: Option<Failure>,
 }
 
 /// Where an event was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
+pub(crate) struct Address<'a> {
     /// The key of the configuration that names it, such as `topic_arn`.
-    pub kind: &'static str,
-    /// The topic's ARN, or what else the key has.
-    pub name: &'a str,
+    pub(crate) key: &'static str,
+    /// The value of that key, such as the topic's ARN.
+    pub(crate) name: &'a str,
     /// The region that requests are signed for.
-    pub region: &'a str,
+    pub(crate) region: &'a str,
 }
 
-impl Serialize for Target<'_> {
+impl Serialize for Address<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.kind, self.name)?;
+        map.serialize_entry(self.key, self.name)?;
         map.serialize_entry("region", self.region)?;
         map.end()
     }
@@ -65,7 +110,7 @@ struct Letter<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     at: String,
-    target: Target<'a>,
+    target: Address<'a>,
     message: &'a str,
     attributes: Attributes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,9 +137,9 @@ impl Serialize for Attributes<'_> {
 }
 
 impl DeadLetter {
-    /// The letter on its own way, as if it were an event: its message is the letter as JSON. It has the id and the group of the
-    /// event that it is of, and `now`, when that died.
-    pub fn into_event(self, target: Target<'_>, now: Timestamp) -> Event {
+    /// Makes the letter an event on a way of its own: its message is the letter as JSON. It keeps
+    /// the id and the group of the event that is dead, and happened `now`.
+    pub(crate) fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
         let text = |name: &str, value: &str| Attribute {
             name: name.to_owned(),
             data_type: AttributeType::String,
@@ -111,9 +156,10 @@ impl DeadLetter {
     }
 }
 
-/// The letter of an event as JSON, in one line that no log changes: whatever is a line break or a control character to someone is
-/// escaped, and so is what would look like the begin or the end of a letter.
-pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Target<'_>) -> String {
+/// Returns the letter of an event as JSON, in one line that no log changes: every character that
+/// some reader takes for a line break or a control is escaped, and so is a text that would look
+/// like the begin or the end of a letter.
+pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target: Address<'_>) -> String {
     let letter = Letter {
         id: &event.id,
         reason: reason.name(),
@@ -140,13 +186,15 @@ pub fn json(event: &Event, reason: DropReason, failure: Option<&Failure>, target
     escaped
 }
 
-/// The lines of the letter `json` of the event `id`, each of at most `max_bytes`: one line, or as many parts as it takes.
-/// The pieces of all parts, joined in their order, are the JSON.
-pub fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
+/// Returns the log lines of the letter `json` of the event `id`, each of at most `max_bytes`: one
+/// line, or as many parts as it takes. The pieces of all parts, joined in their order, are the
+/// JSON.
+pub(crate) fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
     if WHOLE.len() + json.len() + END.len() <= max_bytes {
         return vec![format!("{WHOLE}{json}{END}")];
     }
-    // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event has.
+    // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event
+    // has.
     let around = PART.len() + id.len() + END.len() + 21;
     let pieces = pieces(json, max_bytes.max(LEAST_LINE_BYTES).saturating_sub(around));
     let count = pieces.len();
@@ -154,7 +202,7 @@ pub fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
     pieces.into_iter().enumerate().map(line).collect()
 }
 
-/// `text` in pieces of at most `max_bytes`, cut between characters.
+/// Cuts `text` into pieces of at most `max_bytes`, between characters.
 fn pieces(mut text: &str, max_bytes: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     while !text.is_empty() {
@@ -173,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{json, Value};
 
-    const TARGET: Target<'_> = Target { kind: "topic_arn", name: "arn:aws:sns:us-east-1:1:t", region: "us-east-1" };
+    const ADDRESS: Address<'_> = Address { key: "topic_arn", name: "arn:aws:sns:us-east-1:1:t", region: "us-east-1" };
 
     fn event(message: &str) -> Event {
         Event {
@@ -195,7 +243,7 @@ mod tests {
         let failure = Failure::new(FailureClass::Permanent, "AuthorizationError", "not yours");
         let event = Event { subject: Some("s".into()), group_id: Some("g".into()), ..event("{\"a\":1}") };
         let letter = DeadLetter { event, reason: DropReason::Refused, failure: Some(failure) };
-        let event = letter.into_event(TARGET, Timestamp(1_767_268_900_000));
+        let event = letter.into_event(ADDRESS, Timestamp(1_767_268_900_000));
         assert_eq!((event.id.as_str(), event.group_id.as_deref()), ("0199b7d4-0000-7000-8000-000000000000", Some("g")));
         assert_eq!(event.attributes[1].value, "refused");
         let value: Value = serde_json::from_str(&event.message).unwrap();
@@ -215,7 +263,7 @@ mod tests {
         );
     }
 
-    /// As a reader of logs does it: whole letters, and parts joined.
+    /// Reads lines as a reader of logs does: whole letters, and parts joined.
     fn read(lines: &[String]) -> String {
         if let [line] = lines {
             if let Some(rest) = line.strip_prefix(WHOLE) {
@@ -238,7 +286,7 @@ mod tests {
             max_bytes in 512usize..5_000,
         ) {
             let event = event(&message);
-            let json = json(&event, DropReason::QueueFull, None, TARGET);
+            let json = json(&event, DropReason::QueueFull, None, ADDRESS);
             let lines = lines(&event.id, &json, max_bytes);
             for line in &lines {
                 prop_assert!(line.len() <= max_bytes && line.chars().all(|c| !c.is_control()), "{}", line);

@@ -1,274 +1,281 @@
-//! The publish path of one worker: from an exchange to an event in the lane of its target, from the dead letters of all lanes to
-//! where those go, and among the lanes, whose turn it is to call. Does no I/O, and signs nothing by itself.
+//! The publishing wing of one worker: from an exchange to an event in the outbox of its target,
+//! from the dead letters of all outboxes to where those go, and whose turn it is to call. Does no
+//! I/O, and signs nothing by itself.
 
 pub mod dead_letter;
-pub mod journal;
-pub mod lane;
-pub mod outbox;
-pub mod record;
+pub(crate) mod journal;
+pub(crate) mod outbox;
+mod record;
 pub mod route;
+mod sender;
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use crate::aws::retry::Retry;
 use crate::aws::signer::Signer;
 use crate::aws::target::Target;
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::event::Event;
+use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
-use crate::metrics::{Backlog, Metric, Metrics};
+use crate::metrics::{Backlog, Gauges, Metric, Updates};
 use crate::notice::Notice;
-use crate::publish::journal::Store;
-use crate::publish::lane::{Cargo, Lane};
-use crate::publish::outbox::{Release, Ticket, Wait};
-use crate::publish::record::Recorder;
-use crate::publish::route::Route;
+use dead_letter::DeadLetterSettings;
+use journal::Store;
+use outbox::settings::{Batch, Bounds};
+use outbox::{BatchId, Release, Ticket, Wait};
+use record::Recorder;
+use route::Route;
+use sender::{Cargo, Sender, SenderSettings};
 
-/// More bytes of dead letters than this do not wait for the next tick: they are beside what `queue.max_bytes` bounds.
+/// Bytes of dead letters beyond which they do not wait for the next tick: they are not within
+/// `queue.max_bytes`.
 const MAX_DEAD_BYTES: usize = 1 << 20;
 
-/// Names a batch in flight.
+/// Names a call of the publishing wing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchId {
-    lane: usize,
-    batch: outbox::BatchId,
+pub struct PublishCall {
+    /// Position of the sender whose call it is.
+    sender: usize,
+    batch: BatchId,
 }
 
-/// Everything that a worker needs to publish, but for the routes, which are not changed by anything that happens.
+/// Everything that a publisher obeys.
+#[derive(Clone, Debug)]
+pub(crate) struct PublisherSettings {
+    /// Where events go; a route names its target by the position in here.
+    pub(crate) targets: Vec<Target>,
+    /// Where dead letters go.
+    pub(crate) dead_letter: DeadLetterSettings,
+    /// Headers and query parameters that events must not show, beside the built-in list.
+    pub(crate) redact: Redact,
+    /// How events are packed into calls.
+    pub(crate) batch: Batch,
+    /// Bounds of the queue of each target.
+    pub(crate) bounds: Bounds,
+    /// When an attempt that failed is made again.
+    pub(crate) retry: Retry,
+    /// How long a call may take, and how long a response waits for its event.
+    pub(crate) timeout: Duration,
+    /// Limits that the host sets to calls.
+    pub(crate) limits: Limits,
+}
+
+/// Publishes what exchanges become; the routes are not in here, because nothing that happens
+/// changes them.
 pub struct Publisher {
-    /// One for each target, in the order of the configuration.
-    lanes: Vec<Lane>,
-    /// The one that carries dead letters, if they go to a queue.
+    /// One for each target, in the order of the settings.
+    senders: Vec<Sender>,
+    /// Position of the sender that carries dead letters, if they go to a queue.
     letters: Option<usize>,
-    /// The lane that is asked first.
+    /// Position of the sender that is asked first.
     turn: usize,
-    /// Whether dead letters are written to the log.
+    /// True if dead letters are written to the log.
     log_dead_letters: bool,
     recorder: Recorder,
+    /// Exchanges that became events since the last visit.
+    matched: u64,
+    gauges: Gauges,
     rng: fastrand::Rng,
 }
 
 impl Publisher {
-    /// A publisher with empty queues that keeps to the host's `limits`, with journals where there is a `store`. `seed` makes the
-    /// ids of its events and its retries differ from those of other workers.
-    pub fn new(config: &Config, limits: Limits, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
+    /// Creates a publisher with empty queues, and with journals where there is a `store`. `seed`
+    /// makes the ids of its events and its retries differ from those of other workers.
+    pub(crate) fn new(settings: PublisherSettings, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
+        let PublisherSettings { targets, dead_letter, redact, batch, bounds, retry, timeout, limits } = settings;
+        let yields = targets.len() > limits.at_once;
+        let settings = SenderSettings { batch, bounds, retry, timeout, limits, yields };
         let mut rng = fastrand::Rng::with_seed(seed);
-        let letters = config.dead_letter.target;
-        let lane = |(position, target): (usize, &Target)| {
+        let letters = dead_letter.target;
+        let sender = |(position, target): (usize, Target)| {
             let cargo = if Some(position) == letters { Cargo::Letters } else { Cargo::Events };
-            Lane::new(target.clone(), cargo, config, limits, store, rng.u64(..))
+            Sender::new(target, cargo, settings, store, rng.u64(..))
         };
         Publisher {
-            lanes: config.targets.iter().enumerate().map(lane).collect(),
+            senders: targets.into_iter().enumerate().map(sender).collect(),
             letters,
             turn: 0,
-            log_dead_letters: config.dead_letter.log,
-            recorder: Recorder::new(config.redact.clone()),
+            log_dead_letters: dead_letter.log,
+            recorder: Recorder::new(redact),
+            matched: 0,
+            gauges: Gauges::default(),
             rng,
         }
     }
 
     /// Makes an exchange that matched `route` an event and queues it.
-    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp, metrics: &mut Metrics) {
-        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
-            lane.push(event, now, metrics);
+    pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
+        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+            sender.outbox.push(event, size, now);
         }
     }
 
-    /// The same with an exchange whose response waits for the event. What is to be done with it may be known at once.
-    pub fn accept_awaited(
-        &mut self,
-        exchange: Exchange<'_>,
-        route: &Route,
-        wait: Wait,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
-        if let Some((lane, event)) = self.event(exchange, route, now, metrics) {
-            lane.push_awaited(event, wait, now, metrics);
+    /// Makes an exchange whose response waits for the event an event, and queues it. How the
+    /// response goes on may be known at once.
+    pub(crate) fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
+        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+            sender.outbox.push_awaited(event, size, wait, now);
         }
     }
 
-    /// The event of an exchange, and the lane that it goes to.
-    fn event(
-        &mut self,
-        exchange: Exchange<'_>,
-        route: &Route,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<(&mut Lane, Event)> {
-        let lane = self.lanes.get_mut(route.target)?;
-        metrics.add(Metric::EventsMatched, 1);
+    /// Returns the event of an exchange with its bytes, and the sender that it goes to.
+    fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
+        let sender = self.senders.get_mut(route.target)?;
+        self.matched += 1;
         let id = event_id(now, &mut self.rng);
-        let protocol = lane.target().protocol.as_ref();
-        let event = self.recorder.event(exchange, route, protocol, lane.max_event_bytes(), id, now);
-        Some((lane, event))
+        let protocol = sender.target().protocol.as_ref();
+        let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
+        Some((sender, event, size))
     }
 
-    /// What is to be done with a response that waits, once that is known.
-    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
-        self.lanes.iter_mut().find_map(|lane| lane.take_release(ticket))
+    /// Returns how a response goes on that waits, once that is known.
+    pub(crate) fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+        self.senders.iter_mut().find_map(|sender| sender.outbox.take_release(ticket))
     }
 
-    /// What is to be done with every response of which it is known.
-    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.lanes.iter_mut().flat_map(Lane::take_releases).collect()
+    /// Returns every response of which it is known how it goes on.
+    pub(crate) fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+        self.senders.iter_mut().flat_map(|sender| sender.outbox.take_releases()).collect()
     }
 
-    /// A response that waits is gone.
-    pub fn forget_response(&mut self, ticket: Ticket) {
-        self.lanes.iter_mut().for_each(|lane| lane.forget_response(ticket));
+    /// Forgets a response whose client has left.
+    pub(crate) fn forget_response(&mut self, ticket: Ticket) {
+        self.senders.iter_mut().for_each(|sender| sender.outbox.forget_response(ticket));
     }
 
-    /// The next call to make, if one is due, where calls of others leave room for `at_once`. Its reply is owed to
-    /// [`Publisher::handle_reply`], also when the host could not start it.
+    /// Returns the next call to make, if one is due, where calls of others leave room for
+    /// `at_once`. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
+    /// start it.
     ///
-    /// Lanes take turns. A lane with a call under way leaves one for every lane that has none, so that a service that is down,
-    /// whose calls may hang until their timeout, does not stop the others.
-    pub fn poll(
-        &mut self,
-        signer: &Signer,
-        at_once: usize,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Option<(BatchId, Callout)> {
+    /// Senders take turns. One with a call under way leaves one for every sender that has none, so
+    /// that a service that is down, whose calls may hang until their timeout, does not stop the
+    /// others.
+    pub(crate) fn poll(&mut self, signer: &Signer, at_once: usize, now: Timestamp) -> Option<(PublishCall, Callout)> {
         let in_flight = self.in_flight();
-        let without_call = self.lanes.iter().filter(|lane| lane.in_flight() == 0).count();
-        for _ in 0..self.lanes.len() {
+        let without_call = self.senders.iter().filter(|sender| sender.outbox.in_flight() == 0).count();
+        for _ in 0..self.senders.len() {
             let turn = self.turn;
-            self.turn = (turn + 1) % self.lanes.len();
-            let Some(lane) = self.lanes.get_mut(turn) else { continue };
-            let room = if lane.in_flight() == 0 { at_once } else { at_once.saturating_sub(without_call) };
-            let call = counted(lane, metrics, |lane, metrics| {
-                if in_flight < room {
-                    return lane.poll(signer, now, metrics);
-                }
-                lane.tend(now, metrics);
-                None
-            });
-            if let Some((batch, callout)) = call {
-                return Some((BatchId { lane: turn, batch }, callout));
+            self.turn = (turn + 1) % self.senders.len();
+            let Some(sender) = self.senders.get_mut(turn) else { continue };
+            let busy = sender.outbox.in_flight() > 0;
+            let room = if busy { at_once.saturating_sub(without_call) } else { at_once };
+            if in_flight >= room {
+                sender.outbox.tend(now);
+            } else if let Some((batch, callout)) = sender.poll(signer, now) {
+                return Some((PublishCall { sender: turn, batch }, callout));
             }
         }
         None
     }
 
-    fn each_lane(&mut self, metrics: &mut Metrics, work: impl Fn(&mut Lane, &mut Metrics)) {
-        self.lanes.iter_mut().for_each(|lane| counted(lane, metrics, &work));
+    /// Does what time alone asks for, also while nothing may be sent.
+    pub(crate) fn tend(&mut self, now: Timestamp) {
+        self.senders.iter_mut().for_each(|sender| sender.outbox.tend(now));
     }
 
-    /// What is to be done as time passes, also while nothing may be sent.
-    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.tend(now, metrics));
+    /// Keeps the journals alive, and takes over some of what workers that are gone have left. Call
+    /// it at each tick.
+    pub(crate) fn tend_journals(&mut self, now: Timestamp) {
+        self.senders.iter_mut().for_each(|sender| sender.tend_journal(now));
     }
 
-    /// Keeps the journals, at each tick.
-    pub fn tend_journal(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.tend_journal(now, metrics));
+    /// Takes over nothing more of workers that may go yet, and all that was begun with: the host
+    /// wants to stop this one.
+    pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
+        self.senders.iter_mut().for_each(|sender| sender.stop_adopting(now));
     }
 
-    /// Takes on nothing more of others.
-    pub fn stop_adopting(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        self.each_lane(metrics, |lane, metrics| lane.stop_adopting(now, metrics));
-    }
-
-    /// Writes down what the gauges are about to be told.
-    pub fn note_reported(&mut self) {
-        self.lanes.iter_mut().for_each(Lane::note_reported);
-    }
-
-    /// Says what came of a batch; ignored after its deadline, when it counts as lost.
-    pub fn handle_reply(
-        &mut self,
-        BatchId { lane, batch }: BatchId,
-        reply: &Reply,
-        signer: &mut Signer,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            counted(lane, metrics, |lane, metrics| lane.handle_reply(batch, reply, signer, now, metrics));
+    /// Handles the reply to a call; ignored after its deadline, when the call counts as lost.
+    pub(crate) fn handle_reply(&mut self, call: PublishCall, reply: &Reply, signer: &mut Signer, now: Timestamp) {
+        if let Some(sender) = self.senders.get_mut(call.sender) {
+            sender.handle_reply(call.batch, reply, signer, now);
         }
     }
 
-    /// Whether a batch still waits for what came of it.
-    pub fn awaits(&self, BatchId { lane, batch }: BatchId) -> bool {
-        self.lanes.get(lane).is_some_and(|lane| lane.awaits(batch))
+    /// Returns true if the reply to a call is still awaited.
+    pub(crate) fn awaits(&self, call: PublishCall) -> bool {
+        self.senders.get(call.sender).is_some_and(|sender| sender.outbox.is_in_flight(call.batch))
     }
 
-    /// How many calls are under way.
-    pub fn in_flight(&self) -> usize {
-        self.lanes.iter().map(Lane::in_flight).sum()
+    /// Returns how many calls are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.senders.iter().map(|sender| sender.outbox.in_flight()).sum()
     }
 
-    /// How much is queued and in flight.
-    pub fn backlog(&self) -> Backlog {
-        self.lanes.iter().map(Lane::backlog).fold(Backlog::default(), |sum, lane| Backlog {
-            entries: sum.entries + lane.entries,
-            bytes: sum.bytes + lane.bytes,
-            oldest: [sum.oldest, lane.oldest].into_iter().flatten().min(),
+    /// Returns how many events are queued or in flight.
+    pub fn queued(&self) -> usize {
+        self.backlog().entries
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.senders.iter().map(|sender| sender.outbox.backlog()).fold(Backlog::default(), |sum, backlog| Backlog {
+            entries: sum.entries + backlog.entries,
+            bytes: sum.bytes + backlog.bytes,
+            oldest: [sum.oldest, backlog.oldest].into_iter().flatten().min(),
         })
     }
 
-    /// Sends the dead letters since the last time to their queue. Gives those that have none, or that it did not take, each as
-    /// the lines of a log that has lines of at most `max_line_bytes`; nothing where the configuration wants no lines.
-    pub fn take_dead_letter_lines(
-        &mut self,
-        max_line_bytes: usize,
-        now: Timestamp,
-        metrics: &mut Metrics,
-    ) -> Vec<String> {
-        let of_events = self.lanes.iter_mut().filter(|lane| lane.cargo() == Cargo::Events);
-        let mut letters: Vec<_> = of_events.flat_map(|lane| lane.take_dead_letters(now, metrics)).collect();
-        if let Some(lane) = self.letters.and_then(|letters| self.lanes.get_mut(letters)) {
-            letters = counted(lane, metrics, |lane, metrics| {
-                letters.into_iter().for_each(|letter| lane.push(letter, now, metrics));
-                lane.take_dead_letters(now, metrics)
-            });
+    /// Sends the dead letters since the last time to their queue. Returns the others, which have no
+    /// queue or were not taken by it, each as lines of at most `max_line_bytes` for the log;
+    /// nothing where the configuration wants no lines.
+    pub(crate) fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
+        let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
+        let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
+        if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
+            letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
+            letters = sender.take_dead_letters(now);
         }
         let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
         let wanted = letters.iter().filter(|_| self.log_dead_letters);
         wanted.flat_map(lines).collect()
     }
 
-    /// Whether so much is dead that it should not wait for the next tick.
-    pub fn has_many_dead_letters(&self) -> bool {
-        self.lanes.iter().map(Lane::dead_bytes).sum::<usize>() > MAX_DEAD_BYTES
+    /// Returns true if so much is dead that it should not wait for the next tick.
+    pub(crate) fn has_many_dead_letters(&self) -> bool {
+        self.senders.iter().map(|sender| sender.outbox.dead_bytes()).sum::<usize>() > MAX_DEAD_BYTES
     }
 
-    /// The lines of what is queued or in flight, for the case that the process ends now; it stays queued and in flight.
-    pub fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        let lanes = self.lanes.iter().filter(|_| self.log_dead_letters);
-        lanes.flat_map(move |lane| lane.undelivered_lines(max_line_bytes))
+    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
+    /// stays queued and in flight.
+    pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+        let senders = self.senders.iter().filter(|_| self.log_dead_letters);
+        senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
     }
 
-    /// What the operator should read, since the last time. Of several targets each notice names its own.
-    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let several = self.lanes.len() > 1;
-        let notices = self.lanes.iter_mut().flat_map(|lane| {
-            let notices = lane.take_notices(now);
-            let name = lane.target().protocol.name();
-            let named = |Notice { level, text }| Notice { level, text: format!("{name}: {text}") };
-            if several {
-                notices.into_iter().map(named).collect()
-            } else {
-                notices
+    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
+    /// workers add to, journals note what this one has added: a worker that is gone cannot take it
+    /// back, and the one that takes over its events does.
+    pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
+        updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
+        for sender in &mut self.senders {
+            sender.visit_metrics(updates);
+            self.gauges.inherit(sender.outbox.take_inherited());
+            if sums_gauges {
+                sender.outbox.note_reported();
             }
-        });
-        notices.collect()
+        }
+        self.gauges.visit(self.backlog(), now, updates);
+    }
+
+    /// Returns what the operator should read, since the last time. Of several targets each notice
+    /// names its own.
+    pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+        let several = self.senders.len() > 1;
+        let mut notices = Vec::new();
+        for sender in &mut self.senders {
+            for Notice { level, text } in sender.outbox.take_notices(now) {
+                let text = if several { format!("{}: {text}", sender.target().protocol.name()) } else { text };
+                notices.push(Notice { level, text });
+            }
+        }
+        notices
     }
 }
 
-/// Lets a lane work, and counts what it does as what it carries.
-fn counted<T>(lane: &mut Lane, metrics: &mut Metrics, work: impl FnOnce(&mut Lane, &mut Metrics) -> T) -> T {
-    match lane.cargo() {
-        Cargo::Events => work(lane, metrics),
-        Cargo::Letters => metrics.of_letters(|metrics| work(lane, metrics)),
-    }
-}
-
-/// A UUID of version 7 (RFC 9562): unique among all workers, and in the order of time.
+/// Makes a UUID of version 7 (RFC 9562): unique among all workers, and in the order of time.
 fn event_id(now: Timestamp, rng: &mut fastrand::Rng) -> String {
     let mut random = [0; 10];
     rng.fill(&mut random);

@@ -1,3 +1,6 @@
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{json, Value};
@@ -5,6 +8,7 @@ use serde_json::{json, Value};
 use super::*;
 use crate::agent::{Agent, Call};
 use crate::aws::credentials::keeper;
+use crate::config::Config;
 use crate::exchange::{Request, Response};
 use crate::metrics::Update;
 
@@ -28,17 +32,23 @@ fn service(callout: &Callout) -> &str {
 
 impl Bench {
     fn new(at_once: usize) -> Bench {
+        Bench::with(at_once, json!({}), None)
+    }
+
+    /// Adds `more` to the configuration, and keeps events in `store`, too.
+    fn with(at_once: usize, more: Value, store: Option<&Rc<dyn Store>>) -> Bench {
         let route = |path: &str, key: &str, name: &str| json!({"method": "PUT", "matcher": path, key: name});
-        let config = json!({
+        let mut config = json!({
             "routes": [route("/topic", "topic_arn", TOPIC), route("/queue", "queue_url", QUEUE), route("/bus", "event_bus", BUS)],
             "credentials": {"source": "static", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "secret"},
             "batch": {"max_entries": 1},
             "queue": {"max_age_seconds": 100},
         });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
         let limits = Limits { at_once, deadline: 6 * SECOND, retries_captures: true, silent_sender: "silent" };
         let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
-        Bench { agent: Agent::new(&config, keeper, limits, None, 7), config, now: Timestamp(1_767_268_800_000) }
+        Bench { agent: Agent::new(&config, keeper, limits, store, 7), config, now: Timestamp(1_767_268_800_000) }
     }
 
     fn push(&mut self, path: &'static str, count: usize) {
@@ -49,7 +59,7 @@ impl Bench {
                 response: Response { status: 200, ..Response::default() },
                 ..Exchange::default()
             };
-            self.agent.accept(exchange, route, self.now);
+            self.agent.publishing().accept(exchange, route, self.now);
         }
     }
 
@@ -73,11 +83,53 @@ impl Bench {
         self.agent.handle_reply(*call, &reply, self.now);
     }
 
-    fn count(&mut self, metric: Metric) -> u64 {
-        let updates = self.agent.take_metric_updates(self.now).into_iter();
-        updates
-            .map(|update| if let Update::Add(of, count) = update { u64::from(of == metric) * count } else { 0 })
-            .sum()
+    fn refuse(&mut self, (call, _): &(Call, Callout)) {
+        let reply = Reply::Response { status: 403, headers: vec![], body: b"no".into() };
+        self.agent.handle_reply(*call, &reply, self.now);
+    }
+
+    /// Counters since the last visit.
+    fn counts(&mut self) -> BTreeMap<Metric, u64> {
+        let updates = self.agent.take_metric_updates(true, self.now).into_iter();
+        let counter = |update| if let Update::Add(metric, count) = update { Some((metric, count)) } else { None };
+        updates.filter_map(counter).collect()
+    }
+}
+
+/// A store that counts the events in it; the journal puts nothing else.
+#[derive(Default)]
+struct CountingStore {
+    values: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
+    events: Cell<usize>,
+}
+
+impl CountingStore {
+    fn events(&self) -> usize {
+        self.events.get()
+    }
+}
+
+impl Store for CountingStore {
+    fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+        self.values.borrow().get(key).map(|value| (value.clone(), 1))
+    }
+
+    fn create(&self, key: &[u8], value: &[u8]) -> bool {
+        self.values.borrow_mut().insert(key.to_vec(), value.to_vec()).is_none()
+    }
+
+    fn replace(&self, key: &[u8], value: &[u8], _: u32) -> bool {
+        self.values.borrow_mut().insert(key.to_vec(), value.to_vec()).is_some()
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> bool {
+        self.events.set(self.events.get() + 1);
+        self.create(key, value)
+    }
+
+    fn remove(&self, key: &[u8]) -> bool {
+        self.events.set(self.events.get() - 1);
+        self.values.borrow_mut().remove(key).is_some()
     }
 }
 
@@ -105,7 +157,7 @@ fn each_target_is_called_in_its_own_way() {
     }
     calls.iter().for_each(|call| bench.take(call));
     assert!(bench.agent.is_idle());
-    assert_eq!(bench.count(Metric::EventsPublished), 3);
+    assert_eq!(bench.counts()[&Metric::EventsPublished], 3);
 }
 
 #[test]
@@ -132,7 +184,7 @@ fn a_target_that_never_answers_leaves_a_call_for_each_other() {
         assert_eq!(services(&calls), ["sqs", "events"]);
         calls.iter().for_each(|call| bench.take(call));
     }
-    assert_eq!(bench.agent.queued(), 100, "all but what the topic would not take");
+    assert_eq!(bench.agent.publishing().queued(), 100, "all but what the topic would not take");
 }
 
 /// One call at a time, and a topic whose calls end after five seconds with nothing.
@@ -162,9 +214,10 @@ fn with_one_call_at_a_time_a_target_that_never_answers_takes_half_of_the_time() 
         }
         bench.now = bench.now + Duration::from_millis(20);
     }
-    // While the topic's calls hang nothing else goes; then everything that has gathered, in the pause after each.
+    // While the topic's calls hang nothing else goes; then everything that has gathered, in the
+    // pause after each.
     assert!(answered > sent * 4 / 10, "{answered} of {sent}");
-    let longest = bench.agent.take_metric_updates(bench.now);
+    let longest = bench.agent.take_metric_updates(true, bench.now);
     assert!(longest.iter().all(|update| update.metric() != Metric::EventsDroppedExpired));
 }
 
@@ -172,12 +225,10 @@ fn with_one_call_at_a_time_a_target_that_never_answers_takes_half_of_the_time() 
 fn dead_letters_and_notices_name_their_target() {
     let mut bench = Bench::new(8);
     bench.push_to_each(1);
-    for (call, _) in bench.poll() {
-        let reply = Reply::Response { status: 403, headers: vec![], body: b"no".into() };
-        bench.agent.handle_reply(call, &reply, bench.now);
-    }
+    bench.poll().iter().for_each(|call| bench.refuse(call));
     let letters: Vec<Value> = bench
         .agent
+        .publishing()
         .take_dead_letter_lines(usize::MAX, bench.now)
         .iter()
         .map(|line| line.strip_prefix("retrohook-dead-letter ").unwrap().strip_suffix(" retrohook-end").unwrap())
@@ -197,4 +248,40 @@ fn dead_letters_and_notices_name_their_target() {
     for (notice, name) in notices.iter().zip([TOPIC, QUEUE, BUS]) {
         assert!(notice.text.starts_with(&format!("{name}: 1 event(s) lost, refused for good")), "{}", notice.text);
     }
+}
+
+#[test]
+fn an_event_stays_in_the_journal_until_it_is_delivered_or_its_letter_is_handed_out() {
+    let counting = Rc::new(CountingStore::default());
+    let store: Rc<dyn Store> = counting.clone();
+    let mut bench = Bench::with(8, json!({}), Some(&store));
+    bench.push("/topic", 2);
+    assert_eq!(counting.events(), 2);
+    let calls = bench.poll();
+    bench.take(&calls[0]);
+    assert_eq!(counting.events(), 1, "what is delivered is not kept");
+    bench.refuse(&calls[1]);
+    assert_eq!(counting.events(), 1, "its letter is in memory only");
+    let lines = bench.agent.publishing().take_dead_letter_lines(usize::MAX, bench.now);
+    assert_eq!((lines.len(), counting.events()), (1, 0));
+}
+
+#[test]
+fn letters_on_their_way_to_a_queue_are_counted_as_letters() {
+    let letters = "https://sqs.us-east-1.amazonaws.com/123456789012/letters";
+    let counting = Rc::new(CountingStore::default());
+    let store: Rc<dyn Store> = counting.clone();
+    let mut bench = Bench::with(8, json!({"dead_letter": {"queue_url": letters, "log": false}}), Some(&store));
+    bench.push("/topic", 1);
+    bench.poll().iter().for_each(|call| bench.refuse(call));
+    let counts = bench.counts();
+    assert_eq!((counts[&Metric::EventsDroppedRefused], counts[&Metric::CalloutsError]), (1, 1));
+    let lines = bench.agent.publishing().take_dead_letter_lines(usize::MAX, bench.now);
+    assert_eq!((lines.len(), counting.events()), (0, 1), "it goes on as a letter, and is kept as one");
+    let calls = bench.poll();
+    assert_eq!(services(&calls), ["sqs"]);
+    bench.take(&calls[0]);
+    assert_eq!(counting.events(), 0);
+    let counts: Vec<_> = bench.counts().into_iter().collect();
+    assert_eq!(counts, [(Metric::DeadLettersStored, 1), (Metric::CalloutsOk, 1)], "and not as an event");
 }

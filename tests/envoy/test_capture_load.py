@@ -32,7 +32,7 @@ def queue() -> Iterator[SqsSink]:
 def envoy(wasm: Path, tmp_path: Path, queue: SqsSink) -> Iterator[Envoy]:
     config = EnvoyConfig("capture", wasm)
     config.aim_queue(queue.address, queue.url)
-    config.configure(timeout_ms=1000, max_captures=SENDERS)
+    config.configure(timeout_ms=5000, max_captures=SENDERS)
     config.add_listener_that_proxies(STRAIGHT, config.settings["capture"][0]["upstream"])
     with Envoy(config.write(tmp_path / "envoy.yaml"), ANY_CREDENTIALS.environment()) as running:
         yield running

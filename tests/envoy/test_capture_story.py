@@ -16,7 +16,7 @@ from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
 from rig.http import send
 from rig.moto import REGION, Moto, Queue
-from rig.waiting import wait_for
+from rig.waiting import PATIENCE, wait_for
 from rig.webhook_stage import SECRET, signed
 
 sys.path.insert(0, str(PROJECT / "examples"))
@@ -77,7 +77,7 @@ def worker(moto: Moto, stack: dict[str, str], handler: Handler, tmp_path: Path) 
     thread.start()
     yield worker
     worker.stop()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -90,7 +90,7 @@ def redrive(moto: Moto, stack: dict[str, str]) -> str:
         env={**operator, "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,6 +1,7 @@
 """Keys and signatures: where the keys come from, and that a signature is right by others' reckoning."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -15,10 +16,13 @@ from rig.waiting import wait_for
 
 NO_CREDENTIALS = Credentials("", "")
 
-# What canonical requests and forms spell differently.
-ODD_CHARACTERS = (
-    "PUT /mockbin/profile?q=%20+*~&x='(%C3%A9)' HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n"
-    "x-odd: \u00e4 \u20ac ~*'\"\\+%&=\r\n\r\n"
+# Every character that a header may have, and some beyond ASCII; and in the query the first 256, percent-encoded.
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+ODD_HEADER = f"{PRINTABLE} \u00e4 \u20ac \U0001f600"
+ODD_QUERY = "".join(map(chr, range(0x100)))
+ODD_REQUEST = (
+    f"PUT /mockbin/profile?q=%20+*~&x='(%C3%A9)'&every={quote(ODD_QUERY)} HTTP/1.1\r\n"
+    f"host: gateway\r\ncontent-length: 0\r\nx-odd: {ODD_HEADER}\r\n\r\n"
 ).encode()
 
 
@@ -64,13 +68,26 @@ def botocores_authorization(request: SnsRequest, credentials: BotocoreCredential
     )
 
 
+def test_an_event_with_every_character_is_taken(start_gateway: StartGateway, moto: Moto, way: str) -> None:
+    """moto checks the signature of the form as botocore writes it."""
+    topic_arn = moto.create_topic()
+    queue = moto.subscribe_queue(topic_arn)
+    attributes = {"odd": "${request.headers.x-odd}"}
+    envoy = start_gateway(way, moto.address, moto.create_publisher(), topic_arn=topic_arn, attributes=attributes)
+    assert send_raw(envoy.address_of(), ODD_REQUEST) == 200
+    (message,) = moto.receive(queue, 1)
+    request = json.loads(message["Body"])["request"]
+    assert (request["headers"]["x-odd"], request["querystring"]["every"]) == (ODD_HEADER, ODD_QUERY)
+    assert message["MessageAttributes"]["odd"]["StringValue"] == ODD_HEADER
+
+
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 def test_botocore_reckons_the_same_signature(
     start_gateway: StartGateway, sink: SnsSink, way: str, token: str | None
 ) -> None:
     keys = ANY_CREDENTIALS.settings() | ({"session_token": token} if token else {})
     envoy = start_gateway(way, sink.address, NO_CREDENTIALS, credentials=keys)
-    assert send_raw(envoy.address_of(), ODD_CHARACTERS) == 200
+    assert send_raw(envoy.address_of(), ODD_REQUEST) == 200
     sink.wait_for_events(1)
 
     (request,) = sink.requests
@@ -80,6 +97,8 @@ def test_botocore_reckons_the_same_signature(
         request, BotocoreCredentials(ANY_CREDENTIALS.access_key_id, ANY_CREDENTIALS.secret_access_key, token)
     )
     assert request.headers["authorization"].replace(",", ", ").replace(",  ", ", ") == expected
+    form = AWSRequest("POST", "https://sns.us-east-1.amazonaws.com/", data=request.parameters).prepare().body
+    assert request.body.decode() == form, "botocore writes the form so"
 
 
 def test_the_secret_is_never_logged(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:

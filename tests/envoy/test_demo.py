@@ -1,13 +1,20 @@
-"""The demo and its longer form run to their ends and leave nothing running."""
+"""The demo and its longer form run to their ends and leave nothing running, and what the longer form tells to do can be done."""
 
+import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rig import PROJECT
+import pytest
+from rig import LOOPBACK, PROJECT
+from rig.http import send
 from rig.process import ServerProcess
+from rig.waiting import wait_for
 
 
 def start(script: str, wasm: Path, log_path: Path) -> ServerProcess:
@@ -39,9 +46,9 @@ def is_running(pid: int) -> bool:
 
 def test_the_demo_shows_the_whole_story(wasm: Path, tmp_path: Path) -> None:
     with start("demo.py", wasm, tmp_path / "demo.log") as demo:
-        demo.wait_for_log("What the client pays", 60)
+        demo.wait_for_log("What the client pays")
         servers = servers_of(demo.pid)
-        assert demo.wait_for_exit(120) == 0, demo.log()
+        assert demo.wait_for_exit(300) == 0, demo.log()
     shown = demo.log()
     pages = re.findall(r'GET the page .*"version": (\d+),.*\(cache (\w+)\)', shown)
     assert pages == [("1", "miss"), ("1", "hit"), ("2", "miss"), ("2", "hit")]
@@ -54,12 +61,77 @@ def test_the_demo_shows_the_whole_story(wasm: Path, tmp_path: Path) -> None:
     assert not any(map(is_running, servers))
 
 
-def test_up_stays_until_it_is_told_to_stop(wasm: Path, tmp_path: Path) -> None:
+def curl_lines(text: str) -> list[str]:
+    """The commands that a reader would copy."""
+    return re.findall(r"^  (curl .+)$", text, re.MULTILINE)
+
+
+def run(line: str) -> str:
+    """What a terminal would show of a command."""
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, cwd=PROJECT)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    return done.stdout
+
+
+def test_up_prints_commands_that_do_what_it_says(wasm: Path, tmp_path: Path) -> None:
     with start("up.py", wasm, tmp_path / "up.log") as up:
-        up.wait_for_log("Ctrl-C stops", 60)
-        assert "curl -X PUT http://127.0.0.1:" in up.log()
+        up.wait_for_log("Ctrl-C stops")
+        page, change, failing, no_put, without_retrohook, metrics = curl_lines(up.log())
+        (logs,) = re.findall(r"^  tail -f (.+)$", up.log(), re.MULTILINE)
+
+        assert "x-cache: miss" in run(page) and "x-cache: hit" in run(page)
+        assert json.loads(run(change)) == {"version": 2, "profile": {"foo": "bar"}}
+        expired = r"expired \S+ by event (\S+)"
+        expiry = wait_for(lambda: re.search(expired, run(f"cat {logs}")), "the cache to hear of it")
+        renewed = run(page)
+        assert "x-cache: miss" in renewed and '"version": 2' in renewed
+        wait_for(lambda: f"event {expiry[1]} PUT /mockbin/profile 200" in run(f"cat {logs}"), "the worker to have it")
+
+        for line, status in [(failing, 503), (no_put, 200), (without_retrohook, 200)]:
+            assert run(line).startswith(f"HTTP/1.1 {status} "), line
+        # One worker's events stay in order: once this one is there, the others can no longer come.
+        run(change)
+        wait_for(lambda: len(re.findall(expired, run(f"cat {logs}"))) == 2, "the cache to hear of the next change")
+        for what in ("matched", "published"):
+            counted = re.compile(rf"^retrohook_events_{what}_total\{{.*\}} 2$", re.MULTILINE)
+            wait_for(lambda counted=counted: counted.search(run(metrics)), f"two events to be counted as {what}")
+
         servers = servers_of(up.pid)
         os.kill(up.pid, signal.SIGINT)
         assert up.wait_for_exit() == 0, up.log()
     assert len(servers) == 5
     assert not any(map(is_running, servers))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "application/json"}, '{"foo":"bar"}'),
+        ({}, '{"foo":"bar"}'),
+        ({}, None),
+        ({"user-agent": "another", "accept": "text/plain", "x-odd": "~*"}, None),
+    ],
+)
+def test_the_rig_sends_what_curl_sends(headers: dict[str, str], body: str | None) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        address = server.getsockname()
+        fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        data = [] if body is None else ["-d", body]
+        url = f"http://{address[0]}:{address[1]}/mockbin/profile"
+        with subprocess.Popen(["curl", "-s", "-X", "PUT", url, *fields, *data]):
+            by_curl = receive(server, body)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(send, address, "PUT", "/mockbin/profile", headers, body)
+            by_the_rig = receive(server, body)
+    assert by_the_rig == re.sub(rb"curl/[\d.]+", b"curl/7.88.1", by_curl)
+
+
+def receive(server: socket.socket, body: str | None) -> bytes:
+    """One request, which is answered."""
+    connection, _ = server.accept()
+    with connection:
+        received = b""
+        while not received.endswith(b"\r\n\r\n" + (body or "").encode()):
+            received += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    return received

@@ -14,6 +14,9 @@ from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
 RATE = 500
+
+# More than a load generator sends before it is told to finish.
+ENDLESS = 1_000_000
 QUEUED = "retrohook_queued_entries"
 
 
@@ -22,7 +25,7 @@ def twice(sink: SnsSink) -> int:
 
 
 def wait_until_drained(envoy: Envoy) -> None:
-    wait_for(lambda: envoy.metric(QUEUED) == 0, "the queues to drain", 60)
+    wait_for(lambda: envoy.metric(QUEUED) == 0, "the queues to drain")
 
 
 def test_ten_reloads_under_load_lose_nothing(
@@ -40,21 +43,25 @@ def test_ten_reloads_under_load_lose_nothing(
     (document,) = documents
     wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
 
-    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 8 * RATE, RATE)
+    def configurations() -> set[str]:
+        """Those whose events have come of late."""
+        return {value for entry in sink.entries() for _, value in [entry.attributes.get("reload", ("", ""))]}
+
+    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", ENDLESS, RATE)
     for reload in range(1, 11):
         before = len(sink.marks)
-        wait_for(lambda: len(sink.marks) >= before + RATE // 2, "events between two reloads", 30)
+        wait_for(lambda: len(sink.marks) >= before + RATE // 2, "events between two reloads")
         document.update_listeners(attributes={"reload": str(reload)})
         updates = "listener_manager.lds.update_success"
         wait_for(lambda: f"{updates}: {reload + 1}\n" in envoy.admin_get(f"/stats?filter={updates}"), "the update")
-    result = load.result()
+    wait_for(lambda: "10" in configurations(), "an event of the last configuration")
+    result = load.finish()
     wait_until_drained(envoy)
 
     assert result.statuses.keys() <= {200, 0}, "Envoy may end a connection that it drains"
     answered = result.statuses[200]
     print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
-    assert len(sink.marks) >= answered > 7 * RATE
-    assert {entry.attributes.get("reload", ("", ""))[1] for entry in sink.entries()} >= {"10"}
+    assert len(sink.marks) >= answered > 4 * RATE
     assert "retrohook-dead-letter" not in envoy.log(), "a filter that is replaced writes no letters"
 
 
@@ -63,7 +70,14 @@ def adopted(envoy: Envoy) -> float:
 
 
 def trap(envoy: Envoy) -> None:
-    send(envoy.address_of(), "PUT", "/mockbin/profile", {"x-retrohook-trap": "now"})
+    """Makes a VM trap. A request may come to a worker whose VM is not back yet, and then it does nothing."""
+    before = traps(envoy)
+
+    def has_trapped() -> bool:
+        send(envoy.address_of(), "PUT", "/mockbin/profile", {"x-retrohook-trap": "now"})
+        return traps(envoy) > before
+
+    wait_for(has_trapped, "a trap")
 
 
 def start_trapping(start_gateway: StartGateway, sink: SnsSink, way: str, workers: int) -> Envoy:
@@ -78,7 +92,7 @@ def test_traps_under_load_lose_nothing(start_gateway: StartGateway, sink: SnsSin
     envoy = start_trapping(start_gateway, sink, way, workers=2)
     load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 8 * RATE, RATE)
     for count in (1, 2, 3):
-        wait_for(lambda: envoy.metric("retrohook_events_matched_total") >= count * RATE, "matched events", 30)
+        wait_for(lambda: envoy.metric("retrohook_events_matched_total") >= count * RATE, "matched events")
         trap(envoy)
     result = load.result()
     matched = envoy.metric("retrohook_events_matched_total")
@@ -87,7 +101,7 @@ def test_traps_under_load_lose_nothing(start_gateway: StartGateway, sink: SnsSin
 
     reloads = traps(envoy)
     print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
-    assert reloads == 3
+    assert reloads >= 3
     assert adopted(envoy) > RATE
     # What was accepted since a worker's last tick may not have been counted when its VM died.
     assert len(sink.marks) >= matched
@@ -117,7 +131,7 @@ def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_threa
     assert load.result().statuses == {200: 200}
     trap(envoy)
     sink.answers = slow(0)
-    wait_for(lambda: len(sink.marks) == 200, "all events", 30)
+    wait_for(lambda: len(sink.marks) == 200, "all events")
     wait_until_drained(envoy)
     assert "wasm.retrohook.vm_reload_success: 0" in envoy.admin_get("/stats?filter=vm_reload")
     assert (traps(envoy), adopted(envoy), twice(sink)) == (1, 200, 0)

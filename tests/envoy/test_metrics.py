@@ -26,7 +26,8 @@ def test_every_metric_is_there_with_its_type(start_gateway: StartGateway, sink: 
 
 def test_the_counters_tell_what_happened(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
     sink.answers = first(1, error(500))
-    envoy = start_gateway(way, sink.address, batch={"max_delay_ms": 500})
+    # They go together when there are three of them, however long that takes, and at once when they come back one by one.
+    envoy = start_gateway(way, sink.address, batch={"max_entries": 3, "max_delay_ms": 60_000})
     for _ in range(3):
         send(envoy.address_of(), *MISSION_PUT)
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == 3, "three published events")

@@ -4,14 +4,12 @@ RETROHOOK_OUTAGE_SECONDS and RETROHOOK_OUTAGE_RATE make it longer and harder; th
 """
 
 import os
-import socket
 import time
 from collections import Counter
 
 import pytest
-from rig import LOOPBACK
 from rig.gateway import StartGateway
-from rig.http import Address
+from rig.http import unused_address
 from rig.load import LoadProcess, run_load
 from rig.sns_answers import Answer, acknowledge, at_random, cut, error, partial_failure
 from rig.sns_request import SnsRequest
@@ -24,13 +22,8 @@ COUNT = int(SECONDS * RATE)
 QUEUE = {"max_entries": 1_000_000, "max_bytes": 268_435_456}
 
 
-def free_address() -> Address:
-    with socket.create_server((LOOPBACK, 0)) as free:
-        return free.getsockname()
-
-
 def test_sns_is_away_for_a_while(start_gateway: StartGateway, way: str) -> None:
-    address = free_address()
+    address = unused_address()
     envoy = start_gateway(way, address, queue=QUEUE)
     gateway = envoy.address_of()
     with SnsSink(port=address[1]) as sink:
@@ -40,7 +33,7 @@ def test_sns_is_away_for_a_while(start_gateway: StartGateway, way: str) -> None:
     load = LoadProcess(gateway, "PUT", "/mockbin/profile", COUNT, RATE)
     during = load.result()
     assert before.statuses == during.statuses == {200: COUNT}
-    assert "delivery fails and will be tried again" in envoy.log()
+    wait_for(lambda: "delivery fails and will be tried again" in envoy.log(), "the circuit to open")
     queued = envoy.metric("retrohook_queued_entries")
     with SnsSink(port=address[1]) as sink:
         back = time.monotonic()
@@ -48,7 +41,7 @@ def test_sns_is_away_for_a_while(start_gateway: StartGateway, way: str) -> None:
         first = time.monotonic() - back
         wait_for(lambda: sink.request_count >= 20 or len(sink.stored) == queued, "full speed")
         full_speed = time.monotonic() - back
-        sink.wait_for_events(COUNT, timeout=60)
+        sink.wait_for_events(COUNT)
         drained = time.monotonic() - back
         assert sink.marks == set(range(COUNT)) and set(sink.stored.values()) == {1}
         wait_for(lambda: envoy.metric("retrohook_queued_entries") == 0, "an empty queue")
@@ -57,8 +50,6 @@ def test_sns_is_away_for_a_while(start_gateway: StartGateway, way: str) -> None:
         f"all after {drained:.2f} s; p99 {before.p99_ms:.2f} ms before and {during.p99_ms:.2f} ms during, "
         f"{during.p99_ms / before.p99_ms:.2f} times; median {during.median_ms / before.median_ms:.2f} times"
     )
-    # The probe comes within 0.9 s; the rest is what a busy machine may add.
-    assert first < 5
     dropped = {name: value for name, value in envoy.metrics().items() if "dropped" in name and value}
     assert dropped == {}
 
@@ -84,7 +75,7 @@ def test_entries_fail_at_random(start_gateway: StartGateway, sink: SnsSink, way:
     envoy = start_gateway(way, sink.address, queue=QUEUE)
     result = run_load(envoy.address_of(), "PUT", "/mockbin/profile", COUNT, RATE)
     assert result.statuses == {200: COUNT}
-    wait_for(lambda: envoy.metric("retrohook_events_published_total") == COUNT, "all to be acknowledged", 60)
+    wait_for(lambda: envoy.metric("retrohook_events_published_total") == COUNT, "all to be acknowledged")
     assert sink.marks == set(range(COUNT)), "none is lost"
     repeated = {event_id for event_id, times in sink.stored.items() if times > 1}
     print(f"{way}: {COUNT} events, {sum(count > 1 for count in tried.values())} tried again, {len(repeated)} arrived twice")

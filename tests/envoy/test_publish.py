@@ -1,12 +1,16 @@
 """The main story: a successful request that matches becomes a message in SNS, whichever way Retrohook is in Envoy."""
 
 import json
+import re
 import uuid
 
+import yaml
 from rig.envoy import Envoy
+from rig.envoy_config import EXAMPLES, EnvoyConfig
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
 from rig.moto import Moto
+from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
 
@@ -51,6 +55,50 @@ def test_what_does_not_match_or_did_not_succeed_is_not_published(
     assert json.loads(message["Body"])["request"]["uri"] == "/mockbin/profile?last"
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == 1, "the counters")
     assert envoy.metric("retrohook_events_matched_total") == 1
+
+
+# What a client may ask for and be answered, one way or another.
+REQUESTS = [("PUT", "profile", 200), ("GET", "profile", 200), ("PUT", "profile?status=503", 503), ("DELETE", "other", 404)]
+
+
+def send_all(envoy: Envoy) -> None:
+    for method, path, status in REQUESTS:
+        assert send(envoy.address_of(), method, f"/mockbin/{path}").status == status
+
+
+def seen(sink: SnsSink) -> list[tuple[str, str, int]]:
+    events = [entry.event for entry in sink.entries()]
+    return [
+        (event["request"]["method"], event["request"]["uri"].removeprefix("/mockbin/"), event["response"]["status"])
+        for event in events
+    ]
+
+
+def test_the_routes_decide_what_becomes_an_event(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address, routes=[{"method": "*", "matcher": "/mockbin/", "status": "*"}])
+    send_all(envoy)
+    sink.wait_for_events(len(REQUESTS))
+    assert sorted(seen(sink)) == sorted(REQUESTS)
+
+
+def test_the_filter_that_is_commented_out_hides_from_the_routes(start_gateway: StartGateway, sink: SnsSink) -> None:
+    """As the comment says."""
+    text = EXAMPLES["access-logger"].read_text()
+    (commented,) = re.findall(r"^ +# filter:\n(?: +#  .+\n)+", text, re.MULTILINE)
+    optional = yaml.safe_load(re.sub(r"^ +# ", "", commented, flags=re.MULTILINE))
+
+    def adjust(config: EnvoyConfig) -> None:
+        (logger,) = config.http_manager["access_log"]
+        logger.update(optional)
+
+    routes = [{"method": "*", "matcher": "/mockbin/", "status": "*"}]
+    envoy = start_gateway("access-logger", sink.address, adjust=adjust, routes=routes)
+    send_all(envoy)
+    send_all(envoy)
+    sink.wait_for_events(2)
+    # One worker's events stay in order: once the second is there, what came before it can no longer come.
+    assert seen(sink) == [REQUESTS[0]] * 2
+    wait_for(lambda: envoy.metric("retrohook_events_matched_total") == 2, "two matched requests")
 
 
 def test_every_event_has_an_id_of_its_own_in_message_and_attributes(

@@ -30,7 +30,7 @@ def test_every_event_is_in_the_topic_or_in_a_letter_when_the_process_ends(
 ) -> None:
     # Some are delivered, some are in flight, most are queued.
     sink.answers = in_turn([slow(0)] * 40, then=slow(60))
-    envoy = start_gateway(way, sink.address, workers=2)
+    envoy = start_gateway(way, sink.address, workers=2, timeout_ms=60_000)
     count = 5_000
     assert run_load(envoy.address_of(), "PUT", "/mockbin/profile", count, 2_500).statuses == {200: count}
     wait_for(lambda: envoy.metric("retrohook_events_matched_total") == count, "all events to be counted")

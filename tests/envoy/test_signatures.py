@@ -3,6 +3,7 @@ batches, and again after a failure.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rig.envoy_config import EnvoyConfig
 from rig.gateway import ANY_CREDENTIALS, StartGateway
 from rig.http import send_raw
 from rig.signatures import Key, is_right
-from rig.sns_answers import Answer, Answers, in_turn, slow
+from rig.sns_answers import Answer, Answers, held, in_turn
 from rig.sqs_sink import SqsRequest, SqsSink, error
 from rig.waiting import wait_for
 
@@ -46,15 +47,14 @@ def acknowledge(request: SqsRequest) -> Answer:
     return Answer(200, json.dumps(replies[request.headers["x-amz-target"]]()).encode())
 
 
-def troubled() -> Answers:
-    """The first call takes so long that the next one has much to carry, and that one is to be made again."""
-    return in_turn([slow(0.5, acknowledge), error(500), error(503)], acknowledge)
+def troubled(first_call: Answers) -> Answers:
+    """The second call is to be made again, or the second and the third."""
+    return in_turn([first_call, error(500), error(503)], acknowledge)
 
 
 @pytest.fixture
 def aws() -> Iterator[SqsSink]:
     with SqsSink() as sink:
-        sink.answers = troubled()
         yield sink
 
 
@@ -92,11 +92,17 @@ def test_of_events(start_gateway: StartGateway, aws: SqsSink, way: str, kind: st
         "endpoint": f"http://{host}:{port}",
         "credentials": credentials(token),
         "max_in_flight": 1,
+        "timeout_ms": 60_000,
         "routes": [{"method": "PUT", "matcher": "/profile"}],
     }
     envoy = start_gateway(way, aws.address, adjust=lambda config: config.add_cluster(f"{host}:{port}", aws.address), **settings)
+    gate = threading.Event()
+    aws.answers = troubled(held(gate, acknowledge))
     for number in range(EVENTS):
         assert ask(envoy, "PUT", "/mockbin/profile", number) == 200
+    # So that the second call has much to carry.
+    wait_for(lambda: envoy.metric("retrohook_events_matched_total") == EVENTS, "all of them to be queued")
+    gate.set()
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == EVENTS, "every event")
     assert_all_are_right(aws, service, token)
     sizes = [len(request.fields.get("Entries", "1")) for request in aws.requests]
@@ -108,7 +114,8 @@ def test_of_events(start_gateway: StartGateway, aws: SqsSink, way: str, kind: st
 def test_of_webhooks(wasm: Path, tmp_path: Path, aws: SqsSink, token: str | None) -> None:
     config = EnvoyConfig("capture", wasm)
     config.aim_queue(aws.address, aws.url)
-    config.configure(credentials=credentials(token))
+    config.configure(credentials=credentials(token), timeout_ms=60_000)
+    aws.answers = troubled(acknowledge)
     with Envoy(config.write(tmp_path / "envoy.yaml")) as envoy:
         for number in range(EVENTS):
             assert ask(envoy, "POST", "/webhook", number, '{"what": "\u00e4 \u20ac \\"\\\\"}') == 200

@@ -17,7 +17,7 @@ SECONDS = float(os.environ.get("RETROHOOK_LOAD_SECONDS", "4"))
 
 
 def test_none_lost_none_double(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
-    envoy = start_gateway(way, sink.address)
+    envoy = start_gateway(way, sink.address, queue={"max_entries": 1_000_000, "max_bytes": 268_435_456}, timeout_ms=60_000)
     print(f"{way}: {describe(send_and_account(envoy, sink))}")
 
 
@@ -25,7 +25,7 @@ def send_and_account(envoy: Envoy, sink: SnsSink) -> LoadResult:
     count = int(RATE * SECONDS)
     result = run_load(envoy.address_of(), "PUT", "/mockbin/profile", count, RATE)
     assert result.statuses == {200: count}
-    wait_for(lambda: sum(sink.stored.values()) >= count or dropped(envoy.metrics()), f"{count} events", 30)
+    wait_for(lambda: sum(sink.stored.values()) >= count or dropped(envoy.metrics()), f"{count} events")
 
     assert dropped(envoy.metrics()) == {}
     assert sink.marks == set(range(count)), "an event of every request"

@@ -1,5 +1,5 @@
-//! The journal in the host's shared data: whatever kills a queue, another worker, or the next life of this one, sends what was in
-//! it.
+//! The journal in the host's shared data: whatever kills a queue, another worker or its VM's
+//! successor sends what was in it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::support::{
     config, count, deliver, load, logged, numbered, numbers, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY, TICK,
 };
 
-/// Longer than it takes until a worker counts as gone, also to one that has seen no traffic.
-const LEASE: Duration = Duration::from_secs(13);
+/// Longer than a lease lives without a renewal, also for a worker without traffic.
+const EXPIRY: Duration = Duration::from_secs(13);
 
-/// Lets the same time pass in all of these workers, and gives what each delivered.
+/// Lets time pass in all workers at once, and returns what each delivered.
 fn deliver_by_all(hosts: &mut [Host], time: Duration) -> Vec<Vec<Entry>> {
     let mut delivered = vec![Vec::new(); hosts.len()];
     for _ in 0..time.as_millis() / TICK.as_millis() {
@@ -35,14 +35,24 @@ fn events_in(shared: &SharedData) -> usize {
     shared.keys().iter().filter(|key| is_event(key)).count()
 }
 
+/// Returns the store of a worker that is gone and left this many events.
+fn left_by_a_worker(count: usize) -> SharedData {
+    let shared = SharedData::new();
+    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
+    run_numbered(&mut gone, count);
+    drop(gone);
+    shared
+}
+
 #[test]
-fn what_was_queued_in_a_vm_that_trapped_is_sent_by_its_next_life() {
+fn a_queue_survives_a_trap_of_its_vm() {
     for way in GATEWAYS {
         let mut host = way.journaled(&json!({}), SharedData::new());
         for number in 0..25 {
             way.run(&mut host, &numbered(number));
         }
-        // On Envoy some are in flight, and nobody will see the reply. On Kong the reply would come, and find nobody.
+        // On Envoy some are in flight, and their reply goes nowhere. On Kong a reply would come to a
+        // VM that knows nothing of it.
         if way != Way::Kong {
             host.advance(MAX_DELAY).unwrap();
             assert!(host.in_flight() > 0);
@@ -52,7 +62,7 @@ fn what_was_queued_in_a_vm_that_trapped_is_sent_by_its_next_life() {
         way.run(&mut host, &numbered(25));
         let first = deliver(&mut host, MAX_DELAY * 2);
         assert_eq!(numbers(&first), [25], "{way:?}");
-        let rest = deliver(&mut host, LEASE);
+        let rest = deliver(&mut host, EXPIRY);
         assert_eq!(numbers(&rest), (0..25).collect::<Vec<_>>(), "{way:?}");
         assert_eq!(events_in(&host.shared_data()), 0);
         assert_eq!((count(&host, Metric::EventsAdopted), count(&host, Metric::QueuedEntries)), (25, 0), "{way:?}");
@@ -61,7 +71,7 @@ fn what_was_queued_in_a_vm_that_trapped_is_sent_by_its_next_life() {
 }
 
 #[test]
-fn what_a_killed_worker_of_kong_had_is_sent_by_another() {
+fn a_queue_survives_its_killed_worker_on_kong() {
     let shared = SharedData::new();
     let mut killed = Way::Kong.journaled_as(&json!({}), shared.clone(), 1);
     let mut other = Way::Kong.journaled_as(&json!({}), shared.clone(), 2);
@@ -69,41 +79,41 @@ fn what_a_killed_worker_of_kong_had_is_sent_by_another() {
         Way::Kong.run(&mut killed, &numbered(number));
     }
     drop(killed);
-    assert_eq!(numbers(&deliver(&mut other, LEASE)), [0, 1, 2, 3, 4]);
+    assert_eq!(numbers(&deliver(&mut other, EXPIRY)), [0, 1, 2, 3, 4]);
     assert_eq!(events_in(&shared), 0);
 }
 
 #[test]
-fn one_of_several_workers_takes_it_over() {
+fn one_of_several_workers_adopts_a_queue() {
     let shared = SharedData::new();
     let mut hosts: Vec<_> =
         (1..=4).map(|seed| Way::HttpFilter.journaled_as(&json!({}), shared.clone(), seed)).collect();
     run_numbered(&mut hosts[0], 30);
     hosts[0].revive().unwrap();
-    let delivered = deliver_by_all(&mut hosts, LEASE);
-    assert_eq!(delivered.iter().filter(|each| !each.is_empty()).count(), 1, "one has them all");
+    let delivered = deliver_by_all(&mut hosts, EXPIRY);
+    assert_eq!(delivered.iter().filter(|each| !each.is_empty()).count(), 1, "one worker adopts them all");
     assert_eq!(numbers(delivered.iter().flatten()), (0..30).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_worker_that_dies_while_it_takes_over_loses_nothing_either() {
+fn a_successor_that_dies_while_it_adopts_loses_nothing() {
     for way in GATEWAYS {
         let shared = SharedData::new();
         let mut first = way.journaled_as(&json!({"max_in_flight": 1}), shared.clone(), 1);
         (0..300).for_each(|number| way.run(&mut first, &numbered(number)));
         drop(first);
-        let mut heir = way.journaled_as(&json!({"max_in_flight": 1}), shared.clone(), 2);
+        let mut successor = way.journaled_as(&json!({"max_in_flight": 1}), shared.clone(), 2);
         let mut seen: Vec<usize> = Vec::new();
         while seen.len() < 50 {
-            seen.extend(numbers(&deliver(&mut heir, TICK)));
+            seen.extend(numbers(&deliver(&mut successor, TICK)));
         }
-        way.run(&mut heir, &numbered(300));
+        way.run(&mut successor, &numbered(300));
         let left = events_in(&shared);
         assert!(left > 100 && left < 300, "in the middle of it: {left}");
-        drop(heir);
+        drop(successor);
         let mut last = way.journaled_as(&json!({}), shared.clone(), 3);
         let rest = numbers(&deliver(&mut last, LONG));
-        assert_eq!(rest.len(), left, "{way:?}: what was settled does not come again");
+        assert_eq!(rest.len(), left, "{way:?}: no settled event is adopted");
         seen.extend(rest);
         assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), (0..=300).collect());
         assert_eq!(events_in(&shared), 0);
@@ -111,17 +121,17 @@ fn a_worker_that_dies_while_it_takes_over_loses_nothing_either() {
 }
 
 #[test]
-fn a_replaced_filter_whose_end_comes_too_soon_has_an_heir() {
+fn a_replaced_filter_that_ends_too_soon_has_a_successor() {
     let mut host = start(&config(json!({})));
     run_numbered(&mut host, 7);
     host.replace_plugin(config(json!({"attributes": {"by": "new"}})).to_string()).unwrap();
     // The VM is brought back without what was draining in it.
     host.revive().unwrap();
-    assert_eq!(numbers(&deliver(&mut host, LEASE)), (0..7).collect::<Vec<_>>());
+    assert_eq!(numbers(&deliver(&mut host, EXPIRY)), (0..7).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_replaced_filter_that_drains_is_left_alone() {
+fn a_replaced_filter_that_drains_keeps_its_queue() {
     let mut host = start(&config(json!({"timeout_ms": 60_000, "max_in_flight": 1})));
     run_numbered(&mut host, 3);
     host.advance(MAX_DELAY).unwrap();
@@ -135,7 +145,7 @@ fn a_replaced_filter_that_drains_is_left_alone() {
 }
 
 #[test]
-fn an_event_keeps_its_id_its_time_and_the_order_of_its_group() {
+fn an_adopted_event_keeps_its_id_its_time_and_the_order_of_its_group() {
     let topic = "arn:aws:sns:us-east-1:123456789012:profile-events.fifo";
     let routes = json!([{"method": "PUT", "matcher": "/profile/(?<id>[^/]+)", "message_group_id": "${path.id}"}]);
     let changes = json!({"topic_arn": topic, "routes": routes, "max_in_flight": 1, "queue": {"max_age_seconds": 30}});
@@ -146,7 +156,7 @@ fn an_event_keeps_its_id_its_time_and_the_order_of_its_group() {
     host.advance(MAX_DELAY).unwrap();
     let before = sns::entries(&host.take_callouts().remove(0));
     host.revive().unwrap();
-    let after = deliver(&mut host, LEASE);
+    let after = deliver(&mut host, EXPIRY);
     let of = |group: &str| {
         let uri = |entry: &Entry| entry.message["request"]["uri"].as_str().unwrap().to_owned();
         after.iter().map(uri).filter(|uri| uri.contains(group)).collect::<Vec<_>>()
@@ -165,35 +175,29 @@ fn an_event_keeps_its_id_its_time_and_the_order_of_its_group() {
 }
 
 #[test]
-fn there_is_room_for_what_is_taken_over_or_it_waits_in_the_journal() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 40);
-    drop(gone);
+fn an_event_waits_in_the_journal_until_there_is_room_to_adopt_it() {
+    let shared = left_by_a_worker(40);
     let small = json!({"queue": {"max_entries": 15}, "max_in_flight": 1, "timeout_ms": 60_000});
-    let mut heir = Way::HttpFilter.journaled_as(&small, shared, 2);
-    run_numbered(&mut heir, 10);
-    heir.advance(LEASE).unwrap();
-    assert_eq!(count(&heir, Metric::QueuedEntries), 50, "queued, or about to be");
-    assert_eq!(count(&heir, Metric::EventsAdopted), 5);
-    let callout = heir.take_callouts().remove(0);
-    heir.respond(callout.token, sns::accept(&callout)).unwrap();
-    assert_eq!(deliver(&mut heir, LONG).len(), 40);
-    assert_eq!(count(&heir, Metric::EventsDroppedQueueFull), 0);
+    let mut successor = Way::HttpFilter.journaled_as(&small, shared, 2);
+    run_numbered(&mut successor, 10);
+    successor.advance(EXPIRY).unwrap();
+    assert_eq!(count(&successor, Metric::QueuedEntries), 50, "queued, or to be adopted");
+    assert_eq!(count(&successor, Metric::EventsAdopted), 5);
+    let callout = successor.take_callouts().remove(0);
+    successor.respond(callout.token, sns::accept(&callout)).unwrap();
+    assert_eq!(deliver(&mut successor, LONG).len(), 40);
+    assert_eq!(count(&successor, Metric::EventsDroppedQueueFull), 0);
 }
 
 #[test]
-fn at_the_end_of_a_process_what_is_being_taken_over_has_letters_too() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 40);
-    drop(gone);
+fn a_process_that_ends_leaves_letters_of_a_segment_that_is_being_adopted() {
+    let shared = left_by_a_worker(40);
     let small = json!({"queue": {"max_entries": 15}, "max_in_flight": 1});
-    let mut heir = Way::HttpFilter.journaled_as(&small, shared, 2);
-    heir.advance(LEASE).unwrap();
-    heir.take_logs();
-    heir.stop().unwrap();
-    assert_eq!(crate::dead_letters::written(&mut heir).len(), 40);
+    let mut successor = Way::HttpFilter.journaled_as(&small, shared, 2);
+    successor.advance(EXPIRY).unwrap();
+    successor.take_logs();
+    successor.stop().unwrap();
+    assert_eq!(crate::dead_letters::written(&mut successor).len(), 40);
 }
 
 #[test]
@@ -207,26 +211,23 @@ fn gauges_are_right_again_after_a_trap() {
     host.revive().unwrap();
     host.advance(MAX_DELAY).unwrap();
     assert_eq!(count(&host, Metric::QueuedEntries), 20, "they are still somewhere");
-    assert_eq!(deliver(&mut host, LEASE).len(), 23);
+    assert_eq!(deliver(&mut host, EXPIRY).len(), 23);
     assert_eq!((count(&host, Metric::QueuedEntries), count(&host, Metric::QueuedBytes)), (0, 0));
 }
 
 #[test]
-fn a_store_that_is_too_small_costs_the_guarantee_and_nothing_else() {
+fn a_store_that_is_too_small_costs_the_journal_and_nothing_else() {
     let mut host = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
     (0..20).for_each(|number| Way::Kong.run(&mut host, &numbered(number)));
-    assert_eq!(numbers(&deliver(&mut host, LEASE)), (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers(&deliver(&mut host, EXPIRY)), (0..20).collect::<Vec<_>>());
     assert!(count(&host, Metric::JournalFailures) > 10);
     let lines = logged(&mut host, LogLevel::Warn);
     assert_eq!(lines.iter().filter(|line| line.starts_with("the journal does not keep everything")).count(), 1);
 }
 
 #[test]
-fn what_another_version_wrote_is_left_alone() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 2);
-    drop(gone);
+fn segments_of_another_version_are_left_alone() {
+    let shared = left_by_a_worker(2);
     let older = SharedData::new();
     for key in shared.keys() {
         let renamed = String::from_utf8_lossy(&key).replacen("journal/1/", "journal/0/", 1);
@@ -234,19 +235,16 @@ fn what_another_version_wrote_is_left_alone() {
     }
     let keys = older.keys();
     let mut host = Way::HttpFilter.journaled_as(&json!({}), older.clone(), 2);
-    assert_eq!(deliver(&mut host, LEASE), []);
+    assert_eq!(deliver(&mut host, EXPIRY), []);
     assert_eq!(older.keys(), keys);
 }
 
 #[test]
-fn nobody_adopts_for_another_topic() {
-    let shared = SharedData::new();
-    let mut gone = Way::HttpFilter.journaled_as(&json!({}), shared.clone(), 1);
-    run_numbered(&mut gone, 2);
-    drop(gone);
+fn events_of_another_topic_are_left_alone() {
+    let shared = left_by_a_worker(2);
     let other = json!({"topic_arn": "arn:aws:sns:us-east-1:123456789012:other"});
     let mut host = Way::HttpFilter.journaled_as(&other, shared.clone(), 2);
-    assert_eq!(deliver(&mut host, LEASE), []);
+    assert_eq!(deliver(&mut host, EXPIRY), []);
     assert_eq!(events_in(&shared), 2);
 }
 

@@ -125,9 +125,9 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
     let is_good = webhook.is_good();
     let mut agent = gateway(webhook);
     let send = |agent: &mut Agent, headers: &[(String, String)]| {
-        let (intake, metrics) = agent.intake();
-        let refused = intake.admit(ID, 0, Some(webhook.body.len() as u64), now(), metrics);
-        let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now(), metrics));
+        let intake = agent.capturing();
+        let refused = intake.admit(ID, 0, Some(webhook.body.len() as u64), now());
+        let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now()));
         refused.map_or_else(|| agent.poll_capture(ID, now()), Progress::Answer)
     };
     let callout = match send(&mut agent, &headers) {

@@ -12,12 +12,8 @@ use std::path::Path;
 use plan::Plan;
 
 /// Arrows that are still to be turned round. Whoever turns one round takes it off this list.
-const STILL_THERE: [&str; 4] = [
-    "publish/lane.rs imports crate::config::Config: config does not lie below publish",
-    "publish/mod.rs imports crate::config::Config: config does not lie below publish",
-    "config, publish are a circle",
-    "aws/credentials/assume_role.rs, aws/credentials/chain.rs, aws/credentials/mod.rs, aws/sign.rs are a circle",
-];
+const STILL_THERE: [&str; 1] =
+    ["aws/credentials/assume_role.rs, aws/credentials/chain.rs, aws/credentials/mod.rs, aws/sign.rs are a circle"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -12,12 +12,16 @@ use quick_xml::Reader;
 use super::{document, Credentials, Provider, SourceError, Step};
 use crate::aws::credentials::settings::AssumeRole as Role;
 use crate::aws::error::{Failure, FailureClass};
+use crate::aws::form::Form;
 use crate::aws::sign::{sign, SigningScope};
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
 
 /// Bytes of a reply that are looked at; one has about 2 KB.
 const MAX_BYTES: usize = 1 << 16;
+
+/// Room for a request without an external id; with one it grows.
+const BODY_BYTES: usize = 512;
 
 /// A role, on top of a source whose credentials may assume it.
 pub(super) struct AssumeRole {
@@ -52,7 +56,7 @@ impl AssumeRole {
             authority: self.role.endpoint.authority(),
             path: "/".to_owned(),
             headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: self.body().into_bytes(),
+            body: self.body(),
             timeout: self.timeout,
         };
         let scope = SigningScope { region: self.role.region.clone(), service: "sts" };
@@ -65,17 +69,15 @@ impl AssumeRole {
         }
     }
 
-    fn body(&self) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", "AssumeRole");
-        form.append_pair("Version", "2011-06-15");
-        form.append_pair("RoleArn", &self.role.role_arn);
-        form.append_pair("RoleSessionName", &self.role.session_name);
-        form.append_pair("DurationSeconds", &self.role.duration.as_secs().to_string());
+    fn body(&self) -> Vec<u8> {
+        let mut form = Form::new("Action=AssumeRole&Version=2011-06-15", BODY_BYTES);
+        form.field("", "RoleArn", &self.role.role_arn);
+        form.field("", "RoleSessionName", &self.role.session_name);
+        form.field("", "DurationSeconds", &self.role.duration.as_secs().to_string());
         if let Some(external_id) = &self.role.external_id {
-            form.append_pair("ExternalId", external_id);
+            form.field("", "ExternalId", external_id);
         }
-        form.finish()
+        form.into_bytes()
     }
 
     fn error(&self, answered: impl Into<String>, check: impl Into<String>) -> SourceError {

@@ -3,7 +3,6 @@
 //!
 //! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
 
-mod form;
 mod reply;
 mod request;
 pub mod topic_arn;

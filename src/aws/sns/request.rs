@@ -2,7 +2,7 @@
 //!
 //! Never cuts or checks an event: limits are kept by those who make events and batches.
 
-use super::form;
+use crate::aws::form::Form;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::event::{Attribute, Event};
 
@@ -36,55 +36,43 @@ pub fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
     let entry_bytes = |event: &&Event| 2 * size(event) + 256 * (1 + event.attributes.len());
     let entries: usize = events.iter().map(entry_bytes).sum();
     let largest = events.iter().map(|event| size(event)).max().unwrap_or(0);
-    let mut form = Form(Vec::with_capacity(256 + entries + largest));
+    let action = match events {
+        [_] => "Action=Publish&Version=2010-03-31",
+        _ => "Action=PublishBatch&Version=2010-03-31",
+    };
+    let mut form = Form::new(action, 256 + entries + largest);
+    form.field("", "TopicArn", &topic.text);
     if let [event] = events {
-        form.0.extend(b"Action=Publish&Version=2010-03-31");
-        form.field("", "TopicArn", &topic.text);
-        form.entry("", topic, event);
+        add_entry(&mut form, "", topic, event);
     } else {
-        form.0.extend(b"Action=PublishBatch&Version=2010-03-31");
-        form.field("", "TopicArn", &topic.text);
         for (position, event) in events.iter().enumerate() {
             let prefix = format!("PublishBatchRequestEntries.member.{}.", position + 1);
             form.field(&prefix, "Id", &position.to_string());
-            form.entry(&prefix, topic, event);
+            add_entry(&mut form, &prefix, topic, event);
         }
     }
-    form.0
+    form.into_bytes()
 }
 
-struct Form(Vec<u8>);
-
-impl Form {
-    /// Names are ours and need no encoding, which would be half the work of a small event.
-    fn field(&mut self, prefix: &str, name: &str, value: &str) {
-        for part in ["&", prefix, name, "="] {
-            self.0.extend(part.as_bytes());
-        }
-        form::encode(value, &mut self.0);
+fn add_entry(form: &mut Form, prefix: &str, topic: &TopicArn, event: &Event) {
+    form.field(prefix, "Message", &event.message);
+    if let Some(subject) = &event.subject {
+        form.field(prefix, "Subject", subject);
     }
-
-    fn entry(&mut self, prefix: &str, topic: &TopicArn, event: &Event) {
-        self.field(prefix, "Message", &event.message);
-        if let Some(subject) = &event.subject {
-            self.field(prefix, "Subject", subject);
-        }
-        for (position, Attribute { name, data_type, value }) in event.attributes.iter().enumerate() {
-            let prefix = format!("{prefix}MessageAttributes.entry.{}.", position + 1);
-            self.field(&prefix, "Name", name);
-            self.field(&prefix, "Value.DataType", data_type.as_str());
-            self.field(&prefix, "Value.StringValue", value);
-        }
-        let own_group = topic.fifo.then_some(&event.id);
-        if let Some(group) = event.group_id.as_ref().or(own_group) {
-            self.field(prefix, "MessageGroupId", group);
-        }
-        if topic.fifo {
-            self.field(prefix, "MessageDeduplicationId", &event.id);
-        }
+    for (position, Attribute { name, data_type, value }) in event.attributes.iter().enumerate() {
+        let prefix = format!("{prefix}MessageAttributes.entry.{}.", position + 1);
+        form.field(&prefix, "Name", name);
+        form.field(&prefix, "Value.DataType", data_type.as_str());
+        form.field(&prefix, "Value.StringValue", value);
+    }
+    let own_group = topic.fifo.then_some(&event.id);
+    if let Some(group) = event.group_id.as_ref().or(own_group) {
+        form.field(prefix, "MessageGroupId", group);
+    }
+    if topic.fifo {
+        form.field(prefix, "MessageDeduplicationId", &event.id);
     }
 }
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;

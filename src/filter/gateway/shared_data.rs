@@ -38,8 +38,8 @@ impl Store for SharedData {
         hostcalls::set_shared_data(key, Some(value), self.numbers.create)
     }
 
-    fn replace(&self, key: &[u8], value: &[u8], number: u32) -> bool {
-        hostcalls::set_shared_data(key, Some(value), number)
+    fn replace(&self, key: &[u8], value: &[u8], version: u32) -> bool {
+        hostcalls::set_shared_data(key, Some(value), version)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> bool {

@@ -1,12 +1,12 @@
-//! Any history of workers that accept, settle, die, stand still and have their clocks set.
+//! Random histories of workers that accept, settle, die, stand still and have their clocks set.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use super::tests::{Fake, Worker, GONE};
-use super::{Slot, SWEEP};
+use super::tests::{Fake, Worker, EXPIRY};
+use super::{Slot, SWEEP_INTERVAL};
 use crate::clock::Timestamp;
 
 #[derive(Clone, Debug)]
@@ -41,10 +41,11 @@ struct Life {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever happens, an event that was accepted is settled once somewhere or still to be settled; and one whose end was
-    /// written down comes to nobody again, but for those that a worker which stood still had shared with its heir.
+    /// Whatever happens, an accepted event is settled once somewhere or is still queued, and a
+    /// settled one is adopted by nobody. The exception are events of a worker that stood still,
+    /// which it shares with its successor.
     #[test]
-    fn nothing_is_lost_and_nothing_that_was_settled_comes_again(steps in prop::collection::vec(any_step(), 1..80)) {
+    fn nothing_is_lost_and_no_settled_event_is_adopted(steps in prop::collection::vec(any_step(), 1..80)) {
         let store = Rc::new(Fake::default());
         let mut owner = 0;
         let mut new = || {
@@ -57,14 +58,14 @@ proptest! {
         let pass = |lives: &mut Vec<Life>, seconds: u32, settled: &BTreeSet<String>, shared: &mut BTreeSet<String>| {
             for _ in 0..seconds {
                 for life in lives.iter_mut() {
-                    life.worker.now = life.worker.now + SWEEP;
+                    life.worker.now = life.worker.now + SWEEP_INTERVAL;
                     if life.paused {
                         shared.extend(life.queue.iter().map(|(id, _)| id.clone()));
                         continue;
                     }
                     life.worker.journal.tend(life.worker.now);
                     for (id, slot) in life.worker.read() {
-                        assert!(!settled.contains(&id) || shared.contains(&id), "{id} comes again");
+                        assert!(!settled.contains(&id) || shared.contains(&id), "{id} was settled and is adopted");
                         life.queue.push((id, slot));
                     }
                 }
@@ -92,7 +93,7 @@ proptest! {
                 Step::Pause(at) => lives[at].paused = true,
                 Step::Pass(seconds) => pass(&mut lives, seconds, &settled, &mut shared),
                 Step::Jump(at, back) => {
-                    // Set back while it stands still, a clock hides that it did.
+                    // A clock that is set back while its worker stands still hides the standstill.
                     if !lives[at].paused {
                         let worker = &mut lives[at].worker;
                         let now = worker.now.0;
@@ -103,7 +104,7 @@ proptest! {
             }
         }
         lives.iter_mut().for_each(|life| life.paused = false);
-        pass(&mut lives, 8 * GONE, &settled, &mut shared);
+        pass(&mut lives, 8 * EXPIRY, &settled, &mut shared);
         let there: BTreeSet<_> = lives.iter().flat_map(|life| &life.queue).map(|(id, _)| id.clone()).collect();
         prop_assert_eq!(&accepted, &settled.union(&there).cloned().collect());
         for life in &mut lives {
@@ -111,8 +112,8 @@ proptest! {
                 life.worker.clear(slot);
             }
         }
-        pass(&mut lives, 8 * GONE, &settled, &mut shared);
-        prop_assert_eq!(store.events(), 0, "nothing is left of what was settled");
-        prop_assert!(store.places() <= 3 * GONE as usize);
+        pass(&mut lives, 8 * EXPIRY, &settled, &mut shared);
+        prop_assert_eq!(store.events(), 0, "settled events are still in the store");
+        prop_assert!(store.leases() <= 3 * EXPIRY as usize);
     }
 }

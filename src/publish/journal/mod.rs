@@ -1,20 +1,25 @@
-//! The journal of one queue: what is queued or in flight is also in a store that outlives the VM, so that another worker, or the
-//! next life of this one, sends it when this one is gone.
+//! The journal of one queue: events that are queued or in flight are also in a store that outlives
+//! the VM, so that when this one is gone, another worker or the VM's successor sends them.
 //!
-//! An event is written when it is accepted and taken away when it is settled. A queue writes to a place of its own (see
-//! `place.rs`) and touches the place's record every second. A record that stands still for five looks of another worker, a second
-//! apart, has no owner any more (ten, where the worker has accepted nothing itself): that worker takes the place over as it is,
-//! queues what is in it, oldest first, and takes away what it settles. Nothing is copied, so that whoever dies on the way leaves
-//! just another such place. Looks are counted and times are not compared, so that a clock that is set makes nobody dead.
+//! An event is written when it is accepted and removed when it is settled. A queue writes to a
+//! segment of its own and renews the segment's lease every second. Another worker sweeps the leases
+//! at the same pace. A lease that five sweeps find unchanged has expired (ten, where that worker
+//! has accepted nothing itself): the worker adopts the segment as it is, queues its events, oldest
+//! first, and removes what it settles. Sweeps are counted and times are not compared, so that no
+//! clock that is set makes a lease expire.
 //!
-//! A worker that only stood still finds its place taken when it goes on. Its events may then be delivered twice, never not at
-//! all. The store is handed in, and nothing here reads a clock or logs.
+//! A worker that only stood still finds its segment adopted when it goes on. Its events may then be
+//! delivered twice, never not at all. The store is handed in, and nothing here reads a clock or
+//! logs.
 
+mod adoption;
 mod encoding;
 mod failures;
 #[cfg(test)]
 mod histories;
-mod place;
+mod keys;
+mod lease;
+mod segment;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,345 +30,179 @@ use std::time::Duration;
 
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
-use crate::metrics::{Backlog, Metrics};
+use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
+use adoption::Sighting;
 use failures::Failures;
-use place::{Keys, Record, Reported, MAX_PLACES, MAX_SLOTS};
+use keys::Keys;
+use lease::{Lease, Leases, Reported};
+use segment::Segment;
 pub use store::Store;
 use unread::Unread;
 
-/// How often records are touched and looked at.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Time between two renewals, and between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks that find a record as it was before its owner counts as gone: to whoever has events of its own, and to whoever has none,
-/// such as the VM of Envoy's main thread, which has more to do than to publish.
-const LOOKS: u32 = 5;
-const LOOKS_OF_THE_IDLE: u32 = 10;
-
-/// Whoever has not touched its records for this long looks whether they are still its own before it writes.
+/// Age of a renewal from which leases are checked before a write: by then this journal may have
+/// lost them.
 const STALE: Duration = Duration::from_millis(2_500);
-
-/// Slots that a place grows by at first; then it doubles.
-const FIRST_SLOTS: u32 = 64;
 
 /// Where an event is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    claim: u32,
+pub(crate) struct Slot {
+    epoch: u32,
     number: u32,
-}
-
-/// A place that this journal has.
-struct Place {
-    number: u32,
-    /// Names this having of it: a place that was lost and taken again is another one.
-    claim: u32,
-    record: Record,
-    /// The first slot that was never used, and those below it that are free.
-    next: u32,
-    free: Vec<u32>,
-    /// Events that are queued or in flight.
-    live: usize,
-    /// What is still to be read of a place that was taken over.
-    unread: Unread,
-}
-
-/// A record of someone else, as it was at the last look.
-struct Watched {
-    place: u32,
-    number: u32,
-    looks: u32,
 }
 
 /// The journal of one queue.
-pub struct Journal {
+pub(crate) struct Journal {
     store: Rc<dyn Store>,
-    keys: Keys,
-    /// Who this is, in records.
-    owner: u64,
-    /// Where events are written to, from the first event on, until there is none any more.
-    own: Option<Place>,
-    adopted: Vec<Place>,
-    watched: Vec<Watched>,
+    keys: Rc<Keys>,
+    leases: Leases,
+    /// The segment that events are written to: from the first event on, until none is left in it.
+    own: Option<Segment>,
+    adopted: Vec<Segment>,
+    sightings: Vec<Sighting>,
     adopts: bool,
-    next_claim: u32,
+    last_epoch: u32,
     next_sequence: u64,
     clock: SteadyClock,
     next_sweep: Timestamp,
-    last_touch: Timestamp,
+    last_renewal: Timestamp,
     failures: Failures,
-    /// By how much the gauges have more of this queue, or less, than it has told them.
+    /// Difference between this queue's share of the gauges and what it has reported to them itself.
     inherited: (i64, i64),
     notices: Vec<Notice>,
 }
 
 impl Journal {
-    /// A journal in `store` of events for the target that has these names: only journals of the same target read each other's.
-    /// `owner` is different for each and not zero.
-    pub fn new(store: Rc<dyn Store>, names: [&str; 3], owner: u64) -> Journal {
+    /// Creates a journal in `store` for the target with these names: only journals of one target
+    /// read each other's segments. `owner` is unique and not zero.
+    pub(crate) fn new(store: Rc<dyn Store>, names: [&str; 3], owner: u64) -> Journal {
+        let keys = Rc::new(Keys::new(names));
         Journal {
+            leases: Leases::new(Rc::clone(&store), Rc::clone(&keys), owner.max(1)),
             store,
-            keys: Keys::new(names),
-            owner: owner.max(1),
+            keys,
             own: None,
             adopted: Vec::new(),
-            watched: Vec::new(),
+            sightings: Vec::new(),
             adopts: true,
-            next_claim: 0,
+            last_epoch: 0,
             next_sequence: 0,
             clock: SteadyClock::default(),
             next_sweep: Timestamp(0),
-            last_touch: Timestamp(0),
+            last_renewal: Timestamp(0),
             failures: Failures::default(),
             inherited: (0, 0),
             notices: Vec::new(),
         }
     }
 
-    /// Writes an event that was accepted. `None` if the store does not take it, which is counted: the event is then in memory
-    /// only.
-    pub fn write(&mut self, event: &Event, now: Timestamp, metrics: &mut Metrics) -> Option<Slot> {
+    /// Writes an event that was accepted. `None` if the store does not take it, which counts as a
+    /// failure: the event is then in memory only.
+    pub(crate) fn write(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         let steady = self.clock.at(now);
-        // Also before a place is claimed: it may be one that this journal had, and does not know yet that it has lost.
-        let has_places = self.own.is_some() || !self.adopted.is_empty();
-        if has_places && steady.since(self.last_touch) >= STALE {
-            self.touch_all(steady);
+        // Also before a segment is acquired: it may be one that this journal has lost without
+        // knowing it yet.
+        let holds_any = self.own.is_some() || !self.adopted.is_empty();
+        if holds_any && steady.since(self.last_renewal) >= STALE {
+            self.renew_all(steady);
         }
         let slot = self.put(event, steady);
         if slot.is_none() {
-            self.failures.add(steady, metrics);
+            self.failures.add(steady);
         }
         slot
     }
 
     fn put(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
-        let mut place = match self.own.take() {
-            Some(place) => place,
-            None => {
-                self.last_touch = now;
-                self.claim()?
-            }
-        };
-        let written = self.free_slot(&mut place).and_then(|number| {
-            let key = self.keys.slot(place.number, number);
-            let written = self.store.put(&key, &encoding::encode(&key, self.next_sequence, event));
-            // A slot that refuses is not tried again: it may be someone else's key.
-            written.then_some(number)
-        });
+        if self.own.is_none() {
+            self.last_renewal = now;
+            let (number, lease) = self.leases.acquire()?;
+            self.own = Some(Segment::new(number, self.next_epoch(), lease, Unread::default()));
+        }
+        let sequence = self.next_sequence;
         self.next_sequence += 1;
-        place.live += usize::from(written.is_some());
-        let claim = place.claim;
-        self.own = Some(place);
-        written.map(|number| Slot { claim, number })
-    }
-
-    /// A place that nobody has.
-    fn claim(&mut self) -> Option<Place> {
-        for number in 0..MAX_PLACES {
-            let key = self.keys.record(number);
-            let record = Record { owner: self.owner, ..Record::default() };
-            let claimed = match self.store.get(&key) {
-                None => {
-                    let created = self.store.create(&key, &record.encode(&key));
-                    if !created && self.store.get(&key).is_none() {
-                        // Nobody was faster: the store takes nothing.
-                        return None;
-                    }
-                    created
-                }
-                Some((value, write)) => match Record::decode(&key, &value) {
-                    Some(Record { owner: 0, .. }) => self.store.replace(&key, &record.encode(&key), write),
-                    _ => false,
-                },
-            };
-            if claimed {
-                return Some(self.have(number, record, Unread::default()));
-            }
+        let segment = self.own.as_mut()?;
+        let number = take_slot(segment, &self.leases)?;
+        let key = self.keys.slot(segment.number, number);
+        if !self.store.put(&key, &encoding::encode(&key, sequence, event)) {
+            // The slot is not tried again: its key may be someone else's.
+            return None;
         }
-        None
+        segment.live += 1;
+        Some(Slot { epoch: segment.epoch, number })
     }
 
-    fn have(&mut self, number: u32, record: Record, unread: Unread) -> Place {
-        self.next_claim = self.next_claim.wrapping_add(1);
-        Place { number, claim: self.next_claim, record, next: 0, free: Vec::new(), live: 0, unread }
+    fn next_epoch(&mut self) -> u32 {
+        self.last_epoch = self.last_epoch.wrapping_add(1);
+        self.last_epoch
     }
 
-    /// A slot of the place to write to. The record says beforehand how far they go.
-    fn free_slot(&self, place: &mut Place) -> Option<u32> {
-        if let Some(number) = place.free.pop() {
-            return Some(number);
-        }
-        if place.next >= place.record.slots {
-            let slots = (place.record.slots * 2).clamp(FIRST_SLOTS, MAX_SLOTS);
-            let record = Record { slots, ..place.record };
-            if place.next >= slots || !self.rewrite(place.number, record) {
-                return None;
-            }
-            place.record = record;
-        }
-        place.next += 1;
-        Some(place.next - 1)
-    }
-
-    /// An event has come to its end, and so has what is written of it.
-    pub fn clear(&mut self, slot: Slot, metrics: &mut Metrics) {
-        let mut places = self.own.iter_mut().chain(&mut self.adopted);
-        let Some(place) = places.find(|place| place.claim == slot.claim) else { return };
-        place.live = place.live.saturating_sub(1);
-        if self.store.remove(&self.keys.slot(place.number, slot.number)) {
-            place.free.push(slot.number);
+    /// Removes an event that was settled.
+    pub(crate) fn clear(&mut self, slot: Slot) {
+        let mut segments = self.own.iter_mut().chain(&mut self.adopted);
+        let Some(segment) = segments.find(|segment| segment.epoch == slot.epoch) else { return };
+        segment.live = segment.live.saturating_sub(1);
+        if self.store.remove(&self.keys.slot(segment.number, slot.number)) {
+            segment.free_slot(slot.number);
         } else {
-            self.failures.add(self.last_touch, metrics);
+            self.failures.add(self.last_renewal);
         }
     }
 
-    /// Touches what this journal has and looks after the others, once a second.
-    pub fn tend(&mut self, now: Timestamp) {
+    /// Renews the leases of this journal and sweeps those of others, once a second.
+    pub(crate) fn tend(&mut self, now: Timestamp) {
         let steady = self.clock.at(now);
         if steady < self.next_sweep {
             return;
         }
-        self.next_sweep = steady + SWEEP;
-        self.touch_all(steady);
+        self.next_sweep = steady + SWEEP_INTERVAL;
+        self.renew_all(steady);
         if self.adopts {
-            self.look_after_others();
+            self.sweep();
         }
     }
 
-    /// Leaves the places of others to others, from now on.
-    pub fn stop_adopting(&mut self) {
-        self.adopts = false;
-    }
-
-    fn touch_all(&mut self, now: Timestamp) {
-        self.last_touch = now;
-        self.own = self.own.take().and_then(|place| self.touch(place));
-        for place in std::mem::take(&mut self.adopted) {
-            let kept = self.touch(place);
+    fn renew_all(&mut self, now: Timestamp) {
+        self.last_renewal = now;
+        self.own = self.own.take().and_then(|segment| self.renew(segment));
+        for segment in std::mem::take(&mut self.adopted) {
+            let kept = self.renew(segment);
             self.adopted.extend(kept);
         }
     }
 
-    /// Says that a place is still had, or gives it away if nothing is in it; `None` if it is not had any more.
-    fn touch(&mut self, place: Place) -> Option<Place> {
-        let idle = place.is_empty() && place.record.reported == Reported::default();
-        let record = if idle { Record::default() } else { place.record };
-        if self.rewrite(place.number, record) {
-            return (!idle).then_some(place);
+    /// Renews a lease, or gives it up if the segment is idle; `None` if the segment is not held any
+    /// more.
+    fn renew(&mut self, segment: Segment) -> Option<Segment> {
+        let idle = segment.is_idle();
+        let lease = if idle { Lease::default() } else { segment.lease };
+        if self.leases.renew(segment.number, lease) {
+            return (!idle).then_some(segment);
         }
-        let count = place.live + place.unread.count();
+        let count = segment.count();
         if count > 0 {
             let text = format!(
                 "this worker stood still, and another has taken over what it had: {count} event(s) may come twice"
             );
             self.notices.push(Notice { level: Level::Warn, text });
         }
-        self.inherit(place.record.reported, -1);
+        self.inherit(segment.lease.reported, -1);
         None
     }
 
-    /// Writes the record of a place that this journal has; `false` if another has it by now.
-    fn rewrite(&self, place: u32, record: Record) -> bool {
-        let key = self.keys.record(place);
-        match self.store.get(&key) {
-            // A store that is full may have given it up.
-            None => self.store.create(&key, &record.encode(&key)),
-            Some((value, write)) => {
-                Record::decode(&key, &value).is_some_and(|current| current.owner == self.owner)
-                    && self.store.replace(&key, &record.encode(&key), write)
-            }
-        }
-    }
-
-    fn look_after_others(&mut self) {
-        let before = std::mem::take(&mut self.watched);
-        let enough = if self.next_sequence == 0 { LOOKS_OF_THE_IDLE } else { LOOKS };
-        for place in 0..MAX_PLACES {
-            let key = self.keys.record(place);
-            let Some((value, number)) = self.store.get(&key) else { break };
-            let Some(record) = Record::decode(&key, &value) else { continue };
-            let mut own = self.own.iter().chain(&self.adopted);
-            if record.owner == 0 || own.any(|own| own.number == place) {
-                continue;
-            }
-            let same = |watched: &&Watched| watched.place == place && watched.number == number;
-            let looks = before.iter().find(same).map_or(0, |watched| watched.looks + 1);
-            if looks < enough || self.is_reading() || !self.adopt(place, record, number) {
-                self.watched.push(Watched { place, number, looks });
-            }
-        }
-    }
-
-    fn adopt(&mut self, number: u32, record: Record, write: u32) -> bool {
-        let key = self.keys.record(number);
-        let record = Record { owner: self.owner, ..record };
-        if !self.store.replace(&key, &record.encode(&key), write) {
-            return false;
-        }
-        self.inherit(record.reported, 1);
-        let place = self.have(number, record, Unread::below(record.slots));
-        self.adopted.push(place);
-        true
-    }
-
-    /// Whether there are events of others that [`Journal::next_adopted`] has not given yet.
-    pub fn is_reading(&self) -> bool {
-        !self.adopted.iter().all(|place| place.unread.is_over())
-    }
-
-    /// The next event that another left behind, in the order in which that one accepted them. `None` also if it takes another
-    /// call to find out: a long list is looked at in portions.
-    pub fn next_adopted(&mut self, metrics: &mut Metrics) -> Option<(Event, Slot)> {
-        let place = self.adopted.iter_mut().find(|place| !place.unread.is_over())?;
-        let (store, keys, number) = (&self.store, &self.keys, place.number);
-        let sequence_in = |slot| {
-            let key = keys.slot(number, slot);
-            encoding::sequence(&key, &store.get(&key)?.0)
-        };
-        if let Some(count) = place.unread.look(sequence_in).filter(|count| *count > 0) {
-            let text = format!("{count} event(s) of a worker that is gone are taken over");
-            self.notices.push(Notice { level: Level::Info, text });
-        }
-        while let Some(slot) = place.unread.take() {
-            let key = keys.slot(number, slot);
-            if let Some(event) = store.get(&key).and_then(|(value, _)| encoding::decode(&key, &value)) {
-                place.live += 1;
-                return Some((event, Slot { claim: place.claim, number: slot }));
-            }
-            store.remove(&key);
-            self.failures.add(self.last_touch, metrics);
-        }
-        None
-    }
-
-    /// Takes back what [`Journal::next_adopted`] gave, to give it again: there was no room for it.
-    pub fn put_back(&mut self, slot: Slot) {
-        let place = self.adopted.iter_mut().find(|place| place.claim == slot.claim);
-        if let Some(place) = place {
-            place.live = place.live.saturating_sub(1);
-            place.unread.put_back(slot.number);
-        }
-    }
-
-    /// How many events of others are known of and not read yet.
-    pub fn unread(&self) -> usize {
-        self.adopted.iter().map(|place| place.unread.count()).sum()
-    }
-
-    /// Notes what the gauges are about to be told of this queue, for whoever takes it over: one of its places has all of it.
-    pub fn note_reported(&mut self, backlog: Backlog) {
+    /// Writes this queue's share of the gauges, before they are reported, to the lease of one of
+    /// its segments: a successor takes it back.
+    pub(crate) fn note_reported(&mut self, backlog: Backlog) {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let mut reported = Reported { entries: number(backlog.entries), bytes: number(backlog.bytes) };
-        let places = self.own.iter().chain(&self.adopted).map(|place| (place.number, place.record));
-        let changed: Vec<_> = places
-            .map(|(place, record)| (place, Record { reported: std::mem::take(&mut reported), ..record }, record))
-            .filter(|(_, wanted, record)| wanted != record)
-            .collect();
-        for (number, wanted, _) in changed {
-            if self.rewrite(number, wanted) {
-                let mut places = self.own.iter_mut().chain(&mut self.adopted);
-                places.find(|place| place.number == number).into_iter().for_each(|place| place.record = wanted);
+        for segment in self.own.iter_mut().chain(&mut self.adopted) {
+            let lease = Lease { reported: std::mem::take(&mut reported), ..segment.lease };
+            if lease != segment.lease && self.leases.renew(segment.number, lease) {
+                segment.lease = lease;
             }
         }
     }
@@ -374,20 +213,34 @@ impl Journal {
         self.inherited.1 += signed(reported.bytes);
     }
 
-    /// What the gauges have been told by others of events that are now this queue's, in entries and bytes, since the last time.
-    pub fn take_inherited(&mut self) -> (i64, i64) {
+    /// Takes the share of the gauges, in entries and bytes, that was adopted or lost since the last
+    /// time.
+    pub(crate) fn take_inherited(&mut self) -> (i64, i64) {
         std::mem::take(&mut self.inherited)
     }
 
-    /// What the operator should read, since the last time.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    /// Takes the number of events that the store did not take, or did not keep, since the last
+    /// time.
+    pub(crate) fn take_failures(&mut self) -> u64 {
+        self.failures.take_count()
+    }
+
+    /// Takes the lines for the operator since the last time.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.notices.extend(self.failures.take_notice());
         std::mem::take(&mut self.notices)
     }
 }
 
-impl Place {
-    fn is_empty(&self) -> bool {
-        self.live == 0 && self.unread.is_over()
+/// Takes a free slot, and writes to the lease beforehand that there are more of them.
+fn take_slot(segment: &mut Segment, leases: &Leases) -> Option<u32> {
+    if let Some(slot) = segment.take_slot() {
+        return Some(slot);
     }
+    let lease = segment.lease.grown()?;
+    if !leases.renew(segment.number, lease) {
+        return None;
+    }
+    segment.lease = lease;
+    segment.take_slot()
 }

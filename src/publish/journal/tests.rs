@@ -1,38 +1,40 @@
+use super::adoption::{SWEEPS_TO_EXPIRY, SWEEPS_TO_EXPIRY_WHEN_IDLE};
 use super::*;
-use crate::metrics::{Metric, Update};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// A value and the number of its last write.
-type Numbered = (Vec<u8>, u32);
+/// A value and its version.
+type Versioned = (Vec<u8>, u32);
 
-/// As Kong has it: keys count their own writes, and what is removed is gone. Takes nothing while it is `full`.
+/// A store like Kong's: each key counts its own writes, and a removed key is gone. Takes nothing
+/// while it is `full`.
 #[derive(Default)]
-pub struct Fake {
-    values: RefCell<BTreeMap<Vec<u8>, Numbered>>,
+pub(super) struct Fake {
+    values: RefCell<BTreeMap<Vec<u8>, Versioned>>,
     full: Cell<bool>,
-    /// What another does right after the next `get`.
+    /// The act of another worker right after the next `get`.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Fake {
     fn write(&self, key: &[u8], value: &[u8], expected: u32) -> bool {
         let mut values = self.values.borrow_mut();
-        let number = values.get(key).map_or(0, |(_, number)| *number);
-        let fits = number == expected && !(self.full.get() && number == 0);
+        let version = values.get(key).map_or(0, |(_, version)| *version);
+        let fits = version == expected && !(self.full.get() && version == 0);
         if fits {
-            values.insert(key.to_vec(), (value.to_vec(), number + 1));
+            values.insert(key.to_vec(), (value.to_vec(), version + 1));
         }
         fits
     }
 
-    /// Keys that have an event.
-    pub fn events(&self) -> usize {
+    /// Returns the number of keys with an event.
+    pub(super) fn events(&self) -> usize {
         let is_event = |key: &&Vec<u8>| key[key.len() - 3..] != [0; 3] && key[key.len() - 1] != 0;
         self.values.borrow().keys().filter(is_event).count()
     }
 
-    pub fn places(&self) -> usize {
+    /// Returns the number of keys with a lease.
+    pub(super) fn leases(&self) -> usize {
         self.values.borrow().len() - self.events()
     }
 }
@@ -50,8 +52,8 @@ impl Store for Fake {
         self.write(key, value, 0)
     }
 
-    fn replace(&self, key: &[u8], value: &[u8], number: u32) -> bool {
-        self.write(key, value, number)
+    fn replace(&self, key: &[u8], value: &[u8], version: u32) -> bool {
+        self.write(key, value, version)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> bool {
@@ -65,31 +67,31 @@ impl Store for Fake {
 
 const START: Timestamp = Timestamp(1_767_268_800_000);
 
-/// After so many seconds even a worker without events of its own takes over.
-pub const GONE: u32 = LOOKS_OF_THE_IDLE + 1;
+/// Seconds after which a lease has expired for every worker, also for one without events of its
+/// own.
+pub(super) const EXPIRY: u32 = SWEEPS_TO_EXPIRY_WHEN_IDLE + 1;
 
-pub struct Worker {
-    pub journal: Journal,
-    metrics: Metrics,
-    pub now: Timestamp,
+pub(super) struct Worker {
+    pub(super) journal: Journal,
+    pub(super) now: Timestamp,
 }
 
 impl Worker {
-    pub fn new(store: &Rc<Fake>, owner: u64) -> Worker {
+    pub(super) fn new(store: &Rc<Fake>, owner: u64) -> Worker {
         let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["sns", "r", "topic"], owner);
-        Worker { journal, metrics: Metrics::default(), now: START }
+        Worker { journal, now: START }
     }
 
-    pub fn write(&mut self, id: &str) -> Option<Slot> {
-        self.journal.write(&event(id), self.now, &mut self.metrics)
+    pub(super) fn write(&mut self, id: &str) -> Option<Slot> {
+        self.journal.write(&event(id), self.now)
     }
 
-    pub fn clear(&mut self, slot: Slot) {
-        self.journal.clear(slot, &mut self.metrics);
+    pub(super) fn clear(&mut self, slot: Slot) {
+        self.journal.clear(slot);
     }
 
     fn second(&mut self) {
-        self.now = self.now + SWEEP;
+        self.now = self.now + SWEEP_INTERVAL;
         self.journal.tend(self.now);
     }
 
@@ -97,11 +99,11 @@ impl Worker {
         (0..count).for_each(|_| self.second());
     }
 
-    /// Everything that is there to be taken over.
-    pub fn read(&mut self) -> Vec<(String, Slot)> {
+    /// Reads all events of adopted segments.
+    pub(super) fn read(&mut self) -> Vec<(String, Slot)> {
         let mut events = Vec::new();
         while self.journal.is_reading() {
-            events.extend(self.journal.next_adopted(&mut self.metrics).map(|(event, slot)| (event.id, slot)));
+            events.extend(self.journal.next_adopted().map(|(event, slot)| (event.id, slot)));
         }
         events
     }
@@ -111,12 +113,7 @@ impl Worker {
     }
 
     fn failures(&mut self) -> u64 {
-        let updates = self.metrics.take_updates(Backlog::default(), self.now);
-        let of_journal = |update: &Update| match update {
-            Update::Add(Metric::JournalFailures, count) => Some(*count),
-            _ => None,
-        };
-        updates.iter().find_map(of_journal).unwrap_or(0)
+        self.journal.take_failures()
     }
 }
 
@@ -125,43 +122,43 @@ fn event(id: &str) -> Event {
 }
 
 #[test]
-fn what_a_worker_leaves_is_taken_over_in_its_order_and_only_what_it_had_not_settled() {
+fn unsettled_events_are_adopted_in_order() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
     let slots: Vec<_> = ["a", "b", "c"].map(|id| gone.write(id).unwrap()).into();
     gone.clear(slots[0]);
-    // It takes the slot that is free, before those of older events.
+    // It is written to the free slot, in front of those of older events.
     gone.write("d").unwrap();
-    let mut heir = Worker::new(&store, 2);
-    heir.seconds(LOOKS_OF_THE_IDLE);
-    assert_eq!(heir.read_ids(), [""; 0], "it may still be there");
-    heir.second();
-    let events = heir.read();
+    let mut successor = Worker::new(&store, 2);
+    successor.seconds(SWEEPS_TO_EXPIRY_WHEN_IDLE);
+    assert_eq!(successor.read_ids(), [""; 0], "the worker may still be alive");
+    successor.second();
+    let events = successor.read();
     assert_eq!(events.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b", "c", "d"]);
-    events.into_iter().for_each(|(_, slot)| heir.clear(slot));
-    heir.second();
-    assert_eq!((store.events(), store.places()), (0, 1), "the place is free again");
+    events.into_iter().for_each(|(_, slot)| successor.clear(slot));
+    successor.second();
+    assert_eq!((store.events(), store.leases()), (0, 1), "the segment is free again");
     let mut next = Worker::new(&store, 3);
     next.write("e").unwrap();
-    assert_eq!((store.events(), store.places()), (1, 1), "and used again");
+    assert_eq!((store.events(), store.leases()), (1, 1), "and used again");
 }
 
 #[test]
-fn a_long_list_is_read_in_portions_and_whole() {
+fn a_long_segment_is_scanned_in_portions() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
     let ids: Vec<_> = (0..3_000).map(|number| format!("{number:04}")).collect();
     ids.iter().for_each(|id| assert!(gone.write(id).is_some()));
-    let mut heir = Worker::new(&store, 2);
-    heir.seconds(GONE);
-    let looks = (0..100).take_while(|_| heir.journal.next_adopted(&mut heir.metrics).is_none()).count();
-    assert!(looks >= 3_000 / unread::LISTED_AT_ONCE as usize, "{looks}");
-    assert_eq!(heir.journal.unread(), 2_999);
-    assert_eq!(heir.read_ids(), ids[1..]);
+    let mut successor = Worker::new(&store, 2);
+    successor.seconds(EXPIRY);
+    let scans = (0..100).take_while(|_| successor.journal.next_adopted().is_none()).count();
+    assert!(scans >= 3_000 / unread::SLOTS_PER_SCAN as usize, "{scans}");
+    assert_eq!(successor.journal.unread(), 2_999);
+    assert_eq!(successor.read_ids(), ids[1..]);
 }
 
 #[test]
-fn a_worker_that_lives_keeps_its_place_however_the_clocks_jump() {
+fn a_live_worker_keeps_its_segment_however_the_clocks_jump() {
     let store = Rc::new(Fake::default());
     let (mut lives, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
     lives.write("a").unwrap();
@@ -181,11 +178,11 @@ fn a_worker_that_lives_keeps_its_place_however_the_clocks_jump() {
 }
 
 #[test]
-fn one_of_several_takes_a_place_over() {
+fn one_of_several_workers_adopts_a_segment() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let mut workers: Vec<_> = (2..6).map(|owner| Worker::new(&store, owner)).collect();
-    for _ in 0..GONE {
+    for _ in 0..EXPIRY {
         workers.iter_mut().for_each(Worker::second);
     }
     let read: Vec<_> = workers.iter_mut().flat_map(Worker::read_ids).collect();
@@ -193,12 +190,12 @@ fn one_of_several_takes_a_place_over() {
 }
 
 #[test]
-fn whoever_is_overtaken_between_a_look_and_a_write_does_not_take_over() {
+fn a_worker_that_is_overtaken_during_a_sweep_adopts_nothing() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let (mut slow, mut fast) = (Worker::new(&store, 2), Worker::new(&store, 3));
-    slow.seconds(GONE - 1);
-    fast.seconds(GONE - 1);
+    slow.seconds(EXPIRY - 1);
+    fast.seconds(EXPIRY - 1);
     let faster = Rc::new(RefCell::new(fast));
     let acts = Rc::clone(&faster);
     store.meanwhile.replace(Some(Box::new(move || acts.borrow_mut().second())));
@@ -207,22 +204,22 @@ fn whoever_is_overtaken_between_a_look_and_a_write_does_not_take_over() {
 }
 
 #[test]
-fn two_that_begin_at_once_get_places_of_their_own() {
+fn two_workers_that_begin_at_once_acquire_different_segments() {
     let store = Rc::new(Fake::default());
     let (mut one, other) = (Worker::new(&store, 1), Rc::new(RefCell::new(Worker::new(&store, 2))));
     let acts = Rc::clone(&other);
     store.meanwhile.replace(Some(Box::new(move || assert!(acts.borrow_mut().write("b").is_some()))));
     one.write("a").unwrap();
-    assert_eq!((store.events(), store.places()), (2, 2));
+    assert_eq!((store.events(), store.leases()), (2, 2));
 }
 
 #[test]
-fn whoever_has_events_of_its_own_is_sooner() {
+fn a_worker_with_events_of_its_own_adopts_sooner() {
     let store = Rc::new(Fake::default());
     assert!(Worker::new(&store, 1).write("a").is_some());
     let (mut idle, mut busy) = (Worker::new(&store, 2), Worker::new(&store, 3));
     assert!(busy.write("b").is_some());
-    for _ in 0..=LOOKS {
+    for _ in 0..=SWEEPS_TO_EXPIRY {
         idle.second();
         busy.second();
     }
@@ -230,19 +227,19 @@ fn whoever_has_events_of_its_own_is_sooner() {
 }
 
 #[test]
-fn an_heir_that_dies_has_an_heir() {
+fn a_successor_that_dies_has_a_successor() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
     ["a", "b", "c"].iter().for_each(|id| assert!(gone.write(id).is_some()));
     let mut first = Worker::new(&store, 2);
     first.write("own").unwrap();
-    first.seconds(LOOKS + 1);
-    let (event, slot) = first.journal.next_adopted(&mut first.metrics).unwrap();
+    first.seconds(SWEEPS_TO_EXPIRY + 1);
+    let (event, slot) = first.journal.next_adopted().unwrap();
     assert_eq!(event.id, "a");
     first.clear(slot);
     let mut second = Worker::new(&store, 3);
     let mut read = Vec::new();
-    for _ in 0..3 * GONE {
+    for _ in 0..3 * EXPIRY {
         second.second();
         read.extend(second.read_ids());
     }
@@ -251,22 +248,22 @@ fn an_heir_that_dies_has_an_heir() {
 }
 
 #[test]
-fn a_worker_that_stood_still_writes_elsewhere_and_clears_nothing_of_its_heir_s() {
+fn a_worker_that_stood_still_leaves_its_adopted_segment_alone() {
     let store = Rc::new(Fake::default());
-    let (mut slow, mut heir) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    let (mut slow, mut successor) = (Worker::new(&store, 1), Worker::new(&store, 2));
     let slot = slow.write("a").unwrap();
-    heir.seconds(GONE);
-    slow.now = heir.now;
+    successor.seconds(EXPIRY);
+    slow.now = successor.now;
     slow.write("b").unwrap();
     slow.clear(slot);
-    assert_eq!(heir.read_ids(), ["a"]);
-    assert_eq!((store.events(), store.places()), (2, 2));
+    assert_eq!(successor.read_ids(), ["a"]);
+    assert_eq!((store.events(), store.leases()), (2, 2));
     let notices = slow.journal.take_notices();
     assert!(notices[0].text.contains("1 event(s) may come twice"), "{notices:?}");
 }
 
 #[test]
-fn a_full_store_is_told_of_once_and_looked_at_again() {
+fn a_full_store_has_one_line_in_the_log_and_is_tried_again() {
     let store = Rc::new(Fake::default());
     let mut worker = Worker::new(&store, 1);
     worker.write("a").unwrap();
@@ -281,42 +278,42 @@ fn a_full_store_is_told_of_once_and_looked_at_again() {
 }
 
 #[test]
-fn another_target_s_events_are_left_alone() {
+fn events_of_another_target_are_left_alone() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let mut other = Worker::new(&store, 2);
     other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, ["sns", "r", "another"], 2);
-    other.seconds(3 * GONE);
+    other.seconds(3 * EXPIRY);
     assert!(!other.journal.is_reading());
 }
 
 #[test]
-fn values_that_are_no_events_are_counted_and_cleared() {
+fn malformed_values_are_counted_and_removed() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
     ["a", "b"].iter().for_each(|id| assert!(gone.write(id).is_some()));
     let key = gone.journal.keys.slot(0, 0);
     let value = encoding::encode(&key, 0, &event("a"));
     store.values.borrow_mut().insert(key, (value[..value.len() - 1].to_vec(), 1));
-    let mut heir = Worker::new(&store, 2);
-    heir.seconds(GONE);
-    assert_eq!(heir.read_ids(), ["b"]);
-    assert_eq!((heir.failures(), store.events()), (1, 1));
+    let mut successor = Worker::new(&store, 2);
+    successor.seconds(EXPIRY);
+    assert_eq!(successor.read_ids(), ["b"]);
+    assert_eq!((successor.failures(), store.events()), (1, 1));
 }
 
 #[test]
-fn an_heir_knows_what_the_gauges_were_told() {
+fn a_successor_inherits_the_share_of_the_gauges() {
     let store = Rc::new(Fake::default());
     let mut gone = Worker::new(&store, 1);
     gone.write("a").unwrap();
     gone.journal.note_reported(Backlog { entries: 7, bytes: 700, oldest: None });
-    let mut heir = Worker::new(&store, 2);
-    heir.seconds(GONE);
-    assert_eq!(heir.journal.take_inherited(), (7, 700));
-    // It dies before it has told them anything, and another after that.
+    let mut successor = Worker::new(&store, 2);
+    successor.seconds(EXPIRY);
+    assert_eq!(successor.journal.take_inherited(), (7, 700));
+    // It dies before it reports to them, and so does its own successor.
     for owner in [3, 4] {
         let mut next = Worker::new(&store, owner);
-        next.seconds(GONE);
+        next.seconds(EXPIRY);
         assert_eq!(next.journal.take_inherited(), (7, 700));
         if owner == 4 {
             next.read().into_iter().for_each(|(_, slot)| next.clear(slot));
@@ -325,6 +322,6 @@ fn an_heir_knows_what_the_gauges_were_told() {
         }
     }
     let mut last = Worker::new(&store, 5);
-    last.seconds(3 * GONE);
+    last.seconds(3 * EXPIRY);
     assert_eq!(last.journal.take_inherited(), (0, 0));
 }

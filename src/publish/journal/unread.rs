@@ -1,64 +1,65 @@
-//! What is still to be read of a place that was taken over: first which of its slots have events, then these, the oldest first.
+//! The events of an adopted segment that are still to be read: a scan finds the slots in use, and
+//! the oldest is read first.
 
-/// Slots that are looked at in one go, while others wait.
-pub const LISTED_AT_ONCE: u32 = 256;
+/// Slots that one scan looks at, so that a long segment does not hold up a tick.
+pub(crate) const SLOTS_PER_SCAN: u32 = 256;
 
-/// The slots of a place that are still to be read.
+/// The slots of a segment that are still to be read.
 #[derive(Debug, Default)]
-pub struct Unread {
-    /// Slots from here to the end have not been looked at.
+pub(crate) struct Unread {
+    /// The first slot that no scan has reached, and the end of the segment.
     next: u32,
     end: u32,
-    /// Sequences of events and their slots; the oldest is last, once all slots have been looked at.
+    /// Sequences of events and their slots; sorted once the scan is complete, with the oldest last.
     found: Vec<(u64, u32)>,
 }
 
 impl Unread {
-    /// All of the slots below `end`.
-    pub fn below(end: u32) -> Unread {
+    /// Creates a list of all slots below `end`, none of them scanned.
+    pub(crate) fn below(end: u32) -> Unread {
         Unread { next: 0, end, found: Vec::new() }
     }
 
-    /// Looks at the next slots, where `sequence_in` gives the sequence of the event in a slot that has one. How many events
-    /// there are in all, when that is known by now and was not before.
-    pub fn look(&mut self, sequence_in: impl Fn(u32) -> Option<u64>) -> Option<usize> {
-        if self.is_listed() {
+    /// Scans the next slots; `sequence_in` returns the sequence of the event in a slot, if there is
+    /// one. Returns the number of all events when this call completes the scan.
+    pub(crate) fn scan(&mut self, sequence_in: impl Fn(u32) -> Option<u64>) -> Option<usize> {
+        if self.is_scanned() {
             return None;
         }
-        let end = self.next.saturating_add(LISTED_AT_ONCE).min(self.end);
+        let end = self.next.saturating_add(SLOTS_PER_SCAN).min(self.end);
         self.found.extend((self.next..end).filter_map(|slot| Some((sequence_in(slot)?, slot))));
         self.next = end;
-        if !self.is_listed() {
+        if !self.is_scanned() {
             return None;
         }
         self.found.sort_unstable_by(|one, other| other.cmp(one));
         Some(self.found.len())
     }
 
-    fn is_listed(&self) -> bool {
+    fn is_scanned(&self) -> bool {
         self.next >= self.end
     }
 
-    /// The slot of the oldest event; none also while not all have been looked at.
-    pub fn take(&mut self) -> Option<u32> {
-        if !self.is_listed() {
+    /// Takes the slot of the oldest event; `None` before the scan is complete.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        if !self.is_scanned() {
             return None;
         }
         Some(self.found.pop()?.1)
     }
 
-    /// Takes back what [`Unread::take`] gave, to give it again.
-    pub fn put_back(&mut self, slot: u32) {
+    /// Puts back the slot that [`Unread::take`] returned last.
+    pub(crate) fn put_back(&mut self, slot: u32) {
         self.found.push((0, slot));
     }
 
-    /// Whether nothing is left.
-    pub fn is_over(&self) -> bool {
-        self.is_listed() && self.found.is_empty()
+    /// Returns true if nothing is left to be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_scanned() && self.found.is_empty()
     }
 
-    /// How many events are known of; at least one, as long as not all slots have been looked at.
-    pub fn count(&self) -> usize {
-        self.found.len().max(usize::from(!self.is_listed()))
+    /// Returns the number of known events, and at least one before the scan is complete.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len().max(usize::from(!self.is_scanned()))
     }
 }

@@ -1,9 +1,9 @@
-//! Whether the service is spared: a retry quota, and one probe at a time once it is used up.
+//! A circuit breaker: a retry quota, and one probe at a time once it is used up.
 //!
-//! Failed calls take tokens out of a bucket, as in the AWS SDKs' standard retry mode (AWS SDKs and Tools Reference Guide, "Retry
-//! behavior"). An SDK gives a call up when the bucket is empty; a queue keeps its events, so here the circuit opens instead: a
-//! service that is down gets one call at a time to find out whether it is back, and everything else waits. Knows nothing of
-//! events.
+//! Failed calls take tokens out of a bucket, as in the AWS SDKs' standard retry mode (AWS SDKs and
+//! Tools Reference Guide, "Retry behavior"). An SDK gives a call up when the bucket is empty; a
+//! queue keeps its events, so here the circuit opens instead: a service that is down gets one call
+//! at a time to find out whether it is back, and everything else waits. Knows nothing of events.
 
 use std::time::Duration;
 
@@ -12,27 +12,28 @@ use crate::clock::Timestamp;
 
 /// Tokens of a full bucket.
 const CAPACITY: u32 = 500;
-/// What a throttled call costs.
+/// Cost of a throttled call.
 const THROTTLED_COST: u32 = 5;
-/// What any other failed call costs; one that succeeds gives as much back.
+/// Cost of any other failed call; one that succeeds gives as much back.
 const FAILED_COST: u32 = 14;
-/// So many failed calls in a row open the circuit whatever the bucket holds: at a low rate it would take hours to empty.
+/// Failed calls in a row that open the circuit whatever the bucket holds: at a low rate it would
+/// take hours to empty.
 const STREAK: u32 = 5;
 
-/// The first probe of an open circuit comes after this, and each further one after twice the time.
+/// Time until the first probe of an open circuit; it doubles with each further one.
 const FIRST_PROBE: Duration = Duration::from_millis(100);
-/// So a service that is back has the whole traffic again within a second.
+/// Longest time between probes: a service that is back has the whole traffic again within a second.
 const LONGEST_PROBE: Duration = Duration::from_millis(900);
-/// A service that throttles is not helped by a call a second.
+/// Longest time between probes of a service that throttles, which a call a second does not help.
 const LONGEST_THROTTLED_PROBE: Duration = Duration::from_secs(5);
 
-/// The state of one service.
+/// How a service has done of late, and when it may be called.
 #[derive(Debug)]
-pub struct Circuit {
+pub(super) struct Circuit {
     tokens: u32,
     streak: u32,
     open: Option<Open>,
-    /// The service has asked for silence until then.
+    /// The service asked for silence until then.
     silent_until: Timestamp,
 }
 
@@ -44,23 +45,24 @@ struct Open {
 }
 
 impl Circuit {
-    /// A closed circuit with a full bucket.
-    pub fn new() -> Circuit {
+    /// Creates a closed circuit with a full bucket.
+    pub(super) fn new() -> Circuit {
         Circuit { tokens: CAPACITY, streak: 0, open: None, silent_until: Timestamp(0) }
     }
 
-    /// Whether a call may be made now, when so many are in flight.
-    pub fn admits(&self, in_flight: usize, now: Timestamp) -> bool {
+    /// Returns true if a call may be made now, while `in_flight` calls are under way.
+    pub(super) fn admits(&self, in_flight: usize, now: Timestamp) -> bool {
         now >= self.silent_until && self.open.is_none_or(|open| in_flight == 0 && now >= open.next_probe)
     }
 
-    /// Whether calls are probes.
-    pub fn is_open(&self) -> bool {
+    /// Returns true if calls are probes.
+    pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// A call failed, and what it carried will be tried again. `jitter` in thousandths spreads the probes of a fleet.
-    pub fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
+    /// Notes a failed call whose events are tried again. `jitter`, in thousandths, spreads the
+    /// probes of a fleet.
+    pub(super) fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
         let throttled = class == FailureClass::Throttled;
         self.tokens = self.tokens.saturating_sub(if throttled { THROTTLED_COST } else { FAILED_COST });
         self.streak = self.streak.saturating_add(1);
@@ -75,8 +77,9 @@ impl Circuit {
         self.open = Some(Open { since, probes, next_probe: now + delay });
     }
 
-    /// The service answered as one that works. Gives the time for which the circuit was open, if that closes it.
-    pub fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
+    /// Notes an answer of a service that works. Returns how long the circuit was open, if that
+    /// closes it.
+    pub(super) fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
         self.streak = 0;
         self.silent_until = Timestamp(0);
         let closed = self.open.take().map(|open| now.since(open.since));
@@ -84,8 +87,8 @@ impl Circuit {
         closed
     }
 
-    /// The service asks for no call before `until`.
-    pub fn hold(&mut self, until: Timestamp) {
+    /// Makes no call before `until`, as the service has asked.
+    pub(super) fn hold(&mut self, until: Timestamp) {
         self.silent_until = self.silent_until.max(until);
     }
 }

@@ -1,111 +1,65 @@
-//! Losses: each is counted, by reason; the log gets the first at once, and then a sum every few seconds, so that a flood of
-//! losses is not a flood of lines.
+//! Losses: each is counted, by reason. The log gets the first at once, and then a sum every few
+//! seconds, so that a flood of losses is not a flood of lines.
 
 use std::time::Duration;
 
+use super::counts::Dropped;
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
-use crate::metrics::{Metric, Metrics};
 use crate::notice::{Level, Notice};
+use crate::publish::dead_letter::DropReason;
 
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why an event will never be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The queue was full.
-    QueueFull,
-    /// It was tried for as long as the configuration allows.
-    Expired,
-    /// AWS refused it for good.
-    Refused,
-    /// It is larger than the service takes.
-    TooLarge,
-    /// Its client got a 503 instead of the response that it tells of.
-    Withdrawn,
-    /// The process ends. Only said of an event that is still queued or in flight, and never counted: if the process lives on
-    /// after all, the event is sent.
-    Shutdown,
-}
-
+/// Every reason that an outbox drops an event for.
 const REASONS: [DropReason; 5] =
     [DropReason::QueueFull, DropReason::Expired, DropReason::Refused, DropReason::TooLarge, DropReason::Withdrawn];
 
-impl DropReason {
-    /// The reason in a dead letter.
-    pub fn name(self) -> &'static str {
-        match self {
-            DropReason::QueueFull => "queue_full",
-            DropReason::Expired => "expired",
-            DropReason::Refused => "refused",
-            DropReason::TooLarge => "too_large",
-            DropReason::Withdrawn => "withdrawn",
-            DropReason::Shutdown => "shutdown",
-        }
-    }
-
-    fn metric(self) -> Option<Metric> {
-        match self {
-            DropReason::QueueFull => Some(Metric::EventsDroppedQueueFull),
-            DropReason::Expired => Some(Metric::EventsDroppedExpired),
-            DropReason::Refused => Some(Metric::EventsDroppedRefused),
-            DropReason::TooLarge => Some(Metric::EventsDroppedTooLarge),
-            DropReason::Withdrawn => Some(Metric::EventsDroppedWithdrawn),
-            DropReason::Shutdown => None,
-        }
-    }
-
-    fn describe(self) -> &'static str {
-        match self {
-            DropReason::QueueFull => "the queue is full (queue.max_entries, queue.max_bytes)",
-            DropReason::Expired => "not delivered within queue.max_age_seconds",
-            DropReason::Refused => "refused for good",
-            DropReason::TooLarge => "larger than the service takes",
-            DropReason::Withdrawn => "withdrawn, for the client was answered with 503 (on_failure)",
-            DropReason::Shutdown => "the process ends",
-        }
-    }
-}
-
-/// What of one reason the log has not been told yet.
+/// Losses for one reason that the log has not shown yet.
 #[derive(Debug, Default)]
 struct Tally {
     count: u64,
-    /// An event of them, and what AWS said of it.
+    /// One of the events, and what AWS said of it.
     example: String,
     silent_until: Timestamp,
 }
 
 /// The losses of one outbox.
 #[derive(Debug, Default)]
-pub struct Drops {
+pub(super) struct Drops {
+    counts: Dropped,
     tallies: [Tally; REASONS.len()],
 }
 
 impl Drops {
-    /// Counts the loss of an event.
-    pub fn record(&mut self, reason: DropReason, event_id: &str, metrics: &mut Metrics) {
-        self.count(reason, metrics, || format!("event {event_id}"));
-    }
-
-    /// Counts the loss of an event that AWS refused.
-    pub fn record_failure(&mut self, reason: DropReason, event_id: &str, failure: &Failure, metrics: &mut Metrics) {
-        self.count(reason, metrics, || format!("event {event_id}: {}: {}", failure.code, failure.message));
-    }
-
-    fn count(&mut self, reason: DropReason, metrics: &mut Metrics, example: impl Fn() -> String) {
-        let Some(metric) = reason.metric() else { return };
-        metrics.add(metric, 1);
-        if let Some(tally) = self.tallies.get_mut(reason as usize) {
+    /// Counts the loss of an event; `failure` is what AWS said of it, where that is the reason.
+    pub(super) fn record(&mut self, reason: DropReason, event_id: &str, failure: Option<&Failure>) {
+        let count = match reason {
+            DropReason::QueueFull => &mut self.counts.queue_full,
+            DropReason::Expired => &mut self.counts.expired,
+            DropReason::Refused => &mut self.counts.refused,
+            DropReason::TooLarge => &mut self.counts.too_large,
+            DropReason::Withdrawn => &mut self.counts.withdrawn,
+            // Nothing is lost yet: if the process lives on, the event is sent.
+            DropReason::Shutdown => return,
+        };
+        *count += 1;
+        let tally = REASONS.iter().zip(&mut self.tallies).find(|(candidate, _)| **candidate == reason);
+        if let Some((_, tally)) = tally {
             if tally.count == 0 {
-                tally.example = example();
+                tally.example = example(event_id, failure);
             }
             tally.count += 1;
         }
     }
 
-    /// A line for each reason that has not had one for a while.
-    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+    /// Takes what was counted since the last visit.
+    pub(super) fn take_counts(&mut self) -> Dropped {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Returns a line for each reason that has not had one for a while.
+    pub(super) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let due = REASONS
             .into_iter()
             .zip(&mut self.tallies)
@@ -114,10 +68,29 @@ impl Drops {
             tally.silent_until = now + SUMMARY_INTERVAL;
             let count = std::mem::take(&mut tally.count);
             let example = std::mem::take(&mut tally.example);
-            let text = format!("{count} event(s) lost, {}: {example}", reason.describe());
+            let text = format!("{count} event(s) lost, {}: {example}", describe(reason));
             Notice { level: Level::Error, text }
         })
         .collect()
+    }
+}
+
+fn example(event_id: &str, failure: Option<&Failure>) -> String {
+    match failure {
+        Some(Failure { code, message, .. }) => format!("event {event_id}: {code}: {message}"),
+        None => format!("event {event_id}"),
+    }
+}
+
+/// The reason as the log has it, with the key of the configuration that it depends on.
+fn describe(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::QueueFull => "the queue is full (queue.max_entries, queue.max_bytes)",
+        DropReason::Expired => "not delivered within queue.max_age_seconds",
+        DropReason::Refused => "refused for good",
+        DropReason::TooLarge => "larger than the service takes",
+        DropReason::Withdrawn => "withdrawn, for the client was answered with 503 (on_failure)",
+        DropReason::Shutdown => "the process ends",
     }
 }
 
@@ -127,15 +100,17 @@ mod tests {
 
     #[test]
     fn a_flood_of_losses_is_counted_whole_and_logged_in_sums() {
-        let (mut drops, mut metrics) = (Drops::default(), Metrics::default());
-        drops.record(DropReason::QueueFull, "a", &mut metrics);
+        let mut drops = Drops::default();
+        drops.record(DropReason::QueueFull, "a", None);
         let lines = drops.take_notices(Timestamp(0));
         assert_eq!(lines.len(), 1);
         assert!(lines[0].text.starts_with("1 event(s) lost, the queue is full") && lines[0].text.ends_with("event a"));
         for _ in 0..500 {
-            drops.record(DropReason::QueueFull, "b", &mut metrics);
+            drops.record(DropReason::QueueFull, "b", None);
         }
         assert_eq!(drops.take_notices(Timestamp(9_999)), []);
         assert!(drops.take_notices(Timestamp(10_000))[0].text.starts_with("500 event(s) lost"));
+        assert_eq!(drops.take_counts().queue_full, 501);
+        assert_eq!(drops.take_counts().queue_full, 0, "none is counted twice");
     }
 }

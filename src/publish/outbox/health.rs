@@ -1,5 +1,5 @@
-//! Whether deliveries succeed, for the log: one line when they begin to fail, one when they succeed again, one when what had
-//! gathered is delivered. Single failures get no line: they are counted.
+//! How deliveries go, for the log: one line when they begin to fail, one when they succeed again,
+//! one when what had gathered is delivered. Single failures get no line: they are counted.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// A service that answers now and then is not back; it is when it has not failed for this long.
+/// A service that answers now and then is not back: it is when it has not failed for this long.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// What the log was told last.
+/// How the service is doing, as the log has it.
 #[derive(Debug, Default)]
-enum State {
+enum Phase {
     #[default]
     Good,
     /// The first failure is not in the log yet.
@@ -28,7 +28,7 @@ enum State {
         since: Timestamp,
         from: Timestamp,
     },
-    /// What was queued before `from` is being delivered.
+    /// Events that were queued before `from` are being delivered.
     CatchingUp {
         from: Timestamp,
     },
@@ -36,51 +36,52 @@ enum State {
 
 /// Turns the states of a circuit into lines.
 #[derive(Debug, Default)]
-pub struct Health {
-    state: State,
+pub(super) struct Health {
+    phase: Phase,
 }
 
 impl Health {
-    /// The service is taken for unable to deliver.
-    pub fn failed(&mut self, failure: &Failure, now: Timestamp) {
-        self.state = match std::mem::take(&mut self.state) {
-            State::Good | State::CatchingUp { .. } => {
-                State::Failed { failure: format!("{}: {}", failure.code, failure.message), since: now }
+    /// Notes that the service is taken for unable to deliver.
+    pub(super) fn failed(&mut self, failure: &Failure, now: Timestamp) {
+        self.phase = match std::mem::take(&mut self.phase) {
+            Phase::Good | Phase::CatchingUp { .. } => {
+                Phase::Failed { failure: format!("{}: {}", failure.code, failure.message), since: now }
             }
-            State::Better { since, .. } => State::Bad { since },
-            state => state,
+            Phase::Better { since, .. } => Phase::Bad { since },
+            phase => phase,
         };
     }
 
-    /// The service delivers again.
-    pub fn recovered(&mut self, now: Timestamp) {
-        self.state = match std::mem::take(&mut self.state) {
+    /// Notes that the service delivers again.
+    pub(super) fn recovered(&mut self, now: Timestamp) {
+        self.phase = match std::mem::take(&mut self.phase) {
             // It was never in the log.
-            State::Failed { .. } => State::Good,
-            State::Bad { since } => State::Better { since, from: now },
-            state => state,
+            Phase::Failed { .. } => Phase::Good,
+            Phase::Bad { since } => Phase::Better { since, from: now },
+            phase => phase,
         };
     }
 
-    /// The line for what has changed since the last time; `queued` is how much waits now, and `oldest` since when.
-    pub fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
-        let (state, level, text) = match &self.state {
-            State::Failed { failure, since } => (
-                State::Bad { since: *since },
+    /// Returns the line for what has changed since the last time; `queued` is how much waits now,
+    /// and `oldest` since when.
+    pub(super) fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
+        let (phase, level, text) = match &self.phase {
+            Phase::Failed { failure, since } => (
+                Phase::Bad { since: *since },
                 Level::Warn,
                 format!("delivery fails and will be tried again, {queued} event(s) queued: {failure}"),
             ),
-            State::Better { since, from } if now.since(*from) >= STEADY => (
-                State::CatchingUp { from: *from },
+            Phase::Better { since, from } if now.since(*from) >= STEADY => (
+                Phase::CatchingUp { from: *from },
                 Level::Info,
                 format!("delivery succeeds again after {} s, {queued} event(s) queued", from.since(*since).as_secs()),
             ),
-            State::CatchingUp { from } if oldest.is_none_or(|oldest| oldest > *from) => {
-                (State::Good, Level::Info, "the queue has drained: everything that had waited is settled".to_owned())
+            Phase::CatchingUp { from } if oldest.is_none_or(|oldest| oldest > *from) => {
+                (Phase::Good, Level::Info, "the queue has drained: everything that had waited is settled".to_owned())
             }
             _ => return None,
         };
-        self.state = state;
+        self.phase = phase;
         Some(Notice { level, text })
     }
 }

@@ -1,13 +1,14 @@
-//! Random histories of the outbox: whatever happens, and in whatever order, what is promised of every event holds at every step.
+//! Random histories of the outbox: whatever happens, and in whatever order, what is promised of
+//! every event holds at every step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
-use crate::metrics::Update;
 use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;
@@ -61,7 +62,6 @@ fn outcome(fate: u8) -> Outcome {
 /// An outbox, and what is known of its events from outside.
 struct History {
     outbox: Outbox,
-    metrics: Metrics,
     now: Timestamp,
     ordered: bool,
     /// Events by number: their groups.
@@ -74,15 +74,15 @@ struct History {
     waiting: BTreeMap<usize, OnFailure>,
     /// Events whose client was told that they failed.
     refused: BTreeSet<usize>,
-    published: u64,
+    /// Events that the counters say have come to their end.
+    ended: u64,
 }
 
 impl History {
-    fn new(settings: Settings) -> History {
+    fn new(settings: OutboxSettings) -> History {
         History {
             ordered: settings.ordered,
-            outbox: Outbox::new(settings, 7),
-            metrics: Metrics::default(),
+            outbox: Outbox::new(settings, None, 7),
             now: Timestamp(10_000_000),
             groups: Vec::new(),
             acknowledged: BTreeSet::new(),
@@ -91,7 +91,7 @@ impl History {
             landed: Vec::new(),
             waiting: BTreeMap::new(),
             refused: BTreeSet::new(),
-            published: 0,
+            ended: 0,
         }
     }
 
@@ -107,11 +107,11 @@ impl History {
             at: self.now,
         };
         match wait {
-            None => self.outbox.push(event, size, self.now, &mut self.metrics, |_, _| None),
+            None => self.outbox.push(event, size, self.now),
             Some(on_failure) => {
                 let wait = Wait { ticket: Ticket(number as u32), on_failure };
                 self.waiting.insert(number, on_failure);
-                self.outbox.push_awaited(event, size, wait, self.now, &mut self.metrics, |_, _| None);
+                self.outbox.push_awaited(event, size, wait, self.now);
             }
         }
     }
@@ -131,7 +131,7 @@ impl History {
                 assert!(self.acknowledged.insert(*number), "{number} was delivered twice");
             }
         }
-        self.outbox.settle(batch, outcomes, retry_after, self.now, &mut self.metrics);
+        self.outbox.settle(batch, outcomes, retry_after, self.now);
         self.landed.push((batch, numbers.len()));
     }
 
@@ -146,7 +146,7 @@ impl History {
             Step::Repeat(which) if !self.landed.is_empty() => {
                 let (batch, count) = self.landed[which % self.landed.len()];
                 let outcomes = vec![Outcome::Delivered; count];
-                self.outbox.settle(batch, outcomes, Some(SECOND), self.now, &mut self.metrics);
+                self.outbox.settle(batch, outcomes, Some(SECOND), self.now);
             }
             Step::Leave(which) if !self.waiting.is_empty() => {
                 let number = *self.waiting.keys().nth(which % self.waiting.len()).unwrap();
@@ -159,9 +159,9 @@ impl History {
         }
     }
 
-    /// What the filter does at every tick.
+    /// Does the work of the filter at a tick.
     fn tick(&mut self) {
-        while let Some(batch) = self.outbox.poll(self.now, &mut self.metrics) {
+        while let Some(batch) = self.outbox.poll(self.now) {
             let events = self.outbox.events(batch);
             assert!(!events.is_empty() && events.len() <= 3);
             let numbers: Vec<usize> = events.iter().map(|event| event.id.parse().unwrap()).collect();
@@ -210,23 +210,10 @@ impl History {
         let backlog = self.outbox.backlog();
         assert_eq!(backlog.entries, queued.len());
         assert!(backlog.entries <= MAX_ENTRIES && backlog.bytes <= MAX_BYTES);
-        let mut dropped = 0;
-        for update in self.metrics.take_updates(backlog, self.now) {
-            match update {
-                Update::Add(Metric::EventsPublished, by) => self.published += by,
-                Update::Add(
-                    Metric::EventsDroppedQueueFull
-                    | Metric::EventsDroppedExpired
-                    | Metric::EventsDroppedRefused
-                    | Metric::EventsDroppedTooLarge
-                    | Metric::EventsDroppedWithdrawn,
-                    by,
-                ) => dropped += by,
-                _ => {}
-            }
-        }
-        self.published += dropped;
-        assert_eq!(self.published as usize, self.acknowledged.len() + self.dead.len(), "the counters say the same");
+        let counts = self.outbox.take_counts();
+        let Dropped { queue_full, expired, refused, too_large, withdrawn } = counts.dropped;
+        self.ended += counts.acknowledged + queue_full + expired + refused + too_large + withdrawn;
+        assert_eq!(self.ended as usize, self.acknowledged.len() + self.dead.len(), "the counters say the same");
     }
 
     /// Lets a service that works take all that is sent, for so long.
@@ -250,15 +237,16 @@ proptest! {
         ordered: bool,
         drop_newest: bool,
     ) {
-        let when_full = if drop_newest { settings::WhenFull::DropNewest } else { settings::WhenFull::DropOldest };
-        let queue = settings::Queue { when_full, ..settings().queue };
-        let mut history = History::new(Settings { ordered, queue, ..settings() });
+        let when_full = if drop_newest { WhenFull::DropNewest } else { WhenFull::DropOldest };
+        let bounds = Bounds { when_full, ..settings().bounds };
+        let mut history = History::new(OutboxSettings { ordered, bounds, ..settings() });
         for step in steps {
             history.apply(step);
             history.tick();
         }
-        // Whatever has happened, a service that works again gets all that is left: a wake-up that was missed would leave
-        // something behind. The longest that anything waits for is the silence that a service may ask for.
+        // Whatever has happened, a service that works again gets all that is left: a wake-up that
+        // was missed would leave something behind. The longest that anything waits for is the
+        // silence that a service may ask for.
         history.flying.clear();
         history.now = history.now + settings().deadline;
         history.heal(20 * SECOND);

@@ -1,66 +1,45 @@
-//! The outbox: events that wait for delivery, in a queue bounded in entries and bytes.
+//! The outbox: events that wait for delivery, in a queue bounded in entries and bytes, and in a
+//! journal where there is one.
 //!
-//! A state machine without I/O. It is handed events, outcomes and the time, and gives out batches; what a batch looks like on
-//! the wire is none of its business. Every event ends as delivered or as dropped; what is dropped is counted by reason, noticed,
-//! and handed out as a dead letter.
+//! A state machine without I/O. It is handed events, outcomes and the time, and gives out batches;
+//! what a batch looks like on the wire is none of its business. Every event ends in one of two
+//! ways: it is delivered, or it is dropped. What is dropped is counted by reason, noticed, and
+//! handed out as a dead letter. An event stays in the journal until it is delivered or its dead
+//! letter is handed out.
 
+mod adopting;
 mod circuit;
+mod counts;
 mod drops;
-mod fullness;
 mod health;
 mod queue;
 mod responses;
-pub mod settings;
+pub(crate) mod settings;
 mod settling;
 mod waits;
-
-use std::time::Duration;
+mod watermark;
 
 use crate::aws::error::Failure;
-use crate::aws::retry::Retry;
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
-use crate::metrics::{Backlog, Metric, Metrics};
+use crate::metrics::Backlog;
 use crate::notice::Notice;
-use crate::publish::dead_letter::DeadLetter;
-use crate::publish::journal::Slot;
+use crate::publish::dead_letter::{DeadLetter, DropReason};
+use crate::publish::journal::{Journal, Slot};
 
 use circuit::Circuit;
-pub use drops::DropReason;
+pub(crate) use counts::{Counts, Dropped};
 use drops::Drops;
-use fullness::Fullness;
 use health::Health;
 use queue::{Entry, Queue, Queued, Room};
-use settings::{Batch, WhenFull};
+use settings::{Batch, Bounds, OutboxSettings, WhenFull};
 use waits::Waits;
-pub use waits::{Release, Ticket, Wait};
-
-/// How the outbox works.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How events are packed.
-    pub batch: Batch,
-    /// The bounds.
-    pub queue: settings::Queue,
-    /// When what failed is tried again.
-    pub retry: Retry,
-    /// Batches at once.
-    pub max_in_flight: usize,
-    /// Bytes of events that one batch may hold.
-    pub max_batch_bytes: usize,
-    /// How long a batch may be in flight before it counts as lost.
-    pub deadline: Duration,
-    /// How long a response waits for its event.
-    pub longest_wait: Duration,
-    /// Whether the order within a group is to be kept.
-    pub ordered: bool,
-    /// Whether others wait while a call is under way. A call that failed is then followed by a pause as long as it took.
-    pub yields: bool,
-}
+pub(crate) use waits::{Release, Ticket, Wait};
+use watermark::Watermark;
 
 /// Names a batch in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchId(u64);
+pub(crate) struct BatchId(u64);
 
 struct Flight {
     id: BatchId,
@@ -69,120 +48,107 @@ struct Flight {
     deadline: Timestamp,
 }
 
-/// The queue of one worker and what is in flight from it.
-pub struct Outbox {
-    settings: Settings,
-    queue: Queue,
-    flights: Vec<Flight>,
-    /// Of everything queued and in flight.
+/// A dead letter that nobody has taken yet, and where its event is in the journal until then.
+struct Buried {
+    letter: DeadLetter,
+    slot: Option<Slot>,
+}
+
+/// How much an outbox holds, queued and in flight.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
     entries: usize,
     bytes: usize,
+}
+
+/// The queue of one worker and what is in flight from it.
+pub(crate) struct Outbox {
+    settings: OutboxSettings,
+    queue: Queue,
+    flights: Vec<Flight>,
+    held: Held,
+    /// Keeps what is queued and in flight beyond the life of this worker.
+    journal: Option<Journal>,
     next_batch: u64,
     circuit: Circuit,
     waits: Waits,
     drops: Drops,
-    fullness: Fullness,
-    /// What was dropped and has not been taken yet, and its bytes.
-    dead_letters: Vec<DeadLetter>,
-    dead_bytes: usize,
-    /// Where in the journal what has come to its end was: what is not to be kept any more, and what is to be kept until its dead
-    /// letter is taken.
-    settled: Vec<Slot>,
-    buried: Vec<Slot>,
+    watermark: Watermark,
     health: Health,
-    /// All times in here are of this clock, so that nothing waits for hours where the host's is set back by hours.
+    dead_letters: Vec<Buried>,
+    dead_bytes: usize,
+    counts: Counts,
+    /// Gives all times in here, so that nothing waits for hours where the host's clock is set back
+    /// by hours.
     clock: SteadyClock,
     rng: fastrand::Rng,
 }
 
 impl Outbox {
-    /// An empty outbox; `seed` drives the jitter of the retries.
-    pub fn new(settings: Settings, seed: u64) -> Outbox {
+    /// Creates an empty outbox; `seed` drives the jitter of the retries.
+    pub(crate) fn new(settings: OutboxSettings, journal: Option<Journal>, seed: u64) -> Outbox {
         Outbox {
             settings,
             queue: Queue::new(settings.ordered),
             flights: Vec::new(),
-            entries: 0,
-            bytes: 0,
+            held: Held::default(),
+            journal,
             next_batch: 0,
             circuit: Circuit::new(),
             waits: Waits::default(),
             drops: Drops::default(),
-            fullness: Fullness::default(),
+            watermark: Watermark::default(),
+            health: Health::default(),
             dead_letters: Vec::new(),
             dead_bytes: 0,
-            settled: Vec::new(),
-            buried: Vec::new(),
-            health: Health::default(),
+            counts: Counts::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
-    /// Takes an event of `size` bytes, and lets `keep` write it to the journal. Where that breaks a bound, events are dropped as
-    /// the configuration says.
-    pub fn push(
-        &mut self,
-        event: Event,
-        size: usize,
-        now: Timestamp,
-        metrics: &mut Metrics,
-        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
-    ) {
-        let now = self.clock.at(now);
-        self.add(Entry::new(event, size, now), metrics, keep);
+    /// Takes an event of `size` bytes. Where that breaks a bound, events are dropped as the
+    /// configuration says.
+    pub(crate) fn push(&mut self, event: Event, size: usize, now: Timestamp) {
+        let steady = self.clock.at(now);
+        self.add(Entry::new(event, size, steady), now);
     }
 
-    fn add(
-        &mut self,
-        mut entry: Queued,
-        metrics: &mut Metrics,
-        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
-    ) {
+    fn add(&mut self, mut entry: Queued, now: Timestamp) {
         if entry.size > self.settings.max_batch_bytes {
-            return self.bury(*entry, DropReason::TooLarge, None, metrics);
+            return self.bury(*entry, DropReason::TooLarge, None);
         }
         while !self.has_room(entry.size) {
-            let oldest = match self.settings.queue.when_full {
+            let oldest = match self.settings.bounds.when_full {
                 WhenFull::DropOldest => self.queue.pop_oldest(),
                 WhenFull::DropNewest => None,
             };
             match oldest {
-                Some(dropped) => self.dropped(dropped, DropReason::QueueFull, None, metrics),
-                None => return self.bury(*entry, DropReason::QueueFull, None, metrics),
+                Some(oldest) => self.dropped(oldest, DropReason::QueueFull, None),
+                None => return self.bury(*entry, DropReason::QueueFull, None),
             }
         }
-        entry.slot = keep(&entry.event, metrics);
-        self.enqueue(entry);
-    }
-
-    /// Takes an event that another worker had accepted, and that is in the journal at `slot`: its time goes on. Whoever has an
-    /// outbox asks [`Outbox::has_room`] before.
-    pub fn adopt(&mut self, event: Event, size: usize, slot: Slot, now: Timestamp) {
-        let age = u64::try_from(now.since(event.at).as_millis()).unwrap_or(u64::MAX);
-        let now = self.clock.at(now);
-        let mut entry = Entry::new(event, size, now);
-        entry.queued_at = Timestamp(now.0.saturating_sub(age));
-        entry.slot = Some(slot);
+        entry.slot = self.journal.as_mut().and_then(|journal| journal.write(&entry.event, now));
         self.enqueue(entry);
     }
 
     fn enqueue(&mut self, entry: Queued) {
-        self.entries += 1;
-        self.bytes += entry.size;
+        self.held.entries += 1;
+        self.held.bytes += entry.size;
         self.queue.push(entry);
-        self.fullness.see(self.backlog(), &self.settings.queue);
+        self.watermark.see(self.held, &self.settings.bounds);
     }
 
-    /// Whether there is room for an event of `size` bytes beside the others.
-    pub fn has_room(&self, size: usize) -> bool {
-        self.entries < self.settings.queue.max_entries && self.bytes + size <= self.settings.queue.max_bytes
+    /// Returns true if there is room for an event of `size` bytes beside the others.
+    fn has_room(&self, size: usize) -> bool {
+        let Bounds { max_entries, max_bytes, .. } = self.settings.bounds;
+        self.held.entries < max_entries && self.held.bytes + size <= max_bytes
     }
 
-    /// The next batch to send, if one is due and may be sent now. Its entries are in flight until [`Outbox::settle`] or the
-    /// deadline. Call it until it gives nothing.
-    pub fn poll(&mut self, now: Timestamp, metrics: &mut Metrics) -> Option<BatchId> {
-        self.tend(now, metrics);
+    /// Returns the next batch to send, if one is due and may be sent now. Its entries are in flight
+    /// until [`Outbox::settle`] or the deadline. Call it until it gives nothing.
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<BatchId> {
+        self.tend(now);
         let now = self.clock.at(now);
         self.queue.wake(now);
         let in_flight = self.flights.len();
@@ -198,107 +164,125 @@ impl Outbox {
         Some(id)
     }
 
-    /// What is to be done as time passes, also while nothing may be sent: gives up lost batches, drops what is too old, and lets
-    /// go of responses that have waited for too long.
-    pub fn tend(&mut self, now: Timestamp, metrics: &mut Metrics) {
+    /// Does what time alone asks for, also while nothing may be sent: gives up lost batches, drops
+    /// what is too old, and releases responses that have waited for too long.
+    pub(crate) fn tend(&mut self, now: Timestamp) {
         let now = self.clock.at(now);
-        self.give_up_lost_flights(now, metrics);
-        self.drop_expired(now, metrics);
+        self.give_up_lost_flights(now);
+        self.drop_expired(now);
         while let Some(ticket) = self.waits.due(now) {
-            self.wait_no_longer(ticket, metrics);
+            self.wait_no_longer(ticket);
         }
     }
 
-    /// How many batches are in flight.
-    pub fn in_flight(&self) -> usize {
+    /// Returns how many batches are in flight.
+    pub(crate) fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
-    /// The events of a batch in flight, in order; none if it is not in flight any more.
-    pub fn events(&self, id: BatchId) -> Vec<&Event> {
+    /// Returns true if a batch still waits for its outcomes.
+    pub(crate) fn is_in_flight(&self, id: BatchId) -> bool {
+        self.flights.iter().any(|flight| flight.id == id)
+    }
+
+    /// Returns the events of a batch in flight, in order; none if it is not in flight any more.
+    pub(crate) fn events(&self, id: BatchId) -> Vec<&Event> {
         let flight = self.flights.iter().find(|flight| flight.id == id);
         flight.map_or(Vec::new(), |flight| flight.entries.iter().map(|entry| &entry.event).collect())
     }
 
-    fn dropped(&mut self, mut entry: Queued, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
-        self.ended(&mut entry);
-        self.buried.extend(entry.slot);
-        self.bury(*entry, reason, failure, metrics);
-    }
-
-    fn bury(&mut self, entry: Entry, reason: DropReason, failure: Option<&Failure>, metrics: &mut Metrics) {
-        let Entry { event, size, ticket, .. } = entry;
-        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            metrics.add(Metric::ResponsesUndelivered, 1);
-        }
-        match failure {
-            Some(failure) => self.drops.record_failure(reason, &event.id, failure, metrics),
-            None => self.drops.record(reason, &event.id, metrics),
-        }
-        self.dead_bytes += size;
-        self.dead_letters.push(DeadLetter { event, reason, failure: failure.cloned() });
-    }
-
-    /// What was dropped since the last time. Whoever has an outbox takes them soon: they are not within its bounds.
-    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
-        self.dead_bytes = 0;
-        self.settled.append(&mut self.buried);
-        std::mem::take(&mut self.dead_letters)
-    }
-
-    /// Bytes of the events that [`Outbox::take_dead_letters`] would give.
-    pub fn dead_bytes(&self) -> usize {
-        self.dead_bytes
-    }
-
-    /// Where in the journal the events were that have come to their end since the last time.
-    pub fn take_settled(&mut self) -> Vec<Slot> {
-        std::mem::take(&mut self.settled)
-    }
-
-    /// Every event that is queued or in flight: first those in flight, then the others in the order in which they came.
-    pub fn undelivered(&self) -> impl Iterator<Item = &Event> {
-        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries);
-        in_flight.chain(self.queue.iter()).map(|entry| &entry.event)
-    }
-
-    /// An entry has come to its end, whatever that is.
+    /// Takes an entry off the books that is neither queued nor in flight any more.
     fn ended(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
-        self.entries -= 1;
-        self.bytes -= entry.size;
+        self.held.entries -= 1;
+        self.held.bytes -= entry.size;
     }
 
-    fn drop_expired(&mut self, now: Timestamp, metrics: &mut Metrics) {
-        let max_age = self.settings.queue.max_age;
+    /// Takes an event out of the journal: nobody is to send it again.
+    fn clear(&mut self, slot: Option<Slot>) {
+        if let (Some(journal), Some(slot)) = (&mut self.journal, slot) {
+            journal.clear(slot);
+        }
+    }
+
+    fn dropped(&mut self, mut entry: Queued, reason: DropReason, failure: Option<&Failure>) {
+        self.ended(&mut entry);
+        self.bury(*entry, reason, failure);
+    }
+
+    fn bury(&mut self, entry: Entry, reason: DropReason, failure: Option<&Failure>) {
+        let Entry { event, size, ticket, slot, .. } = entry;
+        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
+            self.counts.undelivered_responses += 1;
+        }
+        self.drops.record(reason, &event.id, failure);
+        self.dead_bytes += size;
+        let letter = DeadLetter { event, reason, failure: failure.cloned() };
+        self.dead_letters.push(Buried { letter, slot });
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        let max_age = self.settings.bounds.max_age;
         while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
             if let Some(entry) = self.queue.pop_oldest() {
-                self.dropped(entry, DropReason::Expired, None, metrics);
+                self.dropped(entry, DropReason::Expired, None);
             }
         }
     }
 
-    /// How much is queued and in flight.
-    pub fn backlog(&self) -> Backlog {
+    /// Hands out the events dropped since the last time; from now on the caller answers for them,
+    /// and the journal keeps them no more. They are not within the bounds of the queue, so take
+    /// them soon.
+    pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        self.dead_bytes = 0;
+        let buried = std::mem::take(&mut self.dead_letters);
+        let handed_out = buried.into_iter().map(|Buried { letter, slot }| {
+            self.clear(slot);
+            letter
+        });
+        handed_out.collect()
+    }
+
+    /// Returns the bytes of the events that [`Outbox::take_dead_letters`] would give.
+    pub(crate) fn dead_bytes(&self) -> usize {
+        self.dead_bytes
+    }
+
+    /// Iterates over the events that are queued or in flight: first those in flight, then the
+    /// others in the order they came.
+    pub(crate) fn undelivered(&self) -> impl Iterator<Item = &Event> {
+        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries);
+        in_flight.chain(self.queue.iter()).map(|entry| &entry.event)
+    }
+
+    /// Returns how much is queued and in flight, with what is about to be taken over.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let Held { entries, bytes } = self.held;
+        let unread = self.journal.as_ref().map_or(0, Journal::unread);
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
-        let oldest = oldest.map(|steady| self.clock.restore(steady));
-        Backlog { entries: self.entries, bytes: self.bytes, oldest }
+        Backlog { entries: entries + unread, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }
 
-    /// Whether a batch still waits for what came of it.
-    pub fn is_in_flight(&self, id: BatchId) -> bool {
-        self.flights.iter().any(|flight| flight.id == id)
+    /// Takes what was counted since the last visit.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        let dropped = self.drops.take_counts();
+        let journal_failures = self.journal.as_mut().map_or(0, Journal::take_failures);
+        Counts { dropped, journal_failures, ..std::mem::take(&mut self.counts) }
     }
 
-    /// What the operator should read, since the last time.
-    pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let backlog = self.backlog();
+    /// Returns what the operator should read, since the last time.
+    pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let steady = self.clock.at(now);
         let oldest = self.queue.oldest().map(|entry| entry.queued_at);
-        let health = self.health.take_notice(backlog.entries, oldest, steady);
-        let fullness = self.fullness.take_notice(backlog, &self.settings.queue);
-        health.into_iter().chain(fullness).chain(self.drops.take_notices(steady)).collect()
+        let mut notices = Vec::new();
+        notices.extend(self.health.take_notice(self.held.entries, oldest, steady));
+        notices.extend(self.watermark.take_notice(self.held, &self.settings.bounds));
+        notices.extend(self.drops.take_notices(steady));
+        if let Some(journal) = &mut self.journal {
+            notices.extend(journal.take_notices());
+        }
+        notices
     }
 }
 

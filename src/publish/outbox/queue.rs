@@ -1,5 +1,5 @@
-//! The entries of an outbox that are not in flight, in the order they came: ready to be sent, or waiting for another attempt.
-//! Knows nothing of why an attempt failed.
+//! Entries of an outbox that are not in flight, in the order they came: ready to be sent, or
+//! waiting for another attempt. Knows nothing of why an attempt failed.
 
 use std::collections::VecDeque;
 
@@ -9,43 +9,43 @@ use crate::publish::journal::Slot;
 
 use super::waits::Ticket;
 
-/// How many ready entries an ordered queue looks at for one batch. Beyond it entries of free groups wait for those of busy
-/// groups before them, and a long queue does not cost more than a short one.
+/// Ready entries that an ordered queue looks at for one batch, so that a long queue costs no more
+/// than a short one. Beyond them, entries of free groups wait for those of busy groups before them.
 const ORDERED_SCAN: usize = 1_000;
 
 /// An event on its way.
 #[derive(Debug)]
-pub struct Entry {
-    /// What is to be delivered.
-    pub event: Event,
+pub(super) struct Entry {
+    /// The event itself.
+    pub(super) event: Event,
     /// Its bytes.
-    pub size: usize,
+    pub(super) size: usize,
     /// When it was queued.
-    pub queued_at: Timestamp,
-    /// How many attempts have failed.
-    pub attempts: u32,
-    /// Whether it must be sent in a batch of its own.
-    pub alone: bool,
-    /// Not to be sent before this.
-    pub not_before: Timestamp,
+    pub(super) queued_at: Timestamp,
+    /// Attempts that have failed.
+    pub(super) attempts: u32,
+    /// True if it is sent in a batch of its own.
+    pub(super) alone: bool,
+    /// When it may be sent at the earliest.
+    pub(super) not_before: Timestamp,
     /// Where it is in the journal.
-    pub slot: Option<Slot>,
+    pub(super) slot: Option<Slot>,
     /// The response that waits for it.
-    pub ticket: Option<Ticket>,
-    /// Its client was told that it failed: it is not tried again.
-    pub withdrawn: bool,
-    /// Its place in the order.
+    pub(super) ticket: Option<Ticket>,
+    /// True if its client got a 503 instead of its response: it is not tried again.
+    pub(super) withdrawn: bool,
+    /// Its position in the order.
     sequence: u64,
-    /// Later entries of its group wait for it.
+    /// True if later entries of its group wait for it.
     holds_group: bool,
 }
 
-/// Entries move between lines and batches; in a box that costs the move of a pointer.
-pub type Queued = Box<Entry>;
+/// An entry in a box, so that a move between lines and batches is the move of a pointer.
+pub(super) type Queued = Box<Entry>;
 
 impl Entry {
-    /// An event that may be sent at once.
-    pub fn new(event: Event, size: usize, now: Timestamp) -> Queued {
+    /// Makes an entry that may be sent at once.
+    pub(super) fn new(event: Event, size: usize, now: Timestamp) -> Queued {
         Box::new(Entry {
             event,
             size,
@@ -65,33 +65,34 @@ impl Entry {
 /// Entries in order.
 type Line = VecDeque<Queued>;
 
-/// The entries that are not in flight.
+/// Entries that are not in flight.
 #[derive(Debug)]
-pub struct Queue {
+pub(super) struct Queue {
     ready: Line,
     waiting: Line,
-    /// The first time at which an entry stops waiting.
+    /// When the first entry stops waiting.
     next_wake: Option<Timestamp>,
-    /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty if order does not matter.
+    /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty
+    /// if order does not matter.
     busy_groups: Vec<String>,
     ordered: bool,
     next_sequence: u64,
-    /// What came before this does not wait for company.
+    /// Entries with a lower sequence do not wait for company.
     due_before: u64,
 }
 
 /// How much one batch may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub(super) struct Room {
     /// Entries.
-    pub entries: usize,
+    pub(super) entries: usize,
     /// Bytes of all entries.
-    pub bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Queue {
-    /// An empty queue; `ordered` if the order within a group is to be kept.
-    pub fn new(ordered: bool) -> Queue {
+    /// Creates an empty queue; `ordered` if it keeps the order within a group.
+    pub(super) fn new(ordered: bool) -> Queue {
         Queue {
             ready: Line::new(),
             waiting: Line::new(),
@@ -103,14 +104,14 @@ impl Queue {
         }
     }
 
-    /// The entry that came first.
-    pub fn oldest(&self) -> Option<&Entry> {
+    /// Returns the entry that came first.
+    pub(super) fn oldest(&self) -> Option<&Entry> {
         let (ready, waiting) = (self.ready.front(), self.waiting.front());
         ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(AsRef::as_ref)
     }
 
-    /// All entries in the order they came.
-    pub fn iter(&self) -> impl Iterator<Item = &Queued> {
+    /// Iterates over all entries in the order they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
         let (mut ready, mut waiting) = (self.ready.iter().peekable(), self.waiting.iter().peekable());
         std::iter::from_fn(move || match (ready.peek(), waiting.peek()) {
             (Some(one), Some(other)) if other.sequence < one.sequence => waiting.next(),
@@ -120,19 +121,20 @@ impl Queue {
     }
 
     /// Adds an entry, ready to be sent.
-    pub fn push(&mut self, mut entry: Queued) {
+    pub(super) fn push(&mut self, mut entry: Queued) {
         entry.sequence = self.next_sequence;
         self.next_sequence += 1;
         self.ready.push_back(entry);
     }
 
-    /// What is queued by now is to be sent without waiting for company.
-    pub fn hurry(&mut self) {
+    /// Lets nothing that is queued by now wait for company.
+    pub(super) fn hurry(&mut self) {
         self.due_before = self.next_sequence;
     }
 
-    /// Takes out the entry that a response waits for, if it is here. Whoever takes it gives it to [`Queue::settled`].
-    pub fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
+    /// Takes out the entry that a response waits for, if it is here. The caller gives it to
+    /// [`Queue::settled`].
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
         let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
         if let Some(position) = place(&self.ready) {
             return self.ready.remove(position);
@@ -141,7 +143,7 @@ impl Queue {
     }
 
     /// Makes the entries ready whose time has come.
-    pub fn wake(&mut self, now: Timestamp) {
+    pub(super) fn wake(&mut self, now: Timestamp) {
         if self.next_wake.is_none_or(|next_wake| now < next_wake) {
             return;
         }
@@ -158,7 +160,7 @@ impl Queue {
     }
 
     /// Makes all entries ready, however long they were to wait.
-    pub fn wake_all(&mut self) {
+    pub(super) fn wake_all(&mut self) {
         self.next_wake = None;
         for mut entry in std::mem::take(&mut self.waiting) {
             self.free_group_of(&mut entry);
@@ -166,9 +168,10 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest entry that it has waited
-    /// for others long enough. Whoever takes it gives each entry back to [`Queue::put_back`] or [`Queue::settled`].
-    pub fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
+    /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest
+    /// entry that it has waited for others long enough. The caller gives each entry to
+    /// [`Queue::put_back`] or [`Queue::settled`].
+    pub(super) fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
         let (positions, full) = self.choose(room);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
         let hurried = oldest.sequence < self.due_before;
@@ -185,7 +188,7 @@ impl Queue {
         Some(batch)
     }
 
-    /// The positions of the entries of the next batch, and whether the batch can take no more.
+    /// Returns the positions of the entries of the next batch, and whether it is full.
     fn choose(&self, room: Room) -> (Vec<usize>, bool) {
         let mut positions = Vec::with_capacity(room.entries);
         let mut groups: Vec<&str> = Vec::new();
@@ -211,18 +214,18 @@ impl Queue {
     }
 
     /// Lets an entry of a batch wait for another attempt, until its `not_before`.
-    pub fn put_back(&mut self, entry: Queued) {
+    pub(super) fn put_back(&mut self, entry: Queued) {
         self.next_wake = earlier(self.next_wake, entry.not_before);
         insert(&mut self.waiting, entry);
     }
 
-    /// An entry that was taken out will not come back.
-    pub fn settled(&mut self, entry: &mut Entry) {
+    /// Frees the group of an entry that was taken out and will not come back.
+    pub(super) fn settled(&mut self, entry: &mut Entry) {
         self.free_group_of(entry);
     }
 
-    /// Takes out the entry that came first. Whoever takes it gives it to [`Queue::settled`].
-    pub fn pop_oldest(&mut self) -> Option<Queued> {
+    /// Takes out the entry that came first. The caller gives it to [`Queue::settled`].
+    pub(super) fn pop_oldest(&mut self) -> Option<Queued> {
         let sequence = self.oldest()?.sequence;
         if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
             return self.ready.pop_front();
@@ -245,7 +248,7 @@ fn earlier(time: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
     Some(time.map_or(other, |time| time.min(other)))
 }
 
-/// Puts an entry where it belongs in the order.
+/// Inserts an entry where it belongs in the order.
 fn insert(line: &mut Line, entry: Queued) {
     let position = line.partition_point(|other| other.sequence < entry.sequence);
     line.insert(position, entry);

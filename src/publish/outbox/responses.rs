@@ -1,51 +1,45 @@
-//! The events that responses wait for: how long, and what becomes of both. Says what is to be done with a response, and never
-//! touches one.
+//! Events that responses wait for: how long, and what becomes of both. Decides when a response is
+//! released, and never touches one.
 
-use super::{DropReason, Entry, Outbox, Release, Ticket, Wait};
+use super::queue::Entry;
+use super::{Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::metrics::{Metric, Metrics};
-use crate::publish::journal::Slot;
+use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
 impl Outbox {
-    /// [`Outbox::push`] with an event that a response waits for: it does not wait for others, and nor does what came before it.
+    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it does not wait
+    /// for others, and nor does what came before it.
     ///
-    /// While the service is spared, only the response waits whose event finds out whether it is back.
-    pub fn push_awaited(
-        &mut self,
-        event: Event,
-        size: usize,
-        wait: Wait,
-        now: Timestamp,
-        metrics: &mut Metrics,
-        keep: impl FnOnce(&Event, &mut Metrics) -> Option<Slot>,
-    ) {
-        let now = self.clock.at(now);
-        let mut entry = Entry::new(event, size, now);
-        if self.circuit.admits(self.flights.len(), now) {
+    /// While the circuit is open, only the response waits whose event finds out whether the service
+    /// is back.
+    pub(crate) fn push_awaited(&mut self, event: Event, size: usize, wait: Wait, now: Timestamp) {
+        let steady = self.clock.at(now);
+        let mut entry = Entry::new(event, size, steady);
+        if self.circuit.admits(self.flights.len(), steady) {
             entry.ticket = Some(wait.ticket);
-            self.waits.begin(wait, now + self.settings.longest_wait);
+            self.waits.begin(wait, steady + self.settings.longest_wait);
         } else {
             self.waits.refuse(wait);
-            metrics.add(Metric::ResponsesUndelivered, 1);
+            self.counts.undelivered_responses += 1;
             if wait.on_failure == OnFailure::Fail {
-                return self.bury(*entry, DropReason::Withdrawn, None, metrics);
+                return self.bury(*entry, DropReason::Withdrawn, None);
             }
         }
-        self.add(entry, metrics, keep);
+        self.add(entry, now);
         self.queue.hurry();
     }
 
-    /// Lets go of a response whose event was not acknowledged.
-    pub(super) fn wait_no_longer(&mut self, ticket: Ticket, metrics: &mut Metrics) {
+    /// Releases a response whose event was not acknowledged.
+    pub(super) fn wait_no_longer(&mut self, ticket: Ticket) {
         let Some(wait) = self.waits.failed(ticket) else { return };
-        metrics.add(Metric::ResponsesUndelivered, 1);
+        self.counts.undelivered_responses += 1;
         if wait.on_failure == OnFailure::Pass {
             return;
         }
         if let Some(entry) = self.queue.remove(ticket) {
-            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
+            return self.dropped(entry, DropReason::Withdrawn, None);
         }
         // It is under way, and may arrive yet.
         let mut in_flight = self.flights.iter_mut().flat_map(|flight| &mut flight.entries);
@@ -54,29 +48,30 @@ impl Outbox {
         }
     }
 
-    /// The service is down: no response waits for it, but those whose events are under way.
-    pub(super) fn release_waiting(&mut self, metrics: &mut Metrics) {
+    /// Releases every response but the ones whose events are under way: the service is down, and
+    /// none waits for it to be back.
+    pub(super) fn release_waiting(&mut self) {
         let flights = &self.flights;
         let in_flight =
             |ticket| flights.iter().flat_map(|flight| &flight.entries).any(|entry| entry.ticket == Some(ticket));
         let waiting: Vec<_> = self.waits.tickets().filter(|ticket| !in_flight(*ticket)).collect();
         for ticket in waiting {
-            self.wait_no_longer(ticket, metrics);
+            self.wait_no_longer(ticket);
         }
     }
 
-    /// What is to be done with a response, once that is known.
-    pub fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
+    /// Returns how a response goes on, once that is known.
+    pub(crate) fn take_release(&mut self, ticket: Ticket) -> Option<Release> {
         self.waits.take(ticket)
     }
 
-    /// What is to be done with every response of which it is known.
-    pub fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
+    /// Returns every response of which it is known how it goes on.
+    pub(crate) fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
         self.waits.take_all()
     }
 
-    /// The response is gone, its client has left. Its event goes on like any other.
-    pub fn forget_response(&mut self, ticket: Ticket) {
+    /// Forgets a response whose client has left. Its event goes on like any other.
+    pub(crate) fn forget_response(&mut self, ticket: Ticket) {
         self.waits.forget(ticket);
     }
 }

@@ -1,55 +1,57 @@
-//! What becomes of the events of a batch, and of the service that took it or did not: who is done, who is tried again and when,
-//! and who is dropped. Never sends anything.
+//! What the outcomes of a call mean for its events and for its service: which events are done,
+//! which are tried again and when, and which are dropped. Never sends anything.
 
 use std::time::Duration;
 
 use super::queue::Queued;
-use super::{BatchId, DropReason, Outbox};
+use super::{BatchId, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
 use crate::clock::Timestamp;
-use crate::metrics::{Metric, Metrics};
+use crate::publish::dead_letter::DropReason;
 
 impl Outbox {
-    /// Says what came of each event of a batch, in order, and after what time the service wants to be called again, where it
-    /// said so. A batch that is not in flight any more is ignored: its deadline has passed, and its events are queued again.
-    pub fn settle(
+    /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time
+    /// that the service wants to be left alone for, where it said so. A batch that is not in flight
+    /// any more is ignored: its deadline has passed, and its events are queued again.
+    pub(crate) fn settle(
         &mut self,
         id: BatchId,
         outcomes: Vec<Outcome>,
         retry_after: Option<Duration>,
         now: Timestamp,
-        metrics: &mut Metrics,
     ) {
         let steady = self.clock.at(now);
         if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
             self.circuit.hold(steady + retry_after);
         }
-        self.settle_at(id, outcomes, Times { now, steady }, metrics);
+        self.settle_at(id, outcomes, Times { now, steady });
     }
 
-    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times, metrics: &mut Metrics) {
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
-        // What failed together waits together, so that it is one batch again and not one call for each.
+        // Events that failed together wait together, so that they are one batch again and not one
+        // call for each.
         let jitter = self.rng.u32(0..=1_000);
         let took = times.steady.since(flight.since);
         self.judge(&outcomes, jitter, took, times.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(entry, times.now, metrics),
-                Outcome::Failed(_) if split => self.split_off(entry, times.steady, metrics),
-                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady, metrics),
+                Outcome::Delivered => self.delivered(entry, times.now),
+                Outcome::Failed(_) if split => self.split_off(entry, times.steady),
+                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady),
             }
         }
         if self.circuit.is_open() {
-            self.release_waiting(metrics);
+            self.release_waiting();
         }
-        self.fullness.see(self.backlog(), &self.settings.queue);
+        self.watermark.see(self.held, &self.settings.bounds);
     }
 
-    /// What the outcomes of a call say of the service: one that takes an event, or refuses one for good, works.
+    /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
+    /// or refuses one for good, works.
     fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
         let failure = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -79,56 +81,54 @@ impl Outbox {
         }
     }
 
-    fn delivered(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+    fn delivered(&mut self, mut entry: Queued, now: Timestamp) {
         self.ended(&mut entry);
-        self.settled.extend(entry.slot);
+        self.clear(entry.slot);
         if let Some(ticket) = entry.ticket {
             self.waits.acknowledged(ticket);
         }
-        metrics.add(Metric::EventsPublished, 1);
-        let delay = now.since(entry.event.at);
-        metrics.observe(Metric::Delivery, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self.counts.acknowledged += 1;
+        self.counts.delivery_millis.push(now.millis_since(entry.event.at));
     }
 
-    /// The batch was refused as a whole, and the fault may be another entry's: this one is tried alone, at once.
-    fn split_off(&mut self, mut entry: Queued, now: Timestamp, metrics: &mut Metrics) {
+    /// Has an entry tried alone, at once: its batch was refused as a whole, and the fault may be
+    /// another entry's.
+    fn split_off(&mut self, mut entry: Queued, now: Timestamp) {
         if entry.withdrawn {
-            return self.dropped(entry, DropReason::Withdrawn, None, metrics);
+            return self.dropped(entry, DropReason::Withdrawn, None);
         }
         entry.alone = true;
-        self.retry(entry, now, metrics);
+        self.retry(entry, now);
     }
 
-    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp, metrics: &mut Metrics) {
-        if is_passing(failure.class) {
-            if entry.withdrawn {
-                return self.dropped(entry, DropReason::Withdrawn, Some(failure), metrics);
-            }
-            let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
-            entry.attempts += 1;
-            let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
-            return self.retry(entry, now + delay, metrics);
-        }
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp) {
         let reason = match failure.class {
             FailureClass::BatchTooLarge => DropReason::TooLarge,
-            _ => DropReason::Refused,
+            FailureClass::Permanent => DropReason::Refused,
+            _ if entry.withdrawn => DropReason::Withdrawn,
+            FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
+                let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
+                entry.attempts += 1;
+                let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
+                return self.retry(entry, now + delay);
+            }
         };
-        self.dropped(entry, reason, Some(failure), metrics);
+        self.dropped(entry, reason, Some(failure));
     }
 
-    fn retry(&mut self, mut entry: Queued, not_before: Timestamp, metrics: &mut Metrics) {
-        metrics.add(Metric::EventsRetried, 1);
+    fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
+        self.counts.retried += 1;
         entry.not_before = not_before;
         self.queue.put_back(entry);
     }
 
-    pub(super) fn give_up_lost_flights(&mut self, now: Timestamp, metrics: &mut Metrics) {
+    pub(super) fn give_up_lost_flights(&mut self, now: Timestamp) {
         while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
-            metrics.add(Metric::CalloutsNoReply, 1);
+            self.counts.lost_calls += 1;
             let times = Times { now: self.clock.restore(now), steady: now };
-            self.settle_at(id, vec![Outcome::Failed(lost); count], times, metrics);
+            self.settle_at(id, vec![Outcome::Failed(lost); count], times);
         }
     }
 }
@@ -140,7 +140,7 @@ struct Times {
     steady: Timestamp,
 }
 
-/// Whether a failure is one that another try may not meet.
+/// Returns true if another try may not meet the failure.
 fn is_passing(class: FailureClass) -> bool {
     match class {
         FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
@@ -148,7 +148,8 @@ fn is_passing(class: FailureClass) -> bool {
     }
 }
 
-/// Whether a batch of several was refused as a whole, for what may be the fault of one of its entries.
+/// Returns true if a batch of several was refused as a whole, for what may be the fault of one of
+/// its entries.
 fn refused_as_one(outcomes: &[Outcome]) -> bool {
     let mut classes = outcomes.iter().map(|outcome| match outcome {
         Outcome::Failed(failure) => Some((failure.class, failure.code.as_str())),

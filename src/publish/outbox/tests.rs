@@ -1,17 +1,15 @@
+use std::time::Duration;
+
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
+use crate::aws::retry::Retry;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) fn settings() -> Settings {
-    Settings {
-        batch: settings::Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
-        queue: settings::Queue {
-            max_entries: 10,
-            max_bytes: 1_000,
-            max_age: 60 * SECOND,
-            when_full: settings::WhenFull::DropOldest,
-        },
+pub(super) fn settings() -> OutboxSettings {
+    OutboxSettings {
+        batch: Batch { max_entries: 3, max_delay: Duration::from_millis(100) },
+        bounds: Bounds { max_entries: 10, max_bytes: 1_000, max_age: 60 * SECOND, when_full: WhenFull::DropOldest },
         retry: Retry { initial_delay: Duration::from_millis(50), max_delay: 20 * SECOND },
         max_in_flight: 2,
         max_batch_bytes: 300,
@@ -24,13 +22,12 @@ pub(super) fn settings() -> Settings {
 
 struct Bench {
     outbox: Outbox,
-    metrics: Metrics,
     now: Timestamp,
 }
 
 impl Bench {
-    fn new(settings: Settings) -> Bench {
-        Bench { outbox: Outbox::new(settings, 7), metrics: Metrics::default(), now: Timestamp(1_000_000) }
+    fn new(settings: OutboxSettings) -> Bench {
+        Bench { outbox: Outbox::new(settings, None, 7), now: Timestamp(1_000_000) }
     }
 
     fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
@@ -42,7 +39,7 @@ impl Bench {
             group_id: group.map(str::to_owned),
             at: self.now,
         };
-        self.outbox.push(event, size, self.now, &mut self.metrics, |_, _| None);
+        self.outbox.push(event, size, self.now);
     }
 
     fn push(&mut self, ids: &[&str]) {
@@ -52,7 +49,7 @@ impl Bench {
     }
 
     fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
-        let batch = self.outbox.poll(self.now, &mut self.metrics)?;
+        let batch = self.outbox.poll(self.now)?;
         Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
     }
 
@@ -61,22 +58,11 @@ impl Bench {
     }
 
     fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
-        self.outbox.settle(batch, outcomes, None, self.now, &mut self.metrics);
+        self.outbox.settle(batch, outcomes, None, self.now);
     }
 
     fn wait(&mut self, delay: Duration) {
         self.now = self.now + delay;
-    }
-
-    fn count(&mut self, metric: Metric) -> u64 {
-        let updates = self.metrics.take_updates(self.outbox.backlog(), self.now);
-        updates
-            .into_iter()
-            .map(|update| match update {
-                crate::metrics::Update::Add(candidate, by) if candidate == metric => by,
-                _ => 0,
-            })
-            .sum()
     }
 }
 
@@ -119,7 +105,7 @@ fn no_more_batches_are_in_flight_than_allowed() {
 #[test]
 fn where_others_wait_a_failed_call_is_followed_by_a_pause_as_long_as_it_took() {
     for (yields, pause) in [(true, 6 * SECOND), (false, SECOND)] {
-        let mut bench = Bench::new(Settings { yields, max_in_flight: 1, ..settings() });
+        let mut bench = Bench::new(OutboxSettings { yields, max_in_flight: 1, ..settings() });
         bench.push(&["a", "b", "c"]);
         bench.poll().unwrap();
         bench.wait(6 * SECOND);
@@ -172,32 +158,30 @@ fn a_batch_that_is_refused_as_a_whole_is_tried_one_by_one() {
         bench.settle(batch, vec![Outcome::Delivered]);
     }
     assert_eq!(bench.outbox.backlog().entries, 0);
-    assert_eq!(bench.count(Metric::EventsDroppedRefused), 1);
+    assert_eq!(bench.outbox.take_counts().dropped.refused, 1);
 }
 
 #[test]
 fn a_full_queue_drops_as_configured() {
-    for (when_full, kept) in
-        [(settings::WhenFull::DropOldest, ["b", "c", "d"]), (settings::WhenFull::DropNewest, ["a", "b", "c"])]
-    {
-        let queue = settings::Queue { max_entries: 3, when_full, ..settings().queue };
-        let mut bench = Bench::new(Settings { queue, ..settings() });
+    for (when_full, kept) in [(WhenFull::DropOldest, ["b", "c", "d"]), (WhenFull::DropNewest, ["a", "b", "c"])] {
+        let bounds = Bounds { max_entries: 3, when_full, ..settings().bounds };
+        let mut bench = Bench::new(OutboxSettings { bounds, ..settings() });
         bench.push(&["a", "b", "c", "d"]);
         assert_eq!(bench.poll_ids(), kept);
-        assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+        assert_eq!(bench.outbox.take_counts().dropped.queue_full, 1);
     }
 }
 
 #[test]
 fn what_is_in_flight_is_never_dropped_to_make_room() {
-    let queue = settings::Queue { max_entries: 3, ..settings().queue };
-    let mut bench = Bench::new(Settings { queue, ..settings() });
+    let bounds = Bounds { max_entries: 3, ..settings().bounds };
+    let mut bench = Bench::new(OutboxSettings { bounds, ..settings() });
     bench.push(&["a", "b", "c"]);
     let (batch, ids) = bench.poll().unwrap();
     bench.push(&["d"]);
     assert_eq!(ids, ["a", "b", "c"]);
     assert_eq!(bench.outbox.events(batch).len(), 3);
-    assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+    assert_eq!(bench.outbox.take_counts().dropped.queue_full, 1);
 }
 
 #[test]
@@ -207,7 +191,7 @@ fn an_event_is_given_up_at_its_maximum_age() {
     bench.wait(60 * SECOND);
     assert_eq!(bench.poll_ids(), [""; 0]);
     assert_eq!(bench.outbox.backlog().entries, 0);
-    assert_eq!(bench.count(Metric::EventsDroppedExpired), 1);
+    assert_eq!(bench.outbox.take_counts().dropped.expired, 1);
 }
 
 #[test]
@@ -220,12 +204,12 @@ fn a_batch_without_a_reply_is_queued_again_at_its_deadline_and_a_late_reply_is_i
     bench.wait(SECOND);
     bench.settle(lost, vec![Outcome::Delivered; 3]);
     assert_eq!(bench.outbox.backlog().entries, 3);
-    assert_eq!(bench.count(Metric::EventsRetried), 3);
+    assert_eq!(bench.outbox.take_counts().retried, 3);
 }
 
 #[test]
 fn a_group_keeps_its_order_in_an_ordered_outbox() {
-    let mut bench = Bench::new(Settings { ordered: true, ..settings() });
+    let mut bench = Bench::new(OutboxSettings { ordered: true, ..settings() });
     for (id, group) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")] {
         bench.push_sized(id, Some(group), 50);
     }
@@ -244,8 +228,8 @@ fn a_group_keeps_its_order_in_an_ordered_outbox() {
 
 #[test]
 fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_is_dropped() {
-    let queue = settings::Queue { max_entries: 2, ..settings().queue };
-    let mut bench = Bench::new(Settings { ordered: true, queue, ..settings() });
+    let bounds = Bounds { max_entries: 2, ..settings().bounds };
+    let mut bench = Bench::new(OutboxSettings { ordered: true, bounds, ..settings() });
     bench.push_sized("a1", Some("a"), 50);
     bench.wait(SECOND);
     let (batch, _) = bench.poll().unwrap();
@@ -253,13 +237,14 @@ fn a_group_is_busy_until_what_is_in_flight_of_it_is_settled_whatever_else_of_it_
         bench.push_sized(id, Some("a"), 50);
     }
     bench.wait(SECOND);
-    assert_eq!(bench.count(Metric::EventsDroppedQueueFull), 1);
+    assert_eq!(bench.outbox.take_counts().dropped.queue_full, 1);
     assert_eq!(bench.poll_ids(), [""; 0], "a3 must not overtake a1");
     bench.settle(batch, vec![Outcome::Delivered]);
     assert_eq!(bench.poll_ids(), ["a3"]);
 }
 
-/// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls there were.
+/// Polls at every tick of 25 ms for so long, and answers every batch at once. Gives how many calls
+/// there were.
 fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec<String>) -> usize {
     let (end, mut calls) = (bench.now + duration, 0);
     while bench.now < end {
@@ -303,7 +288,7 @@ fn a_service_that_asks_for_silence_gets_it() {
     bench.push(&["a", "b", "c"]);
     let (batch, _) = bench.poll().unwrap();
     let outcomes = vec![failure(FailureClass::Throttled); 3];
-    bench.outbox.settle(batch, outcomes, Some(5 * SECOND), bench.now, &mut bench.metrics);
+    bench.outbox.settle(batch, outcomes, Some(5 * SECOND), bench.now);
     bench.push(&["d", "e", "f"]);
     bench.wait(5 * SECOND - Duration::from_millis(1));
     assert_eq!(bench.poll_ids(), [""; 0], "not even what has not failed");

@@ -1,59 +1,61 @@
-//! Responses that wait for their events: until when, and what is to come of them. Knows nothing of a response but its name.
+//! Responses that wait for their events: until when, and how each goes on then. Knows nothing of a
+//! response but its name.
 
 use crate::clock::Timestamp;
 use crate::publish::route::OnFailure;
 
-/// Names a response that waits. None is used twice.
+/// Names a response that waits; no name is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(pub u32);
+pub(crate) struct Ticket(pub(crate) u32);
 
 /// How a response waits for its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// Its name.
-    pub ticket: Ticket,
-    /// What happens if the event is not acknowledged.
-    pub on_failure: OnFailure,
+pub(crate) struct Wait {
+    /// Names the response.
+    pub(crate) ticket: Ticket,
+    /// How the response goes on if the event is not acknowledged.
+    pub(crate) on_failure: OnFailure,
 }
 
-/// What is to be done with a response that has waited.
+/// How a response goes on that has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
+pub(crate) enum Release {
     /// It goes to the client.
     Pass,
     /// The client gets a 503 instead.
     Refuse,
 }
 
-/// Those that wait, and those that need not any more and do not know it yet.
+/// Responses that wait, and those released that have not been taken yet.
 #[derive(Debug, Default)]
-pub struct Waits {
+pub(super) struct Waits {
     open: Vec<(Wait, Timestamp)>,
     over: Vec<(Ticket, Release)>,
 }
 
 impl Waits {
-    /// A response begins to wait.
-    pub fn begin(&mut self, wait: Wait, until: Timestamp) {
+    /// Lets a response wait.
+    pub(super) fn begin(&mut self, wait: Wait, until: Timestamp) {
         self.open.push((wait, until));
     }
 
-    /// The event is acknowledged.
-    pub fn acknowledged(&mut self, ticket: Ticket) {
+    /// Releases a response whose event is acknowledged.
+    pub(super) fn acknowledged(&mut self, ticket: Ticket) {
         if self.close(ticket).is_some() {
             self.over.push((ticket, Release::Pass));
         }
     }
 
-    /// The event is not acknowledged and will not be in time. Gives how the response had waited, if it did.
-    pub fn failed(&mut self, ticket: Ticket) -> Option<Wait> {
+    /// Releases a response whose event will not be acknowledged in time. Returns how it had waited,
+    /// if it did.
+    pub(super) fn failed(&mut self, ticket: Ticket) -> Option<Wait> {
         let wait = self.close(ticket)?;
         self.refuse(wait);
         Some(wait)
     }
 
-    /// The response is not to wait at all.
-    pub fn refuse(&mut self, wait: Wait) {
+    /// Releases a response that does not wait at all, as one whose event failed.
+    pub(super) fn refuse(&mut self, wait: Wait) {
         let release = match wait.on_failure {
             OnFailure::Pass => Release::Pass,
             OnFailure::Fail => Release::Refuse,
@@ -61,8 +63,8 @@ impl Waits {
         self.over.push((wait.ticket, release));
     }
 
-    /// The response is gone.
-    pub fn forget(&mut self, ticket: Ticket) {
+    /// Forgets a response that is gone.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
         self.close(ticket);
         self.over.retain(|(candidate, _)| *candidate != ticket);
     }
@@ -72,24 +74,24 @@ impl Waits {
         Some(self.open.remove(position).0)
     }
 
-    /// One that has waited for too long.
-    pub fn due(&self, now: Timestamp) -> Option<Ticket> {
+    /// Returns a response that has waited for too long.
+    pub(super) fn due(&self, now: Timestamp) -> Option<Ticket> {
         self.open.iter().find(|(_, until)| *until <= now).map(|(wait, _)| wait.ticket)
     }
 
-    /// All that wait.
-    pub fn tickets(&self) -> impl Iterator<Item = Ticket> + '_ {
+    /// Iterates over the responses that wait.
+    pub(super) fn tickets(&self) -> impl Iterator<Item = Ticket> + '_ {
         self.open.iter().map(|(wait, _)| wait.ticket)
     }
 
-    /// What is to be done with this one, once that is known.
-    pub fn take(&mut self, ticket: Ticket) -> Option<Release> {
+    /// Takes how a response goes on, once that is known.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Release> {
         let position = self.over.iter().position(|(candidate, _)| *candidate == ticket)?;
         Some(self.over.swap_remove(position).1)
     }
 
-    /// What is to be done with all of which it is known.
-    pub fn take_all(&mut self) -> Vec<(Ticket, Release)> {
+    /// Takes every response of which that is known.
+    pub(super) fn take_all(&mut self) -> Vec<(Ticket, Release)> {
         std::mem::take(&mut self.over)
     }
 }

@@ -1,5 +1,6 @@
-//! The message in the JSON shape of Kong's file-log plugin (Kong Gateway documentation, "Log format"), with three fields of our
-//! own: `event_id`, `event_type`, and `truncated` where something was cut. What the host does not know is absent.
+//! The message of an event, in the JSON shape of Kong's file-log plugin (Kong Gateway
+//! documentation, "Log format"). Three fields are our own: `event_id`, `event_type`, and
+//! `truncated` where something was cut. What the host does not know is absent.
 
 use std::borrow::Cow;
 
@@ -10,11 +11,12 @@ use serde_json::value::RawValue;
 use crate::exchange::{Consumer, Entity, Exchange, Headers, Tls};
 use crate::json::to_json;
 
-/// Parameters that `querystring` holds at most; `uri` has them all. A client can put ten thousands into one request.
+/// Parameters that `querystring` holds at most; `uri` has them all. One request can have ten
+/// thousands.
 const MAX_QUERY_PAIRS: usize = 1_000;
 
-/// The message of one exchange.
-pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, truncated: &[&str]) -> String {
+/// Returns the message of one exchange.
+pub(super) fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, truncated: &[&str]) -> String {
     let Exchange { request, response, .. } = exchange;
     let too_many_pairs = request.query().split('&').nth(MAX_QUERY_PAIRS).map(|_| "request.querystring");
     let truncated: Vec<&str> = truncated.iter().copied().chain(too_many_pairs).collect();
@@ -48,7 +50,8 @@ pub fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, trun
     to_json(&record)
 }
 
-/// Kong's `url` always carries the port: that of the gateway where it is known, whatever the client's `host` says.
+/// Returns the `url`, which in Kong's logs always has a port: the gateway's own where it is known,
+/// whatever the client's `host` says.
 fn url(exchange: &Exchange<'_>) -> Option<String> {
     let request = &exchange.request;
     let scheme = request.scheme.as_deref()?;
@@ -62,7 +65,7 @@ fn url(exchange: &Exchange<'_>) -> Option<String> {
     Some(format!("{scheme}://{host}:{port}{}", request.target))
 }
 
-/// `example.com:8080` as host and port.
+/// Splits `example.com:8080` into host and port.
 fn split_port(host: &str) -> (&str, Option<&str>) {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => {
@@ -79,7 +82,7 @@ fn latencies(exchange: &Exchange<'_>) -> Latencies {
         kong: request.map(|request| request.saturating_sub(elsewhere)),
         proxy: match upstream {
             Some(upstream) => Some(i64::try_from(upstream).unwrap_or(i64::MAX)),
-            // Kong's way to say that nothing was proxied, which is not so where only the time is unknown.
+            // So Kong says that nothing was proxied; where a source is known, only the time is not.
             None => exchange.source.is_none().then_some(-1),
         },
         request,
@@ -143,7 +146,7 @@ struct Response<'a> {
     headers: HeaderMap<'a>,
 }
 
-/// Milliseconds. `proxy` is -1 where no upstream was asked, as Kong has it.
+/// Latencies in milliseconds. `proxy` is -1 where no upstream was asked, as Kong has it.
 #[derive(Serialize)]
 struct Latencies {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +159,7 @@ struct Latencies {
     receive: Option<u64>,
 }
 
-/// A route or a service: as the host has it, or what is known of it.
+/// A route or a service: whole, as the host has it, or by name.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum WholeOrNamed<'a> {
@@ -179,7 +182,7 @@ struct Identified<'a> {
     id: &'a str,
 }
 
-/// An object of texts, of which those are left out that are not known.
+/// An object of texts, without the ones that are not known.
 struct Texts<'a, const COUNT: usize>([(&'static str, Option<&'a str>); COUNT]);
 
 impl<const COUNT: usize> Serialize for Texts<'_, COUNT> {

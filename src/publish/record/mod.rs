@@ -1,5 +1,5 @@
-//! From an exchange to an event: what is redacted, what the message and its attributes say, and what is cut when it is too
-//! much.
+//! From an exchange to an event: what the message and its attributes say, what is redacted, and
+//! what is cut when an event would be too large. Never decides which exchange becomes one.
 
 mod message;
 mod shrink;
@@ -8,27 +8,27 @@ use crate::aws::protocol::Protocol;
 use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event, MAX_ATTRIBUTES};
-use crate::exchange::redact::Redact;
-use crate::exchange::redact::Redaction;
-use crate::exchange::template::PathGroups;
-use crate::exchange::Exchange;
+use crate::exchange::redact::{Redact, Redaction};
+use crate::exchange::template::{PathGroups, Template};
+use crate::exchange::{split_target, Exchange};
 use crate::publish::route::Route;
 
 /// Turns exchanges into events.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     redaction: Redaction,
 }
 
 impl Recorder {
-    /// A recorder that redacts what `redact` names beside the built-in list.
+    /// Creates a recorder that redacts what `redact` names beside the built-in list.
     pub(crate) fn new(redact: Redact) -> Recorder {
         Recorder { redaction: Redaction::new(redact) }
     }
 
-    /// The event of an exchange that matched `route`, for a target of this `protocol`. What would be larger than `max_bytes`, as
-    /// the target counts them, is cut, and says so in `truncated`.
-    pub fn event(
+    /// Returns the event of an exchange that matched `route`, for a target of this `protocol`, and
+    /// its bytes as the target counts them. An event that would have more than `max_bytes` is cut,
+    /// and says so in `truncated`.
+    pub(crate) fn event(
         &self,
         mut exchange: Exchange<'_>,
         route: &Route,
@@ -36,10 +36,10 @@ impl Recorder {
         max_bytes: usize,
         id: String,
         now: Timestamp,
-    ) -> Event {
+    ) -> (Event, usize) {
         self.redaction.apply(&mut exchange);
         let target = exchange.request.target.clone();
-        let groups = route.groups(crate::exchange::split_target(&target).0);
+        let groups = route.groups(split_target(&target).0);
         let cut = |exchange: &Exchange<'_>, truncated: &[&'static str], limit| {
             let mut event = build(exchange, route, &groups, &id, now, truncated);
             if protocol.keeps_order() {
@@ -49,16 +49,17 @@ impl Recorder {
             for attribute in &mut event.attributes {
                 shrink::cut(&mut attribute.value, limit);
             }
-            event
+            let size = protocol.size(&event);
+            (event, size)
         };
         let (mut truncated, mut attribute_limit) = (exchange.incomplete.clone(), usize::MAX);
         for limit in shrink::LIMITS {
-            // What is sure not to fit is not written first: that is most of the work, and would let a client that sends a
-            // megabyte hold the worker for a second.
+            // Writing is most of the work. An event that is sure not to fit is cut before it is
+            // written: a client that sends a megabyte would hold the worker for a second.
             if shrink::least_size(&exchange) <= max_bytes {
-                let event = cut(&exchange, &truncated, attribute_limit);
-                if protocol.size(&event) <= max_bytes {
-                    return event;
+                let (event, size) = cut(&exchange, &truncated, attribute_limit);
+                if size <= max_bytes {
+                    return (event, size);
                 }
             }
             truncated = shrink::shrink(&mut exchange, limit);
@@ -76,7 +77,7 @@ fn build(
     now: Timestamp,
     truncated: &[&'static str],
 ) -> Event {
-    let render = |template: &crate::exchange::template::Template| template.render(exchange, groups);
+    let render = |template: &Template| template.render(exchange, groups);
     let mut message = text::message(message::message(exchange, id, route.event_type.as_deref(), truncated));
     // It grew by doubling, and may be queued for long.
     message.shrink_to_fit();
@@ -90,14 +91,17 @@ fn build(
     }
 }
 
-/// The attributes that every subscriber may rely on come first; those that a filter policy can do without give way to the
-/// configured ones.
+/// Returns the attributes of an event. Those that every subscriber may rely on come first; those
+/// that a filter policy can do without give way to the configured ones.
 fn attributes(exchange: &Exchange<'_>, route: &Route, groups: &dyn PathGroups, id: &str) -> Vec<Attribute> {
     let attribute = |name: &str, value: &str| {
         let value = text::attribute_value(value.to_owned())?;
         Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
     };
-    let mut attributes = Vec::with_capacity(MAX_ATTRIBUTES);
+    let optional = usize::from(route.event_type.is_some()) + usize::from(exchange.route.is_some());
+    // As many as there will be, unless a value is empty: then nothing has to move when the rest is
+    // given back.
+    let mut attributes = Vec::with_capacity(3 + optional + route.attributes.len());
     attributes.extend(attribute("event_id", id));
     attributes.extend(route.event_type.as_deref().and_then(|event_type| attribute("event_type", event_type)));
     let configured = route.attributes.iter();

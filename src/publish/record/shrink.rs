@@ -1,23 +1,25 @@
-//! Cuts an exchange whose record would be larger than the service takes: the longest texts first, and everything that was cut
-//! is named.
+//! Cuts an exchange whose record would be larger than the service takes: the longest texts first.
+//! Everything that was cut is named.
 
 use std::borrow::Cow;
 
 use crate::exchange::{Exchange, Headers};
 
-/// How long, in bytes, the texts of an exchange may be: tried one after the other until the event fits. At the last, headers
-/// and the query string go altogether, so that every event fits.
-pub const LIMITS: [usize; 4] = [16_384, 2_048, 256, 64];
+/// Bytes that each text of an exchange may have, tried one after the other until the event fits. At
+/// the last, headers and the query string go altogether, so that every event fits.
+pub(super) const LIMITS: [usize; 4] = [16_384, 2_048, 256, 64];
 
-/// Bytes that the record of `exchange` has at least. Header names are not among them: one that came often stands there once.
-pub fn least_size(exchange: &Exchange<'_>) -> usize {
+/// Returns the bytes that the record of `exchange` has at least. Header names do not count: one
+/// that came often stands there once.
+pub(super) fn least_size(exchange: &Exchange<'_>) -> usize {
     const QUOTES_AND_COMMA: usize = 3;
     let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
     headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>() + exchange.request.target.len()
 }
 
-/// Cuts the texts of `exchange` to `limit` bytes each, and says which parts of the record are not whole then.
-pub fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
+/// Cuts the texts of `exchange` to `limit` bytes each, and returns the parts of the record that are
+/// not whole then.
+pub(super) fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
     let mut truncated = exchange.incomplete.clone();
     let drop_all = LIMITS.last() == Some(&limit);
     let mut note = |part: &'static str, was_cut: bool| {
@@ -58,8 +60,9 @@ fn cut_cow(text: &mut Cow<'_, str>, limit: usize) -> bool {
     text.len() > limit && cut(text.to_mut(), limit)
 }
 
-/// Cuts `text` to `limit` bytes, or a few less so as not to split a character. Says whether it did.
-pub fn cut(text: &mut String, limit: usize) -> bool {
+/// Cuts `text` to `limit` bytes, or a few less so as not to split a character. Returns true if it
+/// was longer.
+pub(super) fn cut(text: &mut String, limit: usize) -> bool {
     let was_longer = text.len() > limit;
     if was_longer {
         let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);

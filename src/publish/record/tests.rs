@@ -69,7 +69,7 @@ fn exchange() -> Exchange<'static> {
 
 fn event_for(exchange: Exchange<'_>, route: &Route, fifo: bool) -> Event {
     let topic = topic(fifo);
-    Recorder::new(Redact::default()).event(exchange, route, &topic, topic.max_bytes(), ID.to_owned(), NOW)
+    Recorder::new(Redact::default()).event(exchange, route, &topic, topic.max_bytes(), ID.to_owned(), NOW).0
 }
 
 fn topic(fifo: bool) -> TopicArn {
