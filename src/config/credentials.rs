@@ -9,37 +9,37 @@ use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::secret::Secret;
 
-/// A choice of `source`.
-#[derive(Clone, PartialEq)]
-enum Choice {
-    /// The keys that stand beside it.
-    Keys,
-    /// A source that needs no more keys.
-    Elsewhere(Source),
+/// A name of a source.
+#[derive(Clone, Copy, PartialEq)]
+enum Name {
+    Auto,
+    Static,
+    Environment,
+    Container,
+    Instance,
+    Host,
 }
+
+const NAMES: [(&str, Name); 6] = [
+    ("auto", Name::Auto),
+    ("static", Name::Static),
+    ("environment", Name::Environment),
+    ("container", Name::Container),
+    ("instance", Name::Instance),
+    ("host", Name::Host),
+];
 
 /// Reads the section. `region` is where the first target is, for a role without a region of its
 /// own.
 pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Settings> {
     let mut section = root.confidential_section("credentials");
-    let choice = section.choice(
-        "source",
-        &[
-            ("auto", Choice::Elsewhere(Source::Auto)),
-            ("static", Choice::Keys),
-            ("environment", Choice::Elsewhere(Source::Environment)),
-            ("container", Choice::Elsewhere(Source::Container)),
-            ("instance", Choice::Elsewhere(Source::Instance)),
-            ("host", Choice::Elsewhere(Source::Host)),
-        ],
-    );
-    let host_signs = choice == Ok(Choice::Elsewhere(Source::Host));
-    let source = read_source(&mut section, choice);
+    let name = section.choice("source", &NAMES);
+    let source = read_source(&mut section, name);
     let mut upstreams = section.section("upstreams");
     let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstream(&mut upstreams, name));
     upstreams.finish();
     let assume_role = section.optional("assume_role").map(|field| {
-        if host_signs {
+        if name == Ok(Name::Host) {
             return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
         }
         let mut role = field.section()?;
@@ -55,7 +55,7 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Set
     })
 }
 
-fn read_source(section: &mut Section<'_>, choice: Checked<Choice>) -> Checked<Source> {
+fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source> {
     let given = ["access_key_id", "secret_access_key", "session_token"].map(|name| (name, section.optional(name)));
     let any_given = given.iter().any(|(_, field)| field.is_some());
     let [access_key_id, secret_access_key, session_token] =
@@ -65,23 +65,27 @@ fn read_source(section: &mut Section<'_>, choice: Checked<Choice>) -> Checked<So
             section.fault_at(name, "is missing", "the source `static` needs it; give it, or another source")
         })
     };
-    match choice? {
-        Choice::Keys => {
+    let elsewhere = match name? {
+        Name::Static => {
             let (access_key_id, secret_access_key) = (needed(access_key_id), needed(secret_access_key));
-            Ok(Source::Static(StaticKeys {
+            return Ok(Source::Static(StaticKeys {
                 access_key_id: access_key_id?,
                 secret_access_key: Secret::new(secret_access_key?),
                 session_token: session_token.1?.map(Secret::new),
-            }))
+            }));
         }
-        // Keys that are not used would show only as denied access, or as the access of someone
-        // else.
-        Choice::Elsewhere(_) if any_given => {
-            let remedy = "set `source: static`, or take the keys out";
-            Err(section.fault_at("source", "is not `static`, but keys are given", remedy))
-        }
-        Choice::Elsewhere(source) => Ok(source),
+        Name::Auto => Source::Auto,
+        Name::Environment => Source::Environment,
+        Name::Container => Source::Container,
+        Name::Instance => Source::Instance,
+        Name::Host => Source::Host,
+    };
+    // Keys that are not used would show only as denied access, or as the access of someone else.
+    if any_given {
+        let remedy = "set `source: static`, or take the keys out";
+        return Err(section.fault_at("source", "is not `static`, but keys are given", remedy));
     }
+    Ok(elsewhere)
 }
 
 /// Reads a role to assume, within the lengths and characters of the STS API Reference,

@@ -158,20 +158,28 @@ impl<'a> Section<'a> {
     }
 
     /// Returns the value of one of a few names; the first is the default.
-    pub(super) fn choice<T: Clone, const COUNT: usize>(
+    pub(super) fn choice<T: Copy, const COUNT: usize>(
         &mut self,
         key: &'static str,
         choices: &[(&'static str, T); COUNT],
     ) -> Checked<T> {
         const { assert!(COUNT > 0, "there is a default") };
-        let field = self.optional(key);
-        let text = field.as_ref().map(Field::text).transpose()?;
-        let chosen = choices.iter().find(|(name, _)| text.is_none_or(|text| text == *name));
-        chosen.map(|(_, value)| value.clone()).ok_or_else(|| {
-            let names = choices.each_ref().map(|(name, _)| *name);
-            let shown = field.as_ref().map_or_else(String::new, Field::shown);
-            self.fault_at(key, format!("{shown} is not known here"), format!("give one of {}", listed(&names)))
-        })
+        let names = choices.each_ref().map(|(name, _)| *name);
+        let chosen = self.position(key, &names)?;
+        choices.get(chosen).map(|(_, value)| *value).ok_or_else(|| self.unknown_name(key, &names))
+    }
+
+    /// Returns the position among `names` of the name under `key`, which is the first where there is
+    /// none, and their count for a name that is not among them.
+    fn position(&mut self, key: &'static str, names: &[&str]) -> Checked<usize> {
+        let Some(field) = self.optional(key) else { return Ok(0) };
+        let text = field.text()?;
+        Ok(names.iter().position(|name| *name == text).unwrap_or(names.len()))
+    }
+
+    fn unknown_name(&mut self, key: &'static str, names: &[&str]) -> Reported {
+        let shown = self.optional(key).map_or_else(String::new, |field| field.shown());
+        self.fault_at(key, format!("{shown} is not known here"), format!("give one of {}", listed(names)))
     }
 
     /// Returns the items of the list under `key`, none where there is no list.

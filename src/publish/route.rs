@@ -33,7 +33,7 @@ pub(crate) enum Delivery {
 
 /// The fate of a response whose event was not acknowledged in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
+pub(crate) enum OnFailure {
     /// The client gets the response all the same, and the event stays queued.
     Pass,
     /// The client gets a 503 instead, and the event is withdrawn.

@@ -109,7 +109,7 @@ def product(expression: str) -> int:
 
 
 def test_bounds_and_defaults_are_those_of_the_filter() -> None:
-    source = "".join(page(f"src/config/{name}.rs") for name in ("mod", "credentials", "capture", "verify"))
+    source = "".join(page(f"src/config/{name}.rs") for name in ("mod", "credentials", "capture", "delivery", "verify"))
     source = re.sub(r"\bMAX_EVENTS\b", re.search(r"MAX_EVENTS: u32 = (\d+)", page("src/aws/protocol.rs"))[1], source)
     calls = re.findall(r'\.integer\("(\w+)", ([\d_]+)\.\.=([\d_ *]+), ([\d_]+)\)', source)
     role = SCHEMA["properties"]["credentials"]["properties"]["assume_role"]
