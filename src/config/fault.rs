@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// A fault of a configuration.
+/// A fault of a configuration, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The place: `routes[1].matcher`; `$` is the whole configuration.
@@ -52,23 +52,32 @@ pub(super) fn borrowed<T>(checked: &Checked<T>) -> Checked<&T> {
     checked.as_ref().map_err(|reported| *reported)
 }
 
-/// Collects the faults while the configuration is read.
+/// Collects the faults while the configuration is read, and the warnings of what is no fault.
 #[derive(Debug, Default)]
-pub(super) struct Faultbook(RefCell<Vec<Fault>>);
+pub(super) struct Faultbook {
+    faults: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<Fault>>,
+}
 
 impl Faultbook {
     pub(super) fn report(&self, path: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
         let path = if path.is_empty() { "$" } else { path };
         let fault = Fault { path: path.to_owned(), problem: problem.into(), remedy: remedy.into() };
-        self.0.borrow_mut().push(fault);
+        self.faults.borrow_mut().push(fault);
         Reported(())
     }
 
-    /// Returns what was read, unless there was any fault.
-    pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<T, Faults> {
+    /// Notes what is accepted and was probably not meant so.
+    pub(super) fn warn(&self, path: &str, problem: &str, remedy: &str) {
+        let warning = Fault { path: path.to_owned(), problem: problem.to_owned(), remedy: remedy.to_owned() };
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Returns what was read and the warnings, unless there was any fault.
+    pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<(T, Vec<Fault>), Faults> {
         match read {
-            Ok(value) if self.0.borrow().is_empty() => Ok(value),
-            _ => Err(Faults(self.0.into_inner())),
+            Ok(value) if self.faults.borrow().is_empty() => Ok((value, self.warnings.into_inner())),
+            _ => Err(Faults(self.faults.into_inner())),
         }
     }
 }

@@ -21,6 +21,7 @@ mod capture;
 mod credentials;
 mod delivery;
 mod fault;
+mod other_syntax;
 mod reader;
 mod redact;
 mod route;
@@ -65,6 +66,8 @@ pub struct Config {
     pub(crate) captures: Rc<Captures>,
     /// Number of webhooks that may be in the middle of being stored, per worker.
     pub(crate) max_captures: usize,
+    /// What is no fault and was probably not meant so.
+    pub(crate) warnings: Vec<Fault>,
 }
 
 /// The gateway that the filter takes its host for.
@@ -103,7 +106,8 @@ impl Config {
             root.finish();
             config
         });
-        faults.conclude(config)
+        let (config, warnings) = faults.conclude(config)?;
+        Ok(Config { warnings, ..config })
     }
 }
 
@@ -152,6 +156,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         max_in_flight,
         captures: Rc::new(captures?),
         max_captures,
+        warnings: Vec::new(),
     })
 }
 

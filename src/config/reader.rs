@@ -42,6 +42,10 @@ impl<'a> Field<'a> {
         self.faults.report(&self.path, problem, remedy)
     }
 
+    pub(super) fn warn(&self, problem: &str, remedy: &str) {
+        self.faults.warn(&self.path, problem, remedy);
+    }
+
     /// Returns the value for use in a fault.
     pub(super) fn shown(&self) -> String {
         if self.confidential {
@@ -259,7 +263,7 @@ mod tests {
         let made = read(&mut section);
         section.finish();
         let lines = match faults.conclude(Ok(())) {
-            Ok(()) => Vec::new(),
+            Ok(_) => Vec::new(),
             Err(faults) => faults.iter().map(ToString::to_string).collect(),
         };
         (made, lines)

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::attributes::{self, Attribute};
 use super::fault::Checked;
+use super::other_syntax;
 use super::reader::{each, Section};
 use super::redact::is_token;
 use super::{target, template};
@@ -188,8 +189,13 @@ pub(super) fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
 
 pub(super) fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
     let field = section.required("matcher", MATCHER_REMEDY)?;
-    Matcher::new(field.text()?)
-        .map_err(|error| field.fault(format!("{} cannot be compiled: {error}", field.shown()), MATCHER_REMEDY))
+    let pattern = field.text()?;
+    let matcher = Matcher::new(pattern)
+        .map_err(|error| field.fault(format!("{} cannot be compiled: {error}", field.shown()), MATCHER_REMEDY))?;
+    if let Some(syntax) = other_syntax::likeness(pattern) {
+        field.warn(syntax.problem, syntax.remedy);
+    }
+    Ok(matcher)
 }
 
 fn read_statuses(section: &mut Section<'_>) -> Checked<Statuses> {

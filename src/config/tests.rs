@@ -66,7 +66,8 @@ fn every_faulty_configuration_is_refused_with_its_faults() {
 #[test]
 fn every_valid_configuration_is_accepted() {
     for entry in fs::read_dir(data("valid")).unwrap() {
-        valid(entry.unwrap().file_name().to_str().unwrap());
+        let config = valid(entry.unwrap().file_name().to_str().unwrap());
+        assert_eq!(config.warnings, []);
     }
 }
 
@@ -78,9 +79,27 @@ fn every_example_of_the_documentation_is_accepted() {
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert_eq!(blocks.len(), examples, "{page}");
         for block in blocks {
-            Config::from_json(block.as_bytes()).unwrap_or_else(|faults| panic!("{page}:\n{block}{faults}"));
+            let config = Config::from_json(block.as_bytes());
+            let config = config.unwrap_or_else(|faults| panic!("{page}:\n{block}{faults}"));
+            assert_eq!(config.warnings, [], "{page}");
         }
     }
+}
+
+#[test]
+fn a_matcher_in_another_syntax_is_accepted_with_a_warning() {
+    let mut config: Value = serde_json::from_slice(&fs::read(data("valid/capture_full.json")).unwrap()).unwrap();
+    config["routes"] = json!([
+        {"method": "PUT", "matcher": "~/profile$"},
+        {"method": "PUT", "matcher": "/profile"},
+        {"method": "PUT", "matcher": "/profiles/:id"},
+    ]);
+    config["capture"][0]["matcher"] = json!("^/(?<provider>stripe)/*");
+    let config = Config::from_json(config.to_string().as_bytes()).unwrap();
+    assert_eq!(config.routes.0.len(), 3);
+    let mut paths: Vec<&str> = config.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["capture[0].matcher", "routes[0].matcher", "routes[2].matcher"]);
 }
 
 #[test]

@@ -126,6 +126,9 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     if let Some(objection) = (rules.objection)(&config) {
         return Err(objection);
     }
+    for warning in &config.warnings {
+        hostcalls::log(Level::Warn, &warning.to_string());
+    }
     let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
     let environment = |name: &str| std::env::var(name).ok();

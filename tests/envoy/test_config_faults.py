@@ -13,6 +13,7 @@ from rig.envoy import command
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import StartGateway
 from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
 
 LoadConfig = Callable[[str], EnvoyConfig]
 
@@ -83,3 +84,8 @@ def test_a_secret_in_a_faulty_configuration_is_not_logged(config: LoadConfig, tm
 def test_envoy_does_not_serve_with_a_fault(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
     with pytest.raises(AssertionError, match=r"routes\[0\]\.matcher"):
         start_gateway(way, sink.address, routes=[{"method": "PUT", "matcher": "("}])
+
+
+def test_a_matcher_in_another_syntax_draws_a_warning(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address, routes=[{"method": "PUT", "matcher": "/users/:id"}])
+    wait_for(lambda: "routes[0].matcher: has a parameter as in `/:id`" in envoy.log(), "the warning")

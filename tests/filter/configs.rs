@@ -51,6 +51,22 @@ fn every_faulty_configuration_is_refused_with_the_place_of_each_fault() {
 }
 
 #[test]
+fn a_matcher_in_another_syntax_draws_a_warning_at_the_start() {
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let mut host = load(with_keys(Host::builder(profile)));
+        host.start_plugin(config(json!({"routes": [{"method": "PUT", "matcher": "~/profile"}]})).to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        assert!(
+            matches!(&warnings[..], [line] if line.starts_with("routes[0].matcher: begins with `~`")),
+            "{warnings:#?}"
+        );
+    }
+    let mut host = load(with_keys(Host::builder(Profile::Envoy)));
+    host.start_plugin(config(json!({})).to_string()).unwrap();
+    assert_eq!(logged(&mut host, LogLevel::Warn), [""; 0]);
+}
+
+#[test]
 fn what_is_no_json_is_refused() {
     let mut host = load(with_keys(Host::builder(Profile::Envoy)));
     for (text, says) in [
