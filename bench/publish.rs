@@ -74,7 +74,7 @@ fn accept_and_publish() {
     let (mut sample, routes) = agent();
     sample.publishing().accept(exchange(&texts), &routes.0[0], NOW);
     let later = NOW + Duration::from_secs(1);
-    let size = sample.poll(later).map_or(0, |(_, callout)| callout.body.len());
+    let size = sample.poll(later).map_or(0, |(_, callout)| callout.request.body().len());
     println!("One event: {size} bytes in a Publish call.\n");
 
     let copy = shortest(EVENTS_PER_ROUND, || {
@@ -87,7 +87,7 @@ fn accept_and_publish() {
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
     let body = format!("<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful></PublishBatchResult></PublishBatchResponse>");
-    let reply = Reply::Response { status: 200, headers: vec![], body: body.into_bytes() };
+    let reply = Reply::Response(http::Response::new(body.into_bytes()));
     for _ in 0..ROUNDS {
         let (mut agent, routes) = agent();
         (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.0[0], NOW));

@@ -3,11 +3,10 @@
 
 #![allow(clippy::panic)]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use retrohook::aws::credentials::Credentials;
 use retrohook::aws::sign::{sign, SigningScope};
-use retrohook::callout::{Callout, Scheme};
 use retrohook::clock::Timestamp;
 use retrohook::secret::Secret;
 
@@ -23,20 +22,14 @@ fn main() {
         expires_at: None,
     };
     let scope = SigningScope { region: "us-east-1".into(), service: "sns" };
-    let mut callout = Callout {
-        upstream: "sns".into(),
-        scheme: Scheme::Https,
-        method: "POST",
-        authority: "sns.us-east-1.amazonaws.com".into(),
-        path: "/".into(),
-        headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
-        body: vec![b'a'; BODY_BYTES],
-        timeout: Duration::from_secs(5),
-    };
+    let mut request = http::Request::post("https://sns.us-east-1.amazonaws.com/")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(vec![b'a'; BODY_BYTES])
+        .unwrap_or_else(|error| panic!("{error}"));
     let shortest = (0..ROUNDS).map(|_| {
         let start = Instant::now();
         for _ in 0..CALLS_PER_ROUND {
-            sign(&mut callout, &credentials, &scope, Timestamp(1_700_000_000_000))
+            sign(&mut request, &credentials, &scope, Timestamp(1_700_000_000_000))
                 .unwrap_or_else(|error| panic!("{error}"));
         }
         start.elapsed() / CALLS_PER_ROUND

@@ -59,7 +59,7 @@ built=$target_dir/$target/release/$name.wasm
 mkdir -p "$(dirname "$output")"
 if command -v wasm-opt >/dev/null || install_debian binaryen; then
   # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
-  wasm-opt -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+  wasm-opt -Oz --converge --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
     --enable-reference-types --enable-sign-ext --enable-simd "$built" -o "$output.new"
   how="by $(wasm-opt --version) from $(wc -c <"$built")"
 else

@@ -88,7 +88,7 @@ pub enum Call {
 /// // SNS has it: nothing is left to do.
 /// let message_id = "<PublishResult><MessageId>m-1</MessageId></PublishResult>";
 /// let body = format!("<PublishResponse>{message_id}</PublishResponse>").into();
-/// agent.handle_reply(call, &Reply::Response { status: 200, headers: vec![], body }, now);
+/// agent.handle_reply(call, &Reply::Response(http::Response::new(body)), now);
 /// assert!(agent.is_idle());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

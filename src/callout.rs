@@ -1,91 +1,88 @@
-//! An HTTP call that the host should make for the core, and what came of it.
+//! HTTP calls that the host makes for the core, and their replies, in the types of the crate
+//! `http`. Never calls anybody.
 
 use std::time::Duration;
 
-/// Whether a callout goes over TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP, for local emulators and for hosts that add TLS themselves.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// As written in a URL and in the `:scheme` pseudo header.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    /// The port that a URL of this scheme leaves out.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
-}
+use http::header::{HeaderName, DATE, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, Response, Uri};
 
 /// One HTTP request for the host to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Callout {
-    /// The host's name for where it goes: an Envoy cluster, a `host:port` on Kong.
+    /// The host's name for its destination: an Envoy cluster, a `host:port` on Kong.
     pub upstream: String,
-    /// Becomes `:scheme`.
-    pub scheme: Scheme,
-    /// Becomes `:method`.
-    pub method: &'static str,
-    /// Becomes `:authority`; it is what the signature covers as `host`.
-    pub authority: String,
-    /// Becomes `:path`, with the query string if there is one.
-    pub path: String,
-    /// All other headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body; may be empty.
-    pub body: Vec<u8>,
-    /// How long the whole call may take.
+    /// The request. Its URI is whole: scheme, authority and path become pseudo headers, and a
+    /// signature covers the authority as `host`.
+    pub request: Request<Vec<u8>>,
+    /// The longest time that the whole call may take.
     pub timeout: Duration,
 }
 
-/// What a host allows of callouts.
+/// Puts a request together from valid parts, for which the builder of `http` would need an error
+/// path.
+pub fn request(method: Method, uri: Uri, headers: HeaderMap, body: Vec<u8>) -> Request<Vec<u8>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// The bounds that a host sets to callouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many may be under way at once.
+    /// Callouts that may be under way at once.
     pub at_once: usize,
-    /// After this time one counts as lost that the host has forgotten.
+    /// The time after which a callout that the host has forgotten counts as lost.
     pub deadline: Duration,
-    /// Whether a request that waits for the reply to one may be answered later than that.
+    /// True if a request that waits for the reply to a callout may be answered in a later callback.
     pub retries_captures: bool,
     /// What the log says where the rest of a request does not come.
     pub silent_sender: &'static str,
 }
 
-/// The headers of a reply that matter to the core.
-pub const REPLY_HEADERS: [&str; 3] = ["date", "retry-after", "x-amz-retry-after"];
+/// The header in which AWS asks, in milliseconds, to be left alone.
+pub const AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 
-/// What came of a callout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The headers of a reply that the core reads. It reads none of a success, so the host is not asked
+/// for them there.
+pub const REPLY_HEADERS: [HeaderName; 3] = [DATE, RETRY_AFTER, AMZ_RETRY_AFTER];
+
+/// The outcome of a callout.
+#[derive(Clone, Debug)]
 pub enum Reply {
-    /// The peer answered.
-    Response {
-        /// HTTP status code.
-        status: u16,
-        /// Those of [`REPLY_HEADERS`] that it has, unless it is a success, of which nobody asks more.
-        headers: Vec<(&'static str, String)>,
-        /// The body, whole as far as the host knows.
-        body: Vec<u8>,
-    },
-    /// There was no answer: what the host says of it, for the log.
+    /// The peer answered. Only the headers [`REPLY_HEADERS`] are here, and the body is whole as far
+    /// as the host knows.
+    Response(Response<Vec<u8>>),
+    /// There was no answer, for the reason that the host gives.
     NoResponse(String),
 }
 
 impl Reply {
-    /// A header of the reply; `name` is one of [`REPLY_HEADERS`].
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let Reply::Response { headers, .. } = self else { return None };
-        headers.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value.as_str())
+    /// Returns the text of a header, one of [`REPLY_HEADERS`].
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        match self {
+            Reply::Response(response) => response.headers().get(name)?.to_str().ok(),
+            Reply::NoResponse(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Replies for the tests of every module.
+
+    use super::*;
+
+    pub(crate) fn response(status: u16, body: impl AsRef<[u8]>) -> Reply {
+        response_with(status, &[], body)
+    }
+
+    pub(crate) fn response_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        Reply::Response(response.body(body.as_ref().to_vec()).unwrap())
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const BUILT_IN_ATTRIBUTES: [&str; 5] = ["event_id", "event_type", "me
 
 /// The type of a message attribute, as SNS and SQS name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributeType {
+pub(crate) enum AttributeType {
     /// Text.
     String,
     /// A number, so that subscribers can filter by range.
@@ -23,7 +23,7 @@ pub enum AttributeType {
 
 impl AttributeType {
     /// Returns the value of `DataType` on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             AttributeType::String => "String",
             AttributeType::Number => "Number",
@@ -33,29 +33,29 @@ impl AttributeType {
 
 /// A message attribute; the value is never empty (SNS refuses empty values).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attribute {
+pub(crate) struct Attribute {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// How its value is read.
-    pub data_type: AttributeType,
+    pub(crate) data_type: AttributeType,
     /// Its value.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// One event on its way to its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Names the event: unique for each exchange and kept in every retry, so that consumers can
     /// be idempotent.
-    pub id: String,
+    pub(crate) id: String,
     /// The JSON text that is published.
-    pub message: String,
+    pub(crate) message: String,
     /// Attributes, for subscription filter policies.
-    pub attributes: Vec<Attribute>,
+    pub(crate) attributes: Vec<Attribute>,
     /// The SNS subject, used by e-mail subscriptions.
-    pub subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// The group whose order FIFO topics keep.
-    pub group_id: Option<String>,
+    pub(crate) group_id: Option<String>,
     /// When the exchange was over.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
 }

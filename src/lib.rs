@@ -11,7 +11,7 @@
 
 pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
-pub mod allocator;
+mod allocator;
 pub mod aws;
 pub mod callout;
 pub mod capture;

@@ -4,6 +4,8 @@
 //! hands those to the host a few times a second: a request pays for no host call, whatever it
 //! counts. Nothing here counts events or webhooks by itself.
 
+use http::StatusCode;
+
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 
@@ -172,8 +174,8 @@ impl CalloutCounts {
     /// Counts a call by its reply.
     pub(crate) fn count(&mut self, reply: &Reply) {
         match reply {
-            Reply::Response { status: 200, .. } => self.ok += 1,
-            Reply::Response { .. } => self.error += 1,
+            Reply::Response(response) if response.status() == StatusCode::OK => self.ok += 1,
+            Reply::Response(_) => self.error += 1,
             Reply::NoResponse(_) => self.no_reply += 1,
         }
     }
@@ -232,6 +234,7 @@ fn unsigned(count: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::callout::testing::response;
 
     #[test]
     fn definitions_stand_in_the_order_of_the_metrics() {
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn parts_that_count_alike_are_one_update() {
         let mut calls = [CalloutCounts::default(), CalloutCounts::default()];
-        let ok = Reply::Response { status: 200, headers: vec![], body: vec![] };
+        let ok = response(200, "");
         let lost = Reply::NoResponse(String::new());
         calls.iter_mut().for_each(|calls| calls.count(&ok));
         calls[1].count(&lost);

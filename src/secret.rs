@@ -1,4 +1,4 @@
-//! A text that must never be seen: neither in a log, nor in an error, nor in an event.
+//! A text that never shows: neither in a log, nor in an error, nor in an event.
 
 use std::fmt;
 

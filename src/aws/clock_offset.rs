@@ -1,31 +1,35 @@
-//! What the host's clock lacks to AWS's. A signature has the time in it, and is refused where that is more than minutes off; a
-//! reply that refuses it has AWS's own time in its `Date`.
+//! The difference between the host's clock and AWS's. A signature has the time in it, and is
+//! refused if that is more than minutes off; a reply that refuses it has AWS's own time in its
+//! `Date`.
 
 use std::time::SystemTime;
+
+use http::header::DATE;
 
 use crate::callout::Reply;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// An offset that differs by less, in milliseconds, is the same: it has the age of the reply in it.
+/// The difference in milliseconds below which two offsets are one: an offset includes the age of
+/// the reply that it was learnt from.
 const SAME: i64 = 60_000;
 
-/// How far AWS's clock is ahead of the host's; zero until a reply says otherwise.
+/// The time by which AWS's clock is ahead of the host's; zero until a reply says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ClockOffset {
+pub(crate) struct ClockOffset {
     millis: i64,
 }
 
 impl ClockOffset {
-    /// AWS's time when the host's clock says `now`.
-    pub fn apply(self, now: Timestamp) -> Timestamp {
+    /// Returns AWS's time when the host's clock says `now`.
+    pub(crate) fn apply(self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_add_signed(self.millis))
     }
 
-    /// Learns from a reply that refused a signature for its time. Gives a line for the log where that changes anything; where
-    /// not, the time was not what is wrong.
-    pub fn correct(&mut self, reply: &Reply, now: Timestamp) -> Option<Notice> {
-        let date = httpdate::parse_http_date(reply.header("date")?).ok()?;
+    /// Learns from a reply that refused a signature for its time. Returns a line for the log if
+    /// that changes anything; if not, the time was not what is wrong.
+    pub(crate) fn correct(&mut self, reply: &Reply, now: Timestamp) -> Option<Notice> {
+        let date = httpdate::parse_http_date(reply.header(&DATE)?).ok()?;
         let aws = date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
         let millis = i64::try_from(aws).ok()?.saturating_sub_unsigned(now.0);
         if self.millis.abs_diff(millis) < SAME.unsigned_abs() {
@@ -42,9 +46,10 @@ impl ClockOffset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::callout::testing::response_with;
 
     fn refusal(date: &str) -> Reply {
-        Reply::Response { status: 403, headers: vec![("date", date.to_owned())], body: vec![] }
+        response_with(403, &[("date", date)], "")
     }
 
     #[test]

@@ -1,24 +1,21 @@
-//! Where an AWS API is.
+//! Endpoints of AWS's APIs: scheme, host and port, without a path. Never looks a name up.
 
 use std::net::Ipv6Addr;
+use std::rc::Rc;
 use std::str::FromStr;
 
-use crate::callout::Scheme;
+use http::uri::Scheme;
+use http::Uri;
 
-/// The base URL of an API: scheme, host and port, without a path.
+/// The base URL of an API. The host is in lower case, and the port is left out if it is the
+/// scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Whether it speaks TLS.
-    pub scheme: Scheme,
-    /// A host name, an IPv4 address, or an IPv6 address in brackets.
-    pub host: String,
-    /// The port, the scheme's own if none was given.
-    pub port: u16,
-}
+pub(crate) struct Endpoint(Rc<Uri>);
 
-/// Why a text is not an endpoint. The text itself is left out: it may carry a password or a token.
+/// The reason why a text is not an endpoint. The text itself is left out: it may hold a password or
+/// a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// Neither `http://` nor `https://`.
     #[error("it does not begin with `http://` or `https://`")]
     Scheme,
@@ -28,13 +25,17 @@ pub enum EndpointError {
     /// Something behind host and port.
     #[error("it has a path, a query or a fragment")]
     Path,
-    /// No host, or none that can be.
+    /// No host, or an impossible one.
     #[error("its host is neither a name nor an address")]
     Host,
     /// Not a port.
     #[error("its port is not a number from 1 to 65535")]
     Port,
 }
+
+/// The ports that a URL leaves out.
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The domains of the partitions whose domain is not `amazonaws.com`, by how their regions begin.
 const DOMAINS: [(&str, &str); 6] = [
@@ -47,26 +48,66 @@ const DOMAINS: [(&str, &str); 6] = [
 ];
 
 impl Endpoint {
-    /// The public endpoint of `service` in `region`, whatever its partition.
-    pub fn of_service(service: &str, region: &str) -> Endpoint {
+    /// Returns the public endpoint of `service` in `region`, whatever its partition.
+    ///
+    /// # Errors
+    /// [`EndpointError::Host`] if the region cannot be part of a host name; see
+    /// `names::is_region`.
+    pub(crate) fn of_service(service: &str, region: &str) -> Result<Endpoint, EndpointError> {
         let domain =
             DOMAINS.iter().find(|(begin, _)| region.starts_with(begin)).map_or("amazonaws.com", |(_, name)| name);
-        let scheme = Scheme::Https;
-        Endpoint { scheme, host: format!("{service}.{region}.{domain}"), port: scheme.default_port() }
+        format!("https://{service}.{region}.{domain}").parse()
     }
 
-    /// Host and port as in the `Host` header: the port only where it is not the scheme's own.
-    pub fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.clone()
-        } else {
-            self.host_port()
+    /// Splits a URL into its endpoint and what follows that: a path, a query, a fragment, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// When it does not begin with an endpoint.
+    pub(crate) fn split(url: &str) -> Result<(Endpoint, &str), EndpointError> {
+        let (scheme, rest) = url.split_once("://").ok_or(EndpointError::Scheme)?;
+        let (scheme, usual) = [(Scheme::HTTP, HTTP_PORT), (Scheme::HTTPS, HTTPS_PORT)]
+            .into_iter()
+            .find(|(known, _)| known.as_str().eq_ignore_ascii_case(scheme))
+            .ok_or(EndpointError::Scheme)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(EndpointError::UserInfo);
         }
+        let (host, port) = match authority.rsplit_once(':') {
+            // The last colon of `[::1]` is the address's.
+            Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
+            _ => (authority, usual),
+        };
+        if !is_host(host) {
+            return Err(EndpointError::Host);
+        }
+        let host = host.to_ascii_lowercase();
+        let authority = if port == usual { host } else { format!("{host}:{port}") };
+        let uri = Uri::try_from(format!("{scheme}://{authority}/")).map_err(|_| EndpointError::Host)?;
+        Ok((Endpoint(Rc::new(uri)), tail))
+    }
+
+    /// The URI of its root.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// A host name, an IPv4 address, or an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default()
+    }
+
+    /// Returns true if it does not speak TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.scheme() == Some(&Scheme::HTTP)
     }
 
     /// Host and port, the port always.
-    pub fn host_port(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    pub(crate) fn host_port(&self) -> String {
+        let usual = if self.is_plain() { HTTP_PORT } else { HTTPS_PORT };
+        format!("{}:{}", self.host(), self.0.port_u16().unwrap_or(usual))
     }
 }
 
@@ -74,30 +115,10 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Endpoint, EndpointError> {
-        let (scheme, rest) = text.split_once("://").ok_or(EndpointError::Scheme)?;
-        let scheme = [Scheme::Http, Scheme::Https]
-            .into_iter()
-            .find(|known| known.as_str().eq_ignore_ascii_case(scheme))
-            .ok_or(EndpointError::Scheme)?;
-        let (authority, tail) = match rest.find(['/', '?', '#']) {
-            Some(end) => rest.split_at(end),
-            None => (rest, ""),
-        };
-        if authority.contains('@') {
-            return Err(EndpointError::UserInfo);
+        match Endpoint::split(text)? {
+            (endpoint, "" | "/") => Ok(endpoint),
+            _ => Err(EndpointError::Path),
         }
-        if !matches!(tail, "" | "/") {
-            return Err(EndpointError::Path);
-        }
-        let (host, port) = match authority.rsplit_once(':') {
-            // The last colon of `[::1]` is the address's.
-            Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
-            _ => (authority, scheme.default_port()),
-        };
-        if !is_host(host) {
-            return Err(EndpointError::Host);
-        }
-        Ok(Endpoint { scheme, host: host.to_ascii_lowercase(), port })
     }
 }
 
@@ -135,11 +156,8 @@ mod tests {
             ("http://[2001:DB8::1]:4566/", "[2001:db8::1]:4566", "[2001:db8::1]:4566"),
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
-            assert_eq!(
-                (endpoint.authority().as_str(), endpoint.host_port().as_str()),
-                (authority, host_port),
-                "{text}"
-            );
+            assert_eq!(endpoint.uri().authority().unwrap(), authority, "{text}");
+            assert_eq!(endpoint.host_port(), host_port, "{text}");
         }
     }
 
@@ -183,8 +201,8 @@ mod tests {
             ("us-isof-south-1", "csp.hci.ic.gov"),
         ] {
             for service in ["sns", "sqs", "events", "sts"] {
-                let host = format!("{service}.{region}.{domain}");
-                assert_eq!(Endpoint::of_service(service, region), Endpoint { scheme: Scheme::Https, host, port: 443 });
+                let endpoint = Endpoint::of_service(service, region).unwrap();
+                assert_eq!(endpoint.uri().to_string(), format!("https://{service}.{region}.{domain}/"));
             }
         }
     }

@@ -1,14 +1,19 @@
-//! What an error of AWS means for the event that met it: one table, for every service that the filter speaks to.
+//! The meaning of AWS's errors for the event that met one: one table, for every service that the
+//! filter speaks to.
 //!
-//! Decides the class of a failure and nothing more: whether and when to try again is the outbox's business. It never
-//! guesses from a message, with one exception: a signature error is about the clock only where its message says so.
+//! Decides the class of a failure and nothing more: the outbox decides whether and when to try
+//! again. Never guesses from a message, with one exception: a signature error is about the clock
+//! only if its message says so.
 
-/// Characters that are kept of a code or a message; a reply of a megabyte must not become a log line of a megabyte.
-pub const MAX_KEPT_CHARS: usize = 300;
+use http::StatusCode;
 
-/// What to do about a failure.
+/// Characters that are kept of a code or a message: a reply of a megabyte must not become a log
+/// line of a megabyte.
+pub(crate) const MAX_KEPT_CHARS: usize = 300;
+
+/// A class of failures, by what to do about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureClass {
+pub(crate) enum FailureClass {
     /// Likely gone in a moment: try again soon.
     Transient,
     /// Too many requests: try again more slowly.
@@ -23,38 +28,39 @@ pub enum FailureClass {
     Permanent,
 }
 
-/// Why an entry was not accepted.
+/// The reason why an entry was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What to do about it.
-    pub class: FailureClass,
-    /// The error code of AWS, or a word for what happened instead of a reply.
-    pub code: String,
-    /// What AWS or the host says, for the log.
-    pub message: String,
+pub(crate) struct Failure {
+    /// Its class.
+    pub(crate) class: FailureClass,
+    /// The error code of AWS, or a word of our own for what happened instead of a reply.
+    pub(crate) code: String,
+    /// The message of AWS or the host, for the log.
+    pub(crate) message: String,
 }
 
 impl Failure {
-    /// A failure whose texts are fit for one log line: no line breaks or control characters, and at most
-    /// [`MAX_KEPT_CHARS`] characters each.
-    pub fn new(class: FailureClass, code: &str, message: &str) -> Failure {
+    /// Makes a failure whose texts are fit for one log line: without line breaks or control
+    /// characters, and of at most [`MAX_KEPT_CHARS`] characters each.
+    pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
 }
 
-/// What became of one entry of a call.
+/// The outcome of one entry of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The service has it.
     Delivered,
     /// The service does not have it, or nobody knows.
     Failed(Failure),
 }
 
-/// Codes as AWS writes them, without namespace and without `Exception`, by what they ask for.
+/// Codes as AWS writes them, without namespace and without `Exception`, by class.
 ///
-/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common Errors" pages, the key errors
-/// that SNS passes on from KMS, and the retry rules of the AWS SDKs ("standard" mode of the SDKs and Tools Reference Guide).
+/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common
+/// Errors" pages, the key errors that SNS passes on from KMS, and the retry rules of the AWS SDKs
+/// ("standard" mode in the SDKs and Tools Reference Guide).
 const CODES: &[(FailureClass, &[&str])] = &[
     (
         FailureClass::Transient,
@@ -114,20 +120,22 @@ const CODES: &[(FailureClass, &[&str])] = &[
     ),
 ];
 
-/// Codes of a wrong signature. Most are wrong keys, which stay wrong; some are a wrong time, which can be mended.
+/// Codes of a wrong signature. Most mean wrong keys, which stay wrong; some mean a wrong time,
+/// which can be corrected.
 const SIGNATURE_CODES: &[&str] = &["SignatureDoesNotMatch", "InvalidSignature"];
 
-/// How AWS words that the time of a signature is off, in lower case.
+/// Words with which AWS says that the time of a signature is off, in lower case.
 const CLOCK_WORDS: &[&str] =
     &["signature expired", "not yet current", "is now earlier than", "is now later than", "request has expired"];
 
-/// The class of an error reply.
+/// Returns the class of an error reply.
 ///
-/// `code` may carry a namespace (`com.amazonaws.sns#NotFoundException`, `AWS.SimpleQueueService.NonExistentQueue`), a
-/// suffix (`…:http://…`) and `Exception`. Where the table does not know it, `status` decides: 429 is throttling, 413 a
-/// batch that is too large, every other 4xx but 408 is permanent; all else may be gone in a moment, since what was not
-/// said by AWS (a proxy, a redirect, half a reply) is not a verdict on the event.
-pub fn classify(status: u16, code: &str, message: &str) -> FailureClass {
+/// `code` may have a namespace (`com.amazonaws.sns#NotFoundException`,
+/// `AWS.SimpleQueueService.NonExistentQueue`), a suffix (`…:http://…`) and `Exception`. If the
+/// table does not know it, `status` decides: 429 is throttling, 413 a batch that is too large, and
+/// every other 4xx except 408 is permanent. All else may be gone in a moment, because a proxy, a
+/// redirect or half a reply is not AWS's verdict on the event.
+pub(crate) fn classify(status: StatusCode, code: &str, message: &str) -> FailureClass {
     let name = bare(code);
     if SIGNATURE_CODES.contains(&name) {
         let message = message.to_ascii_lowercase();
@@ -138,22 +146,23 @@ pub fn classify(status: u16, code: &str, message: &str) -> FailureClass {
         return *class;
     }
     match status {
-        408 => FailureClass::Transient,
-        413 => FailureClass::BatchTooLarge,
-        429 => FailureClass::Throttled,
-        400..=499 => FailureClass::Permanent,
+        StatusCode::REQUEST_TIMEOUT => FailureClass::Transient,
+        StatusCode::PAYLOAD_TOO_LARGE => FailureClass::BatchTooLarge,
+        StatusCode::TOO_MANY_REQUESTS => FailureClass::Throttled,
+        status if status.is_client_error() => FailureClass::Permanent,
         _ => FailureClass::Transient,
     }
 }
 
-/// The code without the parts that differ between protocols.
+/// Returns the code without the parts that differ between protocols.
 fn bare(code: &str) -> &str {
     let code = without_namespace(code);
     let name = code.rsplit_once('.').map_or(code, |(_, name)| name);
     name.strip_suffix("Exception").unwrap_or(name)
 }
 
-/// `com.amazonaws.sns#NotFoundException:http://…` -> `NotFoundException`, which is how JSON replies name an error.
+/// Returns `NotFoundException` for `com.amazonaws.sns#NotFoundException:http://…`, as JSON replies
+/// name an error.
 pub(super) fn without_namespace(code: &str) -> &str {
     let code = code.split_once(':').map_or(code, |(name, _)| name);
     code.rsplit_once('#').map_or(code, |(_, name)| name).trim()
@@ -186,6 +195,10 @@ fn excerpt(text: &str) -> String {
 mod tests {
     use super::*;
     use FailureClass::*;
+
+    fn classify(status: u16, code: &str, message: &str) -> FailureClass {
+        super::classify(StatusCode::from_u16(status).unwrap(), code, message)
+    }
 
     #[test]
     fn codes_have_their_class_whatever_the_status() {

@@ -1,16 +1,19 @@
-//! Bodies of `application/x-www-form-urlencoded`, byte for byte as botocore writes them: what RFC 3986 calls unreserved stands
-//! for itself, a space is `+`, and every other byte is percent-encoded.
+//! Bodies of `application/x-www-form-urlencoded`, byte for byte as botocore writes them: a byte that
+//! RFC 3986 calls unreserved stands for itself, a space is `+`, and every other byte is
+//! percent-encoded. Never encodes a name.
 //!
-//! The forms of browsers, which `form_urlencoded` writes, leave `*` and encode `~`. AWS takes both spellings, because it checks
-//! the bytes that it got; an emulator checks the form that it writes again, and refuses any other spelling than botocore's.
+//! The forms of browsers, which `form_urlencoded` writes, leave `*` and encode `~`. AWS takes both
+//! spellings, because it checks the bytes that it got; an emulator checks the form that it writes
+//! again, and refuses any other spelling than botocore's.
 //!
-//! Values are encoded in a seventh of the time that `form_urlencoded` takes. A third of the bytes of JSON are escaped, and to
-//! append the few bytes between two escapes is a call out of WebAssembly each, so nothing is appended here.
+//! Values are encoded in a seventh of the time that `form_urlencoded` takes. A third of the bytes of
+//! JSON are escaped, and to append the few bytes between two escapes is a call out of WebAssembly
+//! each, so nothing is appended here.
 
-/// What one byte can take: `%2F`.
+/// Bytes that one byte can become: `%2F`.
 const MAX_BYTES_OF_ONE: usize = 3;
 
-/// Each byte as a form has it, and how many bytes of that count.
+/// Each byte as it stands in a form, and how many bytes of that count.
 static ENCODED: [([u8; MAX_BYTES_OF_ONE], u8); 256] = encoded();
 
 #[expect(clippy::indexing_slicing, reason = "runs at compile time, where a wrong index is a compiler error")]
@@ -31,19 +34,20 @@ const fn encoded() -> [([u8; MAX_BYTES_OF_ONE], u8); 256] {
 }
 
 /// The form of one call of AWS's query protocol.
-pub struct Form(Vec<u8>);
+pub(crate) struct Form(Vec<u8>);
 
 impl Form {
-    /// Begins a form with room for `bytes`. `action` names the action and the version, as they stand in the form.
-    pub fn new(action: &'static str, bytes: usize) -> Form {
+    /// Begins a form with room for `bytes`. `action` has the action and the version, as they stand in
+    /// the form.
+    pub(crate) fn new(action: &'static str, bytes: usize) -> Form {
         let mut form = Vec::with_capacity(bytes);
         form.extend(action.as_bytes());
         Form(form)
     }
 
-    /// Adds a field, whose name is in two parts. Names are ours and need no encoding, which would be half the work of a small
-    /// event.
-    pub fn field(&mut self, prefix: &str, name: &str, value: &str) {
+    /// Adds a field, whose name is in two parts. Names are ours and need no encoding, which would be
+    /// half the work of a small event.
+    pub(crate) fn field(&mut self, prefix: &str, name: &str, value: &str) {
         for part in ["&", prefix, name, "="] {
             self.0.extend(part.as_bytes());
         }
@@ -51,13 +55,13 @@ impl Form {
     }
 
     /// Ends the form.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }
 
-/// Adds `value` to `form`: makes room for the most that it can take, writes the most that each byte can take, and steps on by
-/// what it took.
+/// Adds `value` to `form`: makes room for the most that it can become, writes the most that each byte
+/// can become, and steps on by what it became.
 fn encode(value: &str, form: &mut Vec<u8>) {
     let mut end = form.len();
     form.resize(end + MAX_BYTES_OF_ONE * value.len(), 0);

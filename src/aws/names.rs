@@ -1,8 +1,9 @@
-//! The forms of AWS's names: regions, partitions, accounts. Checks forms only; what exists is for AWS to say.
+//! The forms of AWS's names: regions, partitions, accounts. Checks forms only; AWS knows what
+//! exists.
 
-/// Whether `text` has the form of a region: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`. New regions appear faster than
-/// lists of them are kept.
-pub fn is_region(text: &str) -> bool {
+/// Returns true if `text` has the form of a region: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
+/// New regions appear faster than a list of them is updated.
+pub(crate) fn is_region(text: &str) -> bool {
     let mut parts = text.split('-');
     let area = parts.next().is_some_and(|part| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase()));
     let number =
@@ -11,18 +12,18 @@ pub fn is_region(text: &str) -> bool {
     area && number && middle.peek().is_some() && middle.all(is_lower_case_name) && text.len() <= 32
 }
 
-/// Whether `text` has the form of a partition: `aws`, `aws-cn`, `aws-us-gov`.
-pub fn is_partition(text: &str) -> bool {
+/// Returns true if `text` has the form of a partition: `aws`, `aws-cn`, `aws-us-gov`.
+pub(crate) fn is_partition(text: &str) -> bool {
     text == "aws" || text.strip_prefix("aws-").is_some_and(is_lower_case_name)
 }
 
-/// Whether `text` is the number of an account.
-pub fn is_account(text: &str) -> bool {
+/// Returns true if `text` has the form of an account's number.
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether `text` is 1 to 32 lower-case letters, digits and hyphens.
-pub fn is_lower_case_name(text: &str) -> bool {
+/// Returns true if `text` is 1 to 32 lower-case letters, digits and hyphens.
+pub(crate) fn is_lower_case_name(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

@@ -1,48 +1,127 @@
-//! What differs from one service that takes events to the next.
+//! Kinds of targets, and how each is spoken to. Whatever differs between the services that take
+//! events is asked here.
+//!
+//! A new kind of target is a folder beside this file with a [`Kind`] and a [`Protocol`], and a row
+//! in [`KINDS`](super::target::KINDS).
 
+use std::error::Error;
 use std::fmt::Debug;
+use std::rc::Rc;
+use std::str::FromStr;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::aws::endpoint::Endpoint;
 use crate::aws::error::Outcome;
 use crate::callout::Reply;
 use crate::event::Event;
 
-/// Events in one call: SNS, SQS and EventBridge take the same.
+/// Events that one call may carry, whatever the target: SNS, SQS and EventBridge all take ten.
 ///
-/// SNS API Reference, action PublishBatch; SQS API Reference, action SendMessageBatch; EventBridge API Reference, action
-/// PutEvents.
-pub const MAX_EVENTS: u32 = 10;
+/// SNS API Reference, action PublishBatch; SQS API Reference, action SendMessageBatch; EventBridge
+/// API Reference, action PutEvents.
+pub(crate) const MAX_EVENTS: u32 = 10;
 
-/// How events are said to a topic, a queue or an event bus, and how it answers. Never sends, signs or retries.
-pub trait Protocol: Debug {
+/// A kind of target, as the configuration names one.
+pub(crate) struct Kind {
     /// The key of the configuration that names such a target.
-    fn key(&self) -> &'static str;
+    pub(crate) key: &'static str,
+    /// A target of this kind in the text of a fault: `an event bus`.
+    pub(crate) target: &'static str,
+    /// A value of the key in the text of a fault: `the ARN of a topic`.
+    pub(crate) name: &'static str,
+    /// True if a fault may quote a wrong value. A URL may hold a password.
+    pub(crate) quotable: bool,
+    /// The remedy for a wrong value.
+    pub(crate) remedy: &'static str,
+    /// Reads the value of the key.
+    pub(crate) parse: fn(&str) -> Parsed,
+}
 
-    /// What stands under that key.
+/// A target, or the reason why its name is none of its kind.
+pub(crate) type Parsed = Result<Rc<dyn Protocol>, Box<dyn Error>>;
+
+/// Reads the name of a target of one kind, for [`Kind::parse`].
+///
+/// # Errors
+/// The reason why it is no such name.
+pub(crate) fn parse<P>(name: &str) -> Parsed
+where
+    P: Protocol + FromStr<Err: Error + 'static> + 'static,
+{
+    Ok(Rc::new(name.parse::<P>()?))
+}
+
+/// The protocol of one topic, queue or event bus: how events are written for it, and how its
+/// replies are read. Never sends, signs or retries.
+pub(crate) trait Protocol: Debug {
+    /// The kind of target.
+    fn kind(&self) -> &'static Kind;
+
+    /// The name of the target, as the configuration has it.
     fn name(&self) -> &str;
 
-    /// What the service is called in signatures and in the names of its endpoints.
+    /// The service in signatures and in the names of its endpoints.
     fn service(&self) -> &'static str;
 
-    /// Whether the order of the events of a group is kept, if it is kept here.
+    /// The region, if the name of the target tells it.
+    fn region(&self) -> Option<&str>;
+
+    /// The endpoint, if the name of the target tells it.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        None
+    }
+
+    /// Returns true if the order of the events of a group is kept. Every event then needs a group.
     fn keeps_order(&self) -> bool;
 
-    /// Bytes that one call may carry, and so that one event may have, as [`Protocol::size`] counts them.
+    /// Returns true if an event may belong to a group, whether its order is kept or not.
+    fn takes_group_id(&self) -> bool {
+        true
+    }
+
+    /// Returns true if an event may have a subject.
+    fn takes_subject(&self) -> bool {
+        false
+    }
+
+    /// Characters that the type of an event may have, if the service bounds them.
+    fn max_event_type_chars(&self) -> Option<usize> {
+        None
+    }
+
+    /// Events that one call may carry.
+    fn max_events(&self) -> usize {
+        MAX_EVENTS as usize
+    }
+
+    /// Bytes that one call may carry, and so that one event may have, as [`Protocol::size`] counts
+    /// them.
     fn max_bytes(&self) -> usize;
 
-    /// The bytes of an event as the service counts them.
+    /// Returns the bytes of an event as the service counts them.
     fn size(&self, event: &Event) -> usize;
 
-    /// The headers of a request of so many events, beside those of the signature.
-    fn headers(&self, events: usize) -> Vec<(String, String)>;
+    /// Returns the headers of a request of so many events, beside those of the signature.
+    fn headers(&self, events: usize) -> HeaderMap;
 
-    /// The body of the request that delivers `events`: 1 to [`MAX_EVENTS`], of together [`Protocol::max_bytes`].
+    /// Writes the body of the request that delivers `events`: 1 to [`Protocol::max_events`], of
+    /// together [`Protocol::max_bytes`].
     fn body(&self, events: &[&Event]) -> Vec<u8>;
 
-    /// The outcome of each of the `events` events of a request made by [`Protocol::body`], in their order.
+    /// Returns the outcome of each of the `events` events of a request made by [`Protocol::body`],
+    /// in their order.
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome>;
 }
 
-/// Headers from what they are written as.
-pub(super) fn headers<const COUNT: usize>(headers: [(&str, &str); COUNT]) -> Vec<(String, String)> {
-    headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+/// The header in which AWS's JSON protocols name the action.
+pub(super) const AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+
+/// Makes a map of headers whose values are constants.
+pub(super) fn headers<const COUNT: usize>(headers: [(HeaderName, &'static str); COUNT]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(name, HeaderValue::from_static(value));
+    }
+    map
 }

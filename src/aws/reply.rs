@@ -1,21 +1,28 @@
-//! What the replies of all of AWS's APIs have in common: how much of one is looked at, what it means that there is none, and why
-//! one refuses a whole request. Knows nothing of what a success looks like.
+//! Reads what the replies of all of AWS's APIs have in common: how much of one is looked at, what
+//! it means that there is none, and why one refuses a whole request. Never looks into a success.
 //!
-//! What was not said by AWS has a code of our own, and is transient but for what a status says:
-//! - `NoReply`: there was no reply, and the message is what the host says;
-//! - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter and AWS;
-//! - `MissingFromReply`: the service answered in full and named the entry neither as successful nor as failed;
-//! - `UnreadableReply`: a success status with a body that is not, or not to its end, a reply of the service.
+//! A failure that AWS did not report has a code of our own, and is transient unless its status says
+//! otherwise:
+//! - `NoReply`: there was no reply, and the message is the host's;
+//! - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter
+//!   and AWS;
+//! - `MissingFromReply`: the service answered in full and named the entry neither as successful nor
+//!   as failed;
+//! - `UnreadableReply`: a success status with a body that is no reply of the service, or not a
+//!   whole one.
 
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::aws::error::{classify, without_namespace, Failure, FailureClass, MAX_KEPT_CHARS};
 use crate::callout::Reply;
 
-/// Bytes of a reply that are looked at. A reply to ten entries, each with a long error, has less than 10 KiB.
+/// Bytes of a reply that are looked at. A reply to ten entries, each with a long error, has less
+/// than 10 KiB.
 pub(super) const MAX_REPLY_BYTES: usize = 1 << 20;
 
-/// Bytes of a reply that is read as JSON: parsed, JSON takes a multiple of its bytes, and what is longer is none of AWS's.
+/// Bytes that a reply may have to be read as JSON: parsed, JSON takes a multiple of its bytes, and
+/// no reply of AWS is longer.
 pub(super) const MAX_JSON_BYTES: usize = 1 << 16;
 
 /// Bytes of a text in a reply that are kept; no character of UTF-8 has more than four.
@@ -24,33 +31,35 @@ pub(super) const MAX_TEXT_BYTES: usize = 4 * MAX_KEPT_CHARS;
 /// A reply with a success status.
 pub(super) struct Success<'a> {
     service: &'static str,
-    status: u16,
+    status: StatusCode,
     bytes: usize,
     /// The part of the body that can be read: UTF-8, and not more than the limit.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
 }
 
-/// Reads the reply of `service` to a request of `entries` entries. `error` finds code and message in the text of an error.
+/// Reads the reply of `service` to a request of `entries` entries. `error` finds code and message
+/// in the text of an error.
 ///
 /// # Errors
-/// Where there was no reply, or one with another status than that of a success.
+/// The failure of every entry, if there was no reply or its status is not that of a success.
 pub(super) fn read<'a>(
     service: &'static str,
     reply: &'a Reply,
     entries: usize,
     error: impl Fn(&str) -> Option<(String, String)>,
 ) -> Result<Success<'a>, Failure> {
-    let (status, body) = match reply {
-        Reply::Response { status, body, .. } => (*status, body),
+    let response = match reply {
+        Reply::Response(response) => response,
         Reply::NoResponse(reason) => return Err(Failure::new(FailureClass::Transient, "NoReply", reason)),
     };
+    let (status, body) = (response.status(), response.body());
     let text = readable(body);
-    if (200..300).contains(&status) {
+    if status.is_success() {
         return Ok(Success { service, status, bytes: body.len(), text });
     }
     let (code, message) = match error(text) {
         Some((code, message)) => (without_namespace(&code).to_owned(), message),
-        None => (format!("HTTP {status}"), start(text).to_owned()),
+        None => (format!("HTTP {}", status.as_u16()), start(text).to_owned()),
     };
     let class = match classify(status, &code, &message) {
         // Nothing is left to split.
@@ -61,21 +70,26 @@ pub(super) fn read<'a>(
 }
 
 impl Success<'_> {
-    /// The whole body, where it is JSON.
-    pub fn json(&self) -> Option<Value> {
+    /// Reads the body as JSON; `None` if it is not, or not to its end.
+    pub(crate) fn json(&self) -> Option<Value> {
         json(self.text)
     }
 
-    /// The service answered, and did not say what became of an entry.
-    pub fn without_entry(&self) -> Failure {
+    /// Returns the failure of an entry about which the service says nothing.
+    pub(crate) fn without_entry(&self) -> Failure {
         let message = format!("{} answered, but not for this entry", self.service);
         Failure::new(FailureClass::Transient, "MissingFromReply", &message)
     }
 
-    /// Whoever answered, it was not the service, or its answer is not whole.
-    pub fn unreadable(&self) -> Failure {
+    /// Returns the failure of every entry, if something else than the service answered, or its
+    /// answer is cut off.
+    pub(crate) fn unreadable(&self) -> Failure {
         let Success { service, status, bytes, text } = self;
-        let message = format!("HTTP {status} with {bytes} bytes that are no whole reply of {service}: {}", start(text));
+        let message = format!(
+            "HTTP {} with {bytes} bytes that are no whole reply of {service}: {}",
+            status.as_u16(),
+            start(text)
+        );
         Failure::new(FailureClass::Transient, "UnreadableReply", &message)
     }
 }
@@ -85,13 +99,14 @@ fn readable(body: &[u8]) -> &str {
     body.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
-/// The position that the id of an entry stands for: only what was sent, so neither `+1` nor `01`.
+/// Returns the position that the id of an entry stands for: only ids that were sent, so neither
+/// `+1` nor `01`.
 pub(super) fn position(id: &str) -> Option<usize> {
     let canonical = id.bytes().all(|byte| byte.is_ascii_digit()) && (id.len() == 1 || !id.starts_with('0'));
     id.parse().ok().filter(|_| canonical)
 }
 
-/// Code and message of an error of one of AWS's JSON protocols.
+/// Returns code and message of an error of one of AWS's JSON protocols.
 pub(super) fn json_error(body: &str) -> Option<(String, String)> {
     let reply = json(body)?;
     let field = |names: &[&str]| names.iter().find_map(|name| text(&reply, name)).map(start);
@@ -106,28 +121,26 @@ fn json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// The text under a name in a JSON object, unless it is empty.
+/// Returns the text under a name in a JSON object, unless it is empty.
 pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// As much of a text as can matter for a log line.
+/// Returns as much of a text as can matter for a log line.
 fn start(text: &str) -> &str {
     text.char_indices().nth(MAX_TEXT_BYTES).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
 pub(super) mod testing {
-    //! What the tests of every protocol's replies say.
+    //! Replies and outcomes for the tests of every protocol.
 
     use super::*;
     use crate::aws::error::Outcome;
 
-    pub fn response(status: u16, body: impl AsRef<[u8]>) -> Reply {
-        Reply::Response { status, headers: vec![], body: body.as_ref().to_vec() }
-    }
+    pub(crate) use crate::callout::testing::response;
 
-    pub fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
+    pub(crate) fn failed(class: FailureClass, code: &str, message: &str) -> Outcome {
         Outcome::Failed(Failure::new(class, code, message))
     }
 }

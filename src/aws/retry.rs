@@ -1,25 +1,28 @@
-//! When a failed entry is tried again: exponential backoff with full jitter, the way the AWS SDKs' standard mode does it.
-//! (AWS SDKs and Tools Reference Guide, "Retry behavior".)
+//! The delay before a failed entry is tried again: exponential backoff with full jitter, as in the
+//! AWS SDKs' standard mode (AWS SDKs and Tools Reference Guide, "Retry behavior"). Never waits
+//! itself.
 
 use std::time::Duration;
 
 use crate::aws::error::FailureClass;
 
-/// When an event is tried again after an attempt that failed. The bound of the random delay doubles with each attempt.
+/// The bounds of the random delay before an event is tried again. The bound doubles with each
+/// attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// The bound before the second attempt.
-    pub initial_delay: Duration,
-    /// No bound is larger.
-    pub max_delay: Duration,
+    pub(crate) initial_delay: Duration,
+    /// The largest bound.
+    pub(crate) max_delay: Duration,
 }
 
-/// A service that throttles is given at least this, however short the delays are that the configuration wants.
+/// The shortest first bound for a service that throttles, whatever the configuration says.
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
 
-/// How long to wait before the next attempt, when `attempts` have failed before this one: `jitter` thousandths of a bound that
-/// doubles. Where the jitter is random, the workers of a fleet do not try in step.
-pub fn delay(retry: &Retry, class: FailureClass, attempts: u32, jitter: u32) -> Duration {
+/// Returns the delay before the next attempt, when `attempts` have failed before this one: `jitter`
+/// thousandths of a bound that doubles. With random jitter, the workers of a fleet do not try in
+/// step.
+pub(crate) fn delay(retry: &Retry, class: FailureClass, attempts: u32, jitter: u32) -> Duration {
     bound(retry, class, attempts).saturating_mul(jitter.min(1_000)) / 1_000
 }
 

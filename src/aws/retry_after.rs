@@ -1,22 +1,26 @@
-//! How long a service asks to be left alone: the headers `x-amz-retry-after` and `Retry-After` of a reply that is not a success.
+//! The time for which a service asks to be left alone, in the headers `x-amz-retry-after` and
+//! `Retry-After` of a reply that is not a success.
 
 use std::time::{Duration, SystemTime};
 
-use crate::callout::Reply;
+use http::header::RETRY_AFTER;
+
+use crate::callout::{Reply, AMZ_RETRY_AFTER};
 use crate::clock::Timestamp;
 
-/// Nobody is left alone for longer: it is also the longest delay between two tries of our own, and a proxy on the way that asks
-/// for an hour does not know what waits here.
-pub const LONGEST: Duration = Duration::from_secs(20);
+/// The longest time that is granted. It is also the longest delay between two tries of our own, and
+/// a proxy on the way that asks for an hour does not know what waits here.
+pub(crate) const LONGEST: Duration = Duration::from_secs(20);
 
-/// The time that a reply asks for, at most [`LONGEST`]; `None` where it asks for none, or for what cannot be read.
+/// Returns the time that a reply asks for, at most [`LONGEST`], or `None` if it asks for none or
+/// for one that cannot be read.
 ///
-/// `x-amz-retry-after` is in milliseconds (AWS SDKs and Tools Reference Guide, "Retry behavior") and goes first; `Retry-After` is
-/// in seconds, or a date (RFC 9110, section 10.2.3).
-pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let millis = reply.header("x-amz-retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
+/// `x-amz-retry-after` is in milliseconds (AWS SDKs and Tools Reference Guide, "Retry behavior")
+/// and goes first; `Retry-After` is in seconds, or a date (RFC 9110, section 10.2.3).
+pub(crate) fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    let millis = reply.header(&AMZ_RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
     let asked = millis.or_else(|| {
-        let text = reply.header("retry-after")?.trim();
+        let text = reply.header(&RETRY_AFTER)?.trim();
         let seconds = text.parse().ok().map(Duration::from_secs);
         seconds.or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::from(now)).ok())
     });
@@ -26,13 +30,13 @@ pub fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::callout::testing::response_with;
 
     #[test]
     fn the_forms_of_both_headers() {
         let now = Timestamp(784_111_777_000);
-        let asked = |headers: &[(&'static str, &str)]| {
-            let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-            retry_after(&Reply::Response { status: 503, headers, body: vec![] }, now).map(|delay| delay.as_millis())
+        let asked = |headers: &[(&str, &str)]| {
+            retry_after(&response_with(503, headers, ""), now).map(|delay| delay.as_millis())
         };
         assert_eq!(asked(&[("retry-after", "3")]), Some(3_000));
         assert_eq!(asked(&[("x-amz-retry-after", "1500"), ("retry-after", "3")]), Some(1_500));

@@ -1,26 +1,25 @@
-//! Signature Version 4: proves to AWS who makes a callout.
+//! Signature Version 4: proves to AWS who makes a request.
 //!
-//! Never sends, never reads a clock, and never lets a secret into an error. The arithmetic is `aws-sigv4`'s; what is
-//! ours is that what is signed is what the host will send.
+//! Never sends, never reads a clock, and never lets a secret into an error. The arithmetic is
+//! `aws-sigv4`'s; this module sees to it that what is signed is what the host sends.
 
 use aws_credential_types::Credentials as SigningCredentials;
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4::SigningParams;
+use http::header::{HeaderName, HeaderValue, AUTHORIZATION, HOST};
+use http::Request;
 
 use crate::aws::credentials::Credentials;
-use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-const AUTHORIZATION: &str = "authorization";
-const DATE: &str = "x-amz-date";
-const SECURITY_TOKEN: &str = "x-amz-security-token";
-const HOST: &str = "host";
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// The first moment that the date format of a signature, with four digits for the year, cannot say: the year 10000.
+/// The begin of the year 10000, for which the date format of a signature has no digits.
 const END_OF_TIME: Timestamp = Timestamp(253_402_300_800_000);
 
-/// What a signature is good for.
+/// Where a signature is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningScope {
     /// The region whose endpoint is called.
@@ -29,7 +28,8 @@ pub struct SigningScope {
     pub service: &'static str,
 }
 
-/// Why a callout cannot be signed. No text of these holds a secret or the value of a header.
+/// The reason why a request cannot be signed. No text of these holds a secret or the value of a
+/// header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     /// Nothing to sign with.
@@ -38,31 +38,31 @@ pub enum SignError {
     /// A clock that is off by millennia.
     #[error("cannot sign: the host's clock says {} ms since 1970, which is past the year 9999", .0.0)]
     Time(Timestamp),
-    /// A path that the host would send otherwise than it was signed.
-    #[error("cannot sign: the path must start with `/` and be of visible ASCII characters without `#`")]
-    Path,
-    /// A header that HTTP does not carry; `host` stands for the authority.
-    #[error("cannot sign: the header `{0}` has a control character, such as a line break")]
-    Header(String),
-    /// Anything else that the signer does not take, such as the name of a header.
+    /// A URI that the host would not send as it was signed.
+    #[error("cannot sign: the URI must have an authority, and a path of ASCII that starts with `/`")]
+    Uri,
+    /// A header whose value is not text, or has a control character.
+    #[error("cannot sign: the header `{0}` has a character that is not sent as it is signed")]
+    Header(HeaderName),
+    /// Anything else that the signer refuses.
     #[error("cannot sign: {0}")]
     Refused(String),
 }
 
-/// Signs `callout` for the moment `now` and adds the headers `x-amz-date`, `authorization` and, for temporary
-/// credentials, `x-amz-security-token`. A callout that was signed before is signed anew.
+/// Signs `request` for the moment `now` and adds the headers `x-amz-date`, `authorization` and, for
+/// temporary credentials, `x-amz-security-token`. A signature that is there already is replaced.
 ///
-/// Signed are the body, the path, and all headers but `user-agent`, `x-amzn-trace-id` and `transfer-encoding`, which
-/// proxies change; and `host`, exactly as [`Callout::authority`] has it. `host` is not added to the headers, and is
-/// taken out if it is there: the host of the filter makes it from the authority.
+/// The signature covers the body, the path, and all headers except `user-agent`, `x-amzn-trace-id`
+/// and `transfer-encoding`, which proxies change; and the URI's authority as `host`, exactly as it
+/// stands. The header `host` is taken out if it is there: the gateway makes it from the authority.
 ///
-/// In most cases a request must reach AWS within five minutes of `now` (IAM User Guide, "AWS Signature Version 4 for API
-/// requests").
+/// In most cases a request must reach AWS within five minutes of `now` (IAM User Guide, "AWS
+/// Signature Version 4 for API requests").
 ///
 /// # Errors
-/// When something cannot be signed as it would be sent; the callout is then unchanged.
+/// When something cannot be signed as it would be sent; the request is then unchanged.
 pub fn sign(
-    callout: &mut Callout,
+    request: &mut Request<Vec<u8>>,
     credentials: &Credentials,
     scope: &SigningScope,
     now: Timestamp,
@@ -70,38 +70,48 @@ pub fn sign(
     if now >= END_OF_TIME {
         return Err(SignError::Time(now));
     }
-    // The signer drops a fragment and takes line breaks; the host sends the one and trips over the others.
-    let sendable = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if !callout.path.starts_with('/') || !callout.path.bytes().all(sendable) {
-        return Err(SignError::Path);
+    let signature = signature(request, credentials, scope, now)?;
+    let headers = request.headers_mut();
+    headers.remove(HOST);
+    headers.remove(SECURITY_TOKEN);
+    for (name, value) in signature {
+        headers.insert(name, value);
     }
-    let headers = signature(callout, credentials, scope, now)?;
-    callout.headers.retain(|(name, _)| !is_replaced(name));
-    callout.headers.extend(headers);
     Ok(())
 }
 
-/// Whether signing makes this header, or the host of the filter does.
-fn is_replaced(name: &str) -> bool {
-    [AUTHORIZATION, DATE, SECURITY_TOKEN, HOST].contains(&name)
+/// Returns the headers that the signature of `request` covers.
+fn signed_headers(request: &Request<Vec<u8>>) -> Result<Vec<(&str, &str)>, SignError> {
+    let mut signed = Vec::with_capacity(request.headers().len() + 1);
+    for (name, value) in request.headers() {
+        if ![AUTHORIZATION, DATE, SECURITY_TOKEN, HOST].contains(name) {
+            signed.push((name.as_str(), value.to_str().map_err(|_| SignError::Header(name.clone()))?));
+        }
+    }
+    signed.push(("host", request.uri().authority().ok_or(SignError::Uri)?.as_str()));
+    Ok(signed)
 }
 
-/// What the signature covers as headers.
-fn signed_headers(callout: &Callout) -> impl Iterator<Item = (&str, &str)> {
-    let headers = callout.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    headers.filter(|(name, _)| !is_replaced(name)).chain([(HOST, callout.authority.as_str())])
-}
-
+/// Returns the headers that make the signature of `request`.
 fn signature(
-    callout: &Callout,
+    request: &Request<Vec<u8>>,
     credentials: &Credentials,
     scope: &SigningScope,
     now: Timestamp,
-) -> Result<Vec<(String, String)>, SignError> {
+) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    // In a URI without a path the query stands alone, and a gateway may escape what is not ASCII.
+    if !path.starts_with('/') || !path.is_ascii() {
+        return Err(SignError::Uri);
+    }
+    let token = credentials.session_token.as_ref().map(Secret::reveal);
+    if token.is_some_and(|token| HeaderValue::from_str(token).is_err()) {
+        return Err(SignError::Header(SECURITY_TOKEN));
+    }
     let identity = SigningCredentials::new(
         credentials.access_key_id.as_str(),
         credentials.secret_access_key.reveal(),
-        credentials.session_token.as_ref().map(|token| token.reveal().to_owned()),
+        token.map(str::to_owned),
         None,
         "retrohook",
     )
@@ -115,28 +125,29 @@ fn signature(
         .build()
         .map_err(|error| SignError::Refused(error.to_string()))?
         .into();
-    // With a whole URL the signer would make `host` from it, without the port where that is the scheme's own. The host
-    // of the filter sends the authority as it is, so `host` is given, and of the URL the path is enough.
-    let body = SignableBody::Bytes(&callout.body);
-    let (headers, _) = SignableRequest::new(callout.method, callout.path.as_str(), signed_headers(callout), body)
+    // From a whole URL the signer would make `host`, without the port if that is the scheme's own.
+    // The gateway sends the authority as it is, so `host` is given, and the path is enough of the
+    // URL.
+    let (method, body) = (request.method().as_str(), SignableBody::Bytes(request.body()));
+    let headers = SignableRequest::new(method, path, signed_headers(request)?.into_iter(), body)
         .and_then(|request| http_request::sign(request, &params))
-        .map_err(|error| blame(callout, credentials, &error))?
+        .map_err(|error| {
+            SignError::Refused(std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string))
+        })?
         .into_parts()
         .0
-        .into_parts();
-    Ok(headers.into_iter().map(|header| (header.name().to_owned(), header.value().to_owned())).collect())
-}
-
-/// Names the header that the signer refused, which its own error does not.
-fn blame(callout: &Callout, credentials: &Credentials, error: &http_request::SigningError) -> SignError {
-    let token = credentials.session_token.as_ref().map(Secret::reveal);
-    let culprit = signed_headers(callout)
-        .chain(token.map(|token| (SECURITY_TOKEN, token)))
-        .find(|(_, value)| value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'));
-    match culprit {
-        Some((name, _)) => SignError::Header(name.to_owned()),
-        None => SignError::Refused(std::error::Error::source(error).map_or(error.to_string(), ToString::to_string)),
+        .into_parts()
+        .0;
+    let mut signature = Vec::with_capacity(headers.len());
+    for header in headers {
+        let name = [AUTHORIZATION, DATE, SECURITY_TOKEN].into_iter().find(|name| name == header.name());
+        let (Some(name), Ok(mut value)) = (name, HeaderValue::try_from(header.value())) else {
+            return Err(SignError::Refused(format!("the header `{}` cannot be sent", header.name())));
+        };
+        value.set_sensitive(header.sensitive());
+        signature.push((name, value));
     }
+    Ok(signature)
 }
 
 #[cfg(test)]

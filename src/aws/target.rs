@@ -1,51 +1,50 @@
-//! Where events, dead letters and webhooks go: a topic, a queue or an event bus, and how the host gets there.
+//! A topic, a queue or an event bus that events, dead letters and webhooks go to, and how the host
+//! gets there. Never calls it.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{HeaderMap, Method};
+
 use crate::aws::endpoint::Endpoint;
-use crate::aws::protocol::Protocol;
+use crate::aws::protocol::{Kind, Protocol};
 use crate::aws::sign::SigningScope;
-use crate::callout::Callout;
+use crate::aws::{eventbridge, sns, sqs};
+use crate::callout::{self, Callout};
+
+/// Every kind of target.
+pub(crate) const KINDS: [&Kind; 3] = [&sns::KIND, &sqs::KIND, &eventbridge::KIND];
 
 /// One place that the filter sends to.
 #[derive(Clone, Debug)]
-pub struct Target {
-    /// What it is, and how it is spoken to.
-    pub protocol: Rc<dyn Protocol>,
+pub(crate) struct Target {
+    /// Its name, and how it is spoken to.
+    pub(crate) protocol: Rc<dyn Protocol>,
     /// The region that requests are signed for.
-    pub region: String,
-    /// Where the API is.
-    pub endpoint: Endpoint,
+    pub(crate) region: String,
+    /// The endpoint of the API.
+    pub(crate) endpoint: Endpoint,
     /// The host's name for the endpoint: an Envoy cluster, a `host:port` on Kong.
-    pub upstream: String,
+    pub(crate) upstream: String,
 }
 
 impl Target {
-    /// A request to its API.
-    pub fn callout(&self, headers: Vec<(String, String)>, body: Vec<u8>, timeout: Duration) -> Callout {
-        Callout {
-            upstream: self.upstream.clone(),
-            scheme: self.endpoint.scheme,
-            method: "POST",
-            authority: self.endpoint.authority(),
-            path: "/".to_owned(),
-            headers,
-            body,
-            timeout,
-        }
+    /// Returns the call that brings `body` to its API.
+    pub(crate) fn callout(&self, headers: HeaderMap, body: Vec<u8>, timeout: Duration) -> Callout {
+        let request = callout::request(Method::POST, self.endpoint.uri().clone(), headers, body);
+        Callout { upstream: self.upstream.clone(), request, timeout }
     }
 
-    /// What requests to it are signed for.
-    pub fn scope(&self) -> SigningScope {
+    /// Returns the scope of the signatures of requests to it.
+    pub(crate) fn scope(&self) -> SigningScope {
         SigningScope { region: self.region.clone(), service: self.protocol.service() }
     }
 }
 
 impl PartialEq for Target {
-    /// Whether events for the one can travel with events for the other.
+    /// Returns true if events for the one can travel with events for the other.
     fn eq(&self, other: &Target) -> bool {
-        self.protocol.key() == other.protocol.key()
+        self.protocol.kind().key == other.protocol.kind().key
             && self.protocol.name() == other.protocol.name()
             && self.region == other.region
             && self.endpoint == other.endpoint

@@ -1,25 +1,26 @@
-//! Makes texts that come from requests fit for what carries them: SNS and SQS take the same.
+//! Makes texts that come from requests fit for SNS and SQS, which take the same characters.
 //!
-//! One refused text would cost the whole event, so what does not fit is replaced, never refused. A text that fits comes
-//! back as it is, without a copy.
+//! One refused text would cost the whole event, so what does not fit is replaced, never refused. A
+//! text that fits comes back as it is, without a copy.
 
-/// Characters of a subject: 99.
+/// Characters that a subject may have: 99.
 ///
 /// SNS API Reference, action Publish, parameter Subject: "less than 100 characters long".
-pub const MAX_SUBJECT_CHARS: usize = 99;
+pub(crate) const MAX_SUBJECT_CHARS: usize = 99;
 
-/// Characters of a message group id, and of a deduplication id: 128.
+/// Characters that a message group id or a deduplication id may have: 128.
 ///
-/// SNS API Reference, action Publish, and SQS API Reference, action SendMessage, parameters MessageGroupId and
-/// MessageDeduplicationId.
-pub const MAX_GROUP_ID_CHARS: usize = 128;
+/// SNS API Reference, action Publish, and SQS API Reference, action SendMessage, parameters
+/// MessageGroupId and MessageDeduplicationId.
+pub(crate) const MAX_GROUP_ID_CHARS: usize = 128;
 
-/// A subject that SNS takes, or `None` if nothing is left of it.
+/// Makes a text a subject that SNS takes, or returns `None` if nothing is left of it.
 ///
-/// Printable ASCII, no white space at either end, at most [`MAX_SUBJECT_CHARS`] characters; anything else becomes `?`,
-/// line breaks and control characters a space. The API Reference (Publish, Subject) allows UTF-8 by now, but asked for
+/// A subject is of printable ASCII without white space at either end, and has at most
+/// [`MAX_SUBJECT_CHARS`] characters. Line breaks and control characters become a space, any other
+/// character becomes `?`. The API Reference (Publish, Subject) allows UTF-8 by now, but asked for
 /// ASCII for years, and emulators still do: a subject is a headline for mail, not worth an event.
-pub fn subject(text: String) -> Option<String> {
+pub(crate) fn subject(text: String) -> Option<String> {
     let fits = text.len() <= MAX_SUBJECT_CHARS
         && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
         && text.trim_ascii().len() == text.len();
@@ -37,11 +38,12 @@ pub fn subject(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// A message group id that SNS and SQS take, or `None` if the text is empty.
+/// Makes a text a message group id that SNS and SQS take, or returns `None` if it is empty.
 ///
-/// At most [`MAX_GROUP_ID_CHARS`] of ASCII letters, digits and punctuation; anything else becomes `_`, what is longer is cut. Two
-/// groups may so become one: their order is then kept more strictly than asked for, never less.
-pub fn group_id(text: String) -> Option<String> {
+/// A group id has at most [`MAX_GROUP_ID_CHARS`] ASCII letters, digits and punctuation marks. Any
+/// other character becomes `_`, and a longer text is cut. Two groups may so become one: their order
+/// is then kept more strictly than asked for, never less.
+pub(crate) fn group_id(text: String) -> Option<String> {
     let fits = text.len() <= MAX_GROUP_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
     let text = if fits {
         text
@@ -51,25 +53,26 @@ pub fn group_id(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// A value for an attribute of type String, or `None` if the text is empty: SNS and SQS refuse empty values (API Reference,
-/// MessageAttributeValue), so that such an attribute has to be left out.
-pub fn attribute_value(text: String) -> Option<String> {
+/// Makes a text the value of an attribute of type String, or returns `None` if it is empty: SNS and
+/// SQS refuse empty values (API Reference, MessageAttributeValue), so such an attribute has to be
+/// left out.
+pub(crate) fn attribute_value(text: String) -> Option<String> {
     Some(carried(text)).filter(|text| !text.is_empty())
 }
 
-/// A JSON text as a message. JSON has its control characters escaped already, so that there is nothing to look for in one of
-/// ASCII alone.
-pub fn message(json: String) -> String {
+/// Makes a JSON text a message. JSON has its control characters escaped already, so there is
+/// nothing to look for in one of ASCII alone.
+pub(crate) fn message(json: String) -> String {
     if json.is_ascii() {
         return json;
     }
     carried(json)
 }
 
-/// The characters of XML 1.0, others replaced by U+FFFD.
+/// Replaces all characters that XML 1.0 does not have by U+FFFD.
 ///
-/// #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF (SQS API Reference, SendMessage, MessageBody;
-/// SNS: the same restrictions for attribute values as for the message).
+/// It has #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, and #x10000 to #x10FFFF (SQS API
+/// Reference, SendMessage, MessageBody). SNS restricts attribute values as it does messages.
 fn carried(text: String) -> String {
     if text.chars().all(is_carried) {
         return text;

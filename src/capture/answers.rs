@@ -1,6 +1,12 @@
 //! Answers to senders: that their webhook is stored, or why not. Counts nothing, and sends nothing.
 
+use http::header::{self, HeaderName, HeaderValue, CONTENT_TYPE};
+use http::StatusCode;
+
 use super::{Answer, Capture};
+
+/// The header that has the id of the stored message.
+const MESSAGE_ID: HeaderName = HeaderName::from_static("x-retrohook-message-id");
 
 /// Seconds after which a sender that was sent away should come again.
 const RETRY_AFTER: &str = "5";
@@ -18,32 +24,37 @@ pub(super) enum Refusal {
 
 /// Returns the answer to a webhook that is stored under `message_id`.
 pub(super) fn stored(capture: &Capture, body: String, message_id: String) -> Answer {
-    let mut headers = capture.response.headers.clone();
+    let mut answer = Answer::new(body);
+    *answer.status_mut() = capture.response.status;
+    *answer.headers_mut() = capture.response.headers.clone();
     // Of a service that gives its ids in another form than AWS, the id is left out.
     if message_id.len() <= 128 && message_id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        headers.push(("x-retrohook-message-id".to_owned(), message_id));
+        if let Ok(message_id) = HeaderValue::try_from(message_id) {
+            answer.headers_mut().insert(MESSAGE_ID, message_id);
+        }
     }
-    Answer { status: capture.response.status, headers, body }
+    answer
 }
 
 /// Returns the answer to a webhook that is refused.
 pub(super) fn refused(refusal: Refusal) -> Answer {
     let (status, text) = match refusal {
-        Refusal::Busy => (503, "not stored: too many at once"),
-        Refusal::TooLarge => (413, "not stored: too large"),
-        Refusal::Silent => (408, "not stored: the request did not come to its end"),
-        Refusal::Unreadable => (503, "not stored: the body cannot be read"),
-        Refusal::Unverified => (401, "not stored: the signature is not good"),
+        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "not stored: too many at once"),
+        Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "not stored: too large"),
+        Refusal::Silent => (StatusCode::REQUEST_TIMEOUT, "not stored: the request did not come to its end"),
+        Refusal::Unreadable => (StatusCode::SERVICE_UNAVAILABLE, "not stored: the body cannot be read"),
+        Refusal::Unverified => (StatusCode::UNAUTHORIZED, "not stored: the signature is not good"),
         // Without a body: a gateway may write one twice, and so hang up, if the answer is made while
         // the reply to a call that failed is handled.
-        Refusal::Unstored => (503, ""),
+        Refusal::Unstored => (StatusCode::SERVICE_UNAVAILABLE, ""),
     };
-    let mut headers = Vec::new();
+    let mut answer = Answer::new(text.to_owned());
+    *answer.status_mut() = status;
     if !text.is_empty() {
-        headers.push(("content-type".to_owned(), "text/plain".to_owned()));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
-    if status == 503 {
-        headers.push(("retry-after".to_owned(), RETRY_AFTER.to_owned()));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
-    Answer { status, headers, body: text.to_owned() }
+    answer
 }

@@ -29,25 +29,25 @@ pub struct CaptureId(pub u32);
 
 /// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]
-pub struct IntakeSettings {
+pub(crate) struct IntakeSettings {
     /// Webhooks in the middle of being stored, at most.
-    pub at_once: usize,
+    pub(crate) at_once: usize,
     /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
     /// waiting before.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// True if the host lets something happen to a request while it waits.
-    pub again: bool,
+    pub(crate) again: bool,
     /// The line for the log where the rest of a request does not come.
-    pub silent_sender: &'static str,
+    pub(crate) silent_sender: &'static str,
     /// When an attempt that failed is made again.
-    pub retry: Retry,
+    pub(crate) retry: Retry,
 }
 
 /// The next step of a capture.
 #[derive(Debug)]
 pub enum Progress {
     /// Make this call; its reply is owed to the agent.
-    Call(Callout),
+    Call(Box<Callout>),
     /// Nothing yet.
     Wait,
     /// Answer the sender. The capture is over.
@@ -199,7 +199,7 @@ impl Intake {
                 match signer.sign(&mut callout, &capture.target.scope(), now) {
                     Ok(signature) => {
                         storing.signature = Some(signature);
-                        Progress::Call(callout)
+                        Progress::Call(Box::new(callout))
                     }
                     Err(error) => {
                         let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());

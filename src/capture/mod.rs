@@ -15,10 +15,13 @@ mod tests;
 mod trouble;
 pub mod verify;
 
+use http::{HeaderMap, StatusCode};
+
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
-pub use intake::{CaptureId, Intake, IntakeSettings, Progress};
+pub(crate) use intake::IntakeSettings;
+pub use intake::{CaptureId, Intake, Progress};
 use verify::Verification;
 
 /// Which requests are stored, where, and how they are answered.
@@ -41,26 +44,18 @@ pub(crate) struct Capture {
 }
 
 /// The configured answer to what is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Response {
     /// A 2xx.
-    pub(crate) status: u16,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) status: StatusCode,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
     /// The body; may be empty.
     pub(crate) body: Template,
 }
 
-/// What the gateway answers, in place of any upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body; may be empty.
-    pub body: String,
-}
+/// The gateway's answer, in place of any upstream's.
+pub type Answer = http::Response<String>;
 
 /// The captures in the order of the configuration. The first that matches a request takes it.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use serde_json::{json, Value};
 use super::*;
 use crate::agent::{Agent, Call};
 use crate::aws::credentials::keeper;
-use crate::callout::{Callout, Limits, Reply};
+use crate::callout::testing::{response, response_with};
+use crate::callout::{Callout, Limits};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::{Headers, Request};
@@ -54,20 +55,16 @@ fn receive(agent: &mut Agent, id: CaptureId, request: Request<'static>, body: &[
 
 fn call(progress: Progress) -> Callout {
     let Progress::Call(callout) = progress else { panic!("{progress:?}") };
-    callout
+    *callout
 }
 
 fn answered(progress: Progress) -> u16 {
     let Progress::Answer(answer) = progress else { panic!("{progress:?}") };
-    answer.status
+    answer.status().as_u16()
 }
 
 fn fields(callout: &Callout) -> Value {
-    serde_json::from_slice(&callout.body).unwrap()
-}
-
-fn reply(status: u16, body: &str) -> Reply {
-    Reply::Response { status, headers: vec![], body: body.as_bytes().to_vec() }
+    serde_json::from_slice(callout.request.body()).unwrap()
 }
 
 #[test]
@@ -119,12 +116,12 @@ fn nobody_puts_something_else_in_the_place_of_a_webhook_that_is_to_come() {
 fn refused_credentials_are_not_used_again_and_a_wrong_clock_is_put_right() {
     let mut agent = agent(json!({}), json!({}));
     call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
-    let body = r#"{"__type":"com.amazonaws.sqs#RequestExpired","message":"Signature expired"}"#.as_bytes().to_vec();
-    let headers = vec![("date", "Thu, 01 Jan 2026 13:00:00 GMT".to_owned())];
-    agent.handle_reply(Call::Capture(ID), &Reply::Response { status: 403, headers, body }, NOW);
+    let body = r#"{"__type":"com.amazonaws.sqs#RequestExpired","message":"Signature expired"}"#;
+    let headers = [("date", "Thu, 01 Jan 2026 13:00:00 GMT")];
+    agent.handle_reply(Call::Capture(ID), &response_with(403, &headers, body), NOW);
     let again = call(agent.poll_capture(ID, NOW));
-    assert!(again.headers.contains(&("x-amz-date".to_owned(), "20260101T130000Z".to_owned())), "{:?}", again.headers);
-    let refusal = reply(403, r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException"}"#);
+    assert_eq!(again.request.headers()["x-amz-date"], "20260101T130000Z");
+    let refusal = response(403, r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException"}"#);
     agent.handle_reply(Call::Capture(ID), &refusal, NOW);
     assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait), "there are no others yet");
     assert_eq!(answered(agent.poll_capture(ID, NOW + Duration::from_secs(5))), 503);
@@ -136,10 +133,10 @@ fn a_clock_that_is_set_back_holds_no_sender() {
     let mut agent = agent(json!({}), json!({}));
     let hour_before = Timestamp(NOW.0 - 3_600_000);
     call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
-    agent.handle_reply(Call::Capture(ID), &reply(500, ""), hour_before);
+    agent.handle_reply(Call::Capture(ID), &response(500, ""), hour_before);
     let callout = call(agent.poll_capture(ID, hour_before + Duration::from_millis(100)));
     assert!(callout.timeout <= Duration::from_millis(2_500));
-    agent.handle_reply(Call::Capture(ID), &reply(500, ""), hour_before + Duration::from_secs(5));
+    agent.handle_reply(Call::Capture(ID), &response(500, ""), hour_before + Duration::from_secs(5));
     assert_eq!(answered(agent.poll_capture(ID, hour_before + Duration::from_secs(5))), 503);
 }
 
@@ -153,7 +150,7 @@ fn who_is_gone_is_forgotten_and_a_late_reply_changes_nothing() {
     intake.abandon(ID);
     intake.abandon(CaptureId(8));
     assert!(!agent.awaits(Call::Capture(ID)) && agent.is_idle());
-    agent.handle_reply(Call::Capture(ID), &reply(200, r#"{"MessageId":"m-1"}"#), NOW);
+    agent.handle_reply(Call::Capture(ID), &response(200, r#"{"MessageId":"m-1"}"#), NOW);
     assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait));
     let counted = agent.take_metric_updates(true, NOW);
     assert_eq!(

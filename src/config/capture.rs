@@ -1,9 +1,11 @@
 //! The list `capture`: which requests are stored before they are answered, where, and what their
 //! senders get.
 
+use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE};
+use http::StatusCode;
+
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
-use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
 use super::{target, template, verify};
 use crate::capture::{Capture, Captures, Response};
@@ -89,28 +91,31 @@ fn read_response(capture: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<
     };
     let content_type = section.optional("content_type").map(|field| header_value(&field)).transpose();
     let headers = section.section("headers").entries();
-    let headers = each(headers, |(name, field)| {
-        let name = name.to_ascii_lowercase();
-        if !is_token(&name) || OWN_HEADERS.contains(&name.as_str()) {
-            return Err(field.fault(
-                "is not the name of a header that can be set here",
-                "give another one, such as `x-webhook-accepted` (the content type is `content_type`)",
-            ));
-        }
-        Ok((name, header_value(&field)?))
+    let headers = each(headers, |(name, field)| match HeaderName::try_from(name) {
+        Ok(name) if !OWN_HEADERS.contains(&name.as_str()) => Ok((name, header_value(&field)?)),
+        _ => Err(field.fault(
+            "is not the name of a header that can be set here",
+            "give another one, such as `x-webhook-accepted` (the content type is `content_type`)",
+        )),
     });
     section.finish();
-    let (body, content_type, mut headers) = (body?, content_type?, headers?);
-    if body.is_some() || content_type.is_some() {
-        headers.push(("content-type".to_owned(), content_type.unwrap_or_else(|| "text/plain".to_owned())));
+    let (body, content_type, given) = (body?, content_type?, headers?);
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        headers.append(name, value);
     }
-    Ok(Response { status: status as u16, headers, body: body.unwrap_or_default() })
+    if body.is_some() || content_type.is_some() {
+        headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
+    }
+    let status = StatusCode::from_u16(status as u16).unwrap_or_default();
+    Ok(Response { status, headers, body: body.unwrap_or_default() })
 }
 
-fn header_value(field: &Field<'_>) -> Checked<String> {
+fn header_value(field: &Field<'_>) -> Checked<HeaderValue> {
     let text = field.text()?;
-    if text.is_empty() || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return Err(field.fault("is empty, or has a character that a header does not carry", "give visible ASCII"));
-    }
-    Ok(text.to_owned())
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    HeaderValue::from_str(text)
+        .ok()
+        .filter(|_| is_visible)
+        .ok_or_else(|| field.fault("is empty, or has a character that a header does not carry", "give visible ASCII"))
 }

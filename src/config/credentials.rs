@@ -109,7 +109,10 @@ fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Op
                 field.fault(format!("is not an endpoint: {error}"), remedy)
             })
         }),
-        None => borrowed(&region).map(|region| Endpoint::of_service("sts", region)),
+        None => borrowed(&region).and_then(|region| {
+            Endpoint::of_service("sts", region)
+                .map_err(|error| role.fault_at("region", format!("makes no endpoint: {error}"), "give `endpoint`"))
+        }),
     };
     let (endpoint, upstream) = (endpoint?, upstream?);
     Ok(AssumeRole {

@@ -10,8 +10,7 @@ use super::other_syntax;
 use super::reader::{each, Section};
 use super::redact::is_token;
 use super::{target, template};
-use crate::aws::eventbridge::MAX_DETAIL_TYPE_CHARS;
-use crate::aws::protocol::Protocol;
+use crate::aws::protocol::{Kind, Protocol};
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::Template;
@@ -49,7 +48,8 @@ pub(super) fn read(
     let any_own = || routes.as_ref().is_ok_and(|(routes, _)| routes.iter().any(target::is_named_in));
     if targets.shared == Ok(None) && !any_own() {
         // One fault, not one for each route.
-        targets.shared = Err(root.fault_at(target::TOPIC, "is missing", target::REMEDY));
+        let (key, remedy) = target::missing();
+        targets.shared = Err(root.fault_at(key, "is missing", remedy));
     }
     let (routes, field) = routes?;
     if routes.is_empty() {
@@ -117,7 +117,7 @@ fn read_route(
     })
 }
 
-/// What of a route does not go with its target.
+/// Reports what of a route does not go with its target.
 fn check_fit(
     section: &Section<'_>,
     protocol: &dyn Protocol,
@@ -125,8 +125,8 @@ fn check_fit(
     subject: &Checked<Option<Template>>,
     group_id: &Checked<Option<Template>>,
 ) {
-    let (key, on_bus) = (protocol.key(), protocol.key() == target::BUS);
-    if key != target::TOPIC && matches!(subject, Ok(Some(_))) {
+    let Kind { key, target, .. } = protocol.kind();
+    if !protocol.takes_subject() && matches!(subject, Ok(Some(_))) {
         let problem = format!("is given, and only SNS has subjects; events go to `{key}`");
         section.fault_at(SUBJECT_KEY, problem, "take it out, or put the text into `attributes`");
     }
@@ -135,16 +135,15 @@ fn check_fit(
             let remedy = "say which events keep their order among each other, such as `${request.path}`";
             section.fault_at(GROUP_KEY, "is missing, and a FIFO topic or queue needs one", remedy);
         }
-        Ok(Some(_)) if on_bus => {
-            let problem = "is given, and an event bus keeps no order";
+        Ok(Some(_)) if !protocol.takes_group_id() => {
+            let problem = format!("is given, and {target} keeps no order");
             section.fault_at(GROUP_KEY, problem, "take it out, or put the text into `attributes`");
         }
         _ => {}
     }
-    if let (true, Ok(Some(event_type))) = (on_bus, event_type) {
-        if event_type.chars().count() > MAX_DETAIL_TYPE_CHARS {
-            let problem =
-                format!("is the detail type on an event bus, which has at most {MAX_DETAIL_TYPE_CHARS} characters");
+    if let (Some(most), Ok(Some(event_type))) = (protocol.max_event_type_chars(), event_type) {
+        if event_type.chars().count() > most {
+            let problem = format!("is too long: events go to {target}, where a type has at most {most} characters");
             section.fault_at(EVENT_TYPE_KEY, problem, "give a shorter one, such as `profile.updated`");
         }
     }
@@ -165,7 +164,8 @@ impl Targets {
             Some(own) => own,
             None => self.shared.clone()?.ok_or_else(|| {
                 let problem = "is missing: neither this route nor the whole configuration says where its events go";
-                section.fault_at(target::TOPIC, problem, target::REMEDY)
+                let (key, remedy) = target::missing();
+                section.fault_at(key, problem, remedy)
             })?,
         };
         let position = self.all.iter().position(|known| *known == target);

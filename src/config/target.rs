@@ -6,66 +6,56 @@ use std::rc::Rc;
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
 use crate::aws::endpoint::Endpoint;
-use crate::aws::eventbridge::event_bus::EventBus;
 use crate::aws::names::is_region;
-use crate::aws::protocol::Protocol;
-use crate::aws::sns::topic_arn::TopicArn;
-use crate::aws::sqs::queue_url::QueueUrl;
-use crate::aws::target::Target;
+use crate::aws::protocol::{Kind, Protocol};
+use crate::aws::sqs;
+use crate::aws::target::{Target, KINDS};
 
-pub(super) const TOPIC: &str = "topic_arn";
-pub(super) const QUEUE: &str = "queue_url";
-pub(super) const BUS: &str = "event_bus";
+/// An older name of `endpoint`, where a topic may stand.
 const ALIAS: &str = "sns_endpoint";
 
-pub(super) const REMEDY: &str =
-    "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`, or \
-                                 else `queue_url` or `event_bus`";
-
-const QUEUE_REMEDY: &str =
-    "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`";
-
-/// What names a target, and what its name tells of where it is.
-struct Named {
-    protocol: Rc<dyn Protocol>,
-    region: Option<String>,
-    endpoint: Option<Endpoint>,
+/// Where a target is missed, and the remedy.
+pub(super) fn missing() -> (&'static str, String) {
+    let [first, others @ ..] = &KINDS;
+    let others: Vec<String> = others.iter().map(|kind| format!("`{}`", kind.key)).collect();
+    (first.key, format!("{}, or else {}", first.remedy, others.join(" or ")))
 }
 
-/// Whether a route names a target of its own.
+/// Returns true if a route names a target of its own.
 pub(super) fn is_named_in(route: &Field<'_>) -> bool {
-    [TOPIC, QUEUE, BUS].iter().any(|key| route.value().get(key).is_some_and(|value| !value.is_null()))
+    KINDS.iter().any(|kind| route.value().get(kind.key).is_some_and(|value| !value.is_null()))
 }
 
-/// The target that `section` names, if it names one. `region` is where it is unless it says otherwise.
+/// Reads the target that `section` names, if it names one. `region` is where it is unless it says otherwise.
 pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<Option<Target>> {
-    read_one_of(&[TOPIC, QUEUE, BUS], REMEDY, section, region)
+    read_one_of(&KINDS, Some(ALIAS), &missing().1, section, region)
 }
 
-/// The same where only a queue can be the target.
+/// Reads the queue that `section` names, if it names one.
 pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
-    read_one_of(&[QUEUE], "give its `queue_url`", section, None)
+    read_one_of(&[&sqs::KIND], None, "give its `queue_url`", section, None)
 }
 
-/// The same where there has to be one.
+/// Reads the queue that `section` has to name.
 pub(super) fn read_required_queue(section: &mut Section<'_>) -> Checked<Target> {
-    read_queue(section)?.ok_or_else(|| section.fault_at(QUEUE, "is missing", QUEUE_REMEDY))
+    read_queue(section)?.ok_or_else(|| section.fault_at(sqs::KIND.key, "is missing", sqs::KIND.remedy))
 }
 
 fn read_one_of(
-    keys: &[&'static str],
+    kinds: &[&Kind],
+    alias: Option<&'static str>,
     remedy: &str,
     section: &mut Section<'_>,
     region: Option<&str>,
 ) -> Checked<Option<Target>> {
-    let named: Vec<_> = keys.iter().map(|key| (*key, section.optional(key))).collect();
+    let named: Vec<_> = kinds.iter().map(|kind| (*kind, section.optional(kind.key))).collect();
     let own_region = section.optional("region");
     let endpoint = section.optional("endpoint");
-    let alias = if keys.contains(&TOPIC) { section.optional(ALIAS) } else { None };
+    let alias = alias.and_then(|key| section.optional(key));
     let upstream = section.optional("upstream");
 
-    let mut given = named.into_iter().filter_map(|(key, field)| Some((key, field?)));
-    let Some((key, field)) = given.next() else {
+    let mut given = named.into_iter().filter_map(|(kind, field)| Some((kind, field?)));
+    let Some((kind, field)) = given.next() else {
         let others = [own_region, endpoint, alias, upstream];
         return match others.into_iter().flatten().next() {
             Some(field) => Err(field.fault("is given, but no target that it is of", remedy)),
@@ -74,62 +64,41 @@ fn read_one_of(
     };
     if let Some((_, second)) = given.next() {
         let remedy = "give one of the two; a route may have a target of its own";
-        return Err(second.fault(format!("is a second target beside `{key}`"), remedy));
+        return Err(second.fault(format!("is a second target beside `{}`", kind.key), remedy));
     }
-    let named = read_name(key, &field);
-    let region = read_region(section, own_region, borrowed(&named), region);
+    let protocol = read_name(kind, &field);
+    let region = read_region(section, own_region, borrowed(&protocol), region);
     let endpoint = match (endpoint, alias) {
         (Some(_), Some(alias)) => {
             Err(alias.fault("is another name of `endpoint`, which is given too", "give one of the two"))
         }
         (Some(field), None) | (None, Some(field)) => read_endpoint(&field),
-        (None, None) => default_endpoint(borrowed(&named), borrowed(&region)),
+        (None, None) => default_endpoint(section, borrowed(&protocol), borrowed(&region)),
     };
     let upstream = match upstream {
         Some(field) => read_upstream(&field),
         None => borrowed(&endpoint).map(Endpoint::host_port),
     };
-    Ok(Some(Target { protocol: named?.protocol, region: region?, endpoint: endpoint?, upstream: upstream? }))
+    Ok(Some(Target { protocol: protocol?, region: region?, endpoint: endpoint?, upstream: upstream? }))
 }
 
-fn read_name(key: &str, field: &Field<'_>) -> Checked<Named> {
-    let text = field.text()?;
-    match key {
-        QUEUE => {
-            let queue: QueueUrl = text
-                .parse()
-                .map_err(|error| field.fault(format!("is not the URL of a queue: {error}"), QUEUE_REMEDY))?;
-            let (region, endpoint) = (queue.region.clone(), Some(queue.endpoint.clone()));
-            Ok(Named { protocol: Rc::new(queue), region, endpoint })
-        }
-        BUS => {
-            let bus: EventBus = text.parse().map_err(|error| {
-                let remedy = "give its name, such as `default`, or its ARN";
-                field.fault(format!("{} is not an event bus: {error}", field.shown()), remedy)
-            })?;
-            let region = bus.region.clone();
-            Ok(Named { protocol: Rc::new(bus), region, endpoint: None })
-        }
-        _ => {
-            let topic: TopicArn = text.parse().map_err(|error| {
-                field.fault(format!("{} is not the ARN of a topic: {error}", field.shown()), REMEDY)
-            })?;
-            let region = Some(topic.region.clone());
-            Ok(Named { protocol: Rc::new(topic), region, endpoint: None })
-        }
-    }
+fn read_name(kind: &Kind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
+    (kind.parse)(field.text()?).map_err(|error| {
+        let shown = if kind.quotable { format!("{} ", field.shown()) } else { String::new() };
+        field.fault(format!("{shown}is not {}: {error}", kind.name), kind.remedy)
+    })
 }
 
 fn read_region(
     section: &Section<'_>,
     own: Option<Field<'_>>,
-    named: Checked<&Named>,
+    protocol: Checked<&Rc<dyn Protocol>>,
     default: Option<&str>,
 ) -> Checked<String> {
     let Some(field) = own else {
-        let named = named?;
-        return named.region.clone().or_else(|| default.map(str::to_owned)).ok_or_else(|| {
-            let problem = format!("is missing, and `{}` does not name one", named.protocol.key());
+        let protocol = protocol?;
+        return protocol.region().or(default).map(str::to_owned).ok_or_else(|| {
+            let problem = format!("is missing, and `{}` does not name one", protocol.kind().key);
             section.fault_at("region", problem, "give the region that requests are signed for, such as `us-east-1`")
         });
     };
@@ -143,11 +112,16 @@ fn read_region(
     Ok(text.to_owned())
 }
 
-fn default_endpoint(named: Checked<&Named>, region: Checked<&String>) -> Checked<Endpoint> {
-    let named = named?;
-    match &named.endpoint {
+fn default_endpoint(
+    section: &Section<'_>,
+    protocol: Checked<&Rc<dyn Protocol>>,
+    region: Checked<&String>,
+) -> Checked<Endpoint> {
+    let protocol = protocol?;
+    match protocol.endpoint() {
         Some(endpoint) => Ok(endpoint.clone()),
-        None => Ok(Endpoint::of_service(named.protocol.service(), region?)),
+        None => Endpoint::of_service(protocol.service(), region?)
+            .map_err(|error| section.fault_at("region", format!("makes no endpoint: {error}"), "give `endpoint`")),
     }
 }
 

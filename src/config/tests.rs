@@ -9,8 +9,6 @@ use serde_json::{json, Map, Value};
 
 use super::*;
 use crate::aws::credentials::settings::{Source, StaticKeys};
-use crate::aws::endpoint::Endpoint;
-use crate::callout::Scheme;
 use crate::exchange::matcher::Methods;
 use crate::publish::outbox::settings::WhenFull;
 use crate::publish::route::{Delivery, OnFailure};
@@ -133,7 +131,7 @@ fn what_is_left_out_has_a_default() {
     let config = valid("minimal.json");
     let target = only_target(&config);
     assert_eq!(target.region, "us-east-1");
-    assert_eq!(target.endpoint.authority(), "sns.us-east-1.amazonaws.com");
+    assert_eq!(target.endpoint.uri().authority().unwrap(), "sns.us-east-1.amazonaws.com");
     assert_eq!(target.upstream, "sns.us-east-1.amazonaws.com:443");
     assert_eq!(config.credentials.source, Source::Auto);
     assert_eq!(config.redact, Redact::default());
@@ -200,7 +198,7 @@ fn what_is_given_is_taken() {
 fn an_emulator_and_a_fifo_topic() {
     let emulator = valid("emulator.json");
     let target = only_target(&emulator);
-    assert_eq!(target.endpoint, Endpoint { scheme: Scheme::Http, host: "localhost".into(), port: 5000 });
+    assert_eq!(target.endpoint.uri(), "http://localhost:5000/");
     assert_eq!(target.upstream, "moto");
     assert_eq!(only_target(&valid("sns_endpoint.json")).upstream, "127.0.0.1:4566");
     assert!(only_target(&valid("fifo.json")).protocol.keeps_order());
@@ -211,7 +209,7 @@ fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String
     let config = valid(name);
     let target = |route: &crate::publish::route::Route| {
         let Target { protocol, region, endpoint, upstream } = config.targets[route.target].clone();
-        (protocol.key(), protocol.service(), region, endpoint.host, upstream)
+        (protocol.kind().key, protocol.service(), region, endpoint.host().to_owned(), upstream)
     };
     config.routes.0.iter().map(target).collect()
 }
@@ -244,7 +242,8 @@ fn fips_dual_stack_and_vpc_endpoints_are_given() {
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
         let target = only_target(&config);
         assert_eq!((target.protocol.name(), target.region.as_str()), (name, "us-east-1"));
-        assert_eq!((target.endpoint.authority().as_str(), target.upstream.as_str()), (host, &*format!("{host}:443")));
+        assert_eq!(target.endpoint.uri().authority().unwrap(), host);
+        assert_eq!(target.upstream, format!("{host}:443"));
     }
 }
 

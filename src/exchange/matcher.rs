@@ -14,7 +14,8 @@ use super::template::PathGroups;
 pub(crate) enum Methods {
     /// Every method: `"*"`.
     Any,
-    /// The methods in this list, in upper case.
+    /// The methods in this list, in upper case. Every request is compared with them, and an
+    /// `http::Method` would cost it 42 instructions more, of 1,555 (`tests/filter/cost.rs`).
     OneOf(Vec<String>),
 }
 

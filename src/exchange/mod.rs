@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use crate::clock::Timestamp;
 
 /// Headers in the order in which they came, names in lower case, without pseudo headers (`:path`,
-/// …).
+/// …). Names and values borrow from the host's buffer; an `http::HeaderMap` would own them, and hash
+/// every name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -104,7 +105,7 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
 /// The response, as the client got it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The status code.
+    /// The status code as the host gives it, which may be one that `http::StatusCode` refuses.
     pub status: u16,
     /// The headers.
     pub headers: Headers<'a>,

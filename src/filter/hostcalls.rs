@@ -206,7 +206,8 @@ pub(crate) fn set_header(map: MapType, name: &str, value: &str) {
 
 /// Answers the request that the host speaks for, in place of any upstream.
 pub(crate) fn answer(answer: &Answer) {
-    respond(answer.status, "", &serialise(&answer.headers), &answer.body);
+    let headers: Vec<_> = answer.headers().iter().map(|(name, value)| (name.as_ref(), value.as_bytes())).collect();
+    respond(answer.status().as_u16(), "", &serialise::<&[u8]>(&headers), answer.body());
 }
 
 /// Answers the client of the context that the host speaks for, in place of the response; `details`
@@ -261,14 +262,18 @@ pub(crate) fn done() {
 /// # Errors
 /// The host's status, if it does not know the upstream or cannot connect at once.
 pub(crate) fn dispatch(callout: &Callout) -> Result<u32, Status> {
+    let Callout { upstream, request, timeout } = callout;
+    let uri = request.uri();
     let mut headers = vec![
-        (":method", callout.method),
-        (":scheme", callout.scheme.as_str()),
-        (":authority", &callout.authority),
-        (":path", &callout.path),
+        (":method", request.method().as_str()),
+        (":scheme", uri.scheme_str().unwrap_or_default()),
+        (":authority", uri.authority().map_or("", |authority| authority.as_str())),
+        (":path", uri.path_and_query().map_or("/", |path| path.as_str())),
     ];
-    headers.extend(callout.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    proxy_wasm::hostcalls::dispatch_http_call(&callout.upstream, headers, Some(&callout.body), vec![], callout.timeout)
+    for (name, value) in request.headers() {
+        headers.push((name.as_str(), std::str::from_utf8(value.as_bytes()).map_err(|_| Status::BadArgument)?));
+    }
+    proxy_wasm::hostcalls::dispatch_http_call(upstream, headers, Some(request.body()), vec![], *timeout)
 }
 
 /// Turns a client's bytes into text; what is not UTF-8 becomes U+FFFD.

@@ -1,5 +1,6 @@
 //! Reads the reply to a callout. Never panics, whatever a host or a peer does to the reply.
 
+use http::{HeaderValue, Response, StatusCode};
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::hostcalls;
@@ -13,11 +14,11 @@ const MAX_REPLY_BYTES: usize = 1 << 20;
 /// Its headers are read by name, because Kong may write more of a long map than it has asked memory
 /// for. Their announced number does not help, because Kong does not count the status.
 pub(crate) fn read(body_size: usize) -> Reply {
-    let header = |name| hostcalls::header(MapType::HttpCallResponseHeaders, name).map(hostcalls::text);
-    let Some(status) = header(":status").and_then(|status| status.parse().ok()) else {
+    let header = |name: &str| hostcalls::header(MapType::HttpCallResponseHeaders, name);
+    let Some(status) = header(":status").and_then(|status| StatusCode::from_bytes(&status).ok()) else {
         // Kong's word for what happened. It is "ok" if the peer closed the connection without a
         // reply.
-        return Reply::NoResponse(match header(":dispatch_status").as_deref() {
+        return Reply::NoResponse(match header(":dispatch_status").map(hostcalls::text).as_deref() {
             Some("ok") => "the connection was closed without a reply".to_owned(),
             Some(what) => what.to_owned(),
             None => "no reply".to_owned(),
@@ -29,10 +30,17 @@ pub(crate) fn read(body_size: usize) -> Reply {
     };
     match body {
         Some(body) => {
+            let mut response = Response::new(body);
+            *response.status_mut() = status;
             // Each header costs a call into the host, and a success needs none.
-            let asked = if status == 200 { &[] } else { REPLY_HEADERS.as_slice() };
-            let headers = asked.iter().filter_map(|name| Some((*name, header(name)?))).collect();
-            Reply::Response { status, headers, body }
+            if status != StatusCode::OK {
+                for name in REPLY_HEADERS {
+                    if let Some(value) = header(name.as_str()).and_then(|value| HeaderValue::try_from(value).ok()) {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+            }
+            Reply::Response(response)
         }
         None => Reply::NoResponse("the reply's body was cut off".to_owned()),
     }

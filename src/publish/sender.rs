@@ -76,7 +76,7 @@ impl Sender {
         let SenderSettings { batch, bounds, retry, timeout, limits, yields } = settings;
         let protocol = &target.protocol;
         let outbox = OutboxSettings {
-            batch,
+            batch: Batch { max_entries: batch.max_entries.min(protocol.max_events()), ..batch },
             bounds,
             retry,
             max_in_flight: limits.at_once,
@@ -204,7 +204,7 @@ impl Sender {
     /// Returns the target as it stands in dead letters.
     fn address(&self) -> dead_letter::Address<'_> {
         let Target { protocol, region, .. } = &self.target;
-        dead_letter::Address { key: protocol.key(), name: protocol.name(), region }
+        dead_letter::Address { key: protocol.kind().key, name: protocol.name(), region }
     }
 
     /// Reports what was counted since the last visit, under the names of what is carried.

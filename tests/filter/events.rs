@@ -5,7 +5,6 @@ use std::time::Duration;
 use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, Profile};
 use retrohook::aws::credentials::Credentials;
 use retrohook::aws::sign::{sign, SigningScope};
-use retrohook::callout::{self, Scheme};
 use retrohook::clock::Timestamp;
 use retrohook::secret::Secret;
 use serde_json::{json, Value};
@@ -252,16 +251,10 @@ fn signed_as_sent(way: Way, credentials: &Value, session_token: Option<&str>) {
 /// The signature of what went over the wire, whatever the filter meant to send.
 fn expected_authorization(sent: &Callout, session_token: Option<&str>) -> String {
     let wire = &sent.wire;
-    let mut callout = callout::Callout {
-        upstream: sent.upstream.clone(),
-        scheme: Scheme::Https,
-        method: "POST",
-        authority: wire.host.clone(),
-        path: wire.path.clone(),
-        headers: vec![("content-type".to_owned(), wire.headers.text("content-type").unwrap())],
-        body: sent.body.clone(),
-        timeout: sent.timeout,
-    };
+    let mut request = http::Request::post(format!("https://{}{}", wire.host, wire.path))
+        .header("content-type", wire.headers.text("content-type").unwrap())
+        .body(sent.body.clone())
+        .unwrap();
     let credentials = Credentials {
         access_key_id: ACCESS_KEY_ID.into(),
         secret_access_key: Secret::new(SECRET_ACCESS_KEY),
@@ -270,8 +263,8 @@ fn expected_authorization(sent: &Callout, session_token: Option<&str>) -> String
     };
     let scope = SigningScope { region: "us-east-1".into(), service: "sns" };
     let at = Timestamp(NOON + u64::try_from(MAX_DELAY.as_millis()).unwrap());
-    sign(&mut callout, &credentials, &scope, at).unwrap();
-    callout.headers.into_iter().find(|(name, _)| name == "authorization").unwrap().1
+    sign(&mut request, &credentials, &scope, at).unwrap();
+    request.headers()["authorization"].to_str().unwrap().to_owned()
 }
 
 #[test]

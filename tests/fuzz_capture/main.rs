@@ -33,7 +33,7 @@ fn check_message(
     headers: &[(String, String)],
     callout: &Callout,
 ) -> Result<(String, Seen, bool), TestCaseError> {
-    let fields: Value = serde_json::from_slice(&callout.body).unwrap();
+    let fields: Value = serde_json::from_slice(callout.request.body()).unwrap();
     let message = fields["MessageBody"].as_str().unwrap();
     prop_assert!(message.chars().all(is_carried), "SQS would refuse it");
     let members = members(message);
@@ -132,12 +132,12 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
     };
     let callout = match send(&mut agent, &headers) {
         Progress::Call(callout) => callout,
-        Progress::Answer(answer) if answer.status == 413 => {
+        Progress::Answer(answer) if answer.status() == 413 => {
             prop_assert!(webhook.body.len() > 100_000, "{} bytes are not too large", webhook.body.len());
             return Ok(vec![Seen::TooLarge]);
         }
         Progress::Answer(answer) => {
-            prop_assert_eq!(answer.status, 401);
+            prop_assert_eq!(answer.status(), 401);
             prop_assert!(webhook.rejects && !is_good);
             return Ok(vec![Seen::Rejected]);
         }
@@ -146,10 +146,10 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
     let (id, seen, verified) = check_message(webhook, &headers, &callout)?;
     prop_assert!(!is_good || verified, "a good signature is not taken");
 
-    let reply = Reply::Response { status: 200, headers: vec![], body: br#"{"MessageId":"m-1"}"#.to_vec() };
+    let reply = Reply::Response(http::Response::new(br#"{"MessageId":"m-1"}"#.to_vec()));
     agent.handle_reply(Call::Capture(ID), &reply, now());
     let Progress::Answer(answer) = agent.poll_capture(ID, now()) else { return Err(TestCaseError::fail("no answer")) };
-    prop_assert_eq!(answer.status, 200);
+    prop_assert_eq!(answer.status(), 200);
     prop_assert!(agent.is_idle());
 
     // The sender tries again.

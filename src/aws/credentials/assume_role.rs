@@ -1,10 +1,13 @@
-//! Credentials of a role that another source may assume, from STS (AWS STS API Reference, "AssumeRole"; query protocol,
-//! version 2011-06-15).
+//! Credentials of a role that another source may assume, from STS (AWS STS API Reference,
+//! "AssumeRole"; query protocol, version 2011-06-15).
 //!
-//! The other source is asked anew each time: its credentials may be shorter-lived than the role's.
+//! Never keeps the credentials of the other source: they may be shorter-lived than the role's, so
+//! it is asked each time.
 
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
@@ -13,11 +16,12 @@ use super::{document, Credentials, Provider, SourceError, Step};
 use crate::aws::credentials::settings::AssumeRole as Role;
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::form::Form;
+use crate::aws::protocol;
 use crate::aws::sign::{sign, SigningScope};
-use crate::callout::{Callout, Reply};
+use crate::callout::{self, Callout, Reply};
 use crate::clock::Timestamp;
 
-/// Bytes of a reply that are looked at; one has about 2 KB.
+/// Bytes of a reply that are looked at. A reply has about 2 KB.
 const MAX_BYTES: usize = 1 << 16;
 
 /// Room for a request without an external id; with one it grows.
@@ -32,7 +36,7 @@ pub(super) struct AssumeRole {
 }
 
 impl AssumeRole {
-    /// Puts `role` on top of `source`.
+    /// Puts `role` on top of `source`. One call has the timeout `timeout`.
     pub(super) fn new(source: Box<dyn Provider>, role: Role, timeout: Duration) -> AssumeRole {
         AssumeRole { source, role, timeout, asks_sts: false }
     }
@@ -49,21 +53,14 @@ impl AssumeRole {
     }
 
     fn ask(&mut self, credentials: &Credentials, now: Timestamp) -> Step {
-        let mut callout = Callout {
-            upstream: self.role.upstream.clone(),
-            scheme: self.role.endpoint.scheme,
-            method: "POST",
-            authority: self.role.endpoint.authority(),
-            path: "/".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: self.body(),
-            timeout: self.timeout,
-        };
+        let uri = self.role.endpoint.uri().clone();
+        let headers = protocol::headers([(CONTENT_TYPE, "application/x-www-form-urlencoded")]);
+        let mut request = callout::request(Method::POST, uri, headers, self.body());
         let scope = SigningScope { region: self.role.region.clone(), service: "sts" };
-        match sign(&mut callout, credentials, &scope, now) {
+        match sign(&mut request, credentials, &scope, now) {
             Ok(()) => {
                 self.asks_sts = true;
-                Step::Call(callout)
+                Step::Call(Callout { upstream: self.role.upstream.clone(), request, timeout: self.timeout })
             }
             Err(error) => self.error(error.to_string(), "look at the endpoint and at the host's clock").into(),
         }
@@ -89,18 +86,18 @@ impl AssumeRole {
     }
 
     fn read(&self, reply: &Reply) -> Result<Credentials, SourceError> {
-        let (status, body) = match reply {
-            Reply::Response { status, body, .. } => (*status, body),
+        let response = match reply {
+            Reply::Response(response) => response,
             Reply::NoResponse(reason) => {
                 return Err(self.error(reason, "can the host reach it, and (Envoy) is there a cluster of that name?"))
             }
         };
-        let found = Found::read(body);
-        if status != 200 {
-            return Err(self.refusal(status, &found));
+        let found = Found::read(response.body());
+        if response.status() != StatusCode::OK {
+            return Err(self.refusal(response.status().as_u16(), &found));
         }
         let keys = document::credentials(found.id, found.secret, found.token, found.expiration.as_deref());
-        keys.map_err(|answered| self.error(answered, "something else than STS may have answered"))
+        keys.map_err(|error| self.error(error.to_string(), "something else than STS may have answered"))
     }
 
     fn refusal(&self, status: u16, found: &Found) -> SourceError {
@@ -140,7 +137,7 @@ impl Provider for AssumeRole {
     }
 }
 
-/// What stands in a reply of STS, wherever it stands.
+/// The fields of a reply of STS, wherever they stand.
 #[derive(Default)]
 struct Found {
     id: Option<String>,

@@ -1,6 +1,8 @@
-//! Which source is asked: the configured one, or the first that there is.
+//! Chooses the source of credentials: the configured one, or the first that there is. Never asks
+//! it.
 //!
-//! The environment of a filter does not change while it runs, so the choice is made once, at the start.
+//! The environment of a filter does not change while it runs, so the choice is made once, at the
+//! start.
 
 use std::time::Duration;
 
@@ -12,19 +14,19 @@ use super::refresh::{Keeper, Timing};
 use super::Provider;
 use crate::aws::credentials::settings::{Settings, Source};
 
-/// Turns the instance metadata service off, as for every SDK.
+/// The variable that turns the instance metadata service off, as for every SDK.
 const INSTANCE_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
-/// Why there will never be credentials.
+/// The reason why there will never be credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// Of the configuration or the environment.
+    /// Keys of the configuration or the environment that are missing or wrong.
     #[error(transparent)]
     Keys(#[from] CredentialsError),
-    /// Of the container endpoint.
+    /// A container endpoint that cannot be asked.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// Nothing is left to ask.
+    /// No source that could be asked.
     #[error(
         "the filter's environment has neither AWS_ACCESS_KEY_ID nor AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, and \
          {INSTANCE_DISABLED} forbids to ask for the role of the instance: give it one of them (Envoy: `host_env_keys`, Kong: \
@@ -33,11 +35,12 @@ pub enum StartError {
     Nothing,
 }
 
-/// A keeper of the credentials of `config`, or none where the host signs. `environment` gives the value of a variable; `timeout`
-/// is that of one call, after `deadline` it counts as lost; `seed` drives the jitter.
+/// Makes the keeper of the credentials of `config`, or none if the host signs. `environment` gives
+/// the value of a variable. One call has the timeout `timeout` and counts as lost after `deadline`.
+/// `seed` drives the jitter.
 ///
 /// # Errors
-/// When the chosen source can be seen never to give any.
+/// When it is plain that the chosen source will never give credentials.
 pub fn keeper(
     config: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,

@@ -1,44 +1,62 @@
-//! The JSON document in which the container endpoint and the instance metadata service hand out credentials, and the times in it.
+//! Reads the JSON document in which the container endpoint and the instance metadata service hand
+//! out credentials, and the times in it. Never puts a value of it into an error.
 
 use serde_json::Value;
+use time::{Date, Month};
 
 use super::{plausible, Credentials};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// Bytes of a document that are looked at; one has about 2 KB.
+/// Bytes of a document that are looked at. A document has about 2 KB.
 const MAX_BYTES: usize = 1 << 16;
 
-/// The credentials in `body`.
+/// The reason why a document has no credentials, worded as what was answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DocumentError {
+    /// Something else than JSON.
+    #[error("a body that is not its JSON")]
+    NotJson,
+    /// An error code of AWS.
+    #[error("the code `{0}`")]
+    Code(String),
+    /// A part of the credentials that is missing or cannot be right.
+    #[error("credentials without a usable {0}")]
+    Part(&'static str),
+    /// An end that is no time.
+    #[error("credentials with an Expiration that is no time")]
+    Expiration,
+}
+
+/// Returns the credentials in `body`.
 ///
 /// # Errors
-/// What is wrong with it, without any of its values but the `Code`, an error code of AWS.
-pub(super) fn read(body: &[u8]) -> Result<Credentials, String> {
+/// [`DocumentError`], if there are none.
+pub(super) fn read(body: &[u8]) -> Result<Credentials, DocumentError> {
     let body = body.get(..MAX_BYTES).unwrap_or(body);
-    let document: Value = serde_json::from_slice(body).map_err(|_| "a body that is not its JSON".to_owned())?;
+    let document: Value = serde_json::from_slice(body).map_err(|_| DocumentError::NotJson)?;
     let text = |name| document.get(name).and_then(Value::as_str);
     if let Some(code) = text("Code").filter(|code| *code != "Success") {
-        return Err(format!("the code `{}`", word(code)));
+        return Err(DocumentError::Code(word(code)));
     }
     let owned = |name| text(name).map(str::to_owned);
     credentials(owned("AccessKeyId"), owned("SecretAccessKey"), owned("Token"), text("Expiration"))
 }
 
-/// Credentials of these parts, all of which temporary credentials have.
+/// Makes temporary credentials of their parts.
 ///
 /// # Errors
-/// Which part is missing or cannot be right.
+/// [`DocumentError::Part`] or [`DocumentError::Expiration`] for the part that is missing or cannot
+/// be right.
 pub(super) fn credentials(
     access_key_id: Option<String>,
     secret_access_key: Option<String>,
     token: Option<String>,
     expiration: Option<&str>,
-) -> Result<Credentials, String> {
-    let part = |value: Option<String>, name: &str| {
-        value.filter(|text| plausible(text)).ok_or_else(|| format!("credentials without a usable {name}"))
-    };
+) -> Result<Credentials, DocumentError> {
+    let part = |value: Option<String>, name| value.filter(|text| plausible(text)).ok_or(DocumentError::Part(name));
     let expires_at = match expiration {
-        Some(text) => Some(time(text).ok_or("credentials with an Expiration that is no time")?),
+        Some(text) => Some(time(text).ok_or(DocumentError::Expiration)?),
         None => None,
     };
     Ok(Credentials {
@@ -49,34 +67,30 @@ pub(super) fn credentials(
     })
 }
 
-/// A word of a peer that is fit for the log: an error code is of letters and digits.
+/// Makes a code of a peer fit for the log. The codes of AWS have letters and digits only.
 fn word(text: &str) -> String {
     text.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '?' }).collect()
 }
 
-/// `2026-01-31T23:59:59Z`, with or without a fraction of a second: RFC 3339 in UTC, the only form that AWS writes.
+/// Reads `2026-01-31T23:59:59Z`, with or without a fraction of a second: RFC 3339 in UTC, the only
+/// form that AWS writes. The crate `time` reads every form of RFC 3339, for 7 KB more.
 fn time(text: &str) -> Option<Timestamp> {
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
     let clock = clock.split_once('.').map_or(clock, |(whole, _)| whole);
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(clock, ':')?;
-    let sane = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    // Years begin in March here, so that the day that comes and goes is the last one (Howard Hinnant, "days_from_civil").
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    let since_1970 = days.checked_sub(719_469)?;
-    sane.then_some(Timestamp((((since_1970 * 24 + hour) * 60 + minute) * 60 + second) * 1_000))
+    let [month, day, hour, minute] = [u8::try_from(month), u8::try_from(day), u8::try_from(hour), u8::try_from(minute)];
+    let date = Date::from_calendar_date(year.into(), Month::try_from(month.ok()?).ok()?, day.ok()?).ok()?;
+    // A leap second is taken for the one before it.
+    let second = u8::try_from(second).ok().filter(|second| *second <= 60)?.min(59);
+    let time = date.with_hms(hour.ok()?, minute.ok()?, second).ok()?.assume_utc();
+    u64::try_from(time.unix_timestamp()).ok()?.checked_mul(1_000).map(Timestamp)
 }
 
-fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
+fn numbers(text: &str, separator: char) -> Option<[u16; 3]> {
     let mut parts = text.split(separator).map(|part| {
         let digits = !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
-        part.parse::<u64>().ok().filter(|_| digits)
+        part.parse().ok().filter(|_| digits)
     });
     let found = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(found)
@@ -95,6 +109,7 @@ mod tests {
             ("2024-12-31T23:59:59Z", 1_735_689_599),
             ("2026-11-24T15:13:06.123Z", 1_795_533_186),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
+            ("2016-12-31T23:59:60Z", 1_483_228_799),
         ] {
             assert_eq!(time(text), Some(Timestamp(seconds * 1_000)), "{text}");
         }
@@ -106,6 +121,8 @@ mod tests {
             "2026-01-01T00:00:00",
             "1-1-1T0:0:0Z",
             "2026-01-01T24:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
         ] {
             assert_eq!(time(text), None, "{text}");
         }
@@ -122,7 +139,7 @@ mod tests {
             (r#"{"AccessKeyId":"AKID","SecretAccessKey":"hunter2","Token":"t","Expiration":"hunter2"}"#, "Expiration"),
             (r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"hunter2"}"#, "`AssumeRoleUnauthorizedAccess`"),
         ] {
-            let error = read(body.as_bytes()).unwrap_err();
+            let error = read(body.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains("hunter2"), "{error}");
         }
     }

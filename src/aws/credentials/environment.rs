@@ -1,7 +1,8 @@
-//! Credentials that are there from the start and never change: from the environment, or from the configuration.
+//! Credentials that are there from the start and never change, from the environment or from the
+//! configuration.
 //!
-//! Never reads the environment by itself (it is handed in) and never puts a value into an error: errors name variables
-//! and keys only.
+//! Never reads the environment by itself (it is handed in) and never puts a value into an error:
+//! errors name variables and keys only.
 
 use super::{plausible, Credentials, Provider, SourceError, Step};
 use crate::aws::credentials::settings::StaticKeys;
@@ -13,7 +14,7 @@ const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 
-/// Why there are no credentials.
+/// The reason why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// Variables that the filter does not see, or that are empty.
@@ -24,12 +25,13 @@ pub enum CredentialsError {
         .0.join(" and no ")
     )]
     Missing(Vec<&'static str>),
-    /// A value that cannot be right; signing with it would only give errors that are harder to read.
+    /// A value that cannot be right. To sign with it would only give errors that are harder to
+    /// read.
     #[error("{0} is empty or holds a character that no AWS credential has, such as a space, a line break or a quote")]
     Malformed(&'static str),
 }
 
-/// Always the same credentials.
+/// A source whose credentials never change.
 #[derive(Debug)]
 pub(super) struct Fixed(pub(super) Credentials);
 
@@ -43,10 +45,11 @@ impl Provider for Fixed {
     }
 }
 
-/// The keys of the configuration.
+/// Returns the keys of the configuration.
 ///
 /// # Errors
-/// [`CredentialsError::Malformed`] names the first that no AWS credential can have.
+/// [`CredentialsError::Malformed`] names the first that has a character which no AWS credential
+/// has.
 pub(super) fn from_config(keys: &StaticKeys) -> Result<Credentials, CredentialsError> {
     checked(
         Credentials {
@@ -59,16 +62,17 @@ pub(super) fn from_config(keys: &StaticKeys) -> Result<Credentials, CredentialsE
     )
 }
 
-/// Whether the environment has any part of credentials.
+/// Returns true if the environment has any part of credentials.
 pub(super) fn is_there(environment: &dyn Fn(&str) -> Option<String>) -> bool {
     [ACCESS_KEY_ID, SECRET_ACCESS_KEY].iter().any(|name| environment(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// The keys of the environment. `environment` gives the value of a variable; an empty value counts as missing.
+/// Returns the keys of the environment. `environment` gives the value of a variable; an empty value
+/// counts as missing.
 ///
 /// # Errors
-/// [`CredentialsError::Missing`] names every variable that is missing, [`CredentialsError::Malformed`] the first value
-/// that no AWS credential can have.
+/// [`CredentialsError::Missing`] names every variable that is missing,
+/// [`CredentialsError::Malformed`] the first whose value no AWS credential can have.
 pub(super) fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Credentials, CredentialsError> {
     let variable = |name| environment(name).filter(|value| !value.is_empty());
     match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
@@ -90,7 +94,7 @@ pub(super) fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> 
     }
 }
 
-/// Refuses what cannot be right: signing with it would only give errors that are harder to read.
+/// Refuses keys that cannot be right, and names the first by its name in `names`.
 fn checked(credentials: Credentials, names: [&'static str; 3]) -> Result<Credentials, CredentialsError> {
     let session_token = credentials.session_token.filter(|token| !token.reveal().is_empty());
     let credentials = Credentials { session_token, ..credentials };

@@ -1,8 +1,9 @@
-//! Credentials: what requests are signed with, and where they come from.
+//! Credentials to sign requests with, and the sources that they come from.
 //!
-//! Each source is a state machine without I/O, a [`Provider`]: it gives out callouts, is handed the replies, and ends with
-//! credentials or with a [`SourceError`]. The [`Keeper`] asks one whenever it has to. Nothing here reads the environment by
-//! itself (it is handed in), reads a clock, or puts a secret into an error.
+//! Each source is a state machine without I/O, a [`Provider`]: it gives out callouts, is handed the
+//! replies, and ends with credentials or with a [`SourceError`]. The [`Keeper`] asks one whenever
+//! it has to. Nothing here reads the environment by itself (it is handed in), reads a clock, or
+//! puts a secret into an error.
 
 mod assume_role;
 mod chain;
@@ -19,29 +20,31 @@ pub use chain::{keeper, StartError};
 pub use environment::CredentialsError;
 pub use refresh::{CredentialsCall, Generation, Keeper, Timing};
 
+use http::HeaderValue;
+
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// What a request is signed with.
+/// Credentials that a request is signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The public half of the key.
     pub access_key_id: String,
     /// The secret half.
     pub secret_access_key: Secret,
-    /// For temporary credentials.
+    /// The session token, which temporary credentials have.
     pub session_token: Option<Secret>,
-    /// When they end, as their source says; without one they live until they are refused.
+    /// Their end, if their source tells it; without one they live until they are refused.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a provider wants next.
+/// The next step of a provider.
 #[derive(Debug)]
 pub enum Step {
-    /// This call; its reply goes to [`Provider::handle_reply`].
+    /// A call to make; its reply goes to [`Provider::handle_reply`].
     Call(Callout),
-    /// Nothing more: this is what came of it.
+    /// The end, with its outcome.
     Done(Result<Credentials, SourceError>),
 }
 
@@ -51,24 +54,26 @@ impl From<SourceError> for Step {
     }
 }
 
-/// A source of credentials. It is asked from the beginning each time; one call is under way at most.
+/// A source of credentials. It is asked from the beginning each time, and has at most one call
+/// under way.
 pub trait Provider {
-    /// Begins to ask, whatever it did before.
+    /// Begins from the start, whatever it did before.
     fn begin(&mut self, now: Timestamp) -> Step;
 
-    /// Goes on with the reply to the call that it wanted last.
+    /// Goes on with the reply to its last call.
     fn handle_reply(&mut self, reply: &Reply, now: Timestamp) -> Step;
 }
 
-/// Why a source gave no credentials. Built from statuses, error codes and names only, never from what may be a secret.
+/// The reason why a source gave no credentials. Made of statuses, error codes and names only, never
+/// of what may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asked}: {answered}; {check}")]
 pub struct SourceError {
-    /// Which source was asked, and for what.
+    /// The source that was asked, and for what.
     pub asked: String,
-    /// What it answered.
+    /// Its answer.
     pub answered: String,
-    /// What to look at.
+    /// Where to look for the cause.
     pub check: String,
 }
 
@@ -78,8 +83,16 @@ impl SourceError {
     }
 }
 
-/// Whether a text can be a part of credentials. The id and the token travel in headers, where a line break would start a header
-/// of its own.
+/// Returns `text` as the value of a header that never shows, unless it has a character that a
+/// header does not carry.
+fn confidential(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok().filter(|_| !text.chars().any(char::is_control))?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Returns true if a text can be a part of credentials. The id and the token travel in headers,
+/// where a line break would start another header.
 fn plausible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b','))
 }

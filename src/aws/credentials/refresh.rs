@@ -1,6 +1,8 @@
-//! Keeps credentials fresh: asks their source ahead of the end, one at a time, and never stops trying.
+//! Keeps credentials fresh: asks their source ahead of their end, with one call at a time, and
+//! never stops trying.
 //!
-//! It never hands out credentials that AWS has called expired, nor such as their own time says are, but for the grace below.
+//! Never hands out credentials that AWS has called expired, and credentials whose own time is over
+//! only within the grace below.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,16 +12,18 @@ use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
-/// When what happens.
+/// The times by which a keeper acts.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// After this time a call counts as lost.
+    /// The time after which a call counts as lost.
     pub deadline: Duration,
-    /// How long before their end credentials are refreshed, but never before half of their time is over. (The instance metadata
-    /// service has new ones at least five minutes before the end of the old: EC2 User Guide, "Retrieve security credentials".)
+    /// The time before their end at which credentials are refreshed, but never before half of their
+    /// time is over. (The instance metadata service has new ones at least five minutes before the
+    /// end of the old: EC2 User Guide, "Retrieve security credentials".)
     pub ahead: Duration,
-    /// How long credentials are used beyond their end while their source is down, and up to half of it more. The AWS SDK for Rust
-    /// does the same for ten to fifteen minutes: AWS may honour them, and if it does not, they are refused once.
+    /// The time, and up to half of it more, for which credentials are used beyond their end while
+    /// their source is down. The AWS SDK for Rust uses them for ten to fifteen minutes, too: AWS
+    /// may honour them, and if it does not, it refuses them once.
     pub grace: Duration,
     /// The pause after the first failed try; it doubles.
     pub first_pause: Duration,
@@ -39,45 +43,45 @@ impl Default for Timing {
     }
 }
 
-/// Names a call for credentials.
+/// The name of a call for credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialsCall(u64);
 
-/// Names credentials: those that were taken later have a higher one.
+/// The name of credentials. Newer ones have a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);
 
-/// What is held.
+/// Credentials that are held.
 struct Held {
     credentials: Credentials,
     generation: Generation,
-    /// Not used after this, as long as their source works.
+    /// The end of their use, as long as their source works.
     end: Option<Timestamp>,
-    /// Not used after this at all.
+    /// The end of their use while their source is down.
     end_of_grace: Option<Timestamp>,
 }
 
-/// How many expired credentials are remembered: a source that gives older ones than these is out of order anyway.
+/// Expired credentials that are remembered. A source that gives older ones is out of order anyway.
 const EXPIRED_KEPT: usize = 8;
 
-/// What AWS does not know, or not yet.
+/// Credentials that AWS does not know, or not yet.
 struct Unknown {
     credentials: Credentials,
-    /// Not to be used again before this, even if their source still gives them.
+    /// The time before which they are not used again, even if their source still gives them.
     until: Timestamp,
 }
 
-/// How far the asking is.
+/// The progress of a call for credentials.
 enum State {
-    /// Until then nothing is asked; for ever, where nothing can change.
+    /// Nothing is asked until then, or ever if nothing can change.
     Waiting(Option<Timestamp>),
-    /// The provider wants this call.
-    Ready(Callout),
+    /// The provider wants a call.
+    Ready(Box<Callout>),
     /// The call is under way.
     Asking { call: CredentialsCall, deadline: Timestamp },
 }
 
-/// What the log was told last.
+/// The content of the last notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Nothing,
@@ -92,12 +96,12 @@ pub struct Keeper {
     timing: Timing,
     state: State,
     held: Option<Held>,
-    /// What AWS has called expired.
+    /// Credentials that AWS has called expired.
     expired: VecDeque<Credentials>,
     unknown: Option<Unknown>,
-    /// Refusals in a row of the same credentials.
+    /// Refusals in a row of one set of credentials.
     refusals: u32,
-    /// Tries in a row that failed.
+    /// Failed tries in a row.
     failures: u32,
     last_error: Option<SourceError>,
     asked_at: Timestamp,
@@ -108,7 +112,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Holds nothing yet, and asks `provider` at the first [`Keeper::poll`]; `seed` drives the jitter.
+    /// Makes a keeper that holds nothing yet and asks `provider` at the first [`Keeper::poll`].
+    /// `seed` drives the jitter.
     pub fn new(provider: Box<dyn Provider>, timing: Timing, seed: u64) -> Keeper {
         Keeper {
             provider,
@@ -128,15 +133,16 @@ impl Keeper {
         }
     }
 
-    /// What requests may be signed with now.
+    /// Returns the credentials to sign with now.
     pub fn current(&self, now: Timestamp) -> Option<(Generation, &Credentials)> {
         let held = self.held.as_ref()?;
         let end = if self.failures > 0 { held.end_of_grace } else { held.end };
         end.is_none_or(|end| now < end).then_some((held.generation, &held.credentials))
     }
 
-    /// The call to make, if it is time for one. Its reply is owed to [`Keeper::handle_reply`], also when the host could not start
-    /// it. Sources that need no call are asked here, too.
+    /// Returns the call to make, if it is time for one. Its reply is owed to
+    /// [`Keeper::handle_reply`], also if the host could not start it. Sources that need no call are
+    /// asked here, too.
     pub fn poll(&mut self, now: Timestamp) -> Option<(CredentialsCall, Callout)> {
         match self.state {
             State::Asking { call, deadline } if deadline <= now => {
@@ -154,7 +160,7 @@ impl Keeper {
         match std::mem::replace(&mut self.state, asking) {
             State::Ready(callout) => {
                 self.next_call += 1;
-                Some((call, callout))
+                Some((call, *callout))
             }
             other => {
                 self.state = other;
@@ -163,7 +169,7 @@ impl Keeper {
         }
     }
 
-    /// Whether a call is due or under way.
+    /// Returns true if a call is due or under way.
     pub fn is_busy(&self, now: Timestamp) -> bool {
         match self.state {
             State::Waiting(at) => at.is_some_and(|at| at <= now),
@@ -171,17 +177,17 @@ impl Keeper {
         }
     }
 
-    /// Whether a call is under way.
+    /// Returns true if a call is under way.
     pub fn is_asking(&self) -> bool {
         matches!(self.state, State::Asking { .. })
     }
 
-    /// Whether the reply to `call` is still awaited.
+    /// Returns true if the reply to `call` is still awaited.
     pub fn awaits(&self, call: CredentialsCall) -> bool {
         matches!(self.state, State::Asking { call: awaited, .. } if awaited == call)
     }
 
-    /// Says what came of `call`; ignored after its deadline.
+    /// Handles the outcome of `call`; ignored after its deadline.
     pub fn handle_reply(&mut self, call: CredentialsCall, reply: &Reply, now: Timestamp) {
         if self.awaits(call) {
             let step = self.provider.handle_reply(reply, now);
@@ -189,11 +195,12 @@ impl Keeper {
         }
     }
 
-    /// AWS refused a request that was signed with the credentials of `generation`: it does not know them, or, `for_good`, they
-    /// have expired. They are not used any more, and their source is asked.
+    /// Takes back the credentials of `generation`, because AWS refused a request that was signed
+    /// with them: it does not know them, or, `for_good`, they have expired. Their source is asked.
     ///
-    /// Such as AWS does not know may be new and not known everywhere yet: if their source still gives them, they are used again
-    /// after a pause, which grows. What has expired is never used again.
+    /// Credentials that AWS does not know may be new and not known everywhere yet. If their source
+    /// still gives them, they are used again after a pause, which grows. Expired ones are never
+    /// used again.
     pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) {
         let Some(held) = self.held.take_if(|held| held.generation == generation) else { return };
         // Keys without a token have no end.
@@ -212,7 +219,7 @@ impl Keeper {
 
     fn take(&mut self, step: Step, now: Timestamp) {
         match step {
-            Step::Call(callout) => self.state = State::Ready(callout),
+            Step::Call(callout) => self.state = State::Ready(Box::new(callout)),
             Step::Done(Ok(credentials)) => self.found(credentials, now),
             Step::Done(Err(error)) => self.failed(error, now),
         }
@@ -246,8 +253,8 @@ impl Keeper {
         self.state = State::Waiting(end.map(|end| self.ask_before(end, now)));
     }
 
-    /// When to ask again for what ends at `end`. While the source has nothing newer, half of what is left is waited for each
-    /// time.
+    /// Returns the time to ask again for credentials that end at `end`. While the source has
+    /// nothing newer, it is asked again after half of the time that is left.
     fn ask_before(&mut self, end: Timestamp, now: Timestamp) -> Timestamp {
         let left = end.since(now);
         let jitter = self.rng.u32(0..=1_000);
@@ -263,14 +270,14 @@ impl Keeper {
         self.state = State::Waiting(Some(now + pause));
     }
 
-    /// From half of a bound to all of it, where the bound doubles with each of `count`.
+    /// Returns a pause from half of a bound to all of it. The bound doubles with each of `count`.
     fn pause(&mut self, count: u32) -> Duration {
         let Timing { first_pause, longest_pause, .. } = self.timing;
         let bound = first_pause.saturating_mul(2u32.saturating_pow(count.saturating_sub(1))).min(longest_pause);
         bound / 2 + share(bound / 2, self.rng.u32(0..=1_000))
     }
 
-    /// What the operator should read, since the last time; `waiting` is how many events wait.
+    /// Returns the notices for the operator since the last time; `waiting` events wait.
     pub fn take_notices(&mut self, now: Timestamp, waiting: usize) -> Vec<Notice> {
         let current = self.current(now);
         let told = match (&self.last_error, current) {
@@ -305,7 +312,7 @@ impl Keeper {
     }
 }
 
-/// `jitter` thousandths of `whole`.
+/// Returns `jitter` thousandths of `whole`.
 fn share(whole: Duration, jitter: u32) -> Duration {
     whole.saturating_mul(jitter) / 1_000
 }

@@ -1,4 +1,5 @@
-//! What an operator says of credentials: where they come from, and which role to assume with them.
+//! The settings of credentials: where they come from, and which role to assume with them. Never
+//! asks for any.
 
 use std::time::Duration;
 
@@ -8,22 +9,23 @@ use crate::secret::Secret;
 /// The section `credentials`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where credentials come from.
-    pub source: Source,
-    /// A role to assume with them.
-    pub assume_role: Option<AssumeRole>,
-    /// The host's names for where they are asked for.
-    pub upstreams: Upstreams,
+    /// The source of the credentials.
+    pub(crate) source: Source,
+    /// A role to assume with those of the source.
+    pub(crate) assume_role: Option<AssumeRole>,
+    /// The host's names for the places that are asked for credentials.
+    pub(crate) upstreams: Upstreams,
 }
 
-/// Where credentials come from.
+/// A source of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The environment, the container endpoint if the environment names one, else the instance.
     Auto,
     /// The configuration itself.
     Static(StaticKeys),
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` of the filter's environment.
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` of the filter's
+    /// environment.
     Environment,
     /// The container endpoint of ECS.
     Container,
@@ -37,37 +39,37 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticKeys {
     /// The public half of the key.
-    pub access_key_id: String,
+    pub(crate) access_key_id: String,
     /// The secret half.
-    pub secret_access_key: Secret,
-    /// For temporary credentials.
-    pub session_token: Option<Secret>,
+    pub(crate) secret_access_key: Secret,
+    /// The session token, which temporary credentials have.
+    pub(crate) session_token: Option<Secret>,
 }
 
 /// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssumeRole {
     /// Its ARN.
-    pub role_arn: String,
-    /// What its sessions are called, 2 to 64 characters.
-    pub session_name: String,
-    /// What the role's trust policy may ask for.
-    pub external_id: Option<String>,
-    /// How long a session lasts, 15 minutes to 12 hours.
-    pub duration: Duration,
-    /// The region that the request is signed for.
-    pub region: String,
-    /// Where STS is.
-    pub endpoint: Endpoint,
-    /// The host's name for it.
-    pub upstream: String,
+    pub(crate) role_arn: String,
+    /// The name of its sessions, 2 to 64 characters.
+    pub(crate) session_name: String,
+    /// The external id that the role's trust policy may ask for.
+    pub(crate) external_id: Option<String>,
+    /// The lifetime of a session, 15 minutes to 12 hours.
+    pub(crate) duration: Duration,
+    /// The region that the request to STS is signed for.
+    pub(crate) region: String,
+    /// The endpoint of STS.
+    pub(crate) endpoint: Endpoint,
+    /// The host's name for that endpoint.
+    pub(crate) upstream: String,
 }
 
-/// The host's names for the places that credentials come from; without one, host and port.
+/// The host's names for the places that are asked for credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstreams {
     /// The instance metadata service, by default `169.254.169.254:80`.
-    pub instance: Option<String>,
-    /// The container endpoint, by default as the environment has it.
-    pub container: Option<String>,
+    pub(crate) instance: Option<String>,
+    /// The container endpoint, by default its host and port.
+    pub(crate) container: Option<String>,
 }

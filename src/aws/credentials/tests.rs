@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aws::credentials::settings::Settings;
-use crate::callout::Scheme;
+use crate::callout::testing::response;
 use crate::config::Config;
 use crate::notice::{Level, Notice};
 
@@ -38,29 +38,29 @@ fn start(credentials: serde_json::Value, environment: &[(&str, &str)]) -> Result
     keeper(&configured(credentials), &environment, timeout, deadline, 7)
 }
 
-pub(super) fn response(status: u16, body: &str) -> Reply {
-    Reply::Response { status, headers: vec![], body: body.into() }
-}
-
-/// Answers one call after the other; what was asked, as method, upstream and path, with the credentials' headers.
+/// Answers one call after the other; what was asked, as method, upstream and path, with the
+/// credentials' headers.
 fn converse(keeper: &mut Keeper, replies: &[Reply]) -> Vec<Callout> {
     let mut asked = Vec::new();
     for reply in replies {
         let (call, callout) = keeper.poll(NOON).unwrap();
         asked.push(callout);
-        assert_eq!(keeper.poll(NOON), None, "one at a time");
+        assert!(keeper.poll(NOON).is_none(), "one at a time");
         keeper.handle_reply(call, reply, NOON);
     }
-    assert_eq!(keeper.poll(NOON), None, "nothing more is asked");
+    assert!(keeper.poll(NOON).is_none(), "nothing more is asked");
     asked
 }
 
 fn lines(callouts: &[Callout]) -> Vec<String> {
-    callouts.iter().map(|callout| format!("{} {} {}", callout.method, callout.upstream, callout.path)).collect()
+    let line = |Callout { upstream, request, .. }: &Callout| {
+        format!("{} {upstream} {}", request.method(), request.uri().path_and_query().unwrap())
+    };
+    callouts.iter().map(line).collect()
 }
 
 fn header<'a>(callout: &'a Callout, name: &str) -> Option<&'a str> {
-    callout.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    callout.request.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
 /// The one line of the log, which has no secret.
@@ -79,7 +79,7 @@ fn auto_takes_the_first_that_there_is() {
     let relative = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1");
     let auto = || serde_json::json!({});
     let mut keeper = start(auto(), &[keys[0], keys[1], relative]).unwrap().unwrap();
-    assert_eq!(keeper.poll(NOON), None);
+    assert!(keeper.poll(NOON).is_none());
     assert_eq!(keeper.current(NOON).unwrap().1.access_key_id, "AKID");
     assert_eq!(keeper.take_notices(NOON, 0), []);
     let first = |environment: &[(&str, &str)]| {
@@ -106,7 +106,8 @@ fn the_instance_is_asked_by_version_2_only() {
     );
     assert!(header(&asked[0], "x-aws-ec2-metadata-token-ttl-seconds").is_some());
     assert_eq!(header(&asked[2], "x-aws-ec2-metadata-token"), Some("imds-token"));
-    assert!(asked.iter().all(|callout| callout.authority == "169.254.169.254" && callout.scheme == Scheme::Http));
+    let uri = |callout: &Callout| callout.request.uri().to_string();
+    assert!(asked.iter().all(|callout| uri(callout).starts_with("http://169.254.169.254/")));
     let (_, credentials) = keeper.current(NOON).unwrap();
     assert_eq!(credentials.access_key_id, "ASIA1");
     assert_eq!(credentials.session_token.as_ref().unwrap().reveal(), "hunter2t");
@@ -120,7 +121,7 @@ fn a_stale_token_of_the_instance_is_renewed_once() {
     let (token, stale, role) = (response(200, "imds-token"), response(401, ""), response(200, "r"));
     let asked =
         converse(&mut keeper, &[token.clone(), role.clone(), stale.clone(), token.clone(), role.clone(), stale]);
-    assert_eq!(asked.iter().filter(|callout| callout.method == "PUT").count(), 2);
+    assert_eq!(asked.iter().filter(|callout| callout.request.method() == "PUT").count(), 2);
     assert!(told(&mut keeper, NOON).text.contains("HTTP 401"));
 }
 
@@ -202,7 +203,9 @@ fn the_container_endpoint_is_asked_as_the_environment_says() {
     ] {
         let mut keeper = ask(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url), token]).unwrap().unwrap();
         let (call, callout) = keeper.poll(NOON).unwrap();
-        assert_eq!((lines(std::slice::from_ref(&callout))[0].as_str(), callout.authority.as_str()), (line, authority));
+        assert_eq!(lines(std::slice::from_ref(&callout)), [line]);
+        assert_eq!(callout.request.uri().authority().unwrap(), authority);
+        assert!(!format!("{callout:?}").contains("task-token"));
         assert_eq!(header(&callout, "authorization"), Some("task-token"));
         keeper.handle_reply(call, &response(200, KEYS), NOON);
         assert_eq!(keeper.current(NOON).unwrap().1.access_key_id, "ASIA1");
@@ -238,9 +241,9 @@ fn a_role_is_assumed_on_top_of_another_source() {
     let asked = converse(&mut keeper, &replies);
     let sts = &asked[3];
     assert_eq!(lines(std::slice::from_ref(sts)), ["POST the-sts /"]);
-    assert_eq!(sts.authority, "sts.eu-west-1.amazonaws.com");
+    assert_eq!(sts.request.uri().authority().unwrap(), "sts.eu-west-1.amazonaws.com");
     assert_eq!(
-        String::from_utf8_lossy(&sts.body),
+        String::from_utf8_lossy(sts.request.body()),
         "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fa%2Fpublisher&\
          RoleSessionName=retrohook&DurationSeconds=900&ExternalId=x%3A1"
     );
@@ -253,7 +256,7 @@ fn a_role_is_assumed_on_top_of_another_source() {
 
 proptest! {
     #[test]
-    fn no_reply_makes_a_source_panic(replies: Vec<(u16, Vec<u8>)>, which in 0usize..3) {
+    fn no_reply_makes_a_source_panic(replies in proptest::collection::vec((100u16..1_000, any::<Vec<u8>>()), 0..20), which in 0usize..3) {
         let credentials = [
             serde_json::json!({"source": "instance"}),
             serde_json::json!({"source": "container"}),
@@ -266,8 +269,7 @@ proptest! {
         for (status, body) in replies {
             now = now + Duration::from_secs(30);
             if let Some((call, _)) = keeper.poll(now) {
-                let status = if status % 2 == 0 { 200 } else { status };
-                keeper.handle_reply(call, &Reply::Response { status, headers: vec![], body }, now);
+                keeper.handle_reply(call, &response(if status % 2 == 0 { 200 } else { status }, body), now);
             }
         }
     }

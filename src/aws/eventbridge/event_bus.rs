@@ -6,16 +6,16 @@ use crate::aws::names::{is_account, is_partition, is_region};
 
 /// An event bus, by name or by ARN: `arn:PARTITION:events:REGION:ACCOUNT:event-bus/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventBus {
+pub(crate) struct EventBus {
     /// The name or the ARN.
-    pub text: String,
+    pub(crate) text: String,
     /// The region that the ARN names.
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
 }
 
-/// Why a text is not an event bus.
+/// The reason why a text is not an event bus.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EventBusError {
+pub(crate) enum EventBusError {
     /// An ARN, but not of an event bus.
     #[error("an event bus has an ARN like `arn:aws:events:us-east-1:123456789012:event-bus/NAME`")]
     Arn,

@@ -1,30 +1,44 @@
-//! The EventBridge JSON protocol (AWS JSON 1.1): bodies of `PutEvents`, their replies, and the limits of what EventBridge takes.
+//! The EventBridge JSON protocol (AWS JSON 1.1): bodies of `PutEvents`, their replies, and the
+//! limits of EventBridge.
 //!
-//! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
+//! Never sends, signs or retries, and never decides what is in an event: it writes events that
+//! already fit.
 
-pub mod event_bus;
+mod event_bus;
 mod reply;
 mod request;
 
+use http::header::{HeaderMap, CONTENT_TYPE};
+
 use crate::aws::error::Outcome;
 use crate::aws::eventbridge::event_bus::EventBus;
-use crate::aws::protocol::{self, Protocol};
+use crate::aws::protocol::{self, Kind, Protocol, AMZ_TARGET};
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub use reply::parse_reply;
-pub use request::{body, size, DEFAULT_DETAIL_TYPE, SOURCE};
+pub(crate) use reply::parse_reply;
+pub(crate) use request::{body, size};
 
-/// Bytes of all entries of one `PutEvents`, and so of one: 262,144, counted as in the EventBridge User Guide, "Calculating Amazon
-/// EventBridge PutEvents event entry size".
-pub const MAX_BATCH_BYTES: usize = 262_144;
+/// Bytes that all entries of one `PutEvents`, and so one of them, may have: 262,144, counted as in
+/// the EventBridge User Guide, "Calculating Amazon EventBridge PutEvents event entry size".
+pub(crate) const MAX_BATCH_BYTES: usize = 262_144;
 
-/// Characters of a detail type: 128 (EventBridge API Reference, PutEventsRequestEntry).
-pub const MAX_DETAIL_TYPE_CHARS: usize = 128;
+/// Characters that a detail type may have: 128 (EventBridge API Reference, PutEventsRequestEntry).
+pub(crate) const MAX_DETAIL_TYPE_CHARS: usize = 128;
+
+/// Event buses, by their name or ARN.
+pub(crate) static KIND: Kind = Kind {
+    key: "event_bus",
+    target: "an event bus",
+    name: "an event bus",
+    quotable: true,
+    remedy: "give its name, such as `default`, or its ARN",
+    parse: protocol::parse::<EventBus>,
+};
 
 impl Protocol for EventBus {
-    fn key(&self) -> &'static str {
-        "event_bus"
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn name(&self) -> &str {
@@ -35,8 +49,20 @@ impl Protocol for EventBus {
         "events"
     }
 
+    fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     fn keeps_order(&self) -> bool {
         false
+    }
+
+    fn takes_group_id(&self) -> bool {
+        false
+    }
+
+    fn max_event_type_chars(&self) -> Option<usize> {
+        Some(MAX_DETAIL_TYPE_CHARS)
     }
 
     fn max_bytes(&self) -> usize {
@@ -47,8 +73,8 @@ impl Protocol for EventBus {
         size(event)
     }
 
-    fn headers(&self, _: usize) -> Vec<(String, String)> {
-        protocol::headers([("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "AWSEvents.PutEvents")])
+    fn headers(&self, _: usize) -> HeaderMap {
+        protocol::headers([(CONTENT_TYPE, "application/x-amz-json-1.1"), (AMZ_TARGET, "AWSEvents.PutEvents")])
     }
 
     fn body(&self, events: &[&Event]) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Bodies of `PutEvents`.
 //!
-//! EventBridge has no message attributes: they stand in the detail, beside what the message says, where rules can match them.
+//! EventBridge has no message attributes: they stand in the detail, beside what the message says,
+//! where rules can match them.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -10,15 +11,16 @@ use crate::event::{Attribute, AttributeType, Event};
 use crate::json::{to_json, to_json_bytes};
 
 /// The source of every entry, for rules to match.
-pub const SOURCE: &str = "retrohook";
+pub(crate) const SOURCE: &str = "retrohook";
 
 /// The detail type of an event that has no event type.
-pub const DEFAULT_DETAIL_TYPE: &str = "exchange";
+pub(crate) const DEFAULT_DETAIL_TYPE: &str = "exchange";
 
-/// What a time counts, whatever it says (EventBridge User Guide, "Calculating Amazon EventBridge PutEvents event entry size").
+/// Bytes that a time counts for, whatever it is (EventBridge User Guide, "Calculating Amazon
+/// EventBridge PutEvents event entry size").
 const TIME_BYTES: usize = 14;
 
-/// What stands between the message and its attributes, in the place of the message's last brace.
+/// The text between the message and its attributes, in the place of the message's last brace.
 const SEAM: &str = ",\"attributes\":";
 
 #[derive(Serialize)]
@@ -38,14 +40,14 @@ struct Entry<'a> {
     time: f64,
 }
 
-/// The bytes of an event that count towards [`super::MAX_BATCH_BYTES`].
-pub fn size(event: &Event) -> usize {
+/// Returns the bytes of an event that count towards [`super::MAX_BATCH_BYTES`].
+pub(crate) fn size(event: &Event) -> usize {
     let detail = event.message.len() + SEAM.len() + attributes(event).len();
     TIME_BYTES + SOURCE.len() + detail_type(event).len() + detail
 }
 
-/// The body of the request that puts `events` on `bus`.
-pub fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
+/// Writes the body of the request that puts `events` on `bus`.
+pub(crate) fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
     let entries: Vec<Entry<'_>> = events
         .iter()
         .map(|event| Entry {
@@ -66,7 +68,7 @@ fn detail_type(event: &Event) -> &str {
     event_type.map_or(DEFAULT_DETAIL_TYPE, |attribute| &attribute.value)
 }
 
-/// The message, which is a JSON object with entries, and its attributes in it.
+/// Writes the message, which is a JSON object with entries, with the attributes in it.
 fn detail(event: &Event) -> String {
     match event.message.strip_suffix('}') {
         Some(open) => [open, SEAM, &attributes(event), "}"].concat(),
@@ -84,7 +86,7 @@ impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for Attribute { name, data_type, value } in self.0 {
-            // Rules compare numbers only with numbers.
+            // A rule compares numbers with numbers only.
             match (data_type, value.parse::<u64>()) {
                 (AttributeType::Number, Ok(number)) => map.serialize_entry(name, &number)?,
                 _ => map.serialize_entry(name, value)?,

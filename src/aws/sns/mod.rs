@@ -1,35 +1,44 @@
-//! The SNS query protocol, version 2010-03-31: bodies of `Publish` and `PublishBatch`, their replies, and the limits of
-//! what SNS takes.
+//! The SNS query protocol, version 2010-03-31: bodies of `Publish` and `PublishBatch`, their
+//! replies, and the limits of SNS.
 //!
-//! Never sends, signs or retries, and never decides what an event says: it writes events that already fit.
+//! Never sends, signs or retries, and never decides what is in an event: it writes events that
+//! already fit.
 
 mod reply;
 mod request;
-pub mod topic_arn;
+pub(crate) mod topic_arn;
+
+use http::header::{HeaderMap, CONTENT_TYPE};
 
 use crate::aws::error::Outcome;
-use crate::aws::protocol::{self, Protocol};
+use crate::aws::protocol::{self, Kind, Protocol};
 use crate::callout::Reply;
 use crate::event::Event;
 use topic_arn::TopicArn;
 
-pub use reply::parse_reply;
-pub use request::{body, size, CONTENT_TYPE};
+pub(crate) use reply::parse_reply;
+pub(crate) use request::{body, size, FORM};
 
-/// Bytes of one message with its attributes (names, types, values), in UTF-8, not in characters: 262,144.
+/// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all
+/// messages of one `PublishBatch` together: 262,144.
 ///
-/// SNS API Reference, action Publish, parameter Message. A topic whose `MaximumMessageSize` is raised takes more; the
-/// default is what every topic takes.
-pub const MAX_MESSAGE_BYTES: usize = 262_144;
+/// SNS API Reference, actions Publish (parameter Message) and PublishBatch. A topic whose
+/// `MaximumMessageSize` is raised takes more; every topic takes this.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 262_144;
 
-/// Bytes of all messages of one `PublishBatch` with their attributes: 262,144, the same as for one message.
-///
-/// SNS API Reference, action PublishBatch.
-pub const MAX_BATCH_BYTES: usize = 262_144;
+/// Topics, by their ARN.
+pub(crate) static KIND: Kind = Kind {
+    key: "topic_arn",
+    target: "a topic",
+    name: "the ARN of a topic",
+    quotable: true,
+    remedy: "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`",
+    parse: protocol::parse::<TopicArn>,
+};
 
 impl Protocol for TopicArn {
-    fn key(&self) -> &'static str {
-        "topic_arn"
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn name(&self) -> &str {
@@ -40,20 +49,28 @@ impl Protocol for TopicArn {
         "sns"
     }
 
+    fn region(&self) -> Option<&str> {
+        Some(&self.region)
+    }
+
+    fn takes_subject(&self) -> bool {
+        true
+    }
+
     fn keeps_order(&self) -> bool {
         self.fifo
     }
 
     fn max_bytes(&self) -> usize {
-        MAX_BATCH_BYTES
+        MAX_MESSAGE_BYTES
     }
 
     fn size(&self, event: &Event) -> usize {
         size(event)
     }
 
-    fn headers(&self, _: usize) -> Vec<(String, String)> {
-        protocol::headers([("content-type", CONTENT_TYPE)])
+    fn headers(&self, _: usize) -> HeaderMap {
+        protocol::headers([(CONTENT_TYPE, FORM)])
     }
 
     fn body(&self, events: &[&Event]) -> Vec<u8> {

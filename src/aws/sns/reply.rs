@@ -1,9 +1,11 @@
-//! What SNS says became of each event of a request.
+//! Reads from a reply of SNS the outcome of each event of a request.
 //!
-//! Never takes silence for success: an entry is delivered only where the reply says so in an element that was received
-//! to its end. A reply may come from anybody on the way (a proxy, a captive portal, a broken peer), so whatever its
-//! bytes are, the work is bounded and every entry gets an outcome.
+//! Never takes silence for success: an entry is delivered only if the reply says so in an element
+//! that was received to its end. A reply may come from anybody on the way (a proxy, a captive
+//! portal, a broken peer), so whatever its bytes are, the work is bounded and every entry gets an
+//! outcome.
 
+use http::StatusCode;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
@@ -12,11 +14,13 @@ use crate::aws::error::{classify, without_namespace, Failure, Outcome, MAX_KEPT_
 use crate::aws::reply::{self, json_error, position, Success, MAX_TEXT_BYTES};
 use crate::callout::Reply;
 
-/// The outcome of each of the `events` entries of a request made by [`super::body`], in their order.
+/// Returns the outcome of each of the `events` entries of a request made by [`super::body`], in
+/// their order.
 ///
-/// A reply that says nothing certain about an entry is a transient failure of that entry, under a code of our own; see
-/// [`crate::aws::reply`]. Of entries named twice the first mention counts; ids that were not sent are ignored.
-pub fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
+/// A reply that says nothing certain about an entry is a transient failure of that entry, under a
+/// code of our own; see [`crate::aws::reply`]. Of entries named twice the first mention counts; ids
+/// that were not sent are ignored.
+pub(crate) fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
     // Some of AWS's front ends answer in JSON whatever was asked.
     match reply::read("SNS", reply, events, |text| xml_error(text).or_else(|| json_error(text))) {
         Ok(success) => settle(&success, events),
@@ -64,8 +68,9 @@ impl Tag {
     }
 }
 
-/// Reads `xml` and hands over each element when it closes, with its path from the root and the start of its text.
-/// Returns whether the root closed; stops there, at the first fault, or where the text ends.
+/// Reads `xml` and hands over each element when it closes, with its path from the root and the
+/// start of its text. Stops where the root closes, at the first fault, or where the text ends;
+/// returns true if the root closed.
 fn each_closed(xml: &str, closed: &mut dyn FnMut(&[Tag], &str)) -> bool {
     let mut reader = Reader::from_str(xml);
     let mut path = Vec::new();
@@ -130,14 +135,14 @@ struct Member {
 
 impl Member {
     fn failure(&self) -> Failure {
-        // A member has no status of its own; SenderFault says what the first digit of one would.
-        let status = if self.sender_fault { 400 } else { 500 };
+        // A member has no status of its own; SenderFault tells the first digit of one.
+        let status = if self.sender_fault { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
         let code = if self.code.is_empty() { "Unknown" } else { without_namespace(&self.code) };
         Failure::new(classify(status, code, &self.message), code, &self.message)
     }
 }
 
-/// The outcomes that a reply with a success status gives.
+/// Returns the outcomes that a reply with a success status gives.
 fn settle(success: &Success<'_>, events: usize) -> Vec<Outcome> {
     let mut settled: Vec<Option<Outcome>> = vec![None; events];
     let mut settle_first = |position: Option<usize>, outcome: Outcome| {
@@ -177,7 +182,8 @@ fn settle(success: &Success<'_>, events: usize) -> Vec<Outcome> {
     settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
 }
 
-/// Code and message of `<ErrorResponse><Error>…`, or of the older `<Response><Errors><Error>…`.
+/// Returns code and message of `<ErrorResponse><Error>…`, or of the older
+/// `<Response><Errors><Error>…`.
 fn xml_error(text: &str) -> Option<(String, String)> {
     let (mut code, mut message) = (String::new(), String::new());
     each_closed(text, &mut |path, text| match path {

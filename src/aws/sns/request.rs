@@ -1,19 +1,19 @@
 //! Bodies of `Publish` and `PublishBatch`.
 //!
-//! Never cuts or checks an event: limits are kept by those who make events and batches.
+//! Never cuts or checks an event: whatever makes events and batches keeps to the limits.
 
 use crate::aws::form::Form;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::event::{Attribute, Event};
 
 /// The `content-type` of a request.
-pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// The bytes of an event that count towards [`super::MAX_MESSAGE_BYTES`] and [`super::MAX_BATCH_BYTES`].
+/// Returns the bytes of an event that count towards [`super::MAX_MESSAGE_BYTES`].
 ///
 /// AWS counts the message and the names, types and values of the attributes (SNS API Reference,
 /// MessageAttributeValue). The subject is counted too, to be on the safe side.
-pub fn size(event: &Event) -> usize {
+pub(crate) fn size(event: &Event) -> usize {
     let attribute =
         |Attribute { name, data_type, value }: &Attribute| name.len() + data_type.as_str().len() + value.len();
     event.message.len()
@@ -21,18 +21,21 @@ pub fn size(event: &Event) -> usize {
         + event.attributes.iter().map(attribute).sum::<usize>()
 }
 
-/// The body of the request that publishes `events` to `topic`: `Publish` for one event, `PublishBatch` for several.
+/// Writes the body of the request that publishes `events` to `topic`: `Publish` for one event,
+/// `PublishBatch` for several.
 ///
-/// At most [`protocol::MAX_EVENTS`](crate::aws::protocol::MAX_EVENTS) events of together [`super::MAX_BATCH_BYTES`] bytes (see
-/// [`size`]); SNS refuses more. The id of an entry is its position in `events`, from `0`, and [`super::parse_reply`] relies on
-/// that.
+/// SNS refuses more than [`protocol::MAX_EVENTS`](crate::aws::protocol::MAX_EVENTS) events, and
+/// more than [`super::MAX_MESSAGE_BYTES`] bytes (see [`size`]). The id of an entry is its position
+/// in `events`, from `0`, and [`super::parse_reply`] relies on that.
 ///
-/// On a FIFO topic the event's id is the deduplication id (at most 128 characters of ASCII letters, digits and
-/// punctuation), so that an event that is sent twice within five minutes is delivered once; and an event without group
-/// is a group of its own, because SNS refuses an entry without one and there is no order to keep.
-pub fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
-    // JSON grows by half to its double when it is percent-encoded; 256 is what the names of an entry's or of an
-    // attribute's fields take. While the last value is encoded, it may take its triple.
+/// On a FIFO topic the event's id is the deduplication id (at most 128 characters of ASCII letters,
+/// digits and punctuation), so that an event that is sent twice within five minutes is delivered
+/// once. An event without a group is a group of its own there, because SNS refuses an entry without
+/// one and there is no order to keep.
+pub(crate) fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
+    // JSON grows by half to its double when it is percent-encoded, and the names of an entry's or
+    // an attribute's fields take 256 bytes. While the last value is encoded, it may take its
+    // triple.
     let entry_bytes = |event: &&Event| 2 * size(event) + 256 * (1 + event.attributes.len());
     let entries: usize = events.iter().map(entry_bytes).sum();
     let largest = events.iter().map(|event| size(event)).max().unwrap_or(0);
@@ -73,6 +76,7 @@ fn add_entry(form: &mut Form, prefix: &str, topic: &TopicArn, event: &Event) {
         form.field(prefix, "MessageDeduplicationId", &event.id);
     }
 }
+
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -81,7 +85,7 @@ pub(super) mod tests {
     use crate::clock::Timestamp;
     use crate::event::AttributeType;
 
-    pub fn topic(fifo: bool) -> TopicArn {
+    pub(crate) fn topic(fifo: bool) -> TopicArn {
         let name = if fifo { "events.fifo" } else { "events" };
         TopicArn { text: format!("arn:aws:sns:us-east-1:123456789012:{name}"), region: "us-east-1".into(), fifo }
     }
@@ -90,7 +94,7 @@ pub(super) mod tests {
         Attribute { name: name.into(), data_type, value: value.into() }
     }
 
-    pub fn event(id: &str, message: &str) -> Event {
+    pub(crate) fn event(id: &str, message: &str) -> Event {
         Event {
             id: id.into(),
             message: message.into(),

@@ -6,18 +6,18 @@ use crate::aws::names::{is_account, is_lower_case_name, is_partition, is_region}
 
 /// The ARN of an SNS topic: `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicArn {
+pub(crate) struct TopicArn {
     /// The whole ARN.
-    pub text: String,
+    pub(crate) text: String,
     /// The region of the topic.
-    pub region: String,
-    /// Whether the topic is FIFO (its name ends in `.fifo`).
-    pub fifo: bool,
+    pub(crate) region: String,
+    /// True if the topic is FIFO: its name ends in `.fifo`.
+    pub(crate) fifo: bool,
 }
 
-/// Why a text is not the ARN of an SNS topic.
+/// The reason why a text is not the ARN of an SNS topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TopicArnError {
+pub(crate) enum TopicArnError {
     /// Not an ARN at all.
     #[error("an ARN has six parts, `arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME`")]
     Form,
@@ -54,7 +54,8 @@ impl FromStr for TopicArn {
         if !is_lower_case_name(service) {
             return Err(TopicArnError::Form);
         }
-        // First: what is wrong with an SQS queue's ARN is not that its partition or its name is odd.
+        // First: what is wrong with an SQS queue's ARN is not that its partition or its name is
+        // odd.
         if service != "sns" {
             return Err(TopicArnError::Service(service.to_owned()));
         }

@@ -1,34 +1,45 @@
-//! The SQS JSON protocol (AWS JSON 1.0): bodies of `SendMessage` and `SendMessageBatch`, their replies, and the limits of what
-//! SQS takes.
+//! The SQS JSON protocol (AWS JSON 1.0): bodies of `SendMessage` and `SendMessageBatch`, their
+//! replies, and the limits of SQS.
 //!
-//! Never sends, signs or retries, and never decides what a message says: it writes messages that already fit.
+//! Never sends, signs or retries, and never decides what is in a message: it writes messages that
+//! already fit.
 
-pub mod queue_url;
+mod queue_url;
 mod reply;
 mod request;
 
+use http::HeaderMap;
+
+use crate::aws::endpoint::Endpoint;
 use crate::aws::error::Outcome;
-use crate::aws::protocol::Protocol;
+use crate::aws::protocol::{self, Kind, Protocol};
 use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub use reply::{parse_batch, parse_sent};
-pub use request::{headers, send_message, send_message_batch, size, Action, Message};
+pub(crate) use reply::{parse_batch, parse_sent};
+pub(crate) use request::{headers, send_message, send_message_batch, size, Action, Message};
 
-/// Bytes of one message with its attributes (names, types, values), in UTF-8: 1,048,576.
+/// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all
+/// messages of one `SendMessageBatch` together: 1,048,576.
 ///
-/// SQS API Reference, action SendMessage. A queue whose `MaximumMessageSize` is lower takes less.
-pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+/// SQS API Reference, actions SendMessage and SendMessageBatch. A queue whose `MaximumMessageSize`
+/// is lower takes less.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// Bytes of all messages of one `SendMessageBatch` with their attributes: 1,048,576, the same as for one message.
-///
-/// SQS API Reference, action SendMessageBatch.
-pub const MAX_BATCH_BYTES: usize = 1_048_576;
+/// Queues, by their URL.
+pub(crate) static KIND: Kind = Kind {
+    key: "queue_url",
+    target: "a queue",
+    name: "the URL of a queue",
+    quotable: false,
+    remedy: "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`",
+    parse: protocol::parse::<QueueUrl>,
+};
 
 impl Protocol for QueueUrl {
-    fn key(&self) -> &'static str {
-        "queue_url"
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn name(&self) -> &str {
@@ -39,19 +50,27 @@ impl Protocol for QueueUrl {
         "sqs"
     }
 
+    fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(&self.endpoint)
+    }
+
     fn keeps_order(&self) -> bool {
         self.fifo
     }
 
     fn max_bytes(&self) -> usize {
-        MAX_BATCH_BYTES
+        MAX_MESSAGE_BYTES
     }
 
     fn size(&self, event: &Event) -> usize {
         size(&event.message, &event.attributes)
     }
 
-    fn headers(&self, events: usize) -> Vec<(String, String)> {
+    fn headers(&self, events: usize) -> HeaderMap {
         headers(if events == 1 { Action::SendMessage } else { Action::SendMessageBatch })
     }
 
@@ -73,8 +92,9 @@ impl Protocol for QueueUrl {
     }
 }
 
-/// An event as a message. On a FIFO queue its id is the deduplication id, so that an event that is sent twice within five
-/// minutes is delivered once; and an event without group is a group of its own.
+/// Makes an event a message. On a FIFO queue its id is the deduplication id, so that an event that
+/// is sent twice within five minutes is delivered once; and an event without a group is a group of
+/// its own.
 fn message_of(event: &Event, fifo: bool) -> Message<'_> {
     Message {
         body: &event.message,
@@ -90,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::aws::error::FailureClass;
+    use crate::callout::testing::response;
     use crate::clock::Timestamp;
 
     fn event(id: &str, group_id: Option<&str>) -> Event {
@@ -128,15 +149,14 @@ mod tests {
     #[test]
     fn one_event_is_a_message_and_more_are_a_batch() {
         let queue: QueueUrl = "http://localhost/1/q".parse().unwrap();
-        let reply = |body: &str| Reply::Response { status: 200, headers: vec![], body: body.into() };
         for (events, action, body) in [
             (1, "AmazonSQS.SendMessage", r#"{"MessageId":"m"}"#),
             (2, "AmazonSQS.SendMessageBatch", r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#),
         ] {
-            assert!(queue.headers(events).contains(&("x-amz-target".to_owned(), action.to_owned())));
-            assert_eq!(queue.parse_reply(&reply(body), events), vec![Outcome::Delivered; events]);
+            assert!(queue.headers(events)["x-amz-target"] == action);
+            assert_eq!(queue.parse_reply(&response(200, body), events), vec![Outcome::Delivered; events]);
         }
-        let refused = queue.parse_reply(&reply(r#"{"Successful":[{"Id":"0"}]}"#), 1);
+        let refused = queue.parse_reply(&response(200, r#"{"Successful":[{"Id":"0"}]}"#), 1);
         assert!(matches!(&refused[..], [Outcome::Failed(failure)] if failure.class == FailureClass::Transient));
     }
 }

@@ -1,4 +1,4 @@
-//! The URLs of SQS queues, which say where the API is and, but for emulators, in which region.
+//! The URLs of SQS queues, which tell where the API is and, except with emulators, in which region.
 
 use std::str::FromStr;
 
@@ -7,24 +7,25 @@ use crate::aws::names::{is_account, is_region};
 
 /// The URL of a queue: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueUrl {
+pub(crate) struct QueueUrl {
     /// The whole URL.
-    pub text: String,
+    pub(crate) text: String,
     /// Scheme, host and port of it.
-    pub endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     /// The region that the host names.
-    pub region: Option<String>,
-    /// Whether the queue is FIFO (its name ends in `.fifo`).
-    pub fifo: bool,
+    pub(crate) region: Option<String>,
+    /// True if the queue is FIFO: its name ends in `.fifo`.
+    pub(crate) fifo: bool,
 }
 
-/// Why a text is not the URL of a queue. The text itself is left out: it may carry a password or a token.
+/// The reason why a text is not the URL of a queue. The text itself is left out: it may hold a
+/// password or a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueueUrlError {
+pub(crate) enum QueueUrlError {
     /// An ARN instead of a URL.
     #[error("it is an ARN; the URL begins with `https://`")]
     Arn,
-    /// Its beginning cannot be.
+    /// No endpoint at its beginning.
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
     /// Nothing behind the host, or on AWS something else than account and name.
@@ -35,10 +36,10 @@ pub enum QueueUrlError {
     Name,
 }
 
-/// The domains under which nothing but AWS answers. Emulators have paths of their own.
+/// The domains under which only AWS answers. Emulators have paths of their own.
 const AWS_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu"];
 
-/// The oldest endpoint names no region; it is that of `us-east-1`.
+/// The oldest endpoint, which names no region; it is in `us-east-1`.
 const OLDEST_HOST: &str = "queue.amazonaws.com";
 
 impl FromStr for QueueUrl {
@@ -48,14 +49,17 @@ impl FromStr for QueueUrl {
         if text.starts_with("arn:") {
             return Err(QueueUrlError::Arn);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(EndpointError::Scheme)?;
-        let (authority, path) = rest.split_once('/').ok_or(QueueUrlError::Path)?;
-        let endpoint: Endpoint = format!("{scheme}://{authority}").parse()?;
+        let (endpoint, path) = Endpoint::split(text)?;
+        let path = match path.strip_prefix('/') {
+            Some(path) => path,
+            None if path.is_empty() => return Err(QueueUrlError::Path),
+            None => return Err(EndpointError::Path.into()),
+        };
         let (parents, name) = match path.rsplit_once('/') {
             Some((parents, name)) => (Some(parents), name),
             None => (None, path),
         };
-        let on_aws = AWS_DOMAINS.iter().any(|domain| endpoint.host.ends_with(domain));
+        let on_aws = AWS_DOMAINS.iter().any(|domain| endpoint.host().ends_with(domain));
         if on_aws && !parents.is_some_and(is_account) {
             return Err(QueueUrlError::Path);
         }
@@ -67,7 +71,7 @@ impl FromStr for QueueUrl {
         if stem.is_empty() || name.len() > 80 || !stem.bytes().all(is_of_a_name) {
             return Err(QueueUrlError::Name);
         }
-        let (region, fifo) = (region_of(&endpoint.host), stem.len() < name.len());
+        let (region, fifo) = (region_of(endpoint.host()), stem.len() < name.len());
         Ok(QueueUrl { text: text.to_owned(), endpoint, region, fifo })
     }
 }
@@ -76,7 +80,8 @@ fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// The region stands behind the service, also in the names of VPC endpoints, or before it in the older form.
+/// Returns the region that stands behind the service, also in the names of VPC endpoints, or before
+/// it in the older form.
 fn region_of(host: &str) -> Option<String> {
     if host == OLDEST_HOST {
         return Some("us-east-1".to_owned());

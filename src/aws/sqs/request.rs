@@ -1,17 +1,18 @@
 //! Bodies of `SendMessage` and `SendMessageBatch`.
 //!
-//! Never cuts or checks a message: limits are kept by those who make messages and batches.
+//! Never cuts or checks a message: whatever makes messages and batches keeps to the limits.
 
+use http::header::{HeaderMap, CONTENT_TYPE};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::aws::protocol;
+use crate::aws::protocol::{self, AMZ_TARGET};
 use crate::event::Attribute;
 use crate::json::to_json_bytes;
 
-/// What is asked of SQS.
+/// An action of SQS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// One message.
     SendMessage,
     /// Up to ten.
@@ -20,42 +21,45 @@ pub enum Action {
 
 /// A message for a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
-    /// What it says, of the characters that SQS carries (see [`crate::aws::text::message`]).
-    pub body: &'a str,
-    /// At most 10.
-    pub attributes: &'a [Attribute],
-    /// The group whose order a FIFO queue keeps, which needs one; on a standard queue it makes for fairness.
-    pub group_id: Option<&'a str>,
-    /// On a FIFO queue: of messages with the same one, sent within five minutes, one is delivered. A standard queue refuses it.
-    pub deduplication_id: Option<&'a str>,
+pub(crate) struct Message<'a> {
+    /// The text, of the characters that SQS carries (see [`crate::aws::text::message`]).
+    pub(crate) body: &'a str,
+    /// The attributes, at most 10.
+    pub(crate) attributes: &'a [Attribute],
+    /// The group whose order a FIFO queue keeps; it needs one. On a standard queue it makes for
+    /// fairness.
+    pub(crate) group_id: Option<&'a str>,
+    /// The id by which a FIFO queue knows a message that is sent twice within five minutes, and
+    /// delivers it once. A standard queue refuses it.
+    pub(crate) deduplication_id: Option<&'a str>,
 }
 
-/// The headers of a request beside those of the signature.
-pub fn headers(action: Action) -> Vec<(String, String)> {
+/// Returns the headers of a request, beside those of the signature.
+pub(crate) fn headers(action: Action) -> HeaderMap {
     let target = match action {
         Action::SendMessage => "AmazonSQS.SendMessage",
         Action::SendMessageBatch => "AmazonSQS.SendMessageBatch",
     };
-    protocol::headers([("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)])
+    protocol::headers([(CONTENT_TYPE, "application/x-amz-json-1.0"), (AMZ_TARGET, target)])
 }
 
-/// The bytes of a message that count towards [`super::MAX_MESSAGE_BYTES`] and [`super::MAX_BATCH_BYTES`]: its body, and the
-/// names, types and values of its attributes (SQS Developer Guide, "Amazon SQS message quotas").
-pub fn size(body: &str, attributes: &[Attribute]) -> usize {
+/// Returns the bytes of a message that count towards [`super::MAX_MESSAGE_BYTES`]: its body, and
+/// the names, types and values of its attributes (SQS Developer Guide, "Amazon SQS message
+/// quotas").
+pub(crate) fn size(body: &str, attributes: &[Attribute]) -> usize {
     let attribute =
         |Attribute { name, data_type, value }: &Attribute| name.len() + data_type.as_str().len() + value.len();
     body.len() + attributes.iter().map(attribute).sum::<usize>()
 }
 
-/// The body of a `SendMessage` to the queue of this URL.
-pub fn send_message(queue: &str, message: Message<'_>) -> Vec<u8> {
+/// Writes the body of a `SendMessage` to the queue of this URL.
+pub(crate) fn send_message(queue: &str, message: Message<'_>) -> Vec<u8> {
     json(&Entry { name: ("QueueUrl", queue), message }, &[message])
 }
 
-/// The body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its position in `messages`, from `0`, and
-/// [`super::parse_batch`] relies on that.
-pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u8> {
+/// Writes the body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its
+/// position in `messages`, from `0`, and [`super::parse_batch`] relies on that.
+pub(crate) fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct SendMessageBatch<'a> {
@@ -67,7 +71,7 @@ pub fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u8> {
     json(&SendMessageBatch { queue_url: queue, entries: entries.collect() }, messages)
 }
 
-/// A message, and before it the field that says where it goes or which of a batch it is.
+/// A message, after the field that names its queue or its entry in a batch.
 struct Entry<'a> {
     name: (&'static str, &'a str),
     message: Message<'a>,
@@ -106,7 +110,7 @@ impl Serialize for Attributes<'_> {
     }
 }
 
-/// Writes a body into room for the quotes that are escaped, which are about a quarter of a message of JSON.
+/// Writes a body, with room for the quotes that are escaped: about a quarter of a message of JSON.
 fn json(body: &impl Serialize, messages: &[Message<'_>]) -> Vec<u8> {
     let bytes = |Message { body, attributes, .. }: &Message<'_>| {
         size(body, attributes) + body.len() / 4 + 256 + 64 * attributes.len()
@@ -160,7 +164,7 @@ mod tests {
             })
         );
         assert_eq!(size(message.body, &attributes), 10 + (3 + 6 + 3) + (6 + 6 + 3));
-        assert_eq!(headers(Action::SendMessage)[1], ("x-amz-target".into(), "AmazonSQS.SendMessage".into()));
+        assert_eq!(headers(Action::SendMessage)["x-amz-target"], "AmazonSQS.SendMessage");
     }
 
     #[test]

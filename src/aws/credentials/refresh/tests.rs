@@ -6,8 +6,8 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aws::credentials::tests::{response, told, NOON};
-use crate::callout::Scheme;
+use crate::aws::credentials::tests::{told, NOON};
+use crate::callout::testing::response;
 use crate::secret::Secret;
 
 /// A source that says what it is told to, with one call for each.
@@ -22,21 +22,13 @@ struct Script {
 impl Provider for Scripted {
     fn begin(&mut self, _: Timestamp) -> Step {
         self.0.borrow_mut().asked += 1;
-        Step::Call(Callout {
-            upstream: "source".into(),
-            scheme: Scheme::Http,
-            method: "GET",
-            authority: "source".into(),
-            path: "/".into(),
-            headers: vec![],
-            body: vec![],
-            timeout: Duration::from_secs(1),
-        })
+        let request = http::Request::get("http://source/").body(vec![]).unwrap();
+        Step::Call(Callout { upstream: "source".into(), request, timeout: Duration::from_secs(1) })
     }
 
     fn handle_reply(&mut self, reply: &Reply, _: Timestamp) -> Step {
         match reply {
-            Reply::Response { .. } => Step::Done(self.0.borrow().answer.clone()),
+            Reply::Response(_) => Step::Done(self.0.borrow().answer.clone()),
             Reply::NoResponse(_) => Step::Done(Err(down())),
         }
     }
@@ -175,8 +167,8 @@ fn what_aws_does_not_know_may_be_new_and_is_tried_again_after_a_pause() {
 fn a_call_without_an_answer_is_given_up_at_its_deadline() {
     let (mut keeper, script) = scripted(Ok(keys(1, None)), 7);
     let (lost, _) = keeper.poll(NOON).unwrap();
-    assert_eq!(keeper.poll(at(5)), None);
-    assert_eq!(keeper.poll(at(6)), None, "given up, and a pause");
+    assert!(keeper.poll(at(5)).is_none());
+    assert!(keeper.poll(at(6)).is_none(), "given up, and a pause");
     let (call, _) = keeper.poll(at(7)).unwrap();
     keeper.handle_reply(lost, &response(200, ""), at(7));
     assert_eq!((id(&keeper, at(7)), script.borrow().asked), (None, 2), "a late reply counts for nothing");

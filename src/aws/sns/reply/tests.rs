@@ -257,7 +257,7 @@ fn a_reply_cut_anywhere_delivers_only_what_it_says_to_the_end() {
 proptest! {
     #[test]
     fn arbitrary_bytes_deliver_nothing(
-        status in any::<u16>(),
+        status in 100u16..1_000,
         body in proptest::collection::vec(any::<u8>(), 0..300),
         events in 0usize..12,
     ) {

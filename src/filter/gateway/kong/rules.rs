@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::aws::credentials::settings::Source;
-use crate::callout::Scheme;
 use crate::config::Config;
 use crate::filter::gateway::metrics::Gauges;
 use crate::filter::gateway::rules::Place;
@@ -68,11 +67,11 @@ fn objection(config: &Config) -> Option<String> {
     let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
     let mut endpoints = targets.chain(captures).chain(sts);
     let (path, upstream, endpoint) =
-        endpoints.find(|(_, _, endpoint)| endpoint.scheme == Scheme::Https && is_address(&endpoint.host))?;
+        endpoints.find(|(_, _, endpoint)| !endpoint.is_plain() && is_address(endpoint.host()))?;
     Some(format!(
         "{path}: {} is an address, and Kong speaks TLS to names only; give the name that is in the certificate, and the \
          address as `{upstream}`",
-        endpoint.host
+        endpoint.host()
     ))
 }
 
