@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import md5
 from typing import Any
 from uuid import uuid4
 
@@ -37,8 +38,17 @@ class SqsRequest:
 
 
 def acknowledge(request: SqsRequest) -> Answer:
-    reply = {"MessageId": str(uuid4()), "MD5OfMessageBody": "0" * 32}
-    return Answer(200, json.dumps(reply).encode(), stored=frozenset([""]))
+    return Answer(200, json.dumps(stored_reply(request)).encode(), stored=frozenset([""]))
+
+
+def stored_reply(request: SqsRequest) -> dict[str, str]:
+    body = request.fields.get("MessageBody", "")
+    return {"MessageId": str(uuid4()), "MD5OfMessageBody": md5(body.encode()).hexdigest()}
+
+
+def odd(status: int = 200, **fields: str) -> Answers:
+    """A reply that looks like one of a message that is stored, and is not."""
+    return lambda request: Answer(status, json.dumps(stored_reply(request) | fields).encode())
 
 
 def error(status: int, code: str = "InternalError") -> Answers:
@@ -52,6 +62,13 @@ FAULTS: dict[str, Answers] = {
     "another document": body(b"<html><body>Sign in to the hotel's network</body></html>"),
     "cut JSON": body(b'{"MessageId": "219f8380'),
     "not UTF-8": body(b"\xff\xfe\x00"),
+    "201": odd(201),
+    "202": odd(202),
+    "206": odd(206),
+    "an error with a 200": odd(__type="com.amazonaws.sqs#QueueDoesNotExist"),
+    "another body": odd(MD5OfMessageBody="0" * 32),
+    "other attributes": odd(MD5OfMessageAttributes="0" * 32),
+    "a sum that is none": odd(MD5OfMessageBody=""),
     "500": error(500),
     "503 without a body": body(b"", 503),
     "throttled": error(403, "RequestThrottled"),

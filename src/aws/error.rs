@@ -24,6 +24,8 @@ pub(crate) enum FailureClass {
     Clock,
     /// The batch is too large: try again in smaller parts.
     BatchTooLarge,
+    /// The message is larger than the service or the queue takes: no try of it will succeed.
+    EntryTooLarge,
     /// Another try would fail the same way.
     Permanent,
 }
@@ -128,6 +130,13 @@ const SIGNATURE_CODES: &[&str] = &["SignatureDoesNotMatch", "InvalidSignature"];
 const CLOCK_WORDS: &[&str] =
     &["signature expired", "not yet current", "is now earlier than", "is now later than", "request has expired"];
 
+/// Codes of a parameter that is not valid. A message above the limit of its queue is one.
+const PARAMETER_CODES: &[&str] = &["InvalidParameter", "InvalidParameterValue"];
+
+/// Words with which SQS says that a message is above the limit of its queue, `MaximumMessageSize`,
+/// in lower case.
+const SIZE_WORDS: &str = "message must be shorter than";
+
 /// Returns the class of an error reply.
 ///
 /// `code` may have a namespace (`com.amazonaws.sns#NotFoundException`,
@@ -141,6 +150,9 @@ pub(crate) fn classify(status: StatusCode, code: &str, message: &str) -> Failure
         let message = message.to_ascii_lowercase();
         let clock = CLOCK_WORDS.iter().any(|words| message.contains(words));
         return if clock { FailureClass::Clock } else { FailureClass::Permanent };
+    }
+    if PARAMETER_CODES.contains(&name) && message.to_ascii_lowercase().contains(SIZE_WORDS) {
+        return FailureClass::EntryTooLarge;
     }
     if let Some((class, _)) = CODES.iter().find(|(_, names)| names.contains(&name)) {
         return *class;

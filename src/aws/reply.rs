@@ -54,7 +54,8 @@ pub(super) fn read<'a>(
     };
     let (status, body) = (response.status(), response.body());
     let text = readable(body);
-    if status.is_success() {
+    // No API of AWS answers with another success: something else did.
+    if status == StatusCode::OK && !is_error(text) {
         return Ok(Success { service, status, bytes: body.len(), text });
     }
     let (code, message) = match error(text) {
@@ -63,7 +64,7 @@ pub(super) fn read<'a>(
     };
     let class = match classify(status, &code, &message) {
         // Nothing is left to split.
-        FailureClass::BatchTooLarge if entries <= 1 => FailureClass::Permanent,
+        FailureClass::BatchTooLarge if entries <= 1 => FailureClass::EntryTooLarge,
         class => class,
     };
     Err(Failure::new(class, &code, &message))
@@ -92,6 +93,12 @@ impl Success<'_> {
         );
         Failure::new(FailureClass::Transient, "UnreadableReply", &message)
     }
+}
+
+/// Returns true if the text is an error of one of AWS's JSON protocols, whatever its status.
+fn is_error(text: &str) -> bool {
+    // Looked for before it is parsed, which a success is once more.
+    text.contains("\"__type\"") && json(text).is_some_and(|reply| reply.get("__type").is_some())
 }
 
 fn readable(body: &[u8]) -> &str {

@@ -29,9 +29,11 @@ pub(crate) fn delay(retry: &Retry, class: FailureClass, attempts: u32, jitter: u
 fn bound(retry: &Retry, class: FailureClass, attempts: u32) -> Duration {
     let base = match class {
         FailureClass::Transient | FailureClass::BatchTooLarge => retry.initial_delay,
-        FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock | FailureClass::Permanent => {
-            retry.initial_delay.max(THROTTLED_BASE)
-        }
+        FailureClass::Throttled
+        | FailureClass::Credentials
+        | FailureClass::Clock
+        | FailureClass::Permanent
+        | FailureClass::EntryTooLarge => retry.initial_delay.max(THROTTLED_BASE),
     };
     base.saturating_mul(2u32.saturating_pow(attempts)).min(retry.max_delay)
 }

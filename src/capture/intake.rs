@@ -225,7 +225,7 @@ impl Intake {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
         let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
-        let outcome = sqs::parse_sent(reply);
+        let outcome = sqs::parse_stored(reply, &storing.message());
         if let Some(signature) = storing.signature.take() {
             let learned = match &outcome {
                 Ok(_) => Outcome::Delivered,
@@ -283,6 +283,10 @@ impl Intake {
     }
 
     fn give_up(&mut self, id: CaptureId, position: usize, failure: &Failure, now: Timestamp) -> Progress {
+        if failure.class == FailureClass::EntryTooLarge {
+            // Above the queue's own limit: another try of the sender would fail as well.
+            return Progress::Answer(self.end(id, Refusal::TooLarge));
+        }
         if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
             trouble.refused(capture.target.protocol.name(), failure, now);
         }

@@ -47,15 +47,19 @@ pub(super) struct Storing {
 impl Storing {
     /// Returns the call that stores it, which may take `timeout`.
     pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
-        let message = sqs::Message {
+        let target = &capture.target;
+        let body = sqs::send_message(target.protocol.name(), self.message());
+        target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
+    }
+
+    /// Returns the message as SQS has it.
+    pub(super) fn message(&self) -> sqs::Message<'_> {
+        sqs::Message {
             body: &self.message,
             attributes: &self.attributes,
             group_id: self.group_id.as_deref(),
             deduplication_id: self.deduplication_id.as_deref(),
-        };
-        let target = &capture.target;
-        let body = sqs::send_message(target.protocol.name(), message);
-        target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
+        }
     }
 }
 

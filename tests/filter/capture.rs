@@ -123,7 +123,11 @@ fn nothing_but_the_word_of_sqs_makes_it_a_success() {
         Response::new(200).body("{}"),
         Response::new(200).body("<html>Sign in</html>"),
         Response::new(200).body(r#"{"MessageId":""#),
-        Response::new(201).body(r#"{"MessageId":""}"#),
+        Response::new(201).body(r#"{"MessageId":"m-0"}"#),
+        Response::new(206).body(r#"{"MessageId":"m-0"}"#),
+        Response::new(200).body(r#"{"MessageId":"m-0","__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#),
+        Response::new(200).body(r#"{"MessageId":"m-0","MD5OfMessageBody":"d41d8cd98f00b204e9800998ecf8427e"}"#),
+        Response::new(200).body(r#"{"MessageId":"m-0","MD5OfMessageAttributes":"d41d8cd98f00b204e9800998ecf8427e"}"#),
         Response::new(302),
         Response::new(400).body(r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}"#),
         Response::new(500),
@@ -140,6 +144,20 @@ fn nothing_but_the_word_of_sqs_makes_it_a_success() {
         assert_eq!(count(&host, Metric::CapturesRefusedUnstored), 1);
         let lines = logged(&mut host, LogLevel::Error);
         assert!(lines.len() == 1 && lines[0].contains("cannot be stored and are answered 503"), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_message_above_the_limit_of_its_queue_is_413_at_once() {
+    for way in GATEWAYS {
+        let mut host = gateway(way);
+        let (exchange, callout) = held(&mut host, &webhook("{}"));
+        let reason = "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes.";
+        let body = format!(r#"{{"__type":"com.amazonaws.sqs#InvalidParameterValueException","message":"{reason}"}}"#);
+        host.respond(callout.token, Response::new(400).body(body)).unwrap();
+        assert_eq!(answer(&mut host, &exchange).status, 413, "{way:?}");
+        host.advance(TICK).unwrap();
+        assert_eq!(count(&host, Metric::CapturesRefusedTooLarge), 1);
     }
 }
 

@@ -4,6 +4,7 @@
 //! Never sends, signs or retries, and never decides what is in a message: it writes messages that
 //! already fit.
 
+mod checksum;
 mod queue_url;
 mod reply;
 mod request;
@@ -17,7 +18,7 @@ use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub(crate) use reply::{parse_batch, parse_sent};
+pub(crate) use reply::{parse_batch, parse_sent, parse_stored};
 pub(crate) use request::{headers, send_message, send_message_batch, size, Action, Message};
 
 /// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all

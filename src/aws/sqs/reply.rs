@@ -7,11 +7,17 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::aws::error::{classify, without_namespace, Failure, Outcome};
+use crate::aws::error::{classify, without_namespace, Failure, FailureClass, Outcome};
 use crate::aws::reply::{self, json_error, position, text};
 use crate::callout::Reply;
 
+use super::checksum;
+use super::request::Message;
+
 const SQS: &str = "SQS";
+
+const BODY_SUM: &str = "MD5OfMessageBody";
+const ATTRIBUTES_SUM: &str = "MD5OfMessageAttributes";
 
 /// Returns the id that SQS gave to the message of a `SendMessage`.
 ///
@@ -23,6 +29,31 @@ pub(crate) fn parse_sent(reply: &Reply) -> Result<String, Failure> {
     let sent = success.json();
     let message_id = sent.as_ref().and_then(|sent| text(sent, "MessageId"));
     message_id.map(str::to_owned).ok_or_else(|| success.unreadable())
+}
+
+/// Returns the id that SQS gave to `message`, if what it stored is that message: SQS sends the MD5
+/// of body and attributes back.
+///
+/// # Errors
+/// As [`parse_sent`], and if SQS tells of another message.
+pub(crate) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Result<String, Failure> {
+    let message_id = parse_sent(reply)?;
+    let Reply::Response(response) = reply else { return Ok(message_id) };
+    let sent: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    // What sits in a queue's place may give no sums; one that it gives has to be right.
+    let other = |name: &str, sum: fn(&Message<'_>) -> String| {
+        sent.get(name)
+            .is_some_and(|stored| stored.as_str().is_none_or(|stored| !stored.eq_ignore_ascii_case(&sum(message))))
+    };
+    for (name, sum) in
+        [(BODY_SUM, checksum::of_body as fn(&Message<'_>) -> String), (ATTRIBUTES_SUM, checksum::of_attributes)]
+    {
+        if other(name, sum) {
+            let text = format!("{name} is not that of what was sent");
+            return Err(Failure::new(FailureClass::Transient, "AnotherMessage", &text));
+        }
+    }
+    Ok(message_id)
 }
 
 /// Returns the outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
@@ -72,7 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::error::FailureClass::{BatchTooLarge, Credentials, Permanent, Throttled, Transient};
+    use crate::aws::error::FailureClass::{BatchTooLarge, Credentials, EntryTooLarge, Permanent, Throttled, Transient};
     use crate::aws::error::Outcome::Delivered;
     use crate::aws::reply::testing::{failed, response};
     use crate::aws::reply::MAX_JSON_BYTES;
@@ -97,6 +128,42 @@ mod tests {
             parse_sent(&Reply::NoResponse("timeout".into())),
             Err(Failure::new(Transient, "NoReply", "timeout"))
         );
+    }
+
+    #[test]
+    fn only_a_plain_200_about_this_message_is_a_success() {
+        let attributes = [];
+        let message = Message { body: "{}", attributes: &attributes, group_id: None, deduplication_id: None };
+        let sum = "99914b932bd37a50b983c5e7c90ae93b";
+        let stored = |status, fields: &str| {
+            let body = format!(r#"{{"MessageId":"m-1"{fields}}}"#);
+            parse_stored(&response(status, body), &message).map_err(|failure| failure.code)
+        };
+        assert_eq!(stored(200, ""), Ok("m-1".into()), "a reply without sums is believed");
+        assert_eq!(stored(200, &format!(r#","MD5OfMessageBody":"{sum}""#)), Ok("m-1".into()));
+        assert_eq!(stored(200, &format!(r#","MD5OfMessageBody":"{}""#, sum.to_uppercase())), Ok("m-1".into()));
+        for wrong in ["\"\"", "null", "7", "\"99914b932bd37a50b983c5e7c90ae93c\""] {
+            for name in [BODY_SUM, ATTRIBUTES_SUM] {
+                assert_eq!(
+                    stored(200, &format!(r#","{name}":{wrong}"#)),
+                    Err("AnotherMessage".into()),
+                    "{name} {wrong}"
+                );
+            }
+        }
+        for status in [201, 202, 203, 204, 206, 226, 299, 304] {
+            assert_eq!(stored(status, ""), Err(format!("HTTP {status}")));
+        }
+        assert_eq!(stored(200, r#","__type":"com.amazonaws.sqs#QueueDoesNotExist""#), Err("QueueDoesNotExist".into()));
+    }
+
+    #[test]
+    fn a_message_above_the_queue_s_own_limit_is_too_large() {
+        let body = r#"{"__type":"com.amazon.coral.service#InvalidParameterValueException",
+            "message":"One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes."}"#;
+        assert_eq!(parse_sent(&response(400, body)).unwrap_err().class, EntryTooLarge);
+        let other = body.replace("Message must be shorter than 262144 bytes", "DelaySeconds");
+        assert_eq!(parse_sent(&response(400, other)).unwrap_err().class, Permanent);
     }
 
     #[test]
@@ -132,7 +199,7 @@ mod tests {
             let body = format!(r#"{{"__type":"{code}","message":"because"}}"#);
             let bare = code.split('#').next_back().unwrap();
             assert_eq!(batch(status, &body, 2), vec![failed(class, bare, "because"); 2]);
-            let class = if class == BatchTooLarge { Permanent } else { class };
+            let class = if class == BatchTooLarge { EntryTooLarge } else { class };
             assert_eq!(parse_sent(&response(status, &body)), Err(Failure::new(class, bare, "because")));
         }
         assert_eq!(batch(503, "no healthy upstream", 1), [failed(Transient, "HTTP 503", "no healthy upstream")]);

@@ -103,7 +103,7 @@ impl Outbox {
 
     fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp) {
         let reason = match failure.class {
-            FailureClass::BatchTooLarge => DropReason::TooLarge,
+            FailureClass::BatchTooLarge | FailureClass::EntryTooLarge => DropReason::TooLarge,
             FailureClass::Permanent => DropReason::Refused,
             _ if entry.withdrawn => DropReason::Withdrawn,
             FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
@@ -144,7 +144,7 @@ struct Times {
 fn is_passing(class: FailureClass) -> bool {
     match class {
         FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
-        FailureClass::BatchTooLarge | FailureClass::Permanent => false,
+        FailureClass::BatchTooLarge | FailureClass::EntryTooLarge | FailureClass::Permanent => false,
     }
 }
 
@@ -157,6 +157,6 @@ fn refused_as_one(outcomes: &[Outcome]) -> bool {
     });
     let Some(Some((class, code))) = classes.next() else { return false };
     outcomes.len() > 1
-        && matches!(class, FailureClass::Permanent | FailureClass::BatchTooLarge)
+        && matches!(class, FailureClass::Permanent | FailureClass::BatchTooLarge | FailureClass::EntryTooLarge)
         && classes.all(|other| other == Some((class, code)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use md5::{Digest, Md5};
 use proxy_wasm_test_host::{Callout, Response};
 use serde_json::{json, Value};
 
@@ -66,7 +67,7 @@ pub fn reply(callout: &Callout, fates: &[Fate]) -> Response {
         let with_ids = || fates.iter().enumerate().map(|(position, fate)| (position.to_string(), fate));
         let successful: Vec<Value> = with_ids()
             .filter(|(_, fate)| **fate == Fate::Delivered)
-            .map(|(id, _)| json!({"Id": id, "MessageId": format!("m-{id}"), "MD5OfMessageBody": "d41d8cd9"}))
+            .map(|(id, _)| json!({"Id": id, "MessageId": format!("m-{id}")}))
             .collect();
         let failed: Vec<Value> = with_ids()
             .filter_map(|(id, fate)| match fate {
@@ -79,9 +80,14 @@ pub fn reply(callout: &Callout, fates: &[Fate]) -> Response {
         json!({"Successful": successful, "Failed": failed})
     } else {
         assert_eq!(fates, [Fate::Delivered], "a single message that is refused gets an error reply");
-        json!({"MessageId": "m-0", "MD5OfMessageBody": "d41d8cd9"})
+        let body: Value = serde_json::from_slice(&callout.body).unwrap();
+        json!({"MessageId": "m-0", "MD5OfMessageBody": md5(body["MessageBody"].as_str().unwrap())})
     };
     Response::new(200).header("Content-Type", "application/x-amz-json-1.0").body(body.to_string())
+}
+
+fn md5(text: &str) -> String {
+    hex::encode(Md5::digest(text))
 }
 
 /// The reply that refuses a whole request.

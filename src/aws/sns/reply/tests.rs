@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::aws::error::FailureClass::{BatchTooLarge, Clock, Credentials, Permanent, Throttled, Transient};
+use crate::aws::error::FailureClass::{
+    BatchTooLarge, Clock, Credentials, EntryTooLarge, Permanent, Throttled, Transient,
+};
 use crate::aws::error::Outcome::Delivered;
 use crate::aws::reply::testing::{failed, response};
 use crate::aws::reply::{MAX_JSON_BYTES, MAX_REPLY_BYTES};
@@ -192,9 +194,9 @@ fn what_a_proxy_says_is_named_by_its_status() {
 
 #[test]
 fn a_single_event_cannot_be_split() {
-    assert_eq!(shared(&parse(413, "", 1)).class, Permanent);
+    assert_eq!(shared(&parse(413, "", 1)).class, EntryTooLarge);
     let body = "<ErrorResponse><Error><Code>BatchRequestTooLong</Code></Error></ErrorResponse>";
-    assert_eq!(shared(&parse(400, body, 1)).class, Permanent);
+    assert_eq!(shared(&parse(400, body, 1)).class, EntryTooLarge);
 }
 
 #[test]
