@@ -15,7 +15,7 @@ const MAX_REPLY_BYTES: usize = 1 << 20;
 /// for. Their announced number does not help, because Kong does not count the status.
 pub(crate) fn read(body_size: usize) -> Reply {
     let header = |name: &str| hostcalls::header(MapType::HttpCallResponseHeaders, name);
-    let Some(status) = header(":status").and_then(|status| StatusCode::from_bytes(&status).ok()) else {
+    let Some(status) = header(":status").map(hostcalls::text).and_then(|status| status.parse().ok()) else {
         // Kong's word for what happened. It is "ok" if the peer closed the connection without a
         // reply.
         return Reply::NoResponse(match header(":dispatch_status").map(hostcalls::text).as_deref() {
@@ -31,9 +31,10 @@ pub(crate) fn read(body_size: usize) -> Reply {
     match body {
         Some(body) => {
             let mut response = Response::new(body);
-            *response.status_mut() = status;
+            // A number that is no status is an error of something on the way.
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
             // Each header costs a call into the host, and a success needs none.
-            if status != StatusCode::OK {
+            if response.status() != StatusCode::OK {
                 for name in REPLY_HEADERS {
                     if let Some(value) = header(name.as_str()).and_then(|value| HeaderValue::try_from(value).ok()) {
                         response.headers_mut().insert(name, value);
