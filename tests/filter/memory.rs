@@ -25,7 +25,7 @@ fn uneven(number: usize) -> ExchangeSpec {
 
 #[test]
 fn an_outage_takes_the_memory_that_the_documentation_says_and_no_more() {
-    let events: usize = env::var("RETROHOOK_OUTAGE_EVENTS").map_or(10_000, |text| text.parse().unwrap());
+    let events: usize = env::var("RETROHOOK_OUTAGE_EVENTS").map_or(20_000, |text| text.parse().unwrap());
     let documentation = include_str!("../../docs/operation.md");
     assert!(
         documentation.contains(&format!("{} MiB", FIXED / MIB)) && documentation.contains(&format!("{FOR_EACH} bytes"))
