@@ -66,6 +66,12 @@ class Envoy(ServerProcess):
         (address,) = (each["local_address"]["socket_address"] for each in statuses if each["name"] == listener)
         return address["address"], address["port_value"]
 
+    def assert_no_trap(self) -> None:
+        """It runs, and every VM that it has made is alive."""
+        self.assert_running()
+        log = self.log()
+        assert not re.search("panicked|Uncaught (Runtime|Range)Error", log), log[-4000:]
+
     def metrics(self) -> dict[str, float]:
         """The samples at /stats/prometheus whose names begin with retrohook, labels left out."""
         samples = re.findall(r"^(retrohook\w*)\{?[^}\n]*\}? (\S+)$", self.admin_get("/stats/prometheus"), re.MULTILINE)

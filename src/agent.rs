@@ -45,7 +45,7 @@ pub enum Call {
 ///
 /// A tick does these in order: it tends the journals, so that what they give is sent with the rest;
 /// polls; releases the responses whose events are settled; takes the dead letters, then metrics and
-/// notices, which tell of all that; and polls the captures that wait, whose answers come last.
+/// notices, which tell of all that; and polls the captures that are due ([`Agent::due_captures`]), whose answers come last.
 ///
 /// ```
 /// use std::time::Duration;
@@ -123,6 +123,7 @@ impl Agent {
         };
         let intake = IntakeSettings {
             at_once: config.max_captures,
+            max_bytes: config.max_capture_bytes,
             patience: config.timeout,
             again: limits.retries_captures,
             silent_sender: limits.silent_sender,
@@ -171,6 +172,12 @@ impl Agent {
         self.intake.poll(id, &self.signer, now)
     }
 
+    /// Returns the captures that are to be polled because time has passed; few at once, and what is
+    /// left out is due still.
+    pub fn due_captures(&mut self, now: Timestamp) -> Vec<CaptureId> {
+        self.intake.due(self.signer.is_ready(now), now)
+    }
+
     /// Handles the reply to a callout; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
         match call {
@@ -189,9 +196,10 @@ impl Agent {
         }
     }
 
-    /// Returns true if nothing is queued, nothing is in flight, and no sender of a webhook waits.
+    /// Returns true if nothing is queued, nothing is in flight, and neither a response nor the
+    /// sender of a webhook waits.
     pub fn is_idle(&self) -> bool {
-        self.publisher.queued() == 0 && self.intake.is_empty()
+        self.publisher.queued() == 0 && !self.publisher.has_releases() && self.intake.is_empty()
     }
 
     /// Visits every part, and returns what changed in the metrics since the last visit.
@@ -207,7 +215,7 @@ impl Agent {
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let mut notices = self.signer.take_notices(now, self.publisher.queued());
         notices.extend(self.publisher.take_notices(now));
-        notices.extend(self.intake.take_notices());
+        notices.extend(self.intake.take_notices(now));
         notices
     }
 }

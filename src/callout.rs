@@ -41,6 +41,11 @@ pub struct Limits {
     pub silent_sender: &'static str,
 }
 
+/// Requests that one callback answers or lets go on for others, at most, and captures that it makes
+/// calls for. Envoy runs what follows from each of them, as from a call that fails at once, inside
+/// the one before: with 500 to 700 of them V8's stack ends, and the VM with all that it holds.
+pub const ANSWERS_AT_ONCE: usize = 32;
+
 /// The header in which AWS asks, in milliseconds, to be left alone.
 pub const AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 

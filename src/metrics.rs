@@ -69,11 +69,14 @@ metrics! {
     CapturesUnverified Counter "retrohook_captures_unverified_total" "Webhooks that go to the queue marked, because their signature is not good.";
     CapturesRetried Counter "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
     CapturesRefusedUnstored Counter "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
-    CapturesRefusedBusy Counter "retrohook_captures_refused_busy_total" "Webhooks answered 503 because `max_captures` were under way.";
+    CapturesRefusedBusy Counter "retrohook_captures_refused_busy_total" "Webhooks answered 503 because the share of `max_captures` that their queue could have was in use.";
+    CapturesRefusedCrowded Counter "retrohook_captures_refused_crowded_total" "Webhooks answered 503 because so many others had begun and were not whole (6,000 for each worker).";
+    CapturesRefusedNoMemory Counter "retrohook_captures_refused_no_memory_total" "Webhooks answered 503 because the share of `max_capture_bytes` that their queue could have was in use.";
     CapturesRefusedTooLarge Counter "retrohook_captures_refused_too_large_total" "Webhooks answered 413 because of `max_body_bytes`, or because SQS would not take the message.";
     CapturesRefusedUnverified Counter "retrohook_captures_refused_unverified_total" "Webhooks answered 401 because their signature is not good.";
     CapturesRefusedUnreadable Counter "retrohook_captures_refused_unreadable_total" "Webhooks answered 503 because the host did not give their body (Kong: `client_body_buffer_size`).";
     CapturesRefusedSilent Counter "retrohook_captures_refused_silent_total" "Webhooks answered 408 because the rest of the request did not come.";
+    CapturesRefusedSlow Counter "retrohook_captures_refused_slow_total" "Webhooks answered 408 because the request was not whole after 30 s.";
     CapturesAbandoned Counter "retrohook_captures_abandoned_total" "Webhooks whose sender hung up before the answer; the queue may have them.";
     Capture Histogram "retrohook_capture_milliseconds" "Time from the end of a webhook to the answer that it is stored, in milliseconds.";
     Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";

@@ -14,9 +14,17 @@ const RETRY_AFTER: &str = "5";
 /// Why a webhook is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// So many are stored already.
     Busy,
+    /// So many are not whole yet.
+    Crowded,
+    /// So many bytes are under way.
+    NoMemory,
     TooLarge,
+    /// Nothing more comes.
     Silent,
+    /// The rest takes too long.
+    Slow,
     Unreadable,
     Unverified,
     Unstored,
@@ -39,9 +47,13 @@ pub(super) fn stored(capture: &Capture, body: String, message_id: String) -> Ans
 /// Returns the answer to a webhook that is refused.
 pub(super) fn refused(refusal: Refusal) -> Answer {
     let (status, text) = match refusal {
-        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "not stored: too many at once"),
+        Refusal::Busy | Refusal::Crowded | Refusal::NoMemory => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not stored: too many at once")
+        }
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "not stored: too large"),
-        Refusal::Silent => (StatusCode::REQUEST_TIMEOUT, "not stored: the request did not come to its end"),
+        Refusal::Silent | Refusal::Slow => {
+            (StatusCode::REQUEST_TIMEOUT, "not stored: the request did not come to its end")
+        }
         Refusal::Unreadable => (StatusCode::SERVICE_UNAVAILABLE, "not stored: the body cannot be read"),
         Refusal::Unverified => (StatusCode::UNAUTHORIZED, "not stored: the signature is not good"),
         // Without a body: a gateway may write one twice, and so hang up, if the answer is made while

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::schedule::Times;
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::retry;
 use crate::aws::retry::Retry;
@@ -72,6 +73,16 @@ impl Attempts {
             Stage::Due(_) | Stage::Trying => Next::Wait,
             Stage::Stored(id) => Next::Stored(id.clone()),
             Stage::Refused(failure) => Next::Refused(failure.clone()),
+        }
+    }
+
+    /// Returns when the next step may be another than to wait, without a reply: never while a try
+    /// is under way, because the host ends it.
+    pub(super) fn due(&self) -> Times {
+        match &self.stage {
+            Stage::Due(at) => Times { end: Some(self.deadline), attempt: Some(*at) },
+            Stage::Trying => Times::default(),
+            Stage::Stored(_) | Stage::Refused(_) => Times { end: Some(Timestamp::default()), attempt: None },
         }
     }
 

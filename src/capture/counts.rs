@@ -25,8 +25,11 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 struct Refused {
     busy: u64,
+    crowded: u64,
+    no_memory: u64,
     too_large: u64,
     silent: u64,
+    slow: u64,
     unreadable: u64,
     unverified: u64,
     unstored: u64,
@@ -56,11 +59,15 @@ impl Counts {
 
     /// Counts a webhook that is refused.
     pub(super) fn refused(&mut self, refusal: Refusal) {
-        let Refused { busy, too_large, silent, unreadable, unverified, unstored } = &mut self.refused;
+        let Refused { busy, crowded, no_memory, too_large, silent, slow, unreadable, unverified, unstored } =
+            &mut self.refused;
         let count = match refusal {
             Refusal::Busy => busy,
+            Refusal::Crowded => crowded,
+            Refusal::NoMemory => no_memory,
             Refusal::TooLarge => too_large,
             Refusal::Silent => silent,
+            Refusal::Slow => slow,
             Refusal::Unreadable => unreadable,
             Refusal::Unverified => unverified,
             Refusal::Unstored => unstored,
@@ -83,10 +90,13 @@ impl Counts {
         updates.add(Metric::CapturesRetried, retried);
         updates.add(Metric::CapturesRefusedUnstored, refused.unstored);
         updates.add(Metric::CapturesRefusedBusy, refused.busy);
+        updates.add(Metric::CapturesRefusedCrowded, refused.crowded);
+        updates.add(Metric::CapturesRefusedNoMemory, refused.no_memory);
         updates.add(Metric::CapturesRefusedTooLarge, refused.too_large);
         updates.add(Metric::CapturesRefusedUnverified, refused.unverified);
         updates.add(Metric::CapturesRefusedUnreadable, refused.unreadable);
         updates.add(Metric::CapturesRefusedSilent, refused.silent);
+        updates.add(Metric::CapturesRefusedSlow, refused.slow);
         updates.add(Metric::CapturesAbandoned, abandoned);
         updates.observe(Metric::Capture, stored_millis);
     }

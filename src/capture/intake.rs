@@ -1,13 +1,16 @@
 //! The intake of one worker: webhooks under way, from the head of a request to the answer of its
-//! sender. Their number is bounded, and further senders are told to come again. A state machine
-//! without I/O.
+//! sender. Their number and their bytes are bounded, and further senders are told to come again.
+//! What it costs grows with what is due, never with what is under way. A state machine without I/O.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
 use super::counts::Counts;
+use super::room::{Held, Room, Size};
+use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
 use super::{Answer, Captures};
@@ -24,14 +27,20 @@ use crate::metrics::Updates;
 use crate::notice::{Level, Notice};
 
 /// Names a capture: the host's id of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaptureId(pub u32);
+
+/// How long a request may take from its head to its end, however busy its sender is: a byte now and
+/// then holds no place for ever. A webhook of the largest size takes as long at 35 KB a second.
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 /// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IntakeSettings {
     /// Webhooks in the middle of being stored, at most.
     pub(crate) at_once: usize,
+    /// Bytes of the webhooks under way, at most.
+    pub(crate) max_bytes: usize,
     /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
     /// waiting before.
     pub(crate) patience: Duration,
@@ -55,17 +64,36 @@ pub enum Progress {
 }
 
 enum Stage {
-    /// The request is not whole yet; its last piece came at this time.
-    Receiving(Timestamp),
+    /// The request is not whole yet.
+    Receiving {
+        /// When its head came.
+        began: Timestamp,
+        /// When its last piece came.
+        last: Timestamp,
+    },
     /// The request is whole, and a message for SQS.
     Storing(Box<Storing>),
 }
 
 struct UnderWay {
-    id: CaptureId,
     /// Position of its capture in the configuration.
     position: usize,
     stage: Stage,
+    held: Held,
+    /// Its times in the schedule.
+    times: Times,
+}
+
+impl UnderWay {
+    /// Returns when something is due for it. A sender may be silent for so long: `patience`.
+    fn due(&self, patience: Duration) -> Times {
+        match &self.stage {
+            Stage::Receiving { began, last } => {
+                Times { end: Some((*last + patience).min(*began + LONGEST_REQUEST)), attempt: None }
+            }
+            Stage::Storing(storing) => storing.attempts.due(),
+        }
+    }
 }
 
 /// Webhooks under way in one worker.
@@ -73,8 +101,10 @@ pub struct Intake {
     captures: Rc<Captures>,
     settings: IntakeSettings,
     redaction: Redaction,
-    under_way: Vec<UnderWay>,
-    /// One for each capture, in the order of the configuration.
+    under_way: BTreeMap<CaptureId, UnderWay>,
+    room: Room,
+    schedule: Schedule,
+    /// One for each queue, by the number that the room gives it.
     troubles: Vec<Trouble>,
     notices: Vec<Notice>,
     /// Refusals that the log explains once, and has explained.
@@ -87,12 +117,16 @@ pub struct Intake {
 impl Intake {
     /// Creates an intake with nothing under way; `seed` drives the jitter of the retries.
     pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
+        let room = Room::new(&captures, &settings);
+        let names = room.queues().filter_map(|position| Some(captures.0.get(position)?.target.protocol.name()));
         Intake {
-            troubles: captures.0.iter().map(|_| Trouble::default()).collect(),
+            troubles: names.map(Trouble::new).collect(),
+            room,
             captures,
             settings,
             redaction,
-            under_way: Vec::new(),
+            under_way: BTreeMap::new(),
+            schedule: Schedule::default(),
             notices: Vec::new(),
             told: Vec::new(),
             counts: Counts::default(),
@@ -106,25 +140,22 @@ impl Intake {
         self.under_way.is_empty()
     }
 
-    /// Returns true if no other webhook may be stored now. Only storing is bounded: until a request
-    /// is whole, the host has it.
-    fn is_full(&self) -> bool {
-        let storing = self.under_way.iter().filter(|capture| matches!(capture.stage, Stage::Storing(_)));
-        storing.count() >= self.settings.at_once
-    }
-
-    /// Takes a request whose head has come and which the capture at `position` wants; `announced`
-    /// is the length of its body, where the sender says it. Returns the answer, if it is refused.
-    pub fn admit(&mut self, id: CaptureId, position: usize, announced: Option<u64>, now: Timestamp) -> Option<Answer> {
-        if self.is_full() {
-            return Some(self.refuse(Refusal::Busy));
-        }
+    /// Takes a request whose head has come and which the capture at `position` wants. Returns the
+    /// answer, if it is refused.
+    pub fn admit(&mut self, id: CaptureId, position: usize, size: Size, now: Timestamp) -> Option<Answer> {
+        self.forget(id);
         let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
-        if announced.is_some_and(|announced| announced > most as u64) {
+        if size.body.is_some_and(|announced| announced > most as u64) {
             return Some(self.refuse(Refusal::TooLarge));
         }
-        let stage = Stage::Receiving(self.clock.at(now));
-        self.under_way.push(UnderWay { id, position, stage });
+        let held = match self.room.admit(position, size) {
+            Ok(held) => held,
+            Err(refusal) => return Some(self.refuse(refusal)),
+        };
+        let now = self.clock.at(now);
+        let stage = Stage::Receiving { began: now, last: now };
+        self.under_way.insert(id, UnderWay { position, stage, held, times: Times::default() });
+        self.reschedule(id);
         None
     }
 
@@ -132,13 +163,14 @@ impl Intake {
     /// if that is too much.
     pub(crate) fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
-        let capture = self.under_way.iter_mut().find(|capture| capture.id == id)?;
-        capture.stage = Stage::Receiving(steady);
-        let most = self.captures.0.get(capture.position).map_or(0, |capture| capture.max_body_bytes);
-        if bytes <= most {
-            return None;
-        }
-        Some(self.end(id, Refusal::TooLarge))
+        let under_way = self.under_way.get_mut(&id)?;
+        let Stage::Receiving { last, .. } = &mut under_way.stage else { return None };
+        *last = steady;
+        let most = self.captures.0.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
+        let refusal =
+            if bytes > most { Some(Refusal::TooLarge) } else { self.room.receive(&mut under_way.held, bytes).err() };
+        self.reschedule(id);
+        refusal.map(|refusal| self.end(id, refusal))
     }
 
     /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
@@ -151,25 +183,29 @@ impl Intake {
     /// Takes the whole request. Returns the answer, if it is refused; else its next
     /// step is to be stored.
     pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
-        let position = self.under_way.iter().find(|capture| capture.id == id)?.position;
-        let attempts =
-            Attempts::new(self.settings.patience, self.settings.again, self.settings.retry, self.clock.at(now));
-        let capture = self.captures.0.get(position)?;
+        let IntakeSettings { patience, again, retry, .. } = self.settings;
+        let attempts = Attempts::new(patience, again, retry, self.clock.at(now));
+        let under_way = self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, Stage::Storing(_)))?;
+        let capture = self.captures.0.get(under_way.position)?;
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
-        } else if self.is_full() {
+        } else if !self.room.has_place(&under_way.held) {
+            // Nothing is checked or written for a webhook that is sent away.
             Err(Refusal::Busy)
         } else {
             storing(capture, &self.redaction, request, body, attempts, now)
         };
-        match storing {
+        let taken = storing.and_then(|(storing, unverified)| {
+            self.room.store(&mut under_way.held, storing.bytes())?;
+            Ok((storing, unverified))
+        });
+        match taken {
             Ok((storing, unverified)) => {
                 if unverified {
                     self.counts.unverified();
                 }
-                if let Some(capture) = self.under_way.iter_mut().find(|capture| capture.id == id) {
-                    capture.stage = Stage::Storing(Box::new(storing));
-                }
+                under_way.stage = Stage::Storing(Box::new(storing));
+                self.reschedule(id);
                 None
             }
             Err(refusal) => Some(self.end(id, refusal)),
@@ -178,17 +214,20 @@ impl Intake {
 
     /// Returns the next step of a capture.
     pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
+        let progress = self.step(id, signer, now);
+        self.reschedule(id);
+        progress
+    }
+
+    fn step(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
-        let Some(under_way) = self.under_way.iter_mut().find(|capture| capture.id == id) else {
-            return Progress::Wait;
-        };
+        let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
         let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
-        let position = under_way.position;
+        let queue = self.room.queue(under_way.position);
         let storing = match &mut under_way.stage {
-            Stage::Receiving(last) if steady.since(*last) < self.settings.patience => return Progress::Wait,
-            Stage::Receiving(_) => {
-                self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
-                return Progress::Answer(self.end(id, Refusal::Silent));
+            Stage::Receiving { began, last } => {
+                let (began, last) = (*began, *last);
+                return self.wait_for_the_rest(id, began, last, steady);
             }
             Stage::Storing(storing) => storing,
         };
@@ -203,28 +242,46 @@ impl Intake {
                     }
                     Err(error) => {
                         let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                        self.give_up(id, position, &failure, now)
+                        self.give_up(id, queue, &failure, steady)
                     }
                 }
             }
             Next::Stored(message_id) => {
                 self.counts.stored(now.millis_since(storing.received_at));
                 let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
-                if let Some(trouble) = self.troubles.get_mut(position) {
-                    trouble.stored(capture.target.protocol.name(), now);
+                if let Some(trouble) = self.troubles.get_mut(queue) {
+                    trouble.stored();
                 }
                 self.forget(id);
                 Progress::Answer(answer)
             }
-            Next::Refused(failure) => self.give_up(id, position, &failure, now),
+            Next::Refused(failure) => self.give_up(id, queue, &failure, steady),
         }
+    }
+
+    /// Ends a request of which nothing has come for too long, or which takes too long in all.
+    fn wait_for_the_rest(&mut self, id: CaptureId, began: Timestamp, last: Timestamp, now: Timestamp) -> Progress {
+        let silent = now.since(last) >= self.settings.patience;
+        if !silent && now.since(began) < LONGEST_REQUEST {
+            return Progress::Wait;
+        }
+        // Nothing at all has come where the host keeps bodies from the filter.
+        if silent || began == last {
+            self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
+        }
+        Progress::Answer(self.end(id, if silent { Refusal::Silent } else { Refusal::Slow }))
     }
 
     /// Handles the reply to the call for a capture; ignored where none is awaited.
     pub(crate) fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
-        let Some(storing) = self.storing(id).filter(|storing| storing.attempts.is_trying()) else { return };
+        let Some(Stage::Storing(storing)) = self.under_way.get_mut(&id).map(|capture| &mut capture.stage) else {
+            return;
+        };
+        if !storing.attempts.is_trying() {
+            return;
+        }
         let outcome = sqs::parse_stored(reply, &storing.message());
         if let Some(signature) = storing.signature.take() {
             let learned = match &outcome {
@@ -238,23 +295,25 @@ impl Intake {
         if again {
             self.counts.retried();
         }
+        self.reschedule(id);
     }
 
     /// Returns true if a request was taken and not answered yet.
     pub(crate) fn is_under_way(&self, id: CaptureId) -> bool {
-        self.under_way.iter().any(|capture| capture.id == id)
+        self.under_way.contains_key(&id)
     }
 
     /// Returns true if a call for this capture is under way.
     pub(crate) fn awaits(&self, id: CaptureId) -> bool {
-        self.under_way.iter().any(|capture| {
-            capture.id == id && matches!(&capture.stage, Stage::Storing(storing) if storing.attempts.is_trying())
-        })
+        let stage = self.under_way.get(&id).map(|capture| &capture.stage);
+        matches!(stage, Some(Stage::Storing(storing)) if storing.attempts.is_trying())
     }
 
-    /// Returns the captures whose next step may depend on the time.
-    pub(crate) fn waiting(&self) -> Vec<CaptureId> {
-        self.under_way.iter().map(|capture| capture.id).filter(|id| !self.awaits(*id)).collect()
+    /// Returns the captures that are to be polled because time has passed, or because there are
+    /// credentials, if calls can be signed now: `ready`. They are few; what is left out is due
+    /// still.
+    pub(crate) fn due(&mut self, ready: bool, now: Timestamp) -> Vec<CaptureId> {
+        self.schedule.due(ready, self.clock.at(now))
     }
 
     /// Forgets a request that is gone: its sender has hung up, unless it was answered before.
@@ -270,25 +329,19 @@ impl Intake {
     }
 
     /// Returns what the operator should read, since the last time.
-    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
-        let troubles = self.troubles.iter_mut().filter_map(Trouble::take_notice);
+    pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+        let steady = self.clock.at(now);
+        let troubles = self.troubles.iter_mut().filter_map(|trouble| trouble.take_notice(steady));
         self.notices.drain(..).chain(troubles).collect()
     }
 
-    fn storing(&mut self, id: CaptureId) -> Option<&mut Storing> {
-        match &mut self.under_way.iter_mut().find(|capture| capture.id == id)?.stage {
-            Stage::Storing(storing) => Some(storing),
-            Stage::Receiving(_) => None,
-        }
-    }
-
-    fn give_up(&mut self, id: CaptureId, position: usize, failure: &Failure, now: Timestamp) -> Progress {
+    fn give_up(&mut self, id: CaptureId, queue: usize, failure: &Failure, now: Timestamp) -> Progress {
         if failure.class == FailureClass::EntryTooLarge {
             // Above the queue's own limit: another try of the sender would fail as well.
             return Progress::Answer(self.end(id, Refusal::TooLarge));
         }
-        if let (Some(trouble), Some(capture)) = (self.troubles.get_mut(position), self.captures.0.get(position)) {
-            trouble.refused(capture.target.protocol.name(), failure, now);
+        if let Some(trouble) = self.troubles.get_mut(queue) {
+            trouble.refused(failure, now);
         }
         Progress::Answer(self.end(id, Refusal::Unstored))
     }
@@ -303,9 +356,19 @@ impl Intake {
         refused(refusal)
     }
 
+    /// Writes into the schedule when something is due for a capture, after all that changes it.
+    fn reschedule(&mut self, id: CaptureId) {
+        if let Some(under_way) = self.under_way.get_mut(&id) {
+            let due = under_way.due(self.settings.patience);
+            self.schedule.change(id, std::mem::replace(&mut under_way.times, due), due);
+        }
+    }
+
     fn forget(&mut self, id: CaptureId) -> bool {
-        let position = self.under_way.iter().position(|capture| capture.id == id);
-        position.map(|position| self.under_way.swap_remove(position)).is_some()
+        let Some(under_way) = self.under_way.remove(&id) else { return false };
+        self.schedule.change(id, under_way.times, Times::default());
+        self.room.give_back(&under_way.held);
+        true
     }
 
     fn tell_once(&mut self, refusal: Refusal, level: Level, text: &str) {
@@ -315,3 +378,6 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod histories;

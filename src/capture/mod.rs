@@ -9,6 +9,9 @@ mod counts;
 mod delivery_id;
 mod envelope;
 mod intake;
+mod room;
+mod schedule;
+mod shares;
 mod storing;
 #[cfg(test)]
 mod tests;
@@ -22,6 +25,7 @@ use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 pub(crate) use intake::IntakeSettings;
 pub use intake::{CaptureId, Intake, Progress};
+pub use room::Size;
 use verify::Verification;
 
 /// Which requests are stored, where, and how they are answered.

@@ -45,6 +45,11 @@ pub(super) struct Storing {
 }
 
 impl Storing {
+    /// Returns the bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        sqs::size(&self.message, &self.attributes) + self.body.len()
+    }
+
     /// Returns the call that stores it, which may take `timeout`.
     pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
         let target = &capture.target;

@@ -48,7 +48,7 @@ fn request(headers: &[(&'static str, &'static str)]) -> Request<'static> {
 /// A webhook that has come whole, and what is to be done about it.
 fn receive(agent: &mut Agent, id: CaptureId, request: Request<'static>, body: &[u8], now: Timestamp) -> Progress {
     let intake = agent.capturing();
-    let refused = intake.admit(id, 0, Some(body.len() as u64), now);
+    let refused = intake.admit(id, 0, Size { head: 8, body: Some(body.len() as u64) }, now);
     let refused = refused.or_else(|| intake.complete(id, request, body, now));
     refused.map_or_else(|| agent.poll_capture(id, now), Progress::Answer)
 }

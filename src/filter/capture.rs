@@ -11,7 +11,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::gateway::{Body, Head, Webhook};
 use super::hostcalls::{self, text};
 use super::worker::Worker;
-use crate::capture::{Answer, CaptureId};
+use crate::capture::{Answer, CaptureId, Size};
 
 /// A request that a capture takes.
 pub(crate) struct CapturedRequest {
@@ -37,6 +37,7 @@ impl CapturedRequest {
     ) -> Option<(Box<CapturedRequest>, Action)> {
         let target = worker.rules.target.read()?;
         let position = worker.captures.position(method, &target)?;
+        let head_bytes = method.len() + target.len();
         let head = Head { method: text(method.to_vec()), target: text(target), header_count, ended };
         let request = Box::new(CapturedRequest {
             worker: Rc::clone(worker),
@@ -45,13 +46,14 @@ impl CapturedRequest {
             announced: content_length(),
             bytes: 0,
         });
-        let action = request.admit(position);
+        let action = request.admit(position, head_bytes);
         Some((request, action))
     }
 
-    fn admit(&self, position: usize) -> Action {
+    fn admit(&self, position: usize, head_bytes: usize) -> Action {
         let (id, announced, now) = (self.id, self.announced, hostcalls::now());
-        let refused = self.worker.with_intake(|intake| intake.admit(id, position, announced, now));
+        let size = Size { head: head_bytes, body: announced };
+        let refused = self.worker.with_intake(|intake| intake.admit(id, position, size, now));
         if refused.is_some() {
             return self.answer(refused);
         }

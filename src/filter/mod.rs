@@ -3,6 +3,7 @@
 //! Reads exchanges and webhooks, hands them to the core, and makes the callouts that the core asks
 //! for. Never decides what is published, stored or answered.
 
+mod callouts;
 mod capture;
 mod gateway;
 mod header_pairs;

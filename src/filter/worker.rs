@@ -6,17 +6,22 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{Reader, Rules};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
-use crate::callout::{Callout, Reply};
+use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
+
+/// Responses that are let go on between two ticks, at most. Replies may follow from each other inside
+/// one call of the host, as where its circuit breaker fails them at once; a tick never does.
+const RELEASES_BETWEEN_TICKS: usize = 256;
 
 thread_local! {
     /// All workers of this VM, also the ones that are stopping.
@@ -53,8 +58,10 @@ pub(crate) struct Worker {
     /// True if a route lets responses wait for their events.
     holds_responses: bool,
     agent: RefCell<Agent>,
-    /// The callouts in flight by the host's token; never more than the gateway allows.
-    callouts: RefCell<Vec<(u32, Call)>>,
+    /// The callouts in flight.
+    callouts: RefCell<Callouts>,
+    /// Responses that may still be let go on before the next tick.
+    releases_left: Cell<usize>,
     metric_ids: Vec<Option<u32>>,
     gate: RefCell<TickGate>,
     life: Cell<Life>,
@@ -89,6 +96,7 @@ impl Worker {
             rules,
             agent: RefCell::new(agent),
             callouts: RefCell::default(),
+            releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metric_ids: rules.gauges.define(),
             gate: RefCell::new(TickGate::new(tick)),
             life: Cell::new(Life::Running),
@@ -162,13 +170,15 @@ impl Worker {
         }
     }
 
-    /// Releases the responses that need not wait any more. Afterwards the host speaks for the root
-    /// again.
+    /// Releases responses that need not wait any more, a few dozen at once; the others at the next
+    /// reply or tick. Afterwards the host speaks for the root again.
     fn release_responses(&self) {
-        let releases = self.agent.borrow_mut().publishing().take_releases();
+        let left = self.releases_left.get();
+        let releases = self.agent.borrow_mut().publishing().take_releases(left.min(ANSWERS_AT_ONCE));
         if releases.is_empty() {
             return;
         }
+        self.releases_left.set(left.saturating_sub(releases.len()));
         for (Ticket(context), how) in releases {
             if hostcalls::speak_for(context) {
                 release(how);
@@ -205,9 +215,7 @@ impl Worker {
         match hostcalls::dispatch(callout) {
             Ok(token) => {
                 let agent = self.agent.borrow();
-                let mut callouts = self.callouts.borrow_mut();
-                callouts.retain(|(_, call)| agent.awaits(*call));
-                callouts.push((token, call));
+                self.callouts.borrow_mut().add(token, call, |call| agent.awaits(call));
                 true
             }
             Err(status) => {
@@ -236,11 +244,11 @@ impl Worker {
         work(self.agent.borrow_mut().capturing())
     }
 
-    /// Drives the captures that wait for time to pass. Answers come after all calls, because each
-    /// makes the host speak for another request.
+    /// Drives captures that are due, a few dozen at once; the others at the next tick. Answers come
+    /// after all calls, because each makes the host speak for another request.
     fn tend_captures(&self, now: Timestamp) {
-        let waiting = self.with_intake(|intake| intake.waiting());
-        let answers: Vec<_> = waiting.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
+        let due = self.agent.borrow_mut().due_captures(now);
+        let answers: Vec<_> = due.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
             if hostcalls::speak_for(id.0) {
                 hostcalls::answer(&answer);
@@ -259,6 +267,7 @@ impl Worker {
         }
         self.reader.refresh(now);
         self.refused.set(false);
+        self.releases_left.set(RELEASES_BETWEEN_TICKS);
         self.agent.borrow_mut().publishing().tend_journals(now);
         self.send(now);
         self.release_responses();
@@ -291,7 +300,7 @@ impl Worker {
 
     /// Takes the reply to the callout `token` from the host.
     pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
-        let Some(call) = self.forget_callout(token) else { return };
+        let Some(call) = self.callouts.borrow_mut().take(token) else { return };
         let (reply, now) = (reply::read(body_size), hostcalls::now());
         self.agent.borrow_mut().handle_reply(call, &reply, now);
         if let Call::Capture(id) = call {
@@ -299,16 +308,12 @@ impl Worker {
             if let Some(answer) = self.drive(id, now).filter(|_| hostcalls::speak_for(id.0)) {
                 hostcalls::answer(&answer);
             }
-        } else if self.rules.calls_from_replies {
+            return;
+        }
+        if self.rules.calls_from_replies {
             self.send(now);
         }
         self.release_responses();
-    }
-
-    fn forget_callout(&self, token: u32) -> Option<Call> {
-        let mut callouts = self.callouts.borrow_mut();
-        let position = callouts.iter().position(|(candidate, _)| *candidate == token)?;
-        Some(callouts.swap_remove(position).1)
     }
 
     /// Begins to stop, as the host wants it. Returns true if nothing is left to do; if not, the

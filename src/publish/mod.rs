@@ -136,9 +136,18 @@ impl Publisher {
         self.senders.iter_mut().find_map(|sender| sender.outbox.take_release(ticket))
     }
 
-    /// Returns every response of which it is known how it goes on.
-    pub(crate) fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.senders.iter_mut().flat_map(|sender| sender.outbox.take_releases()).collect()
+    /// Returns responses of which it is known how they go on, so many at most; the rest stays.
+    pub(crate) fn take_releases(&mut self, most: usize) -> Vec<(Ticket, Release)> {
+        let mut releases = Vec::new();
+        for sender in &mut self.senders {
+            releases.extend(sender.outbox.take_releases(most - releases.len()));
+        }
+        releases
+    }
+
+    /// Returns true if a response has not been taken of which it is known how it goes on.
+    pub(crate) fn has_releases(&self) -> bool {
+        self.senders.iter().any(|sender| sender.outbox.has_releases())
     }
 
     /// Forgets a response whose client has left.

@@ -12,6 +12,7 @@ from rig.http import Address
 from rig.moto import Credentials
 from rig.profile_service import ProfileService
 from rig.sns_sink import SnsSink
+from rig.sqs_sink import SqsSink
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +84,36 @@ def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Itera
         if TRAPPING_WASM.name in envoy.config.read_text():
             continue
         assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]
+
+
+@pytest.fixture
+def queue() -> Iterator[SqsSink]:
+    with SqsSink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def start_capture(wasm: Path, tmp_path: Path) -> Iterator[Callable[..., Envoy]]:
+    """Starts Envoys with envoy/capture.yaml; at the end of the test they stop, and none may have seen a trap."""
+    started: list[Envoy] = []
+
+    def start(
+        queue: SqsSink,
+        adjust: Callable[[EnvoyConfig], None] = lambda config: None,
+        capture: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Envoy:
+        config = EnvoyConfig("capture", wasm)
+        config.aim_queue(queue.address, queue.url)
+        config.configure_capture(**(capture or {}))
+        config.configure(**settings)
+        adjust(config)
+        path = config.write(tmp_path / f"envoy-{len(started)}.yaml")
+        started.append(Envoy(path, environment or ANY_CREDENTIALS.environment()))
+        return started[-1]
+
+    yield start
+    for envoy in started:
+        envoy.assert_no_trap()
+        envoy.stop()

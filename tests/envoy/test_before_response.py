@@ -249,3 +249,13 @@ def test_an_access_logger_says_that_it_cannot(start_gateway: StartGateway, sink:
     sink.wait_for_events(5)
     wait_for(lambda: "an access logger sees a response when it is over" in envoy.log(), "the warning")
     assert envoy.log().count("an access logger sees a response when it is over") == 1
+
+
+@pytest.mark.parametrize(("on_failure", "status"), [("pass", 200), ("fail", 503)])
+def test_a_crowd_whose_events_are_late_goes_on_and_the_vm_lives(
+    start: Callable[..., Envoy], sink: SnsSink, on_failure: str, status: int
+) -> None:
+    sink.answers = slow(30.0)
+    envoy = start(sink.address, on_failure, timeout_ms=5_000)
+    assert send_together(envoy.address_of(), "PUT", "/mockbin/profile", 1_000, timeout=40.0) == [status] * 1_000
+    envoy.assert_no_trap()

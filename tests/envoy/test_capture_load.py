@@ -23,12 +23,6 @@ STRAIGHT = "straight"
 
 
 @pytest.fixture
-def queue() -> Iterator[SqsSink]:
-    with SqsSink() as sink:
-        yield sink
-
-
-@pytest.fixture
 def envoy(wasm: Path, tmp_path: Path, queue: SqsSink) -> Iterator[Envoy]:
     config = EnvoyConfig("capture", wasm)
     config.aim_queue(queue.address, queue.url)
@@ -36,8 +30,7 @@ def envoy(wasm: Path, tmp_path: Path, queue: SqsSink) -> Iterator[Envoy]:
     config.add_listener_that_proxies(STRAIGHT, config.settings["capture"][0]["upstream"])
     with Envoy(config.write(tmp_path / "envoy.yaml"), ANY_CREDENTIALS.environment()) as running:
         yield running
-        log = running.log()
-        assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]
+        running.assert_no_trap()
 
 
 def stored(queue: SqsSink) -> set[int]:

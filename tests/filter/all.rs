@@ -9,6 +9,7 @@ mod capture;
 mod configs;
 mod cost;
 mod credentials;
+mod crowds;
 mod dead_letters;
 mod events;
 mod hostile;

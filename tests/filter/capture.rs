@@ -404,9 +404,32 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     silent.exchange(&webhook("{}")).unwrap();
     silent.advance(Duration::from_secs(1)).unwrap();
 
+    let mut slow = load(Host::builder(Profile::Envoy).cluster(UPSTREAM));
+    slow.start_plugin(capturing(json!({}), json!({"timeout_ms": 60_000})).to_string()).unwrap();
+    slow.exchange(&webhook("{}")).unwrap();
+    slow.advance(Duration::from_secs(31)).unwrap();
+
     let mut kong = gateway(Way::Kong);
     refused(&mut kong, &webhook("{}").spilled_to_disk());
     kong.advance(TICK).unwrap();
+
+    let mut large = start(
+        Way::HttpFilter,
+        &capturing(json!({"max_body_bytes": 1_048_576}), json!({"max_capture_bytes": 2_097_152})),
+    );
+    let body = "x".repeat(1_000_000);
+    held(&mut large, &webhook(&body));
+    held(&mut large, &webhook(&body));
+    refused(&mut large, &webhook(&body));
+    large.advance(TICK).unwrap();
+
+    let mut crowded = load(Host::builder(Profile::Envoy).cluster(UPSTREAM));
+    crowded.start_plugin(capturing(json!({}), json!({})).to_string()).unwrap();
+    for _ in 0..6_000 {
+        assert!(crowded.exchange(&webhook("{}")).unwrap().paused_at.is_some());
+    }
+    refused(&mut crowded, &webhook("{}"));
+    crowded.advance(TICK).unwrap();
 
     let cases = [
         (Metric::CapturesStored, &marking, 1),
@@ -418,6 +441,9 @@ fn every_counter_of_webhooks_counts_what_it_says() {
         (Metric::CapturesAbandoned, &marking, 1),
         (Metric::CapturesRefusedUnverified, &rejecting, 1),
         (Metric::CapturesRefusedSilent, &silent, 1),
+        (Metric::CapturesRefusedSlow, &slow, 1),
+        (Metric::CapturesRefusedNoMemory, &large, 1),
+        (Metric::CapturesRefusedCrowded, &crowded, 1),
         (Metric::CapturesRefusedUnreadable, &kong, 1),
     ];
     for (metric, host, expected) in &cases {

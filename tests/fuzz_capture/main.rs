@@ -19,7 +19,7 @@ use proptest::test_runner::TestRunner;
 use retrohook::agent::{Agent, Call};
 use retrohook::aws::credentials::keeper;
 use retrohook::callout::{Callout, Limits, Reply};
-use retrohook::capture::{CaptureId, Progress};
+use retrohook::capture::{CaptureId, Progress, Size};
 use retrohook::config::Config;
 use serde_json::{json, Value};
 
@@ -126,7 +126,7 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
     let mut agent = gateway(webhook);
     let send = |agent: &mut Agent, headers: &[(String, String)]| {
         let intake = agent.capturing();
-        let refused = intake.admit(ID, 0, Some(webhook.body.len() as u64), now());
+        let refused = intake.admit(ID, 0, Size { head: 8, body: Some(webhook.body.len() as u64) }, now());
         let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now()));
         refused.map_or_else(|| agent.poll_capture(ID, now()), Progress::Answer)
     };

@@ -65,9 +65,14 @@ impl Outbox {
         self.waits.take(ticket)
     }
 
-    /// Returns every response of which it is known how it goes on.
-    pub(crate) fn take_releases(&mut self) -> Vec<(Ticket, Release)> {
-        self.waits.take_all()
+    /// Returns responses of which it is known how they go on, so many at most.
+    pub(crate) fn take_releases(&mut self, most: usize) -> impl Iterator<Item = (Ticket, Release)> + '_ {
+        self.waits.take_some(most)
+    }
+
+    /// Returns true if a response has not been taken of which it is known how it goes on.
+    pub(crate) fn has_releases(&self) -> bool {
+        self.waits.has_released()
     }
 
     /// Forgets a response whose client has left. Its event goes on like any other.

@@ -1,6 +1,8 @@
 //! Responses that wait for their events: until when, and how each goes on then. Knows nothing of a
 //! response but its name.
 
+use std::collections::VecDeque;
+
 use crate::clock::Timestamp;
 use crate::publish::route::OnFailure;
 
@@ -30,7 +32,7 @@ pub(crate) enum Release {
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     open: Vec<(Wait, Timestamp)>,
-    over: Vec<(Ticket, Release)>,
+    over: VecDeque<(Ticket, Release)>,
 }
 
 impl Waits {
@@ -42,7 +44,7 @@ impl Waits {
     /// Releases a response whose event is acknowledged.
     pub(super) fn acknowledged(&mut self, ticket: Ticket) {
         if self.close(ticket).is_some() {
-            self.over.push((ticket, Release::Pass));
+            self.over.push_back((ticket, Release::Pass));
         }
     }
 
@@ -60,7 +62,7 @@ impl Waits {
             OnFailure::Pass => Release::Pass,
             OnFailure::Fail => Release::Refuse,
         };
-        self.over.push((wait.ticket, release));
+        self.over.push_back((wait.ticket, release));
     }
 
     /// Forgets a response that is gone.
@@ -87,11 +89,17 @@ impl Waits {
     /// Takes how a response goes on, once that is known.
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Release> {
         let position = self.over.iter().position(|(candidate, _)| *candidate == ticket)?;
-        Some(self.over.swap_remove(position).1)
+        Some(self.over.remove(position)?.1)
     }
 
-    /// Takes every response of which that is known.
-    pub(super) fn take_all(&mut self) -> Vec<(Ticket, Release)> {
-        std::mem::take(&mut self.over)
+    /// Takes responses of which that is known, so many at most, those first that have waited for
+    /// longest.
+    pub(super) fn take_some(&mut self, most: usize) -> impl Iterator<Item = (Ticket, Release)> + '_ {
+        self.over.drain(..most.min(self.over.len()))
+    }
+
+    /// Returns true if a response has not been taken of which that is known.
+    pub(super) fn has_released(&self) -> bool {
+        !self.over.is_empty()
     }
 }

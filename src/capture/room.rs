@@ -1,0 +1,152 @@
+//! The room of an intake: how many webhooks may be under way, and how many bytes, in all and for
+//! each queue. What there is no room for is refused at its head. Keeps no webhook.
+
+use super::answers::Refusal;
+use super::shares::Shares;
+use super::{Captures, IntakeSettings};
+use crate::aws::target::Target;
+
+/// Requests that are not whole yet, at most. Ticks end 1,280 a second (32, every 25 ms), so that
+/// this many that fall silent together are gone within five seconds, which is how long a sender may
+/// be silent by default.
+const RECEIVING_AT_ONCE: usize = 6_000;
+
+/// What a request takes in the filter beside its path and its body: its entries in the tables here,
+/// and the contexts of the SDK.
+const REQUEST_BYTES: usize = 1_024;
+
+/// Announced or actual size of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Bytes of the head that are kept until the request is whole.
+    pub head: usize,
+    /// Bytes of the body, where the sender says how many there will be.
+    pub body: Option<u64>,
+}
+
+/// The room of one webhook. It is to be given back.
+#[derive(Debug)]
+pub(super) struct Held {
+    queue: usize,
+    bytes: usize,
+    head: usize,
+    is_whole: bool,
+}
+
+/// The room that there is.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// The number of the queue of each capture, in the order of the configuration.
+    queues: Vec<usize>,
+    /// Position of the first capture of each queue.
+    firsts: Vec<usize>,
+    receiving: Shares,
+    storing: Shares,
+    bytes: Shares,
+}
+
+impl Room {
+    /// Creates the room for what goes to the queues of these captures.
+    pub(super) fn new(captures: &Captures, settings: &IntakeSettings) -> Room {
+        let (mut queues, mut firsts) = (Vec::new(), Vec::new());
+        let mut targets: Vec<&Target> = Vec::new();
+        for (position, capture) in captures.0.iter().enumerate() {
+            let known = targets.iter().position(|target| **target == capture.target);
+            queues.push(known.unwrap_or(targets.len()));
+            if known.is_none() {
+                targets.push(&capture.target);
+                firsts.push(position);
+            }
+        }
+        Room {
+            receiving: Shares::new(RECEIVING_AT_ONCE, firsts.len()),
+            storing: Shares::new(settings.at_once, firsts.len()),
+            bytes: Shares::new(settings.max_bytes, firsts.len()),
+            queues,
+            firsts,
+        }
+    }
+
+    /// Iterates over the queues by their numbers: the position of the first capture of each.
+    pub(super) fn queues(&self) -> impl Iterator<Item = usize> + '_ {
+        self.firsts.iter().copied()
+    }
+
+    /// Returns the number of the queue of a capture.
+    pub(super) fn queue(&self, position: usize) -> usize {
+        self.queues.get(position).copied().unwrap_or(usize::MAX)
+    }
+
+    /// Takes the room of a request for the capture at `position`, whose head has come. A request is
+    /// refused here already if it could not be stored now.
+    pub(super) fn admit(&mut self, position: usize, size: Size) -> Result<Held, Refusal> {
+        let queue = self.queue(position);
+        let head = size.head.saturating_add(REQUEST_BYTES);
+        let body = size.body.map_or(0, |body| usize::try_from(body).unwrap_or(usize::MAX));
+        let bytes = head.saturating_add(body);
+        if !self.storing.has(queue, 1) {
+            return Err(Refusal::Busy);
+        }
+        if !self.bytes.has(queue, bytes) {
+            return Err(Refusal::NoMemory);
+        }
+        if !self.receiving.take(queue, 1) {
+            return Err(Refusal::Crowded);
+        }
+        self.bytes.take(queue, bytes);
+        Ok(Held { queue, bytes, head, is_whole: false })
+    }
+
+    /// Takes more room for a request of whose body so much has come.
+    pub(super) fn receive(&mut self, held: &mut Held, body: usize) -> Result<(), Refusal> {
+        let bytes = held.head.saturating_add(body).max(held.bytes);
+        self.resize(held, bytes)
+    }
+
+    /// Returns true if a request that is whole can be stored now.
+    pub(super) fn has_place(&self, held: &Held) -> bool {
+        self.storing.has(held.queue, 1)
+    }
+
+    /// Moves a request that is whole to those that are stored. Its message takes so much.
+    pub(super) fn store(&mut self, held: &mut Held, message: usize) -> Result<(), Refusal> {
+        if held.is_whole || !self.has_place(held) {
+            return Err(Refusal::Busy);
+        }
+        self.resize(held, message.saturating_add(REQUEST_BYTES))?;
+        self.storing.take(held.queue, 1);
+        self.receiving.give_back(held.queue, 1);
+        held.is_whole = true;
+        Ok(())
+    }
+
+    fn resize(&mut self, held: &mut Held, bytes: usize) -> Result<(), Refusal> {
+        if !self.bytes.take(held.queue, bytes.saturating_sub(held.bytes)) {
+            return Err(Refusal::NoMemory);
+        }
+        self.bytes.give_back(held.queue, held.bytes.saturating_sub(bytes));
+        held.bytes = bytes;
+        Ok(())
+    }
+
+    /// Takes back the room of a webhook that is over.
+    pub(super) fn give_back(&mut self, held: &Held) {
+        let places = if held.is_whole { &mut self.storing } else { &mut self.receiving };
+        places.give_back(held.queue, 1);
+        self.bytes.give_back(held.queue, held.bytes);
+    }
+
+    /// Returns what is used: places of requests that are not whole, of those that are stored, and
+    /// bytes.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> (usize, usize, usize) {
+        (self.receiving.used(), self.storing.used(), self.bytes.used())
+    }
+}
+
+#[cfg(test)]
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
