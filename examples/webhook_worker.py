@@ -237,7 +237,8 @@ class Worker:
 
 def show(webhook: Webhook) -> None:
     """Where an application does its work. What it calls gets the id, too, so that it can tell a repetition."""
-    print("webhook", webhook.id, f"{webhook.path!r} {webhook.body!r:.500}", flush=True)
+    # What a sender gave it as its id is for people: several webhooks may share it.
+    print("webhook", webhook.id, f"{webhook.sender_id!r:.100} {webhook.path!r} {webhook.body!r:.500}", flush=True)
 
 
 def client(service: str, concurrency: int, seconds: float = 5, tries: int = 2) -> Any:

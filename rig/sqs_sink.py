@@ -115,5 +115,5 @@ class SqsSink(SnsSink):
         self.requests.append(request)
         answer = self.answers(request)
         if answer.stored:
-            self.message_ids[request.attributes["id"]] += 1
+            self.message_ids[request.attributes.get("sender_id", request.attributes["id"])] += 1
         return answer

@@ -30,8 +30,6 @@ pub(crate) struct Kind {
     pub(crate) target: &'static str,
     /// A value of the key in the text of a fault: `the ARN of a topic`.
     pub(crate) name: &'static str,
-    /// True if a fault may quote a wrong value. A URL may hold a password.
-    pub(crate) quotable: bool,
     /// The remedy for a wrong value.
     pub(crate) remedy: &'static str,
     /// Reads the value of the key.

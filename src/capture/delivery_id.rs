@@ -1,155 +1,111 @@
-//! Ids of deliveries: one id for all of a sender's tries, so that a reader can tell that it has
-//! seen the webhook. Which senders there are, and where each puts its id, is known to [`SCHEMES`].
-
-use std::borrow::Cow;
+//! Ids of deliveries, which readers and FIFO queues tell webhooks apart by.
+//!
+//! An id names one delivery of one hook to one place: what a retry keeps goes into it, and everything
+//! that two hooks may not share. Equal content is no reason for equal ids, unless the operator says so.
 
 use sha2::{Digest, Sha256};
 
-use super::verify::{IdSource, Scheme, SCHEMES};
+use super::sender_id::{Origin, SenderId};
+use super::{Capture, IdRule};
+use crate::clock::Timestamp;
 use crate::exchange::Request;
 
-/// Longer ids are not taken from a sender: a FIFO queue takes 128 characters, and some are ours.
-pub(crate) const MAX_ID_CHARS: usize = 100;
+/// The result of the signature check, as far as ids depend on it: nothing that is less trusted ever
+/// has the id of something that is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// No signature is checked.
+    Unchecked,
+    /// The signature is good.
+    Verified,
+    /// The signature is not good.
+    Unverified,
+}
 
-/// The source of a delivery whose sender its headers do not tell.
-pub(crate) const UNKNOWN: &str = "unknown";
-
-/// Headers with ids of deliveries whose signatures have no scheme here, and the senders.
-const UNSIGNED: [(&str, &str); 2] = [("x-shopify-webhook-id", "shopify"), ("idempotency-key", UNKNOWN)];
+/// Something that no other request has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nonce {
+    /// Random bits of this worker.
+    pub(super) random: u128,
+    /// When the request was whole.
+    pub(super) at: Timestamp,
+}
 
 /// A delivery's id and its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// 1 to [`MAX_ID_CHARS`] visible ASCII characters.
-    pub(crate) id: String,
-    /// `stripe`, `github`, …, or [`UNKNOWN`].
-    pub(crate) source: &'static str,
+    /// 64 hexadecimal digits.
+    pub(super) id: String,
+    /// The id that the sender gives it, where it may be shown.
+    pub(super) sender_id: Option<String>,
+    /// `stripe`, `github`, …, or `unknown`.
+    pub(super) source: &'static str,
+    /// SHA-256 of the body, in hexadecimal digits.
+    pub(super) body_sha256: String,
 }
 
-impl Delivery {
-    /// Names the delivery that `request` is, with this body; `scheme` is known where the
-    /// configuration says who signs.
-    ///
-    /// A sender's own id is taken where there is one. Without one it is a hash of method, path,
-    /// query and body: a retry changes headers, but none of these.
-    pub(crate) fn of(request: &Request<'_>, body: &[u8], scheme: Option<&Scheme>) -> Delivery {
-        let (found, seen) = claimed(request, body, scheme);
-        let id = found.filter(|id| is_usable(id)).map_or_else(|| hash(request, body), Cow::into_owned);
-        let source = scheme.map(|scheme| scheme.name).or(seen).unwrap_or(UNKNOWN);
-        Delivery { id, source }
+/// Returns the id of a request to `capture`, and the hash of its body. `sender_id` is its sender's
+/// own id, if it has one.
+pub(super) fn id_and_body_hash(
+    capture: &Capture,
+    request: &Request<'_>,
+    body: &[u8],
+    trust: Trust,
+    sender_id: Option<&SenderId<'_>>,
+    nonce: Nonce,
+) -> (String, String) {
+    let body_hash = Sha256::digest(body);
+    let host = request.headers.get("host").unwrap_or_default().to_ascii_lowercase();
+    let mut parts = Parts(Sha256::new());
+    for part in [&capture.name, trust.name(), &request.method, &host, &request.target] {
+        parts.add(part.as_bytes());
     }
-}
-
-/// Returns the id that a sender gives, and the sender by its headers. An id in a body that only one
-/// sender writes goes before those in headers, which any sender may set.
-fn claimed<'a>(
-    request: &'a Request<'_>,
-    body: &'a [u8],
-    scheme: Option<&Scheme>,
-) -> (Option<Cow<'a, str>>, Option<&'static str>) {
-    for known in &SCHEMES {
-        let is_sender =
-            || scheme.is_some_and(|scheme| std::ptr::eq(scheme, known)) || known.is_named_in(&request.headers);
-        match known.id {
-            IdSource::Body(read) if is_sender() => return (read(body), Some(known.name)),
-            IdSource::Body(_) | IdSource::Headers(_) => {}
+    // What the host could not give as text may have been anything.
+    let is_exact = ![&host, &*request.target].iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER));
+    match (&capture.id, sender_id) {
+        (IdRule::BodyHash, _) if is_exact => {
+            parts.add(b"body");
+            parts.add(&body_hash);
+        }
+        (_, Some(sender_id)) if is_exact => {
+            parts.add(b"sender");
+            for (name, value) in &sender_id.parts {
+                parts.add(name.as_bytes());
+                parts.add(value.as_bytes());
+            }
+            // Anybody can send the id again with another body.
+            if sender_id.origin != Origin::Signed {
+                parts.add(b"body");
+                parts.add(&body_hash);
+            }
+        }
+        (IdRule::BodyHash | IdRule::Sender | IdRule::Template(_), _) => {
+            parts.add(b"request");
+            parts.add(request.id.as_deref().unwrap_or_default().as_bytes());
+            parts.add(&nonce.random.to_le_bytes());
+            parts.add(&nonce.at.0.to_le_bytes());
+            parts.add(&body_hash);
         }
     }
-    let mut named = headers().filter_map(|(name, sender)| Some((request.headers.get(name)?, sender)));
-    named.next().map_or((None, None), |(id, sender)| (Some(Cow::Borrowed(id)), Some(sender)))
+    (hex::encode(parts.0.finalize()), hex::encode(body_hash))
 }
 
-/// Returns the headers that senders put ids of deliveries in, each with its sender.
-pub(super) fn headers() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let of_schemes = SCHEMES.iter().flat_map(|scheme| {
-        let names = match scheme.id {
-            IdSource::Headers(names) => names,
-            IdSource::Body(_) => &[],
-        };
-        names.iter().map(|name| (*name, scheme.name))
-    });
-    of_schemes.chain(UNSIGNED)
+impl Trust {
+    fn name(self) -> &'static str {
+        match self {
+            Trust::Unchecked => "unchecked",
+            Trust::Verified => "verified",
+            Trust::Unverified => "unverified",
+        }
+    }
 }
 
-fn is_usable(id: &str) -> bool {
-    (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-}
+/// A hash of texts, each with its length before it, so that no other texts have the same bytes.
+struct Parts(Sha256);
 
-fn hash(request: &Request<'_>, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    for part in [request.method.as_bytes(), request.path().as_bytes(), request.query().as_bytes(), body] {
-        // With its length before it, so that no other parts have the same bytes.
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hex::encode(hash.finalize())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Headers;
-
-    fn request(headers: &[(&'static str, &str)]) -> Request<'static> {
-        Request {
-            method: "POST".into(),
-            target: "/webhook?a=1".into(),
-            headers: Headers(
-                headers.iter().map(|(name, value)| ((*name).into(), (*value).to_owned().into())).collect(),
-            ),
-            ..Request::default()
-        }
-    }
-
-    fn of(headers: &[(&'static str, &str)], body: &str, scheme: Option<&str>) -> (String, &'static str) {
-        let scheme = scheme.map(|name| SCHEMES.iter().find(|scheme| scheme.name == name).unwrap());
-        let Delivery { id, source } = Delivery::of(&request(headers), body.as_bytes(), scheme);
-        (id, source)
-    }
-
-    #[test]
-    fn a_sender_s_own_id_is_taken() {
-        let expected = [
-            ("webhook-id", "standard-webhooks"),
-            ("svix-id", "standard-webhooks"),
-            ("x-github-delivery", "github"),
-            ("x-shopify-webhook-id", "shopify"),
-            ("idempotency-key", UNKNOWN),
-        ];
-        assert_eq!(headers().collect::<Vec<_>>(), expected, "the first that is there is taken");
-        for (header, source) in expected {
-            assert_eq!(of(&[(header, "d-1")], "{}", None), ("d-1".into(), source));
-        }
-        let event = r#"{"object":"event","id":"evt_1","data":{"id":"no"}}"#;
-        assert_eq!(of(&[("stripe-signature", "t=1")], event, None), ("evt_1".into(), "stripe"));
-        assert_eq!(of(&[], event, Some("stripe")), ("evt_1".into(), "stripe"));
-        assert_eq!(of(&[("x-shopify-webhook-id", "7")], event, Some("hmac")), ("7".into(), "hmac"));
-    }
-
-    #[test]
-    fn without_one_it_is_a_hash_of_what_a_retry_does_not_change() {
-        let (first, source) = of(&[("date", "now")], "a", None);
-        assert_eq!((first.len(), source), (64, UNKNOWN));
-        assert_eq!(of(&[("date", "later")], "a", None).0, first);
-        assert_ne!(of(&[], "b", None).0, first);
-        let other = |change: fn(&mut Request<'static>)| {
-            let mut request = request(&[]);
-            change(&mut request);
-            Delivery::of(&request, b"a", None).id
-        };
-        assert_ne!(other(|request| request.method = "PUT".into()), first);
-        assert_ne!(other(|request| request.target = "/webhook?a=2".into()), first);
-        assert_ne!(other(|request| request.target = "/webhook/?a=1".into()), first);
-    }
-
-    #[test]
-    fn an_id_that_a_queue_would_not_take_is_not_taken() {
-        let hashed = of(&[], "{}", None).0;
-        for id in ["", "a b", "é", &"x".repeat(MAX_ID_CHARS + 1)] {
-            assert_eq!(of(&[("x-github-delivery", id)], "{}", None), (hashed.clone(), "github"), "{id}");
-        }
-        for body in ["", "{}", r#"{"id":7}"#, r#"{"id":"cus_1"}"#, "[1]"] {
-            assert_eq!(of(&[("stripe-signature", "")], body, None).0.len(), 64, "{body}");
-        }
+impl Parts {
+    fn add(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
     }
 }

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::delivery_id::Delivery;
-use super::verify::Rejection;
+use super::verify::{Rejection, Signed};
 use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType};
@@ -27,12 +27,14 @@ pub(super) struct Envelope<'a> {
     pub request: &'a Request<'a>,
     /// What came with it.
     pub body: &'a [u8],
-    /// Its id and its sender.
+    /// Its ids and its sender.
     pub delivery: &'a Delivery,
+    /// The name of its capture.
+    pub capture: &'a str,
     /// When it was whole.
     pub received_at: Timestamp,
     /// What came of the signature check, if there was one.
-    pub verified: Option<&'a Result<(), Rejection>>,
+    pub verified: Option<&'a Result<Signed, Rejection>>,
 }
 
 /// How a body stands in a message.
@@ -124,6 +126,8 @@ impl Envelope<'_> {
             received_at: self.received_at.rfc3339(),
             path: self.request.path(),
             query,
+            sender_id: self.delivery.sender_id.as_deref(),
+            body_sha256: &self.delivery.body_sha256,
             verified: self.verified.map(Result::is_ok),
             verify_error: self.verified.and_then(|verified| verified.as_ref().err()).map(ToString::to_string),
         }
@@ -132,12 +136,14 @@ impl Envelope<'_> {
     /// What travels beside the message, for those who look before they read.
     pub(super) fn attributes(&self) -> Vec<Attribute> {
         let verified = self.verified.map(|verified| if verified.is_ok() { "true" } else { "false" });
-        let content_type = self.request.headers.get("content-type").map(str::to_owned).and_then(text::attribute_value);
+        let carried = |text: &str| text::attribute_value(text.to_owned()).map(Cow::Owned);
         let values = [
             ("id", Some(Cow::Borrowed(self.delivery.id.as_str()))),
             ("source", Some(Cow::Borrowed(self.delivery.source))),
             ("verified", verified.map(Cow::Borrowed)),
-            ("content_type", content_type.map(Cow::Owned)),
+            ("capture", carried(self.capture)),
+            ("sender_id", self.delivery.sender_id.as_deref().and_then(carried)),
+            ("content_type", self.request.headers.get("content-type").and_then(carried)),
         ];
         let attribute = |(name, value): (&str, Option<Cow<'_, str>>)| {
             let (name, value) = (name.to_owned(), value?.into_owned());
@@ -156,6 +162,9 @@ struct Rest<'a> {
     received_at: String,
     path: &'a str,
     query: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_id: Option<&'a str>,
+    body_sha256: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,11 +211,19 @@ mod tests {
         }
     }
 
-    fn message(body: &[u8], content_type: Option<&str>, verified: Option<&Result<(), Rejection>>) -> String {
-        let delivery = Delivery { id: "d-1\"".into(), source: "unknown" };
+    fn delivery(source: &'static str, sender_id: Option<&str>) -> Delivery {
+        let sender_id = sender_id.map(str::to_owned);
+        Delivery { id: "d-1".into(), sender_id, source, body_sha256: "5e".into() }
+    }
+
+    const SIGNED: Result<Signed, Rejection> = Ok(Signed { id: None });
+
+    fn message(body: &[u8], content_type: Option<&str>, verified: Option<&Result<Signed, Rejection>>) -> String {
+        let delivery = delivery("unknown", None);
         let request = request(content_type);
         let received_at = Timestamp(1_767_268_800_012);
-        Envelope { request: &request, body, delivery: &delivery, received_at, verified }.message()
+        let capture = "hooks";
+        Envelope { request: &request, body, delivery: &delivery, capture, received_at, verified }.message()
     }
 
     #[derive(serde::Deserialize)]
@@ -237,14 +254,14 @@ mod tests {
         let text = message(b"{\"b\":1.0,\"a\":1e400, \"b\":2}", Some("application/json"), Some(&rejected));
         assert_eq!(
             text,
-            "{\"id\":\"d-1\\\"\",\"body\":{\"b\":1.0,\"a\":1e400, \"b\":2},\"headers\":{\"content-type\":\"application/json\"},\
-             \"received_at\":\"2026-01-01T12:00:00.012Z\",\"path\":\"/webhook\",\"query\":\"a=1\",\"verified\":false,\
+            "{\"id\":\"d-1\",\"body\":{\"b\":1.0,\"a\":1e400, \"b\":2},\"headers\":{\"content-type\":\"application/json\"},\
+             \"received_at\":\"2026-01-01T12:00:00.012Z\",\"path\":\"/webhook\",\"query\":\"a=1\",\"body_sha256\":\"5e\",\"verified\":false,\
              \"verify_error\":\"no signature matches\"}"
         );
         let plain: Value = serde_json::from_str(&message(b"\xff", None, None)).unwrap();
         assert_eq!((&plain["body"], &plain["encoding"]), (&json!("/w=="), &json!("base64")));
         assert!(plain.get("verified").is_none() && plain.get("verify_error").is_none());
-        assert_eq!(serde_json::from_str::<Value>(&message(b"", None, Some(&Ok(())))).unwrap()["verified"], true);
+        assert_eq!(serde_json::from_str::<Value>(&message(b"", None, Some(&SIGNED))).unwrap()["verified"], true);
     }
 
     #[test]
@@ -280,20 +297,23 @@ mod tests {
 
     #[test]
     fn attributes_are_for_those_who_look_before_they_read() {
-        let delivery = Delivery { id: "d-1".into(), source: "github" };
-        let attributes = |content_type, verified| {
-            let request = request(content_type);
+        let attributes = |content_type, verified, sender_id| {
+            let (request, delivery) = (request(content_type), delivery("github", sender_id));
+            let (received_at, capture) = (Timestamp(0), "hooks");
             let envelope =
-                Envelope { request: &request, body: b"", delivery: &delivery, received_at: Timestamp(0), verified };
+                Envelope { request: &request, body: b"", delivery: &delivery, capture, received_at, verified };
             let attributes = envelope.attributes().into_iter();
             attributes.map(|attribute| format!("{}={}", attribute.name, attribute.value)).collect::<Vec<_>>()
         };
-        assert_eq!(attributes(None, None), ["id=d-1", "source=github"]);
+        assert_eq!(attributes(None, None, None), ["id=d-1", "source=github", "capture=hooks"]);
         assert_eq!(
-            attributes(Some("a/b"), Some(&Ok(()))),
-            ["id=d-1", "source=github", "verified=true", "content_type=a/b"]
+            attributes(Some("a/b"), Some(&SIGNED), Some("7\0")),
+            ["id=d-1", "source=github", "verified=true", "capture=hooks", "sender_id=7\u{FFFD}", "content_type=a/b"]
         );
-        assert_eq!(attributes(Some(""), Some(&Err(Rejection::Mismatch)))[2..], ["verified=false"]);
+        assert_eq!(
+            attributes(Some(""), Some(&Err(Rejection::Mismatch)), None)[2..],
+            ["verified=false", "capture=hooks"]
+        );
     }
 
     fn any_json() -> impl Strategy<Value = String> {
@@ -328,7 +348,7 @@ mod tests {
             let message = message(&body, content_type.as_deref(), None);
             prop_assert_eq!(unpacked(&message), body);
             prop_assert!(message.chars().all(is_carried), "SQS would refuse {:?}", message);
-            let end = r#""path":"/webhook","query":"a=1"}"#;
+            let end = r#""path":"/webhook","query":"a=1","body_sha256":"5e"}"#;
             prop_assert!(message.ends_with(end));
         }
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
 use super::counts::Counts;
+use super::delivery_id::Nonce;
 use super::room::{Held, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
-use super::{Answer, Captures};
+use super::{Answer, CaptureId, Captures, IntakeSettings};
 use crate::aws::error::{Failure, FailureClass, Outcome};
-use crate::aws::retry::Retry;
 use crate::aws::retry_after::retry_after;
 use crate::aws::signer::Signer;
 use crate::aws::sqs;
@@ -26,31 +26,9 @@ use crate::exchange::Request;
 use crate::metrics::Updates;
 use crate::notice::{Level, Notice};
 
-/// Names a capture: the host's id of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CaptureId(pub u32);
-
 /// How long a request may take from its head to its end, however busy its sender is: a byte now and
 /// then holds no place for ever. A webhook of the largest size takes as long at 35 KB a second.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
-
-/// Everything that an intake obeys.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IntakeSettings {
-    /// Webhooks in the middle of being stored, at most.
-    pub(crate) at_once: usize,
-    /// Bytes of the webhooks under way, at most.
-    pub(crate) max_bytes: usize,
-    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
-    /// waiting before.
-    pub(crate) patience: Duration,
-    /// True if the host lets something happen to a request while it waits.
-    pub(crate) again: bool,
-    /// The line for the log where the rest of a request does not come.
-    pub(crate) silent_sender: &'static str,
-    /// When an attempt that failed is made again.
-    pub(crate) retry: Retry,
-}
 
 /// The next step of a capture.
 #[derive(Debug)]
@@ -118,9 +96,8 @@ impl Intake {
     /// Creates an intake with nothing under way; `seed` drives the jitter of the retries.
     pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
         let room = Room::new(&captures, &settings);
-        let names = room.queues().filter_map(|position| Some(captures.0.get(position)?.target.protocol.name()));
         Intake {
-            troubles: names.map(Trouble::new).collect(),
+            troubles: room.queues().iter().map(|queue| Trouble::new(queue)).collect(),
             room,
             captures,
             settings,
@@ -185,6 +162,7 @@ impl Intake {
     pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
         let IntakeSettings { patience, again, retry, .. } = self.settings;
         let attempts = Attempts::new(patience, again, retry, self.clock.at(now));
+        let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way = self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, Stage::Storing(_)))?;
         let capture = self.captures.0.get(under_way.position)?;
         let storing = if body.len() > capture.max_body_bytes {
@@ -193,15 +171,16 @@ impl Intake {
             // Nothing is checked or written for a webhook that is sent away.
             Err(Refusal::Busy)
         } else {
-            storing(capture, &self.redaction, request, body, attempts, now)
+            storing(capture, &self.redaction, request, body, attempts, nonce)
         };
-        let taken = storing.and_then(|(storing, unverified)| {
-            self.room.store(&mut under_way.held, storing.bytes())?;
-            Ok((storing, unverified))
+        let taken = storing.and_then(|storing| {
+            let queue = self.room.queue(under_way.position, storing.unverified);
+            self.room.store(&mut under_way.held, queue, storing.bytes())?;
+            Ok(storing)
         });
         match taken {
-            Ok((storing, unverified)) => {
-                if unverified {
+            Ok(storing) => {
+                if storing.unverified {
                     self.counts.unverified();
                 }
                 under_way.stage = Stage::Storing(Box::new(storing));
@@ -223,7 +202,6 @@ impl Intake {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
         let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
-        let queue = self.room.queue(under_way.position);
         let storing = match &mut under_way.stage {
             Stage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);
@@ -231,11 +209,12 @@ impl Intake {
             }
             Stage::Storing(storing) => storing,
         };
+        let queue = self.room.queue(under_way.position, storing.unverified);
         match storing.attempts.poll(signer.is_ready(now), steady) {
             Next::Wait => Progress::Wait,
             Next::Try(time) => {
                 let mut callout = storing.callout(capture, time);
-                match signer.sign(&mut callout, &capture.target.scope(), now) {
+                match signer.sign(&mut callout, &capture.queue(storing.unverified).scope(), now) {
                     Ok(signature) => {
                         storing.signature = Some(signature);
                         Progress::Call(Box::new(callout))

@@ -11,6 +11,7 @@ mod envelope;
 mod intake;
 mod room;
 mod schedule;
+mod sender_id;
 mod shares;
 mod storing;
 #[cfg(test)]
@@ -18,25 +19,55 @@ mod tests;
 mod trouble;
 pub mod verify;
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 
+use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
-pub(crate) use intake::IntakeSettings;
-pub use intake::{CaptureId, Intake, Progress};
+pub use intake::{Intake, Progress};
 pub use room::Size;
 use verify::Verification;
+
+/// Names a capture: the host's id of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureId(pub u32);
+
+/// Everything that an intake obeys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IntakeSettings {
+    /// Webhooks in the middle of being stored, at most.
+    pub(crate) at_once: usize,
+    /// Bytes of the webhooks under way, at most.
+    pub(crate) max_bytes: usize,
+    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
+    /// waiting before.
+    pub(crate) patience: Duration,
+    /// True if the host lets something happen to a request while it waits.
+    pub(crate) again: bool,
+    /// The line for the log where the rest of a request does not come.
+    pub(crate) silent_sender: &'static str,
+    /// When an attempt that failed is made again.
+    pub(crate) retry: Retry,
+}
 
 /// Which requests are stored, where, and how they are answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Capture {
+    /// The scope of the ids of its webhooks.
+    pub(crate) name: String,
+    /// What makes two requests one delivery.
+    pub(crate) id: IdRule,
     /// On the request method.
     pub(crate) methods: Methods,
     /// On the request path.
     pub(crate) matcher: Matcher,
     /// The queue that they are stored in.
     pub(crate) target: Target,
+    /// The queue of those whose signature is not good, if they have one of their own.
+    pub(crate) unverified: Option<Target>,
     /// The group whose order a FIFO queue keeps.
     pub(crate) message_group_id: Option<Template>,
     /// A larger body is refused.
@@ -45,6 +76,24 @@ pub(crate) struct Capture {
     pub(crate) response: Response,
     /// How the signature is checked, if it is.
     pub(crate) verify: Option<Verification>,
+}
+
+/// What makes two requests one delivery.
+#[derive(Clone, Debug)]
+pub(crate) enum IdRule {
+    /// An id of the sender's, where the sender is known.
+    Sender,
+    /// The values of these placeholders, where none is empty.
+    Template(Template),
+    /// The body.
+    BodyHash,
+}
+
+impl Capture {
+    /// Returns the queue of a webhook, which is not known to be its sender's if it is `unverified`.
+    pub(crate) fn queue(&self, unverified: bool) -> &Target {
+        self.unverified.as_ref().filter(|_| unverified).unwrap_or(&self.target)
+    }
 }
 
 /// The configured answer to what is stored.
@@ -76,17 +125,27 @@ impl Captures {
         self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
     }
 
+    /// Returns every queue, as often as it is named.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Target> {
+        self.0.iter().flat_map(|capture| [&capture.target].into_iter().chain(&capture.unverified))
+    }
+
     /// Returns the headers that signatures and ids are in, for a host that cannot give them all.
     pub(crate) fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
         let of_signatures = self.0.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
-        let of_ids = delivery_id::headers().map(|(name, _)| name);
-        of_signatures.chain(of_ids.filter(|_| !self.0.is_empty())).map(str::to_owned)
+        let of_ids = sender_id::headers().filter(|_| !self.0.is_empty());
+        of_signatures.map(str::to_owned).chain(of_ids.map(str::to_owned))
     }
 
     /// Every placeholder in what is stored and answered.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
-        let templates =
-            self.0.iter().flat_map(|capture| capture.message_group_id.iter().chain([&capture.response.body]));
+        let templates = self.0.iter().flat_map(|capture| {
+            let id = match &capture.id {
+                IdRule::Template(template) => Some(template),
+                IdRule::Sender | IdRule::BodyHash => None,
+            };
+            id.into_iter().chain(&capture.message_group_id).chain([&capture.response.body])
+        });
         templates.flat_map(Template::variables)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::answers::Refusal;
 use super::shares::Shares;
-use super::{Captures, IntakeSettings};
+use super::{Capture, Captures, IntakeSettings};
 use crate::aws::target::Target;
 
 /// Requests that are not whole yet, at most. Ticks end 1,280 a second (32, every 25 ms), so that
@@ -36,10 +36,11 @@ pub(super) struct Held {
 /// The room that there is.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// The number of the queue of each capture, in the order of the configuration.
-    queues: Vec<usize>,
-    /// Position of the first capture of each queue.
-    firsts: Vec<usize>,
+    /// The numbers of the queues of each capture, in the order of the configuration: of what is
+    /// verified, and of what is not.
+    numbers: Vec<[usize; 2]>,
+    /// The name of each queue.
+    queues: Vec<String>,
     receiving: Shares,
     storing: Shares,
     bytes: Shares,
@@ -48,39 +49,38 @@ pub(super) struct Room {
 impl Room {
     /// Creates the room for what goes to the queues of these captures.
     pub(super) fn new(captures: &Captures, settings: &IntakeSettings) -> Room {
-        let (mut queues, mut firsts) = (Vec::new(), Vec::new());
         let mut targets: Vec<&Target> = Vec::new();
-        for (position, capture) in captures.0.iter().enumerate() {
-            let known = targets.iter().position(|target| **target == capture.target);
-            queues.push(known.unwrap_or(targets.len()));
-            if known.is_none() {
-                targets.push(&capture.target);
-                firsts.push(position);
+        for target in captures.queues() {
+            if !targets.contains(&target) {
+                targets.push(target);
             }
         }
+        let number = |target: &Target| targets.iter().position(|known| *known == target).unwrap_or(usize::MAX);
+        let numbers = |capture: &Capture| [false, true].map(|unverified| number(capture.queue(unverified)));
         Room {
-            receiving: Shares::new(RECEIVING_AT_ONCE, firsts.len()),
-            storing: Shares::new(settings.at_once, firsts.len()),
-            bytes: Shares::new(settings.max_bytes, firsts.len()),
-            queues,
-            firsts,
+            receiving: Shares::new(RECEIVING_AT_ONCE, targets.len()),
+            storing: Shares::new(settings.at_once, targets.len()),
+            bytes: Shares::new(settings.max_bytes, targets.len()),
+            numbers: captures.0.iter().map(numbers).collect(),
+            queues: targets.iter().map(|target| target.protocol.name().to_owned()).collect(),
         }
     }
 
-    /// Iterates over the queues by their numbers: the position of the first capture of each.
-    pub(super) fn queues(&self) -> impl Iterator<Item = usize> + '_ {
-        self.firsts.iter().copied()
+    /// Returns the names of the queues in the order of their numbers.
+    pub(super) fn queues(&self) -> &[String] {
+        &self.queues
     }
 
-    /// Returns the number of the queue of a capture.
-    pub(super) fn queue(&self, position: usize) -> usize {
-        self.queues.get(position).copied().unwrap_or(usize::MAX)
+    /// Returns the number of the queue of a webhook of the capture at `position`.
+    pub(super) fn queue(&self, position: usize, unverified: bool) -> usize {
+        let number = self.numbers.get(position).map(|[usual, other]| if unverified { *other } else { *usual });
+        number.unwrap_or(usize::MAX)
     }
 
     /// Takes the room of a request for the capture at `position`, whose head has come. A request is
     /// refused here already if it could not be stored now.
     pub(super) fn admit(&mut self, position: usize, size: Size) -> Result<Held, Refusal> {
-        let queue = self.queue(position);
+        let queue = self.queue(position, false);
         let head = size.head.saturating_add(REQUEST_BYTES);
         let body = size.body.map_or(0, |body| usize::try_from(body).unwrap_or(usize::MAX));
         let bytes = head.saturating_add(body);
@@ -108,14 +108,25 @@ impl Room {
         self.storing.has(held.queue, 1)
     }
 
-    /// Moves a request that is whole to those that are stored. Its message takes so much.
-    pub(super) fn store(&mut self, held: &mut Held, message: usize) -> Result<(), Refusal> {
-        if held.is_whole || !self.has_place(held) {
+    /// Moves a request that is whole to those that are stored, in the room of the queue that it turns
+    /// out to go to. Its message takes so much.
+    pub(super) fn store(&mut self, held: &mut Held, queue: usize, message: usize) -> Result<(), Refusal> {
+        if held.is_whole || !self.storing.has(queue, 1) {
             return Err(Refusal::Busy);
         }
-        self.resize(held, message.saturating_add(REQUEST_BYTES))?;
-        self.storing.take(held.queue, 1);
+        if queue == held.queue {
+            self.resize(held, message.saturating_add(REQUEST_BYTES))?;
+        } else {
+            let bytes = message.saturating_add(REQUEST_BYTES);
+            if !self.bytes.take(queue, bytes) {
+                return Err(Refusal::NoMemory);
+            }
+            self.bytes.give_back(held.queue, held.bytes);
+            held.bytes = bytes;
+        }
         self.receiving.give_back(held.queue, 1);
+        self.storing.take(queue, 1);
+        held.queue = queue;
         held.is_whole = true;
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::answers::Refusal;
 use super::attempts::Attempts;
-use super::delivery_id::Delivery;
+use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
-use super::verify::{OnFailure, Rejection, Verification};
+use super::sender_id::{SenderId, UNKNOWN};
+use super::verify::{OnFailure, Verification};
 use super::Capture;
 use crate::aws::signer::Signature;
 use crate::aws::{sqs, text};
@@ -42,6 +43,8 @@ pub(super) struct Storing {
     pub(super) attempts: Attempts,
     pub(super) signature: Option<Signature>,
     pub(super) received_at: Timestamp,
+    /// True if its signature is not good.
+    pub(super) unverified: bool,
 }
 
 impl Storing {
@@ -52,7 +55,7 @@ impl Storing {
 
     /// Returns the call that stores it, which may take `timeout`.
     pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
-        let target = &capture.target;
+        let target = capture.queue(self.unverified);
         let body = sqs::send_message(target.protocol.name(), self.message());
         target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
     }
@@ -68,63 +71,70 @@ impl Storing {
     }
 }
 
-/// Makes a request a message, unless its signature or its size is against it. Returns true with it
-/// if its signature is not good.
+/// Makes a request a message, unless its signature or its size is against it.
 pub(super) fn storing(
     capture: &Capture,
     redaction: &Redaction,
     request: Request<'_>,
     body: &[u8],
     attempts: Attempts,
-    now: Timestamp,
-) -> Result<(Storing, bool), Refusal> {
-    let verified = capture.verify.as_ref().map(|verify| verify.check(&request.headers, body, now));
-    let unverified = matches!(verified, Some(Err(_)));
-    let rejects = capture.verify.as_ref().is_some_and(|verify| verify.on_failure == OnFailure::Reject);
-    if unverified && rejects {
+    nonce: Nonce,
+) -> Result<Storing, Refusal> {
+    let now = nonce.at;
+    let verify = capture.verify.as_ref();
+    let checked = verify.map(|verify| verify.check(&request.headers, body, now));
+    let trust = match &checked {
+        None => Trust::Unchecked,
+        Some(Ok(_)) => Trust::Verified,
+        Some(Err(_)) => Trust::Unverified,
+    };
+    if trust == Trust::Unverified && verify.is_some_and(|verify| verify.on_failure == OnFailure::Reject) {
         return Err(Refusal::Unverified);
     }
-    let delivery = Delivery::of(&request, body, capture.verify.as_ref().map(|verify| verify.scheme));
-    let exchange = Exchange { request: kept(request, redaction, capture.verify.as_ref()), ..Exchange::default() };
-    let path = exchange.request.path().to_owned();
+    let path = request.path().to_owned();
     let groups = capture.matcher.groups(&path);
+    let signed = checked.as_ref().and_then(|checked| checked.as_ref().ok()?.id.as_deref());
+    let mut exchange = Exchange { request, ..Exchange::default() };
+    let (origin, source, (id, body_sha256)) = {
+        let found = SenderId::find(capture, &exchange, &groups, body, signed);
+        let source = verify.map(|verify| verify.scheme.name).or(found.as_ref().map(|id| id.sender));
+        let hashes = id_and_body_hash(capture, &exchange.request, body, trust, found.as_ref(), nonce);
+        (found.map(|id| id.origin), source.unwrap_or(UNKNOWN), hashes)
+    };
+    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, verify);
+    // Of an id that was found in something confidential, nothing is shown.
+    let shown = SenderId::find(capture, &exchange, &groups, body, signed).filter(|id| Some(id.origin) == origin);
+    let delivery = Delivery { id, sender_id: shown.map(SenderId::into_text), source, body_sha256 };
     let (message, attributes) = {
-        let verified = verified.as_ref();
-        let (request, delivery) = (&exchange.request, &delivery);
-        let envelope = Envelope { request, body, delivery, received_at: now, verified };
+        let (request, delivery, capture, verified) = (&exchange.request, &delivery, &capture.name, checked.as_ref());
+        let envelope = Envelope { request, body, delivery, capture, received_at: now, verified };
         (envelope.message(), envelope.attributes())
     };
     if sqs::size(&message, &attributes) > sqs::MAX_MESSAGE_BYTES {
         return Err(Refusal::TooLarge);
     }
-    let fifo = capture.target.protocol.keeps_order();
-    let group_id = capture.message_group_id.as_ref().map(|template| template.render(&exchange, &groups));
-    let storing = Storing {
+    let unverified = trust == Trust::Unverified;
+    let fifo = capture.queue(unverified).protocol.keeps_order();
+    let body = capture.response.body.render(&exchange, &groups);
+    let group_id = match &capture.message_group_id {
+        // Anybody can send it: it is never before a webhook of a sender's.
+        Some(_) if unverified => Some(delivery.id.clone()),
+        Some(template) => text::group_id(template.render(&exchange, &groups)),
+        None => None,
+    };
+    Ok(Storing {
         message,
         attributes,
-        group_id: match group_id.and_then(text::group_id) {
-            // A FIFO queue takes nothing without a group: a message that has none is a group of its
-            // own.
-            None if fifo => Some(delivery.id.clone()),
-            group_id => group_id,
-        },
-        deduplication_id: fifo.then(|| deduplication_id(&delivery, verified.as_ref())),
-        body: capture.response.body.render(&exchange, &groups),
+        // A FIFO queue takes nothing without a group: a message that has none is a group of its
+        // own.
+        group_id: group_id.or_else(|| fifo.then(|| delivery.id.clone())),
+        deduplication_id: fifo.then_some(delivery.id),
+        body,
         attempts,
         signature: None,
         received_at: now,
-    };
-    Ok((storing, unverified))
-}
-
-/// Returns the id by which a FIFO queue tells that it has a message already. A forged webhook may
-/// claim the id of a genuine one; it gets another, so that the genuine one is not dropped as its
-/// double.
-fn deduplication_id(delivery: &Delivery, verified: Option<&Result<(), Rejection>>) -> String {
-    match verified {
-        Some(Err(_)) => format!("unverified-{}", delivery.id),
-        _ => delivery.id.clone(),
-    }
+        unverified,
+    })
 }
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential

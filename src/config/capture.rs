@@ -3,16 +3,25 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE};
 use http::StatusCode;
+use std::collections::BTreeSet;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
 use super::route::{read_matcher, read_methods};
 use super::{target, template, verify};
-use crate::capture::{Capture, Captures, Response};
+use crate::aws::target::Target;
+use crate::capture::verify::{OnFailure, Verification};
+use crate::capture::{Capture, Captures, IdRule, Response};
+use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
 const MAX_CAPTURES: usize = 100;
 const GROUP_KEY: &str = "message_group_id";
+const NAME_KEY: &str = "name";
+const MAX_NAME_CHARS: usize = 64;
+
+/// The value of `id` with which equal bodies are one delivery.
+const BODY_HASH: &str = "body_hash";
 
 /// Headers of an answer that the gateway sets, or that other keys set.
 const OWN_HEADERS: [&str; 5] =
@@ -33,11 +42,26 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Captures> {
         section.finish();
         capture
     };
+    check_names(&captures);
     each(captures, read).map(Captures)
+}
+
+/// Reports a name that several captures have.
+fn check_names(captures: &[Field<'_>]) {
+    let name = |field: &Field<'_>| field.value().get(NAME_KEY)?.as_str().map(str::to_owned);
+    let names: Vec<Option<String>> = captures.iter().map(name).collect();
+    for (position, (field, name)) in captures.iter().zip(&names).enumerate() {
+        let first = names.iter().take(position).position(|other| name.is_some() && other == name);
+        if let (Some(first), Ok(section)) = (first, field.section()) {
+            let problem = format!("is the name of `capture[{first}]`, too");
+            section.fault_at(NAME_KEY, problem, "give each capture a name of its own: it is a part of all ids");
+        }
+    }
 }
 
 fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
     let (methods, matcher) = (read_methods(section), read_matcher(section));
+    let name = read_name(section, &methods, &matcher);
     let target = target::read_required_queue(section);
     let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
     let groups = groups.as_deref();
@@ -49,11 +73,16 @@ fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
             "say which webhooks keep their order among each other, such as `${request.path}`",
         );
     }
+    let id = read_id(section, groups);
     // A larger body never fits into a message.
     let max_body_bytes = section.integer("max_body_bytes", 1..=1_048_576, 262_144) as usize;
     let response = read_response(section, groups);
     let verify = verify::read(section);
+    let unverified = read_unverified(section, borrowed(&verify).map(Option::as_ref));
     Ok(Capture {
+        name: name?,
+        id: id?,
+        unverified: unverified?,
         methods: methods?,
         target: target?,
         message_group_id: message_group_id?,
@@ -62,6 +91,57 @@ fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
         verify: verify?,
         matcher: matcher?,
     })
+}
+
+/// Reads the name. Without one it is derived from what the capture takes, which every replica knows
+/// and a new configuration keeps.
+fn read_name(section: &mut Section<'_>, methods: &Checked<Methods>, matcher: &Checked<Matcher>) -> Checked<String> {
+    let Some(field) = section.optional(NAME_KEY) else {
+        let methods = match borrowed(methods)? {
+            Methods::Any => "*".to_owned(),
+            Methods::OneOf(methods) => {
+                let sorted: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
+                sorted.into_iter().collect::<Vec<_>>().join(",")
+            }
+        };
+        return Ok(format!("{methods} {}", borrowed(matcher)?.pattern()));
+    };
+    let name = field.text()?;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if !(1..=MAX_NAME_CHARS).contains(&name.len()) || !name.bytes().all(is_allowed) {
+        let problem = format!("is not 1 to {MAX_NAME_CHARS} of `A-Z a-z 0-9 _ . -`");
+        return Err(field.fault(problem, "give such a name, such as `orders`, or leave it out"));
+    }
+    Ok(name.to_owned())
+}
+
+fn read_id(section: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<IdRule> {
+    let Some(field) = section.optional("id") else { return Ok(IdRule::Sender) };
+    if field.value().as_str() == Some(BODY_HASH) {
+        return Ok(IdRule::BodyHash);
+    }
+    let template = of_request(&field, groups)?;
+    if template.variables().next().is_none() {
+        return Err(field.fault(
+            "has no placeholder, so that all webhooks would have one id",
+            format!(
+                "say where the sender puts its id, such as `${{request.headers.x-acme-delivery}}`, or `{BODY_HASH}`"
+            ),
+        ));
+    }
+    Ok(IdRule::Template(template))
+}
+
+fn read_unverified(section: &mut Section<'_>, verify: Checked<Option<&Verification>>) -> Checked<Option<Target>> {
+    let Some(field) = section.optional("unverified") else { return Ok(None) };
+    let mut unverified = field.section()?;
+    let target = target::read_required_queue(&mut unverified);
+    unverified.finish();
+    if !verify?.is_some_and(|verify| verify.on_failure == OnFailure::Mark) {
+        let remedy = "leave it out, or give `verify` with `on_failure: mark`";
+        return Err(field.fault("is given, and nothing is stored that is not verified", remedy));
+    }
+    target.map(Some)
 }
 
 /// Reads a template that is rendered before there is a response.

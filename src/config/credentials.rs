@@ -60,8 +60,8 @@ fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source
     let any_given = given.iter().any(|(_, field)| field.is_some());
     let [access_key_id, secret_access_key, session_token] =
         given.map(|(name, field)| (name, field.map(|field| key(&field)).transpose()));
-    let needed = |(name, key): (&str, Checked<Option<&str>>)| {
-        key?.map(str::to_owned).ok_or_else(|| {
+    let needed = |(name, key): (&str, Checked<Option<String>>)| {
+        key?.ok_or_else(|| {
             section.fault_at(name, "is missing", "the source `static` needs it; give it, or another source")
         })
     };
@@ -179,8 +179,8 @@ fn upstream(upstreams: &mut Section<'_>, name: &'static str) -> Checked<Option<S
     Ok(Some(text.to_owned()))
 }
 
-fn key<'a>(field: &Field<'a>) -> Checked<&'a str> {
-    let text = field.text()?;
+fn key(field: &Field<'_>) -> Checked<String> {
+    let text = field.secret()?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(field.fault(
             "is empty, or has a space, a line break or a character that is not ASCII",

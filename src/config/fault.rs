@@ -1,5 +1,5 @@
-//! Faults of a configuration, in words for the operator. Quotes what was found, but never what may
-//! be a secret.
+//! Faults of a configuration, in words for the operator. Of texts only names are quoted, and never one
+//! that may be a secret.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -82,15 +82,6 @@ impl Faultbook {
     }
 }
 
-/// Returns a value as a fault shows it.
-pub(super) fn show(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("\"{}\"", excerpt(text)),
-        Value::Array(_) | Value::Object(_) => kind(value).to_owned(),
-        scalar => scalar.to_string(),
-    }
-}
-
 /// Returns the sort of a value, with nothing of the value itself.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
@@ -103,7 +94,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Returns as much of `text` as fits into a line.
+/// Returns as much of a name as fits into a line.
 pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     if looks_secret(text) {
@@ -123,14 +114,23 @@ pub(super) fn excerpt(text: &str) -> String {
     shown
 }
 
-/// Returns true if `text` may hold a key that stands in the wrong place: AWS secret keys are 40
-/// characters of base64, and session tokens are longer.
+/// Returns true if `text` may hold a secret that stands in the wrong place: AWS secret keys are 40
+/// characters of base64, session tokens are longer, and those of providers are a prefix and twenty or
+/// more letters and digits.
 fn looks_secret(text: &str) -> bool {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).any(|run| {
-        run.len() >= 40
-            && run.bytes().any(|byte| byte.is_ascii_lowercase())
-            && run.bytes().any(|byte| byte.is_ascii_uppercase())
-    })
+    const LONG: usize = 40;
+    const MIXED: usize = 16;
+    let is_of_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let has_both_cases = |run: &str| {
+        run.bytes().any(|byte| byte.is_ascii_lowercase()) && run.bytes().any(|byte| byte.is_ascii_uppercase())
+    };
+    let is_mixed = |run: &str| {
+        let has_letters = run.bytes().any(|byte| byte.is_ascii_alphabetic());
+        has_both_cases(run) || (has_letters && run.bytes().any(|byte| byte.is_ascii_digit()))
+    };
+    ["whsec_", "sk_", "rk_", "ghp_", "glpat-", "xox"].iter().any(|prefix| text.contains(prefix))
+        || text.split(|c| !is_of_base64(c)).any(|run| run.len() >= LONG && has_both_cases(run))
+        || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() >= MIXED && is_mixed(run))
 }
 
 /// Returns the candidate that `name` was probably meant to be.
@@ -153,7 +153,6 @@ pub(super) fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_fault_is_one_line() {
@@ -167,20 +166,28 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_short_and_stays_on_the_line() {
-        assert_eq!(show(&json!("a\nb\u{2028}")), "\"a\\nb\\u{2028}\"");
-        assert_eq!(show(&json!("é".repeat(60))), format!("\"{}\"", "é".repeat(60)));
-        assert_eq!(show(&json!("é".repeat(61))), format!("\"{}…\"", "é".repeat(60)));
-        assert_eq!(show(&json!({"secret": "x"})), "an object");
-        assert_eq!(show(&json!(1.5)), "1.5");
+        assert_eq!(excerpt("a\nb\u{2028}"), "a\\nb\\u{2028}");
+        assert_eq!(excerpt(&"é".repeat(60)), "é".repeat(60));
+        assert_eq!(excerpt(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
     }
 
     #[test]
     fn what_looks_like_a_secret_is_not_shown() {
-        for secret in ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY!"] {
+        for secret in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY!",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_demo",
+            "AKIAIOSFODNN7EXAMPLE",
+            "d41d8cd98f00b204e9800998ecf8427e",
+        ] {
             assert_eq!(excerpt(secret), "(not shown: looks like a secret)");
         }
-        for text in ["arn:aws:sns:us-east-1:123456789012:profile-events", "/mockbin/profile/settings/of/the/gateway/v2"]
-        {
+        for text in [
+            "arn:aws:sns:us-east-1:123456789012:profile-events",
+            "/mockbin/profile/settings/of/the/gateway/v2",
+            "max_delay_milliseconds",
+        ] {
             assert_eq!(excerpt(text), text);
         }
     }

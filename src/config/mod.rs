@@ -21,6 +21,7 @@ mod capture;
 mod credentials;
 mod delivery;
 mod fault;
+mod json;
 mod other_syntax;
 mod reader;
 mod redact;
@@ -33,7 +34,7 @@ mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
-use reader::{Field, Section};
+use reader::{Field, Reading, Section};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -95,20 +96,28 @@ pub(crate) enum JournalChoice {
 }
 
 impl Config {
-    /// Reads the JSON text of a configuration.
+    /// Reads the JSON text of a configuration that takes nothing from the environment.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_json(text: &[u8]) -> Result<Config, Faults> {
-        let faults = Faultbook::default();
-        let value = parse(text, &faults);
+        Config::from_json_in(text, &|_| None)
+    }
+
+    /// Reads the JSON text of a configuration, whose secrets may be variables of `environment`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_json_in(text: &[u8], environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults> {
+        let reading = Reading { faults: Faultbook::default(), environment };
+        let value = parse(text, &reading.faults);
         let config = borrowed(&value).and_then(|value| {
-            let mut root = Field::root(value, &faults).section()?;
+            let mut root = Field::root(value, &reading).section()?;
             let config = read(&mut root);
             root.finish();
             config
         });
-        let (config, warnings) = faults.conclude(config)?;
+        let (config, warnings) = reading.faults.conclude(config)?;
         Ok(Config { warnings, ..config })
     }
 }
@@ -118,7 +127,7 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
     if text.trim_ascii().is_empty() {
         return Err(faults.report("", "the configuration is empty", remedy));
     }
-    serde_json::from_slice(text).map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
+    json::parse(text, faults).map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
 }
 
 fn read(root: &mut Section<'_>) -> Checked<Config> {

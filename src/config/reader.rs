@@ -8,7 +8,14 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::fault::{excerpt, kind, listed, nearest, show, Checked, Faultbook, Reported};
+use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
+
+/// What belongs to the reading of one configuration as a whole.
+pub(super) struct Reading<'a> {
+    pub(super) faults: Faultbook,
+    /// The variables of the environment, which secrets may be taken from.
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+}
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -17,7 +24,7 @@ pub(super) struct Field<'a> {
     path: String,
     /// True if no value here may be shown.
     confidential: bool,
-    faults: &'a Faultbook,
+    reading: &'a Reading<'a>,
 }
 
 /// An object whose keys are asked for one by one.
@@ -25,13 +32,13 @@ pub(super) struct Section<'a> {
     entries: Option<&'a Map<String, Value>>,
     path: String,
     confidential: bool,
-    faults: &'a Faultbook,
+    reading: &'a Reading<'a>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn root(value: &'a Value, faults: &'a Faultbook) -> Field<'a> {
-        Field { value, path: String::new(), confidential: false, faults }
+    pub(super) fn root(value: &'a Value, reading: &'a Reading<'a>) -> Field<'a> {
+        Field { value, path: String::new(), confidential: false, reading }
     }
 
     pub(super) fn value(&self) -> &'a Value {
@@ -39,24 +46,59 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
-        self.faults.report(&self.path, problem, remedy)
+        self.reading.faults.report(&self.path, problem, remedy)
     }
 
     pub(super) fn warn(&self, problem: &str, remedy: &str) {
-        self.faults.warn(&self.path, problem, remedy);
+        self.reading.faults.warn(&self.path, problem, remedy);
     }
 
-    /// Returns the value for use in a fault.
+    /// Returns the value for use in a fault: a text never, because it may be a secret that stands
+    /// in the wrong place.
     pub(super) fn shown(&self) -> String {
-        if self.confidential {
-            kind(self.value).to_owned()
-        } else {
-            show(self.value)
+        match self.value {
+            Value::Number(number) if !self.confidential => number.to_string(),
+            Value::Bool(boolean) if !self.confidential => boolean.to_string(),
+            value => kind(value).to_owned(),
         }
     }
 
+    /// Returns a text in which nothing is filled in.
     pub(super) fn text(&self) -> Checked<&'a str> {
+        let text = self.template()?;
+        if text.contains("${") {
+            return Err(self.fault("has a placeholder, and none is filled in here", "give the text itself"));
+        }
+        Ok(text)
+    }
+
+    /// Returns a text that may hold placeholders, for a caller that knows them.
+    pub(super) fn template(&self) -> Checked<&'a str> {
         self.value.as_str().ok_or_else(|| self.fault(format!("{} is not a string", self.shown()), "give a string"))
+    }
+
+    /// Returns a secret: a text in which `${env.NAME}` stands for a variable of the environment.
+    /// What it says is never shown.
+    pub(super) fn secret(&self) -> Checked<String> {
+        let mut rest = self.template()?;
+        let mut secret = String::new();
+        while let Some((before, after)) = rest.split_once("${") {
+            let placeholder = after.split_once('}');
+            let variable = placeholder.and_then(|(name, tail)| Some((name.strip_prefix("env.")?, tail)));
+            let Some((name, tail)) = variable.filter(|(name, _)| is_variable(name)) else {
+                let problem = "has a placeholder that is not of the environment";
+                return Err(self.fault(problem, "give the secret itself, or `${env.NAME}`"));
+            };
+            let value = (self.reading.environment)(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+                let problem = format!("the filter's environment has no {}, or it is empty", excerpt(name));
+                self.fault(problem, "set it, and let the gateway hand it to the filter (docs/credentials.md)")
+            })?;
+            secret.push_str(before);
+            secret.push_str(&value);
+            rest = tail;
+        }
+        secret.push_str(rest);
+        Ok(secret)
     }
 
     pub(super) fn section(&self) -> Checked<Section<'a>> {
@@ -66,7 +108,7 @@ impl<'a> Field<'a> {
             _ => return Err(self.fault(format!("{} is not an object", self.shown()), "give an object")),
         };
         let (path, confidential) = (self.path.clone(), self.confidential);
-        Ok(Section { entries, path, confidential, faults: self.faults, known: Vec::new() })
+        Ok(Section { entries, path, confidential, reading: self.reading, known: Vec::new() })
     }
 
     pub(super) fn items(&self) -> Checked<Vec<Field<'a>>> {
@@ -74,7 +116,7 @@ impl<'a> Field<'a> {
             Value::Array(items) => Ok(items
                 .iter()
                 .enumerate()
-                .map(|(index, value)| Field { value, path: format!("{}[{index}]", self.path), ..self.clone() })
+                .map(|(index, value)| Field { value, path: item(&self.path, index), ..self.clone() })
                 .collect()),
             Value::Object(entries) if entries.is_empty() => Ok(Vec::new()),
             _ => Err(self.fault(format!("{} is not a list", self.shown()), "give a list")),
@@ -195,7 +237,7 @@ impl<'a> Section<'a> {
 
     /// Reports a fault of the value of `key`, which may be missing.
     pub(super) fn fault_at(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
-        self.faults.report(&join(&self.path, key), problem, remedy)
+        self.reading.faults.report(&member(&self.path, key), problem, remedy)
     }
 
     /// Reports every key that nothing asked for.
@@ -219,12 +261,12 @@ impl<'a> Section<'a> {
     }
 
     fn empty_section(&self, key: &str, confidential: bool) -> Section<'a> {
-        let path = join(&self.path, key);
-        Section { entries: None, path, confidential, faults: self.faults, known: Vec::new() }
+        let path = member(&self.path, key);
+        Section { entries: None, path, confidential, reading: self.reading, known: Vec::new() }
     }
 
     fn child(&self, key: &str, value: &'a Value) -> Field<'a> {
-        Field { value, path: join(&self.path, key), confidential: self.confidential, faults: self.faults }
+        Field { value, path: member(&self.path, key), confidential: self.confidential, reading: self.reading }
     }
 }
 
@@ -241,7 +283,19 @@ pub(super) fn each<I, T>(items: Vec<I>, mut check: impl FnMut(I) -> Checked<T>) 
     checked
 }
 
-fn join(path: &str, key: &str) -> String {
+/// Returns true if a variable of the environment may be called so.
+fn is_variable(name: &str) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    name.as_bytes().first().is_some_and(is_letter) && name.bytes().all(|byte| is_letter(&byte) || byte.is_ascii_digit())
+}
+
+/// Returns the place of an item of a list.
+pub(super) fn item(path: &str, index: usize) -> String {
+    format!("{path}[{index}]")
+}
+
+/// Returns the place of a member of an object.
+pub(super) fn member(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     let shown = excerpt(key);
     match (plain, path.is_empty()) {
@@ -258,11 +312,12 @@ mod tests {
 
     /// Returns what `read` made of `value`, and the lines of the faults.
     fn read<T>(value: &Value, read: impl FnOnce(&mut Section<'_>) -> T) -> (T, Vec<String>) {
-        let faults = Faultbook::default();
-        let mut section = Field::root(value, &faults).section().unwrap();
+        let environment = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+        let reading = Reading { faults: Faultbook::default(), environment: &environment };
+        let mut section = Field::root(value, &reading).section().unwrap();
         let made = read(&mut section);
         section.finish();
-        let lines = match faults.conclude(Ok(())) {
+        let lines = match reading.faults.conclude(Ok(())) {
             Ok(_) => Vec::new(),
             Err(faults) => faults.iter().map(ToString::to_string).collect(),
         };
@@ -289,7 +344,7 @@ mod tests {
             assert_eq!((chosen, faults), (Some(expected), vec![]));
         }
         for (value, says) in [
-            (json!("A"), "c: \"A\" is not known here; give one of `a`, `b`"),
+            (json!("A"), "c: a string is not known here; give one of `a`, `b`"),
             (json!(1), "c: 1 is not a string; give a string"),
         ] {
             let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
@@ -324,6 +379,26 @@ mod tests {
                 "timeout: unknown key; did you mean `timeout_ms`?",
                 "zzz: unknown key; known here are `timeout_ms`, `n`",
             ]
+        );
+    }
+
+    #[test]
+    fn a_secret_may_be_of_the_environment_and_no_other_text_has_placeholders() {
+        let secret = |text: &str| read(&json!({"s": text}), |section| section.optional("s").unwrap().secret().ok());
+        for (text, expected) in
+            [("plain $5 }", "plain $5 }"), ("${env.SECRET}", "hunter2"), ("a ${env.SECRET}b", "a hunter2b")]
+        {
+            assert_eq!(secret(text), (Some(expected.to_owned()), vec![]), "{text}");
+        }
+        for text in ["${env.NONE}", "${env.}", "${env.1}", "${env.SECRET", "${request.path}", "${env.SECRET}${}"] {
+            let (made, faults) = secret(text);
+            assert!(made.is_none() && faults.len() == 1 && !faults[0].contains("hunter2"), "{text}: {faults:?}");
+        }
+        let (made, faults) =
+            read(&json!({"s": "${env.SECRET}"}), |section| section.optional("s").unwrap().text().is_ok());
+        assert_eq!(
+            (made, faults),
+            (false, vec!["s: has a placeholder, and none is filled in here; give the text itself".into()])
         );
     }
 

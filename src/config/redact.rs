@@ -9,10 +9,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Redact> {
     let headers = section.list("headers").and_then(|names| {
         each(names, |field| match field.text()? {
             name if is_token(name) => Ok(name.to_ascii_lowercase()),
-            _ => Err(field.fault(
-                format!("{} is not the name of a header", field.shown()),
-                "give the name alone, such as `x-internal-token`",
-            )),
+            _ => Err(field.fault("is not the name of a header", "give the name alone, such as `x-internal-token`")),
         })
     });
     let query = section.list("query").and_then(|names| {

@@ -83,10 +83,7 @@ fn read_one_of(
 }
 
 fn read_name(kind: &Kind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
-    (kind.parse)(field.text()?).map_err(|error| {
-        let shown = if kind.quotable { format!("{} ", field.shown()) } else { String::new() };
-        field.fault(format!("{shown}is not {}: {error}", kind.name), kind.remedy)
-    })
+    (kind.parse)(field.text()?).map_err(|error| field.fault(format!("is not {}: {error}", kind.name), kind.remedy))
 }
 
 fn read_region(
@@ -105,7 +102,7 @@ fn read_region(
     let text = field.text()?;
     if !is_region(text) {
         return Err(field.fault(
-            format!("{} does not look like a region", field.shown()),
+            "does not look like a region",
             "give one such as `us-east-1`, or leave it out where the target names it",
         ));
     }

@@ -19,7 +19,7 @@ pub(super) fn optional(
 
 /// Reads a template that must not be empty.
 pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
-    if field.text()?.is_empty() {
+    if field.template()?.is_empty() {
         return Err(field.fault("is empty", "give a text, or leave the key out"));
     }
     let template = read(field)?;
@@ -32,7 +32,7 @@ pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
     let parsed = match field.value() {
         Value::Number(number) => number.to_string().parse(),
         Value::Bool(boolean) => boolean.to_string().parse(),
-        _ => field.text()?.parse(),
+        _ => field.template()?.parse(),
     };
     parsed.map_err(|error| match error {
         TemplateError::Unclosed => field.fault(error.to_string(), "close it, as in `${request.path}`"),

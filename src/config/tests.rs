@@ -282,23 +282,96 @@ fn texts_that_are_not_json_have_one_fault() {
     assert_eq!(faults_of("[".repeat(100_000).as_bytes())[0].path, "$");
 }
 
-/// Puts a secret at every place of a whole configuration, one after the other, as a value and in a
-/// list.
+/// Puts secrets at every place of whole configurations, one after the other, as a value, in a list, as
+/// a key and in a placeholder.
 #[test]
 fn no_fault_shows_a_secret_wherever_it_stands() {
-    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-    let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
-    let mut pointers = Vec::new();
-    walk(&full, "", &mut pointers);
-    for pointer in pointers {
-        for replacement in [json!(SECRET), json!([SECRET]), json!({SECRET: SECRET}), json!(format!("${{{SECRET}}} "))] {
-            let mut config = full.clone();
-            *config.pointer_mut(&pointer).unwrap() = replacement;
-            if let Err(faults) = Config::from_json(config.to_string().as_bytes()) {
-                assert!(!faults.to_string().contains(SECRET), "{pointer}: {faults}");
-                assert!(!format!("{faults:?}").contains(SECRET), "{pointer}");
+    const KEYS: [&str; 3] =
+        ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "AKIAIOSFODNN7EXAMPLE"];
+    for file in ["valid/full.json", "valid/capture_full.json"] {
+        let full: Value = serde_json::from_slice(&fs::read(data(file)).unwrap()).unwrap();
+        let mut pointers = Vec::new();
+        walk(&full, "", &mut pointers);
+        for pointer in pointers {
+            let as_keys = KEYS.map(|secret| (secret, json!({secret: secret})));
+            let in_placeholders = KEYS.map(|secret| (secret, json!(format!("${{{secret}}} "))));
+            // What only its owner knows for a secret is one as a value.
+            let values = [KEYS[0], KEYS[1], KEYS[2], "hunter2", "open sesame\n"];
+            let as_values = values.iter().flat_map(|secret| [(*secret, json!(secret)), (secret, json!([secret]))]);
+            for (secret, replacement) in as_values.chain(as_keys).chain(in_placeholders) {
+                let mut config = full.clone();
+                *config.pointer_mut(&pointer).unwrap() = replacement;
+                if let Err(faults) = Config::from_json(config.to_string().as_bytes()) {
+                    assert!(!faults.to_string().contains(secret.trim_end()), "{pointer}: {faults}");
+                    assert!(!format!("{faults:?}").contains(secret.trim_end()), "{pointer}");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn what_is_given_twice_disarms_nothing() {
+    let capture = |more: &str| {
+        let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+        format!(r#"{{"capture": [{{"method": "POST", "matcher": "/", "queue_url": "{queue}"{more}}}]}}"#)
+    };
+    let verify = r#""verify": {"scheme": "github", "secrets": ["hunter2"], "on_failure": "reject"}"#;
+    assert!(Config::from_json(capture(&format!(", {verify}")).as_bytes()).is_ok());
+    for (more, path) in [
+        (format!(r#", {verify}, "verify": null"#), "capture[0].verify"),
+        (format!(r#", "verify": null, {verify}"#), "capture[0].verify"),
+        (
+            r#", "verify": {"scheme": "github", "secrets": ["hunter2"], "secrets": ["s"]}"#.into(),
+            "capture[0].verify.secrets",
+        ),
+        (r#", "response": {"headers": {"x-a": "1", "x-a": "1"}}"#.into(), "capture[0].response.headers.x-a"),
+    ] {
+        let faults = faults_of(capture(&more).as_bytes());
+        assert_eq!(faults.iter().map(|fault| fault.path.as_str()).collect::<Vec<_>>(), [path]);
+        assert!(faults[0].problem == "is given twice" && !faults[0].to_string().contains("hunter2"));
+    }
+}
+
+#[test]
+fn secrets_may_be_of_the_environment() {
+    let variables = |name: &str| match name {
+        "KEY" => Some("hunter2".to_owned()),
+        "WHSEC" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        "PADDED" => Some(" hunter2\n".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    };
+    let read = |text: &str, scheme: &str, secret: &str| {
+        let capture = json!([{
+            "method": "POST", "matcher": "/", "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks",
+            "verify": {"scheme": scheme, "secrets": [secret]},
+        }]);
+        let credentials = json!({
+            "source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": text, "session_token": text,
+        });
+        let config = json!({"capture": capture, "credentials": credentials});
+        Config::from_json_in(config.to_string().as_bytes(), &variables)
+    };
+    let config = read("${env.KEY}", "standard-webhooks", "${env.WHSEC}").unwrap();
+    let Source::Static(keys) = &config.credentials.source else { panic!("{:?}", config.credentials) };
+    assert_eq!(
+        (keys.secret_access_key.reveal(), keys.session_token.as_ref().unwrap().reveal()),
+        ("hunter2", "hunter2")
+    );
+    let plain = read("hunter2", "standard-webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let keys = |config: &Config| config.captures.0[0].verify.as_ref().unwrap().keys.clone();
+    assert_eq!(keys(&config), keys(&plain));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (text, secret, says) in [
+        ("${env.NONE}", "s", "no NONE, or it is empty"),
+        ("s", "${env.EMPTY}", "no EMPTY, or it is empty"),
+        ("${env.PADDED}", "s", "a space, a line break"),
+        ("s", "${env.PADDED}", "white space around it"),
+        ("s", "a ${env.KEY", "not of the environment"),
+    ] {
+        let faults = read(text, "github", secret).unwrap_err().to_string();
+        assert!(faults.contains(says) && !faults.contains("hunter2"), "{faults}");
     }
 }
 

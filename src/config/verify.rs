@@ -73,8 +73,11 @@ fn read_keys(section: &mut Section<'_>, encoding: SecretEncoding) -> Checked<Vec
     let remedy = "give a list of secrets, the newest first";
     let secrets = section.required("secrets", remedy)?.one_or_more(remedy)?;
     each(secrets, |field| {
-        Key::read(field.text()?, encoding).map_err(|error| {
-            field.fault(format!("is not a secret of this scheme: {error}"), "give it as the provider shows it")
+        Key::read(&field.secret()?, encoding).map_err(|error| {
+            field.fault(
+                format!("is not a secret of this scheme: {error}"),
+                "give it as the provider shows it, with nothing around it",
+            )
         })
     })
 }
@@ -140,7 +143,7 @@ mod tests {
 
     /// Returns the faults of a capture that is verified by `scheme` with these keys.
     fn faults(scheme: &Scheme, keys: &BTreeSet<&str>) -> Vec<String> {
-        let mut verify = json!({"scheme": scheme.name, "secrets": ["c2VjcmV0"]});
+        let mut verify = json!({"scheme": scheme.name, "secrets": ["c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"]});
         for key in keys {
             verify[key] = value(key);
         }

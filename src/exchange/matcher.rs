@@ -62,6 +62,11 @@ impl Matcher {
         }
     }
 
+    /// Returns the pattern as it was given.
+    pub(crate) fn pattern(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// Returns the named groups in `path`.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         Groups { matcher: self, path, captures: OnceCell::new() }

@@ -130,6 +130,17 @@ impl Template {
         })
     }
 
+    /// Returns the values of the placeholders for one exchange, in order; none at all if one of them
+    /// is absent or empty.
+    pub(crate) fn values<'a>(
+        &'a self,
+        exchange: &'a Exchange<'_>,
+        groups: &'a dyn PathGroups,
+    ) -> Option<Vec<Cow<'a, str>>> {
+        let values = self.variables().map(|variable| variable.value(exchange, groups));
+        values.map(|value| value.filter(|value| !value.is_empty())).collect()
+    }
+
     /// Returns the text for one exchange; a placeholder whose value is absent gives the empty text.
     pub(crate) fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
         let mut text = String::new();
@@ -228,6 +239,19 @@ mod tests {
     #[test]
     fn what_is_absent_gives_the_empty_text() {
         assert_eq!(render("<${path.nope}${request.headers.nope}${request.query.nope}${service.name}>"), "<>");
+    }
+
+    #[test]
+    fn values_are_all_there_or_none_is() {
+        let values = |text: &str| {
+            let template: Template = text.parse().unwrap();
+            template
+                .values(&exchange(), &Groups)
+                .map(|values| values.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(values("<${path.id}:${request.headers.x-tenant}>").unwrap(), ["42", "acme"]);
+        assert_eq!(values("<${path.id}:${request.headers.nope}>"), None);
+        assert_eq!(values("text").unwrap().len(), 0);
     }
 
     #[test]

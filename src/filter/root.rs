@@ -121,7 +121,8 @@ impl RootContext for Root {
 /// # Errors
 /// The faults of the configuration, one a line.
 fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
-    let config = Config::from_json(text).map_err(|faults| faults.to_string())?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = Config::from_json_in(text, &environment).map_err(|faults| faults.to_string())?;
     let Gateway { rules, reader } = Gateway::of(config.host);
     if let Some(objection) = (rules.objection)(&config) {
         return Err(objection);
@@ -131,7 +132,6 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     }
     let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
-    let environment = |name: &str| std::env::var(name).ok();
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
     let store =

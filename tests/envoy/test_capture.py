@@ -41,7 +41,8 @@ def test_a_webhook_is_answered_when_it_is_stored(start: StartCapture, queue: Sqs
     (request,) = queue.requests
     assert webhook_of(request.fields["MessageBody"]).raw_body == EVENT.encode(), "as it was received"
     assert request.attributes == {
-        "id": "evt_1", "source": "stripe", "verified": "true", "content_type": "application/json",
+        "id": request.message["id"], "source": "stripe", "verified": "true", "capture": "POST ^/webhook$",
+        "sender_id": "evt_1", "content_type": "application/json",
     }  # fmt: skip
     message = request.message
     assert (message["path"], message["query"], message["verified"]) == ("/webhook", "a=1", True)
@@ -211,7 +212,7 @@ def test_a_user_who_may_send_messages_and_nothing_else(start: StartCapture, tmp_
             messages = moto.receive(target, 1 if fifo else 2)
             assert len(messages) == (1 if fifo else 2), "a FIFO queue stores what is sent twice once"
             assert json.loads(messages[0]["Body"])["body"] == {"a": 1}
-            assert messages[0]["MessageAttributes"]["id"]["StringValue"] == "w-1"
+            assert messages[0]["MessageAttributes"]["sender_id"]["StringValue"] == "w-1"
             if fifo:
                 assert messages[0]["Attributes"]["MessageGroupId"] == "a-7"
-                assert messages[0]["Attributes"]["MessageDeduplicationId"] == "w-1"
+                assert messages[0]["Attributes"]["MessageDeduplicationId"] == json.loads(messages[0]["Body"])["id"]

@@ -56,7 +56,7 @@ def test_the_demo_shows_the_whole_story(wasm: Path, tmp_path: Path) -> None:
     assert re.search(r"ratio +\d+\.\d\d +\d+\.\d\d", shown)
     answers = re.findall(r"POST /webhook (evt_\d).* (\d{3}),", shown)
     assert answers[:2] == [("evt_1", "200"), ("evt_2", "503")] and answers[-1] == ("evt_2", "200")
-    assert re.findall(r"the worker +webhook (evt_\d)", shown) == ["evt_1", "evt_2"], "each once"
+    assert re.findall(r"the worker +webhook [0-9a-f]{64} '(evt_\d)'", shown) == ["evt_1", "evt_2"], "each once"
     assert len(servers) == 5
     assert not any(map(is_running, servers))
 

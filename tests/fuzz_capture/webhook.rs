@@ -13,9 +13,9 @@ use crate::bodies::{body, one_of};
 use crate::reader::base64;
 
 const NOW_SECONDS: u64 = 1_767_268_800;
-const SECRET: &str = "s3cret";
+const SECRET: &str = "s3cret of twenty-four bytes";
 /// The same for Standard Webhooks.
-const SECRET_BASE64: &str = "czNjcmV0";
+const SECRET_BASE64: &str = "czNjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz";
 /// How far a time may be off.
 const TOLERANCE: i64 = 300;
 
@@ -224,6 +224,11 @@ impl Webhook {
         }
         let signature = signature.into_iter().map(|(name, value)| (name.to_owned(), value));
         signature.chain(self.headers.clone()).collect()
+    }
+
+    /// Whether the host could not give its target as text.
+    pub fn is_garbled(&self) -> bool {
+        self.target.contains(char::REPLACEMENT_CHARACTER)
     }
 
     pub fn is_in_time(&self) -> bool {

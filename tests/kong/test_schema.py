@@ -32,6 +32,9 @@ BEYOND_DRAFT_4 = {
         "capture with a group of a matcher without any",
     },
     "whether a text is base64": {"verify with a secret that is no base64"},
+    "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
+    "what the environment of the filter has": {"a secret of an environment without it", "a key of an environment without it"},
+    "whether two members of a list have the same name": {"two captures of one name"},
     "which of two numbers in a text is larger": {"status range the wrong way"},
     "which of two numbers is larger": {"retry that begins beyond its end"},
     "how many keys two objects have together": {"too many attributes together"},
@@ -41,6 +44,7 @@ BEYOND_DRAFT_4 = {
 CAPTURE = {
     "capture": SCHEMA["definitions"]["capture"],
     "capture.response": SCHEMA["definitions"]["capture_response"],
+    "capture.unverified": SCHEMA["definitions"]["unverified"],
     "capture.verify": SCHEMA["definitions"]["verify"],
 }
 

@@ -31,7 +31,6 @@ pub(crate) static KIND: Kind = Kind {
     key: "event_bus",
     target: "an event bus",
     name: "an event bus",
-    quotable: true,
     remedy: "give its name, such as `default`, or its ARN",
     parse: protocol::parse::<EventBus>,
 };

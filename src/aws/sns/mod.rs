@@ -31,7 +31,6 @@ pub(crate) static KIND: Kind = Kind {
     key: "topic_arn",
     target: "a topic",
     name: "the ARN of a topic",
-    quotable: true,
     remedy: "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`",
     parse: protocol::parse::<TopicArn>,
 };

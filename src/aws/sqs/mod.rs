@@ -33,7 +33,6 @@ pub(crate) static KIND: Kind = Kind {
     key: "queue_url",
     target: "a queue",
     name: "the URL of a queue",
-    quotable: false,
     remedy: "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`",
     parse: protocol::parse::<QueueUrl>,
 };

@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::secrets::decode;
-use super::{required, Key, Rejection, Verification};
+use super::{required, Key, Rejection, Signed, Verification};
 use crate::exchange::Headers;
 
 /// The hash function of an HMAC.
@@ -80,10 +80,11 @@ impl BodyHmac {
         verification: &Verification,
         headers: &Headers<'_>,
         body: &[u8],
-    ) -> Result<(), Rejection> {
+    ) -> Result<Signed, Rejection> {
         let text = required(headers, &self.header)?.trim();
         let signature = text.strip_prefix(&*self.prefix).and_then(|text| self.encoding.decode(text));
         let signature = signature.ok_or_else(|| Rejection::Unreadable(self.header.to_string()))?;
-        verification.matches(self.algorithm, &[body], &[signature])
+        verification.matches(self.algorithm, &[body], &[signature])?;
+        Ok(Signed { id: None })
     }
 }

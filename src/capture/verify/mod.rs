@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 pub(crate) use body_hmac::{Algorithm, BodyHmac, Encoding};
-pub(crate) use scheme::{Form, FormSource, IdSource, Scheme, SCHEMES};
+pub(crate) use scheme::{Form, FormSource, IdHeaders, IdSource, Scheme, SCHEMES};
 pub(crate) use secrets::{Key, SecretEncoding};
 
 /// The fate of a webhook whose signature is not good.
@@ -73,12 +73,19 @@ pub(crate) enum Rejection {
     Mismatch,
 }
 
+/// A good signature, and what it covers beside the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    /// The id of the delivery, where it is covered. Headers that are not may say anything.
+    pub(crate) id: Option<String>,
+}
+
 impl Verification {
     /// Checks that `body`, which came with `headers`, was signed with one of the secrets.
     ///
     /// # Errors
     /// The reason why it is not known to be.
-    pub(crate) fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<Signed, Rejection> {
         self.form.check(self, headers, body, now)
     }
 

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::{standard_webhooks, stripe, Algorithm, BodyHmac, Encoding, Rejection, SecretEncoding, Verification};
+use super::{
+    standard_webhooks, stripe, Algorithm, BodyHmac, Encoding, Rejection, SecretEncoding, Signed, Verification,
+};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 
@@ -29,7 +31,10 @@ pub(crate) static SCHEMES: [Scheme; 4] = [
         name: "standard-webhooks",
         form: FormSource::Fixed(Form::StandardWebhooks),
         secrets: SecretEncoding::Whsec,
-        id: IdSource::Headers(&["webhook-id", "svix-id"]),
+        id: IdSource::Headers(&[
+            IdHeaders { needed: &["webhook-id"], also: &[] },
+            IdHeaders { needed: &["svix-id"], also: &[] },
+        ]),
     },
     Scheme {
         name: "stripe",
@@ -46,9 +51,10 @@ pub(crate) static SCHEMES: [Scheme; 4] = [
             prefix: Cow::Borrowed("sha256="),
         })),
         secrets: SecretEncoding::Text,
-        id: IdSource::Headers(&["x-github-delivery"]),
+        // All hooks that get an event give it the same id.
+        id: IdSource::Headers(&[IdHeaders { needed: &["x-github-delivery"], also: &["x-github-hook-id"] }]),
     },
-    Scheme { name: "hmac", form: FormSource::HmacKeys, secrets: SecretEncoding::Text, id: IdSource::Headers(&[]) },
+    Scheme { name: "hmac", form: FormSource::HmacKeys, secrets: SecretEncoding::Text, id: IdSource::Unknown },
 ];
 
 /// The place that tells the form of a scheme's signatures.
@@ -74,10 +80,21 @@ pub(crate) enum Form {
 /// The place in which senders put the id of a delivery.
 #[derive(Debug)]
 pub(crate) enum IdSource {
-    /// The first of these headers, in lower case, that is there.
-    Headers(&'static [&'static str]),
+    /// Wherever some sender is known to put it.
+    Unknown,
+    /// The first of these, in lower case, that are there.
+    Headers(&'static [IdHeaders]),
     /// The body, which this function reads.
     Body(fn(&[u8]) -> Option<Cow<'_, str>>),
+}
+
+/// The headers that name a delivery.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IdHeaders {
+    /// Headers without any of which there is no id. The first is the id itself.
+    pub(crate) needed: &'static [&'static str],
+    /// Headers that tell apart the hooks that share an id, where they are there.
+    pub(crate) also: &'static [&'static str],
 }
 
 impl Scheme {
@@ -116,7 +133,7 @@ impl Form {
         headers: &Headers<'_>,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Signed, Rejection> {
         match self {
             Form::StandardWebhooks => standard_webhooks::check(verification, headers, body, now),
             Form::Stripe => stripe::check(verification, headers, body, now),

@@ -7,6 +7,9 @@ use base64_simd::{Out, STANDARD};
 /// The prefix of a secret of Standard Webhooks, which is base64.
 const PREFIX: &str = "whsec_";
 
+/// Bytes of a secret of Standard Webhooks, at least (specification, "Signature scheme").
+const MIN_WHSEC_BYTES: usize = 24;
+
 /// A secret; [`fmt::Debug`] shows a placeholder.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(Vec<u8>);
@@ -26,23 +29,36 @@ pub(crate) enum KeyError {
     /// The text is empty.
     #[error("it is empty")]
     Empty,
+    /// The text begins or ends with white space.
+    #[error("it has white space around it")]
+    Surrounded,
     /// The text is not base64.
     #[error("it is not base64 behind `whsec_`")]
     Base64,
+    /// The secret is shorter than Standard Webhooks allow.
+    #[error("it has {0} bytes, of at least {MIN_WHSEC_BYTES}")]
+    Short(usize),
 }
 
 impl Key {
     /// Reads a secret.
     ///
     /// # Errors
-    /// If the text is not of that form, or the secret is empty, so that everybody can sign with it.
+    /// If the text is not of that form, or the secret is empty or too short, so that others can
+    /// sign with it.
     pub(crate) fn read(text: &str, encoding: SecretEncoding) -> Result<Key, KeyError> {
+        if text.trim() != text {
+            return Err(KeyError::Surrounded);
+        }
         let bytes = match encoding {
             SecretEncoding::Text => text.as_bytes().to_vec(),
             SecretEncoding::Whsec => decode(text.strip_prefix(PREFIX).unwrap_or(text)).ok_or(KeyError::Base64)?,
         };
         if bytes.is_empty() {
             return Err(KeyError::Empty);
+        }
+        if encoding == SecretEncoding::Whsec && bytes.len() < MIN_WHSEC_BYTES {
+            return Err(KeyError::Short(bytes.len()));
         }
         Ok(Key(bytes))
     }

@@ -2,7 +2,7 @@
 //! and body. Svix, from which they came, calls the headers by its own name.
 
 use super::secrets::decode;
-use super::{required, seconds, Algorithm, Rejection, Verification};
+use super::{required, seconds, Algorithm, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 
@@ -15,12 +15,16 @@ pub(super) fn check(
     headers: &Headers<'_>,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), Rejection> {
+) -> Result<Signed, Rejection> {
     let [own, svix] = HEADERS;
-    let [id, timestamp, signature] =
+    let [id_header, timestamp, signature] =
         if svix.iter().any(|name| headers.get(name).is_some()) && headers.get(own[2]).is_none() { svix } else { own };
     let (id, signed, signatures) =
-        (required(headers, id)?, required(headers, timestamp)?, (signature, required(headers, signature)?));
+        (required(headers, id_header)?, required(headers, timestamp)?, (signature, required(headers, signature)?));
+    // A dot in the id would let the same signature stand for another id, time and body.
+    if id.is_empty() || id.contains('.') {
+        return Err(Rejection::Unreadable(id_header.to_owned()));
+    }
     let at = seconds(signed).ok_or_else(|| Rejection::Unreadable(timestamp.to_owned()))?;
     // `v1a`, an asymmetric signature, may stand beside.
     let of_v1 = |text: &str| decode(text.strip_prefix("v1,")?);
@@ -30,5 +34,6 @@ pub(super) fn check(
     }
     let parts = [id.as_bytes(), b".", signed.as_bytes(), b".", body];
     verification.matches(Algorithm::Sha256, &parts, &found)?;
-    verification.fresh(at, now)
+    verification.fresh(at, now)?;
+    Ok(Signed { id: Some(id.to_owned()) })
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{required, seconds, Algorithm, Rejection, Verification};
+use super::{required, seconds, Algorithm, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 
@@ -16,7 +16,7 @@ pub(super) fn check(
     headers: &Headers<'_>,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), Rejection> {
+) -> Result<Signed, Rejection> {
     let text = required(headers, HEADER)?;
     let fields = || text.split(',').filter_map(|field| field.trim().split_once('='));
     let signed = fields().find(|(name, _)| *name == "t").map(|(_, value)| value);
@@ -29,7 +29,8 @@ pub(super) fn check(
         return Err(unreadable());
     }
     verification.matches(Algorithm::Sha256, &[signed.as_bytes(), b".", body], &found)?;
-    verification.fresh(at, now)
+    verification.fresh(at, now)?;
+    Ok(Signed { id: event_id(body).map(Cow::into_owned) })
 }
 
 /// Returns the id of an event of Stripe.
