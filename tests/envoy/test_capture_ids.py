@@ -60,6 +60,8 @@ class Gateway:
             self.queue.url,
             SqliteInbox(str(directory / "inbox")),
             self._handle,
+            # One after the other: a second try that comes while the first is handled waits for minutes.
+            concurrency=1,
             wait_seconds=0,
             retry_seconds=60,
             unverified_queue_url=worker_aside,
