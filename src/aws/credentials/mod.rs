@@ -11,6 +11,7 @@ mod container;
 mod document;
 mod environment;
 mod instance;
+mod keys;
 mod refresh;
 pub mod settings;
 #[cfg(test)]
@@ -18,26 +19,13 @@ mod tests;
 
 pub use chain::{keeper, StartError};
 pub use environment::CredentialsError;
+pub use keys::Credentials;
 pub use refresh::{CredentialsCall, Generation, Keeper, Timing};
 
 use http::HeaderValue;
 
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
-use crate::secret::Secret;
-
-/// Credentials that a request is signed with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The public half of the key.
-    pub access_key_id: String,
-    /// The secret half.
-    pub secret_access_key: Secret,
-    /// The session token, which temporary credentials have.
-    pub session_token: Option<Secret>,
-    /// Their end, if their source tells it; without one they live until they are refused.
-    pub expires_at: Option<Timestamp>,
-}
 
 /// The next step of a provider.
 #[derive(Debug)]
