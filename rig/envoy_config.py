@@ -32,6 +32,12 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
             yield from _mappings(child)
 
 
+def _cluster_at(name: str, address: Address) -> dict[str, Any]:
+    endpoint = {"address": {"socket_address": {"address": address[0], "port_value": address[1]}}}
+    endpoints = [{"lb_endpoints": [{"endpoint": endpoint}]}]
+    return {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
+
+
 class EnvoyConfig:
     """One of the shipped examples, loaded and then changed in place."""
 
@@ -152,6 +158,16 @@ class EnvoyConfig:
         manager = self._http_manager_of(self._resources["listeners"][-1])
         (host,) = manager["route_config"]["virtual_hosts"]
         host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": cluster}}]
+
+    def unbound_streams(self) -> None:
+        """Lets one connection have as many requests as Envoy's own bound, which is far above what a test sends."""
+        self.http_manager.pop("http2_protocol_options", None)
+
+    def add_application(self, address: Address) -> None:
+        """An application behind the gateway, which gets what no other route takes."""
+        self._resources["clusters"].append(_cluster_at("application", address))
+        (host,) = self.http_manager["route_config"]["virtual_hosts"]
+        host["routes"].append({"match": {"prefix": "/"}, "route": {"cluster": "application"}})
 
     def serve_listeners(self, path: Path) -> None:
         """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""

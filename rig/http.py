@@ -58,16 +58,23 @@ def request_as_curl(
     connection.endheaders(body)
 
 
-def send_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> int:
-    """Sends these very bytes; the status of the reply, 0 if the peer hung up instead of answering."""
+def exchange_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> Reply | None:
+    """Sends these very bytes; the reply, or `None` if the peer hung up instead of answering."""
     with socket.create_connection(address, timeout=timeout) as connection:
         connection.sendall(request)
-        response = http.client.HTTPResponse(connection)
+        response = http.client.HTTPResponse(connection, method=request.split(b" ", 1)[0].decode())
         try:
             response.begin()
-            return response.status
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, headers, response.read())
         except (http.client.HTTPException, ConnectionError):
-            return 0
+            return None
+
+
+def send_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> int:
+    """Sends these very bytes; the status of the reply, 0 if the peer hung up instead of answering."""
+    reply = exchange_raw(address, request, timeout)
+    return reply.status if reply else 0
 
 
 def unused_address() -> Address:

@@ -115,5 +115,6 @@ def start_capture(wasm: Path, tmp_path: Path) -> Iterator[Callable[..., Envoy]]:
 
     yield start
     for envoy in started:
-        envoy.assert_no_trap()
+        if TRAPPING_WASM.name not in envoy.config.read_text():
+            envoy.assert_no_trap()
         envoy.stop()

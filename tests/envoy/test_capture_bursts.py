@@ -71,17 +71,12 @@ def is_stored(envoy: Envoy, queue: SqsSink) -> bool:
     return status == 200 and queue.request_count == before + 1
 
 
-def allow_streams(config: EnvoyConfig) -> None:
-    """As it was shipped at first: Envoy's own bound is far above what a test sends."""
-    config.http_manager.pop("http2_protocol_options", None)
-
-
 def refused(envoy: Envoy, *reasons: str) -> float:
     return sum(envoy.metric(f"retrohook_captures_refused_{reason}_total") for reason in reasons)
 
 
 def test_a_thousand_heads_on_one_connection_and_then_nothing(start: StartCapture, queue: SqsSink) -> None:
-    envoy = start(allow_streams)
+    envoy = start(EnvoyConfig.unbound_streams)
     burst = half_sent(1_000)
     print(f"{len(burst)} bytes")
     for _ in range(4):
@@ -167,7 +162,7 @@ def medians(address: Address, rounds: int) -> float:
 
 def test_what_is_held_costs_nothing(start: StartCapture, queue: SqsSink) -> None:
     """CPU and another request's median, with and without 5,000 webhooks that are not whole. Times are printed; CPU is asserted."""
-    envoy = start(allow_streams, timeout_ms=20_000)
+    envoy = start(EnvoyConfig.unbound_streams, timeout_ms=20_000)
     address = envoy.address_of()
 
     def measure() -> tuple[float, float]:
