@@ -4,6 +4,7 @@
 pub mod event_bus;
 pub mod sns;
 pub mod sqs;
+pub mod webhooks;
 
 use std::time::Duration;
 
