@@ -103,7 +103,7 @@ impl CapturedRequest {
     /// Answers, if there is an answer. The request is held in any case.
     fn answer(&self, answer: Option<Answer>) -> Action {
         if let Some(answer) = answer {
-            hostcalls::answer(&answer);
+            self.worker.answer(&answer);
         }
         Action::Pause
     }

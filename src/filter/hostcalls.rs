@@ -47,6 +47,7 @@ extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -204,10 +205,17 @@ pub(crate) fn set_header(map: MapType, name: &str, value: &str) {
     unsafe { proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
-/// Answers the request that the host speaks for, in place of any upstream.
-pub(crate) fn answer(answer: &Answer) {
+/// Takes one header away.
+pub(crate) fn remove_header(map: MapType, name: &str) {
+    // SAFETY: the host reads the name during the call. A header that is not there needs no removal.
+    unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+}
+
+/// Answers the request that the host speaks for, in place of any upstream; `details` is for the
+/// host's log.
+pub(crate) fn answer(answer: &Answer, details: &str) {
     let headers: Vec<_> = answer.headers().iter().map(|(name, value)| (name.as_ref(), value.as_bytes())).collect();
-    respond(answer.status().as_u16(), "", &serialise::<&[u8]>(&headers), answer.body());
+    respond(answer.status().as_u16(), details, &serialise::<&[u8]>(&headers), answer.body());
 }
 
 /// Answers the client of the context that the host speaks for, in place of the response; `details`

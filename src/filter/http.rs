@@ -58,6 +58,17 @@ impl HttpFilter {
     }
 }
 
+/// Gives a response the status that it has by rights, if the gateway has put a refusal behind a
+/// status of success: a sender of webhooks goes by the status alone.
+fn show_refusal(worker: &Worker) {
+    let Some(status) = worker.reader.hidden_status() else { return };
+    let map = MapType::HttpResponseHeaders;
+    hostcalls::set_header(map, ":status", &status.to_string());
+    for name in ["content-type", "grpc-status", "grpc-message"] {
+        hostcalls::remove_header(map, name);
+    }
+}
+
 impl Context for HttpFilter {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
         if let Some(worker) = &self.worker {
@@ -66,7 +77,7 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
-        if let Some(worker) = self.worker.as_ref().filter(|_| self.waits) {
+        if let (true, Some(worker)) = (self.waits, &self.worker) {
             worker.forget_response(Ticket(self.id));
         }
         true
@@ -109,10 +120,14 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_response_headers(&mut self, count: usize, _: bool) -> Action {
-        let (Some(watched), Some(worker)) = (&mut self.watched, &self.worker) else { return Action::Continue };
-        match watched {
-            Watched::Captured(request) => request.see_response(),
-            Watched::Candidate(candidate) => match candidate.see_response(&worker.routes, count) {
+        let Some(worker) = &self.worker else { return Action::Continue };
+        if worker.stores_webhooks {
+            show_refusal(worker);
+        }
+        match &mut self.watched {
+            None => {}
+            Some(Watched::Captured(request)) => request.see_response(),
+            Some(Watched::Candidate(candidate)) => match candidate.see_response(&worker.routes, count) {
                 Outlook::Wanted => {}
                 Outlook::Unwanted => self.watched = None,
                 Outlook::Awaited(on_failure) => return self.hold(on_failure),

@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) rules: &'static Rules,
     /// What reads requests in the gateway's way.
     pub(crate) reader: Box<dyn Reader>,
+    /// True if there is a capture.
+    pub(crate) stores_webhooks: bool,
     /// True if a route lets responses wait for their events.
     holds_responses: bool,
     agent: RefCell<Agent>,
@@ -89,6 +91,7 @@ impl Worker {
         tick: Duration,
     ) -> Worker {
         Worker {
+            stores_webhooks: !captures.0.is_empty(),
             holds_responses: routes.hold_responses(),
             reader,
             routes,
@@ -244,6 +247,11 @@ impl Worker {
         work(self.agent.borrow_mut().capturing())
     }
 
+    /// Answers the request that the host speaks for.
+    pub(crate) fn answer(&self, answer: &Answer) {
+        hostcalls::answer(answer, &(self.rules.answer_details)(answer.status().as_u16()));
+    }
+
     /// Drives captures that are due, a few dozen at once; the others at the next tick. Answers come
     /// after all calls, because each makes the host speak for another request.
     fn tend_captures(&self, now: Timestamp) {
@@ -251,7 +259,7 @@ impl Worker {
         let answers: Vec<_> = due.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
         for (id, answer) in answers {
             if hostcalls::speak_for(id.0) {
-                hostcalls::answer(&answer);
+                self.answer(&answer);
             }
         }
     }
@@ -306,7 +314,7 @@ impl Worker {
         if let Call::Capture(id) = call {
             // The host speaks for the request already, unless the call was made at a tick.
             if let Some(answer) = self.drive(id, now).filter(|_| hostcalls::speak_for(id.0)) {
-                hostcalls::answer(&answer);
+                self.answer(&answer);
             }
             return;
         }

@@ -26,3 +26,4 @@ mod shutdown;
 mod support;
 mod targets;
 mod waiting;
+mod walls;

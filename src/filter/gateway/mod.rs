@@ -68,6 +68,10 @@ pub(crate) trait Reader {
     /// Returns `None` if no route wants its method.
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>>;
 
+    /// Returns the status of a refusal that the gateway has put behind a status of success, if the
+    /// response whose headers have come is one.
+    fn hidden_status(&self) -> Option<u16>;
+
     /// Forgets what may be out of date. Called at each tick.
     fn refresh(&self, now: Timestamp);
 }

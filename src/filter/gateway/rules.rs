@@ -17,6 +17,8 @@ pub(crate) struct Rules {
     pub(crate) target: Place,
     /// Where the status of a response is, once its headers have come.
     pub(crate) response_status: Place,
+    /// Returns what the gateway notes beside an answer of the filter with this status.
+    pub(crate) answer_details: fn(u16) -> String,
     /// Returns why the gateway cannot keep to a configuration that is good elsewhere.
     pub(crate) objection: fn(&Config) -> Option<String>,
     /// What to log of a root that is configured and was never started, where that is a fault.

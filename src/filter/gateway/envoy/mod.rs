@@ -1,6 +1,7 @@
 //! Envoy: its rules, and what it gives of a request at its head.
 
 mod candidate;
+mod local_reply;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use candidate::EnvoyCandidate;
 pub(super) static RULES: Rules = Rules {
     target: Place::RequestHeader(":path"),
     response_status: Place::ResponseHeader(":status"),
+    answer_details: local_reply::details,
     objection: |_| None,
     unstarted_root: None,
     // Envoy has no bound of its own, so that there is a call for each target.
@@ -67,6 +69,10 @@ impl Reader for EnvoyReader {
 
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>> {
         EnvoyCandidate::of_logged(routes).map(|candidate| Box::new(candidate) as Box<dyn Candidate>)
+    }
+
+    fn hidden_status(&self) -> Option<u16> {
+        local_reply::hidden_status()
     }
 
     fn refresh(&self, _: Timestamp) {}

@@ -53,6 +53,11 @@ impl Reader for KongReader {
         None
     }
 
+    /// Returns `None`: Kong sends the status that an answer has.
+    fn hidden_status(&self) -> Option<u16> {
+        None
+    }
+
     fn refresh(&self, now: Timestamp) {
         self.destinations.refresh(now);
     }

@@ -17,6 +17,8 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // `:path` is what nginx has made of the client's path.
     target: Place::Property("ngx.request_uri"),
     response_status: Place::Property("response.code"),
+    // Kong would write them into the status line.
+    answer_details: |_| String::new(),
     objection,
     // Kong starts its roots when it begins. A root in an instance of the module that Kong makes in
     // the middle of a request is configured only.

@@ -91,15 +91,15 @@ pub(super) fn close_stream(guest: &mut Guest<'_>, _kind: u32) -> Answer {
 pub(super) fn send_local_response(
     guest: &mut Guest<'_>,
     status: u32,
-    _details: u32,
-    _details_len: u32,
+    details: u32,
+    details_len: u32,
     body: u32,
     body_len: u32,
     headers: u32,
     headers_len: u32,
     _grpc: u32,
 ) -> Answer {
-    let body = guest.read(body, body_len)?;
+    let (details, body) = (guest.read(details, details_len)?, guest.read(body, body_len)?);
     let headers = Headers::from_wire(&guest.read(headers, headers_len)?);
     let vm = guest.vm();
     let (id, kong) = (vm.context_id(), vm.rules.is_kong());
@@ -115,6 +115,7 @@ pub(super) fn send_local_response(
     if kong && stream.local_response.is_some() {
         return Err(trap("local response already stashed"));
     }
+    stream.exchange.spec.properties.insert("response.code_details".into(), Some(details));
     stream.local_response = Some(Response { status: status as u16, headers, body, close_delimited: false });
     stream.continued = true;
     Ok(Status::Ok)

@@ -2,6 +2,7 @@
 
 use super::Host;
 use crate::callback::Callback;
+use crate::callout::Response;
 use crate::contexts::{Context, Phase, Stream};
 use crate::error::{Error, Trap, TrapKind};
 use crate::exchange::Exchange;
@@ -91,6 +92,7 @@ impl Host {
 
     /// Makes callbacks until the exchange is over or paused.
     pub(super) fn go_on(&mut self, id: u32) -> Result<Exchanged, Error> {
+        let kong = self.vm().rules.is_kong();
         let was_paused = self.stream(id)?.paused_at.is_some();
         loop {
             let stream = self.stream(id)?;
@@ -100,7 +102,7 @@ impl Host {
             stream.paused_at = None;
             stream.continued = false;
             if let Some(local) = stream.local_response.take() {
-                answer_locally(stream, local);
+                answer_locally(stream, if kong { local } else { as_grpc(&stream.exchange, local) });
             }
             match stream.phase {
                 Phase::RequestHeaders => self.request_headers(id)?,
@@ -226,7 +228,31 @@ impl Host {
     }
 }
 
-fn answer_locally(stream: &mut Stream, local: crate::callout::Response) {
+/// What Envoy makes of a local reply to a request whose content type is gRPC's: a 200 without a body.
+fn as_grpc(exchange: &Exchange, local: Response) -> Response {
+    let content_type = exchange.request.text("content-type").unwrap_or_default();
+    match content_type.strip_prefix("application/grpc") {
+        Some(rest) if rest.is_empty() || rest.starts_with('+') => {}
+        _ => return local,
+    }
+    let grpc_status = match local.status {
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 => "12",
+        429 | 502 | 503 | 504 => "14",
+        _ => "2",
+    };
+    let mut headers = local.headers;
+    headers.replace(b"content-type", b"application/grpc");
+    headers.add("grpc-status", grpc_status);
+    if !local.body.is_empty() {
+        headers.add("grpc-message", &local.body);
+    }
+    Response { status: 200, headers, body: Vec::new(), ..local }
+}
+
+fn answer_locally(stream: &mut Stream, local: Response) {
     let spec = &mut stream.exchange.spec;
     spec.status = local.status;
     spec.response_body = if local.body.is_empty() { Vec::new() } else { vec![local.body] };
