@@ -77,6 +77,7 @@ metrics! {
     CapturesRefusedUnreadable Counter "retrohook_captures_refused_unreadable_total" "Webhooks answered 503 because the host did not give their body (Kong: `client_body_buffer_size`).";
     CapturesRefusedSilent Counter "retrohook_captures_refused_silent_total" "Webhooks answered 408 because the rest of the request did not come.";
     CapturesRefusedSlow Counter "retrohook_captures_refused_slow_total" "Webhooks answered 408 because the request was not whole after 30 s.";
+    CapturesRefusedMisspelled Counter "retrohook_captures_refused_misspelled_total" "Requests answered 503 because a capture takes another spelling of their path.";
     CapturesAbandoned Counter "retrohook_captures_abandoned_total" "Webhooks whose sender hung up before the answer; the queue may have them.";
     Capture Histogram "retrohook_capture_milliseconds" "Time from the end of a webhook to the answer that it is stored, in milliseconds.";
     Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";

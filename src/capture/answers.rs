@@ -28,6 +28,7 @@ pub(super) enum Refusal {
     Unreadable,
     Unverified,
     Unstored,
+    Misspelled,
 }
 
 /// Returns the answer to a webhook that is stored under `message_id`.
@@ -59,6 +60,8 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
         // Without a body: a gateway may write one twice, and so hang up, if the answer is made while
         // the reply to a call that failed is handled.
         Refusal::Unstored => (StatusCode::SERVICE_UNAVAILABLE, ""),
+        // The sender tries again, and the operator may have mended the matcher until then.
+        Refusal::Misspelled => (StatusCode::SERVICE_UNAVAILABLE, "not stored: another spelling of this path is stored"),
     };
     let mut answer = Answer::new(text.to_owned());
     *answer.status_mut() = status;

@@ -33,6 +33,7 @@ struct Refused {
     unreadable: u64,
     unverified: u64,
     unstored: u64,
+    misspelled: u64,
 }
 
 impl Counts {
@@ -59,7 +60,7 @@ impl Counts {
 
     /// Counts a webhook that is refused.
     pub(super) fn refused(&mut self, refusal: Refusal) {
-        let Refused { busy, crowded, no_memory, too_large, silent, slow, unreadable, unverified, unstored } =
+        let Refused { busy, crowded, no_memory, too_large, silent, slow, unreadable, unverified, unstored, misspelled } =
             &mut self.refused;
         let count = match refusal {
             Refusal::Busy => busy,
@@ -71,6 +72,7 @@ impl Counts {
             Refusal::Unreadable => unreadable,
             Refusal::Unverified => unverified,
             Refusal::Unstored => unstored,
+            Refusal::Misspelled => misspelled,
         };
         *count += 1;
     }
@@ -97,6 +99,7 @@ impl Counts {
         updates.add(Metric::CapturesRefusedUnreadable, refused.unreadable);
         updates.add(Metric::CapturesRefusedSilent, refused.silent);
         updates.add(Metric::CapturesRefusedSlow, refused.slow);
+        updates.add(Metric::CapturesRefusedMisspelled, refused.misspelled);
         updates.add(Metric::CapturesAbandoned, abandoned);
         updates.observe(Metric::Capture, stored_millis);
     }

@@ -150,6 +150,16 @@ impl Intake {
         refusal.map(|refusal| self.end(id, refusal))
     }
 
+    /// Refuses a request whose path is another spelling of one that a capture takes. Returns the
+    /// answer.
+    pub(crate) fn misspelled(&mut self) -> Answer {
+        let why = "a request was answered 503, because a capture takes another spelling of its path (of case, slashes, \
+                   percent-encoding, `;`, or what is at its end), and an application could take it for the same: senders \
+                   must use the path that `matcher` matches";
+        self.tell_once(Refusal::Misspelled, Level::Warn, why);
+        self.refuse(Refusal::Misspelled)
+    }
+
     /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
     /// Returns the answer.
     pub(crate) fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {

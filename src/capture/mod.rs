@@ -26,6 +26,8 @@ use http::{HeaderMap, StatusCode};
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
+use crate::exchange::path_of;
+use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
 pub use intake::{Intake, Progress};
 pub use room::Size;
@@ -115,14 +117,30 @@ pub type Answer = http::Response<String>;
 pub(crate) struct Captures(pub(crate) Vec<Capture>);
 
 impl Captures {
-    /// Whether some capture has this method: the first question, answered without the path.
+    /// Returns true if some capture has this method, in whatever case: the first question, answered
+    /// without the path.
     pub(crate) fn want_method(&self, method: &[u8]) -> bool {
-        self.0.iter().any(|capture| capture.methods.contain(method))
+        self.0.iter().any(|capture| capture.methods.contain_in_any_case(method))
     }
 
     /// Which capture takes a request of this method and target.
     pub(crate) fn position(&self, method: &[u8], target: &[u8]) -> Option<usize> {
         self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
+    }
+
+    /// Returns true if a capture would take a request of this method and target if they were spelled
+    /// in another way. No capture takes them as they are; an application behind the gateway may.
+    /// True also of a path that is too long to tell.
+    pub(crate) fn know_by_another_spelling(&self, method: &[u8], target: &[u8]) -> bool {
+        let captures = || self.0.iter().filter(|capture| capture.methods.contain_in_any_case(method));
+        let path = path_of(target);
+        if is_plain(path) && captures().all(|each| each.methods.contain(method) && each.matcher.expects_plain()) {
+            return false;
+        }
+        let Some(plain) = plain(path) else { return true };
+        let with_slash = [&plain[..], b"/"].concat();
+        let spellings = [&plain, &with_slash, without_format(&plain)];
+        captures().any(|capture| spellings.iter().any(|spelling| capture.matcher.is_match_in_any_case(spelling)))
     }
 
     /// Returns every queue, as often as it is named.

@@ -38,6 +38,47 @@ fn agent(capture: Value, changes: Value) -> Agent {
     agent
 }
 
+#[test]
+fn another_spelling_of_a_capture_s_path_or_method_is_known() {
+    let captures = |matcher: &str, method: Value| {
+        let config = json!({"capture": [{
+            "method": method, "matcher": matcher, "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks",
+        }]});
+        Config::from_json(config.to_string().as_bytes()).unwrap().captures
+    };
+    for (matcher, path, expected) in [
+        ("^/webhook$", "/webhook/", true),
+        ("^/webhook$", "/WEBHOOK?a=/x", true),
+        ("^/webhook$", "/webhook.json", true),
+        ("^/webhook$", "/x/..;/%77ebhook%2f?a", true),
+        ("^/webhook$", "/account", false),
+        ("^/webhook$", "/Account/?/webhook", false),
+        ("^/webhook$", "/webhook.d/x", false),
+        ("^/webhook$", "/webhooks/", false),
+        ("^/Webhook$", "/webhook", true),
+        ("^/webhook/$", "/webhook", true),
+        ("^/webhook/?$", "/webhook//", true),
+        ("^/hooks/(a|B)$", "/hooks/b", true),
+        ("^/hooks/[^/]+$", "/hooks/a/", true),
+        ("/hooks/", "/HOOKS/a", true),
+        ("hook", "/Hook", true),
+        ("hook", "/book", false),
+    ] {
+        let captures = captures(matcher, json!("POST"));
+        assert!(captures.position(b"POST", path.as_bytes()).is_none(), "{matcher} {path}");
+        assert_eq!(captures.know_by_another_spelling(b"POST", path.as_bytes()), expected, "{matcher} {path}");
+        assert!(!captures.want_method(b"GET"));
+    }
+    let too_long = format!("/{}/webhook", ";".repeat(8_192));
+    assert!(captures("^/webhook$", json!("POST")).know_by_another_spelling(b"POST", too_long.as_bytes()));
+    let (post, any) = (captures("^/webhook$", json!("POST")), captures("^/webhook$", json!("*")));
+    assert!(post.want_method(b"post") && post.position(b"post", b"/webhook").is_none());
+    assert!(
+        post.know_by_another_spelling(b"post", b"/webhook") && !post.know_by_another_spelling(b"post", b"/account")
+    );
+    assert!(any.know_by_another_spelling(b"GET", b"/webhook/") && !any.know_by_another_spelling(b"GET", b"/account"));
+}
+
 fn request(headers: &[(&'static str, &'static str)]) -> Request<'static> {
     Request {
         method: "POST".into(),

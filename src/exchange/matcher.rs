@@ -27,11 +27,25 @@ impl Methods {
             Methods::OneOf(methods) => methods.iter().any(|candidate| candidate.as_bytes() == method),
         }
     }
+
+    /// Returns true if `method` is one of them to an application that reads methods in any case.
+    pub(crate) fn contain_in_any_case(&self, method: &[u8]) -> bool {
+        match self {
+            Methods::Any => true,
+            Methods::OneOf(methods) => {
+                methods.iter().any(|candidate| candidate.as_bytes().eq_ignore_ascii_case(method))
+            }
+        }
+    }
 }
 
 /// Bytes of a target that a matcher looks at. A regular expression costs about a thousand
 /// instructions for each byte, on the request's time.
 const MAX_PATH_BYTES: usize = 8_192;
+
+/// Bytes of another spelling of a path that a matcher looks at: each path has three, and a longer
+/// one is hardly taken for that of a capture.
+const MAX_SPELLING_BYTES: usize = 1_024;
 
 /// A regular expression that is searched, not anchored, in the first 8,192 bytes of the path.
 #[derive(Clone, Debug)]
@@ -39,6 +53,12 @@ pub(crate) struct Matcher {
     regex: Regex,
     /// The expression, where it is plain text: searching that is many times faster.
     plain_text: Option<PlainText>,
+    /// The expression without regard to case, compiled once somebody asks. `None` if it is too
+    /// large so.
+    in_any_case: OnceCell<Option<Regex>>,
+    /// True if, as far as the pattern shows, the paths that it matches are spelled plainly: without
+    /// upper case, and without a slash at the end.
+    expects_plain: bool,
 }
 
 impl Matcher {
@@ -48,7 +68,13 @@ impl Matcher {
     /// If the pattern is not valid, or too large for `regex-lite`.
     pub(crate) fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
         let is_plain = !pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c));
-        Ok(Matcher { regex: Regex::new(pattern)?, plain_text: is_plain.then(|| PlainText::new(pattern)) })
+        let expects_slash = pattern.trim_end_matches(['$', '?']).ends_with('/');
+        Ok(Matcher {
+            regex: Regex::new(pattern)?,
+            plain_text: is_plain.then(|| PlainText::new(pattern)),
+            in_any_case: OnceCell::new(),
+            expects_plain: !expects_slash && !pattern.contains(|c: char| c.is_ascii_uppercase()),
+        })
     }
 
     /// Returns true if the pattern is found in the path of `target`; a query string does not count.
@@ -60,6 +86,19 @@ impl Matcher {
             Some(text) => text.is_in(target) && text.is_in(path_of(target)),
             None => self.regex.is_match(&String::from_utf8_lossy(path_of(target))),
         }
+    }
+
+    /// Returns true if, as far as the pattern shows, the paths that it matches are spelled plainly.
+    pub(crate) fn expects_plain(&self) -> bool {
+        self.expects_plain
+    }
+
+    /// Returns true if the pattern is found in `path`, whatever the case of its letters; the first
+    /// 1,024 bytes count.
+    pub(crate) fn is_match_in_any_case(&self, path: &[u8]) -> bool {
+        let path = String::from_utf8_lossy(path.get(..MAX_SPELLING_BYTES).unwrap_or(path));
+        let regex = self.in_any_case.get_or_init(|| Regex::new(&format!("(?i){}", self.regex.as_str())).ok());
+        regex.as_ref().unwrap_or(&self.regex).is_match(&path)
     }
 
     /// Returns the pattern as it was given.

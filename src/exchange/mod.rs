@@ -4,6 +4,7 @@
 pub(crate) mod matcher;
 mod plain_text;
 pub(crate) mod redact;
+pub(crate) mod spelling;
 pub(crate) mod template;
 
 use std::borrow::Cow;

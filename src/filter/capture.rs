@@ -11,7 +11,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::gateway::{Body, Head, Webhook};
 use super::hostcalls::{self, text};
 use super::worker::Worker;
-use crate::capture::{Answer, CaptureId, Size};
+use crate::capture::{Answer, CaptureId, Intake, Size};
 
 /// A request that a capture takes.
 pub(crate) struct CapturedRequest {
@@ -24,19 +24,34 @@ pub(crate) struct CapturedRequest {
     bytes: usize,
 }
 
+/// What becomes of a request whose method a capture wants.
+pub(crate) enum Begun {
+    /// A capture has taken it, and the host has to do this with it.
+    Held(Box<CapturedRequest>, Action),
+    /// It is answered: an application behind the gateway could take it for one of a capture.
+    Refused,
+    /// No capture wants it.
+    NotWanted,
+}
+
 impl CapturedRequest {
-    /// Takes the request that has just begun, if a capture wants it; one wants its method. Also
-    /// returns what the host has to do with it.
+    /// Takes the request that has just begun, if a capture wants it; one wants its method.
     #[inline(never)]
-    pub(crate) fn begin(
-        worker: &Rc<Worker>,
-        context: u32,
-        method: &[u8],
-        header_count: usize,
-        ended: bool,
-    ) -> Option<(Box<CapturedRequest>, Action)> {
-        let target = worker.rules.target.read()?;
-        let position = worker.captures.position(method, &target)?;
+    pub(crate) fn begin(worker: &Rc<Worker>, context: u32, method: &[u8], header_count: usize, ended: bool) -> Begun {
+        let Some(own) = worker.rules.target.read() else { return Begun::NotWanted };
+        let find = |target: &[u8]| worker.captures.position(method, target);
+        let by_own = find(&own).map(|position| (position, own.clone()));
+        let found = by_own.or_else(|| {
+            let normalised = worker.rules.normalised(&own)?;
+            Some((find(&normalised)?, normalised))
+        });
+        let Some((position, target)) = found else {
+            if !worker.captures.know_by_another_spelling(method, &own) {
+                return Begun::NotWanted;
+            }
+            worker.answer(&worker.with_intake(Intake::misspelled));
+            return Begun::Refused;
+        };
         let head_bytes = method.len() + target.len();
         let head = Head { method: text(method.to_vec()), target: text(target), header_count, ended };
         let request = Box::new(CapturedRequest {
@@ -47,7 +62,7 @@ impl CapturedRequest {
             bytes: 0,
         });
         let action = request.admit(position, head_bytes);
-        Some((request, action))
+        Begun::Held(request, action)
     }
 
     fn admit(&self, position: usize, head_bytes: usize) -> Action {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use super::capture::CapturedRequest;
+use super::capture::{Begun, CapturedRequest};
 use super::gateway::{Candidate, Head, Outlook};
 use super::hostcalls::{self, text};
 use super::worker::{release, Worker};
@@ -88,15 +88,24 @@ impl HttpContext for HttpFilter {
     fn on_http_request_headers(&mut self, header_count: usize, ended: bool) -> Action {
         let Some(worker) = &self.worker else { return Action::Continue };
         let Some(method) = hostcalls::header(MapType::HttpRequestHeaders, ":method") else { return Action::Continue };
-        if worker.captures.want_method(&method) {
-            if let Some((request, action)) = CapturedRequest::begin(worker, self.id, &method, header_count, ended) {
-                self.watched = Some(Watched::Captured(request));
-                return action;
+        if worker.stores_webhooks && worker.captures.want_method(&method) {
+            match CapturedRequest::begin(worker, self.id, &method, header_count, ended) {
+                Begun::Held(request, action) => {
+                    self.watched = Some(Watched::Captured(request));
+                    return action;
+                }
+                Begun::Refused => return Action::Pause,
+                Begun::NotWanted => {}
             }
         }
         if worker.routes.want_method(&method) {
             let Some(target) = worker.rules.target.read() else { return Action::Continue };
-            if worker.routes.want_request(&method, &target) {
+            let wanted = if worker.routes.want_request(&method, &target) {
+                Some(target)
+            } else {
+                worker.rules.normalised(&target).filter(|target| worker.routes.want_request(&method, target))
+            };
+            if let Some(target) = wanted {
                 let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
                 let head = Head { method: text(method), target: text(target), header_count, ended };
                 self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));

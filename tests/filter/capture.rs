@@ -342,6 +342,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
 
     let mut kong = gateway(Way::Kong);
     refused(&mut kong, &webhook("{}").spilled_to_disk());
+    refused(&mut kong, &ExchangeSpec::new("POST", "/webhook/"));
     kong.advance(TICK).unwrap();
 
     let mut large = start(
@@ -376,6 +377,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
         (Metric::CapturesRefusedNoMemory, &large, 1),
         (Metric::CapturesRefusedCrowded, &crowded, 1),
         (Metric::CapturesRefusedUnreadable, &kong, 1),
+        (Metric::CapturesRefusedMisspelled, &kong, 1),
     ];
     for (metric, host, expected) in &cases {
         assert_eq!(count(host, *metric), *expected, "{metric:?}");

@@ -1,10 +1,121 @@
-//! Refusals of a capture are refusals to every sender, whatever a request calls its content.
+//! Nothing walks around a capture, and its refusals are refusals to every sender, on both gateways: however a path is spelled, and
+//! whatever a request calls its content.
 
-use proxy_wasm_test_host::{ExchangeSpec, Response};
+use proxy_wasm_test_host::{ExchangeSpec, LogLevel, Response};
+use retrohook::metrics::Metric;
 use serde_json::json;
 
-use crate::support::webhooks::{answer, capturing, gateway, held, refused, start, stored};
-use crate::support::{config, put, Way};
+use crate::support::webhooks::{answer, capturing, fields, gateway, held, message, refused, start, stored, webhook};
+use crate::support::{config, count, logged, put, Way, GATEWAYS, LONG, TICK};
+
+/// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a filter sees it, or does not.
+const NORMALISED: [&str; 12] = [
+    "//webhook",
+    "/webhook?x",
+    "/%77ebhook",
+    "/./webhook",
+    "/x/../webhook",
+    "/x/%2e%2e/webhook",
+    "/x/..%2fwebhook",
+    "/x%2F..%2fwebhook",
+    "/%2fwebhook",
+    "/webhook%3fx",
+    "/webhook#x",
+    "///./x/..//webhook?/y",
+];
+
+/// Spellings that only an application may take for the same.
+const OTHERS: [&str; 17] = [
+    "/webhook/",
+    "/webhook//",
+    "/webhook/.",
+    "/webhook%2f",
+    "/webhook%5c",
+    "/webhook%252f",
+    "/webhook;a",
+    "/;a/webhook",
+    "/x/..;/webhook",
+    "/%2577ebhook",
+    "/WEBHOOK",
+    "/webhook%00",
+    "/webhook%20",
+    "/webhook%23x",
+    "/webhook.",
+    "/webhook.json",
+    "\\webhook",
+];
+
+fn spelled(path: &str) -> ExchangeSpec {
+    ExchangeSpec::new("POST", path).status(201).request_header("Content-Length", "2").request_body("{}")
+}
+
+#[test]
+fn on_kong_the_path_that_nginx_has_made_of_it_counts_too() {
+    let mut host = gateway(Way::Kong);
+    for path in NORMALISED {
+        let (exchange, callout) = held(&mut host, &spelled(path));
+        let path_in_message = message(&callout)["path"].clone();
+        assert!(path_in_message == "/webhook" || path_in_message == *path, "{path}: {path_in_message}");
+        host.respond(callout.token, stored()).unwrap();
+        assert_eq!(answer(&mut host, &exchange).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn named_groups_are_found_in_the_path_that_matches() {
+    let capture = json!({
+        "matcher": "^/hooks/(?<who>[a-z]+)$", "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks.fifo",
+        "message_group_id": "${path.who}",
+    });
+    let mut host = start(Way::Kong, &capturing(capture, json!({})));
+    for path in ["/hooks/acme", "/hooks//acme", "/hooks/%61cme"] {
+        let (_, callout) = held(&mut host, &spelled(path));
+        assert_eq!(fields(&callout)["MessageGroupId"], "acme", "{path}");
+    }
+}
+
+#[test]
+fn another_spelling_is_refused_and_goes_to_no_upstream() {
+    for way in GATEWAYS {
+        let mut host = gateway(way);
+        // Where Envoy does not normalise paths, these are other spellings, too.
+        let normalised: &[&str] = if way == Way::Kong { &[] } else { &NORMALISED };
+        let others = OTHERS.iter().chain(normalised).filter(|path| **path != "/webhook?x");
+        let mut refusals = 0;
+        for path in others {
+            let answer = refused(&mut host, &spelled(path));
+            assert_eq!(
+                (answer.status, answer.headers.text("retry-after").unwrap().as_str()),
+                (503, "5"),
+                "{way:?} {path}"
+            );
+            refusals += 1;
+        }
+        for path in ["/webhooks", "/account/webhook", "/Account/", "/webhook/x", "/webhook.d/x;y"] {
+            let exchange = host.exchange(&spelled(path)).unwrap();
+            assert_eq!((exchange.local, exchange.status), (false, 201), "{way:?} {path}");
+        }
+        // Another method is not for the capture.
+        let get = host.exchange(&ExchangeSpec::new("GET", "/webhook/")).unwrap();
+        assert!(!get.local);
+        host.advance(TICK).unwrap();
+        assert_eq!(count(&host, Metric::CapturesRefusedMisspelled), refusals, "{way:?}");
+        let lines = logged(&mut host, LogLevel::Warn);
+        assert!(lines.len() == 1 && lines[0].contains("another spelling of its path"), "{lines:?}");
+        assert_eq!(host.violations(), [], "{way:?}");
+    }
+}
+
+#[test]
+fn a_route_wants_what_nginx_has_made_of_the_path() {
+    let mut host = Way::Kong.start(&config(json!({"routes": [{"method": "PUT", "matcher": "^/mockbin/profile$"}]})));
+    for path in ["/mockbin/profile", "/mockbin//profile", "/mockbin/x/..%2fprofile", "/%6dockbin/./profile?a=1"] {
+        host.exchange(&ExchangeSpec::new("PUT", path)).unwrap();
+    }
+    host.exchange(&ExchangeSpec::new("PUT", "/mockbin/account")).unwrap();
+    host.advance(LONG).unwrap();
+    assert_eq!(count(&host, Metric::EventsMatched), 4);
+}
 
 const GRPC: [&str; 2] = ["application/grpc", "application/grpc+json"];
 
@@ -17,7 +128,9 @@ fn a_refusal_stays_one_where_envoy_answers_as_to_grpc() {
             let spec = ExchangeSpec::new("POST", path).request_header("Content-Type", content_type);
             spec.request_header("Content-Length", body.len().to_string()).request_body(body)
         };
-        for (path, body, status) in [("/webhook", "{}", 401), ("/webhook", "12345678901", 413)] {
+        for (path, body, status) in
+            [("/webhook", "{}", 401), ("/webhook", "12345678901", 413), ("/webhook/", "{}", 503)]
+        {
             let answer = refused(&mut host, &spec(path, body));
             assert_eq!(answer.status, status, "{content_type} {path}");
             assert!(answer.headers.get("grpc-status").is_none() && answer.headers.get("content-type").is_none());
@@ -58,4 +171,13 @@ fn only_replies_of_envoy_itself_are_refusals() {
     let mut publishing = Way::HttpFilter.start(&config(json!({})));
     assert_eq!(publishing.exchange(&grpc("direct_response", "14")).unwrap().status, 200);
     publishing.exchange(&put()).unwrap();
+}
+
+#[test]
+fn a_method_in_another_case_is_another_spelling() {
+    let mut host = gateway(Way::HttpFilter);
+    assert_eq!(refused(&mut host, &ExchangeSpec::new("post", "/webhook")).status, 503);
+    assert!(!host.exchange(&ExchangeSpec::new("post", "/account")).unwrap().local);
+    let (_, callout) = held(&mut host, &webhook("{}"));
+    assert_eq!(message(&callout)["path"], "/webhook");
 }

@@ -9,12 +9,15 @@ use super::metrics::Gauges;
 use super::shared_data::WriteNumbers;
 use crate::callout::Limits;
 use crate::config::{Config, JournalChoice};
+use crate::exchange::spelling::may_be_normalised;
 use crate::filter::hostcalls;
 
 /// What one gateway allows, and at which moments.
 pub(crate) struct Rules {
     /// Where the client's own path is, at the head of a request.
     pub(crate) target: Place,
+    /// Where the path is that the gateway has made of it and goes by, if that is another place.
+    pub(crate) normalised_target: Option<Place>,
     /// Where the status of a response is, once its headers have come.
     pub(crate) response_status: Place,
     /// Returns what the gateway notes beside an answer of the filter with this status.
@@ -90,6 +93,19 @@ impl Rules {
     /// so this bounds what a tick adds to `max_delay`.
     pub(crate) fn tick(&self, max_delay: Duration) -> Duration {
         (max_delay / 4).clamp(Duration::from_millis(1), self.longest_tick)
+    }
+
+    /// Returns what the gateway has made of a client's target, if that may be another: the gateway
+    /// and the application behind it go by that one. Of most targets it is not, and the gateway is
+    /// not asked.
+    #[inline]
+    pub(crate) fn normalised(&self, own: &[u8]) -> Option<Vec<u8>> {
+        let place = self.normalised_target?;
+        if may_be_normalised(own) {
+            place.read()
+        } else {
+            None
+        }
     }
 
     /// Returns true if there is a journal.

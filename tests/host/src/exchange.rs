@@ -110,6 +110,8 @@ fn kong_maps(rules: &Rules, spec: &ExchangeSpec) -> (Headers, Headers) {
 /// What nginx makes of a request target: percent escapes decoded, slashes merged, dot segments resolved; the query
 /// string as it was.
 pub(crate) fn normalised(target: &[u8]) -> Vec<u8> {
+    // A fragment is no part of it.
+    let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
     let mut parts = target.splitn(2, |byte| *byte == b'?');
     let path = decoded(parts.next().unwrap_or_default());
     let mut segments: Vec<&[u8]> = Vec::new();

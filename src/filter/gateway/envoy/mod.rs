@@ -22,7 +22,9 @@ use candidate::EnvoyCandidate;
 
 /// What Envoy allows.
 pub(super) static RULES: Rules = Rules {
+    // Envoy normalises it before any filter sees it, if it is told to.
     target: Place::RequestHeader(":path"),
+    normalised_target: None,
     response_status: Place::ResponseHeader(":status"),
     answer_details: local_reply::details,
     objection: |_| None,

@@ -16,6 +16,7 @@ use crate::publish::route::Delivery;
 pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // `:path` is what nginx has made of the client's path.
     target: Place::Property("ngx.request_uri"),
+    normalised_target: Some(Place::RequestHeader(":path")),
     response_status: Place::Property("response.code"),
     // Kong would write them into the status line.
     answer_details: |_| String::new(),

@@ -1,0 +1,207 @@
+//! The spellings of a path that an application may take for one and the same.
+//!
+//! Gateways and applications differ in what they decode, merge, cut off and fold. What one of them
+//! calls another path may be the same path to the next. Here every such difference is taken away;
+//! nothing here decides what follows from that.
+
+/// Bytes that a path may have, as many as a matcher looks at. A longer one has no plain spelling.
+const MAX_PATH_BYTES: usize = 8_192;
+
+/// Rounds of percent-decoding: a gateway may decode once, and the application behind it again.
+const DECODINGS: usize = 2;
+
+/// Returns true if a gateway that decodes, resolves dot segments and merges slashes may make
+/// another path of that of `target`; also if that is so in its query only.
+///
+/// It runs for every request that no route wants, so that it has no branch for each byte: compilers
+/// then look at many at once.
+#[inline(never)]
+pub(crate) fn may_be_normalised(target: &[u8]) -> bool {
+    let pairs = target.iter().zip(target.get(1..).unwrap_or_default());
+    let found = pairs.fold(0, |found, (byte, next)| {
+        let is_escape = (*byte == b'%') | (*byte == b'#') | (*byte == b'\\');
+        found | u8::from(is_escape | ((*byte == b'/') & ((*next == b'/') | (*next == b'.'))))
+    });
+    found != 0 || target.ends_with(b"#")
+}
+
+/// Returns true if nobody is likely to spell a path in another way: it has lower-case letters,
+/// digits, `-`, `_` and `~` between single slashes, and none at its end.
+pub(crate) fn is_plain(path: &[u8]) -> bool {
+    let is_usual = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_~/".contains(byte);
+    path.iter().all(is_usual) && !path.ends_with(b"/") && !path.windows(2).any(|pair| pair == b"//")
+}
+
+/// Returns the plain spelling of a path: percent-decoded, cut where a query, a fragment or a C
+/// string would end it, with `\` as `/`, without empty and dot segments, and each segment without
+/// its `;` parameters and without white space and dots at its end. Returns `None` if the path is
+/// too long.
+pub(crate) fn plain(path: &[u8]) -> Option<Vec<u8>> {
+    if path.len() > MAX_PATH_BYTES {
+        return None;
+    }
+    let decoded = (0..DECODINGS).fold(path.to_vec(), |path, _| decode(&path));
+    let whole = decoded.split(|byte| b"?#\0".contains(byte)).next().unwrap_or_default();
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in whole.split(|byte| b"/\\".contains(byte)) {
+        match trim(segment.split(|byte| *byte == b';').next().unwrap_or_default()) {
+            b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.extend(Some(without_dots(segment)).filter(|segment| !segment.is_empty())),
+        }
+    }
+    let mut plain = Vec::with_capacity(decoded.len());
+    for segment in segments {
+        plain.push(b'/');
+        plain.extend(segment);
+    }
+    Some(plain)
+}
+
+/// Returns a plain path without what looks like a format at its end, as in `/orders.json`.
+pub(crate) fn without_format(plain: &[u8]) -> &[u8] {
+    let last = plain.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let dot = plain.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > last);
+    dot.and_then(|dot| plain.get(..dot)).unwrap_or(plain)
+}
+
+/// Decodes every `%` that has two hexadecimal digits behind it.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let byte = after.split_first_chunk::<2>().filter(|_| *first == b'%').and_then(|(digits, after)| {
+            let text = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
+            Some((u8::from_str_radix(text, 16).ok()?, after))
+        });
+        let (byte, after) = byte.unwrap_or((*first, after));
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+fn trim(segment: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    let start = segment.iter().position(|byte| !is_blank(byte)).unwrap_or(segment.len());
+    let end = segment.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    segment.get(start..end).unwrap_or_default()
+}
+
+fn without_dots(segment: &[u8]) -> &[u8] {
+    let end = segment.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+    segment.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Paths that one application or another takes for `/webhook`.
+    const SPELLINGS: [&[u8]; 36] = [
+        b"/webhook",
+        b"/webhook/",
+        b"/webhook//",
+        b"//webhook",
+        b"/webhook%2f",
+        b"/webhook%5C",
+        b"/webhook%252f",
+        b"/webhook;a",
+        b"/webhook;a=b/",
+        b"/;a/webhook",
+        b"/%77ebhook",
+        b"/%2577ebhook",
+        b"/x/../webhook",
+        b"/x/..;/webhook",
+        b"/x/..;a=b/webhook",
+        b"/x/..%2fwebhook",
+        b"/x%2f..%2Fwebhook",
+        b"/x/%2e%2e/webhook",
+        b"/x\\..\\webhook",
+        b"\\webhook",
+        b"/./webhook",
+        b"/webhook/.",
+        b"/webhook/x/..",
+        b"/../webhook",
+        b"webhook",
+        b"/webhook#x",
+        b"/webhook%23x",
+        b"/webhook%3fx",
+        b"/webhook%00",
+        b"/webhook%00.png",
+        b"/webhook%20",
+        b"/webhook%09",
+        b"/webhook%0a",
+        b"/%20webhook",
+        b"/webhook.",
+        b"/webhook. ",
+    ];
+
+    #[test]
+    fn every_spelling_has_one_that_is_plain() {
+        for spelling in SPELLINGS {
+            assert_eq!(plain(spelling).unwrap(), b"/webhook", "{}", spelling.escape_ascii());
+        }
+        for (path, expected) in [
+            (&b"/"[..], &b""[..]),
+            (b"", b""),
+            (b"/..", b""),
+            (b"/a%", b"/a%"),
+            (b"/a%zz%4", b"/a%zz%4"),
+            (b"/a%+1", b"/a%+1"),
+            (b"/a/b.c", b"/a/b.c"),
+            (b"/webhook/..", b""),
+            (b"/webhooks", b"/webhooks"),
+            (b"/a.b/.c/...", b"/a.b/.c"),
+        ] {
+            assert_eq!(plain(path).unwrap(), expected, "{}", path.escape_ascii());
+        }
+        assert_eq!(plain(&[b'/'; 8_193]), None);
+    }
+
+    #[test]
+    fn what_a_gateway_would_change_is_known() {
+        for (target, expected) in [
+            ("/a/b-c_d~e", false),
+            ("/a.b/c.d", false),
+            ("/a?b=c", false),
+            ("/a?b=%20", true),
+            ("", false),
+            ("/a#", true),
+            ("/%61", true),
+            ("/a//b", true),
+            ("/a/./b", true),
+            ("/a/../b", true),
+            ("/a/.b", true),
+            ("/a#b", true),
+            ("/a\\b", true),
+        ] {
+            assert_eq!(may_be_normalised(target.as_bytes()), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_format_is_what_follows_the_last_dot_of_the_last_segment() {
+        for (path, expected) in
+            [("/a.json", "/a"), ("/a.b.c", "/a.b"), ("/a.b/c", "/a.b/c"), ("/.a", "/.a"), ("/a", "/a"), ("", "")]
+        {
+            assert_eq!(without_format(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_that_is_plain_is_its_own_plain_spelling(path in "(/[a-z0-9_~-]{1,5}){0,4}") {
+            prop_assert!(is_plain(path.as_bytes()));
+            prop_assert_eq!(plain(path.as_bytes()).unwrap(), path.as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_have_a_plain_spelling_that_is_no_longer(path: Vec<u8>) {
+            let plain = plain(&path).unwrap();
+            prop_assert!(plain.len() <= path.len() + 1);
+            prop_assert!(!plain.windows(2).any(|pair| pair == b"//") && !plain.contains(&b'\\'));
+        }
+    }
+}
