@@ -256,6 +256,6 @@ def test_a_crowd_whose_events_are_late_goes_on_and_the_vm_lives(
     start: Callable[..., Envoy], sink: SnsSink, on_failure: str, status: int
 ) -> None:
     sink.answers = slow(30.0)
-    envoy = start(sink.address, on_failure, timeout_ms=5_000)
+    envoy = start(sink.address, on_failure, timeout_ms=5_000, adjust=EnvoyConfig.unbound_streams)
     assert send_together(envoy.address_of(), "PUT", "/mockbin/profile", 1_000, timeout=40.0) == [status] * 1_000
     envoy.assert_no_trap()

@@ -138,7 +138,7 @@ def test_what_is_too_large_is_refused_before_all_of_it_has_come(start: StartCapt
 
 def test_other_requests_are_none_of_its_business(start: StartCapture, queue: SqsSink) -> None:
     envoy = start(queue)
-    assert send(envoy.address_of(), "GET", "/webhook").status == 503, "as the configuration says"
+    assert send(envoy.address_of(), "GET", "/webhook").status == 405, "as the configuration says"
     assert send(envoy.address_of(), "POST", "/other", {}, "{}").status == 404
     assert queue.request_count == 0
 

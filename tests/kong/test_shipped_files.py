@@ -66,6 +66,8 @@ def test_the_declarative_configurations_have_a_service_with_retrohook(name: str)
 def test_what_is_captured_has_no_upstream_and_fits_into_the_memory_of_nginx() -> None:
     (service,) = load("capture.yml")["services"]
     assert service["url"] == "http://127.0.0.1:9"
+    (route,) = service["routes"]
+    assert (route["paths"], route["methods"]) == (["/webhook"], ["POST"]), "Kong answers another method itself"
     (config,) = filters_in(service)
     assert_accepted(config)
     (capture,) = config["capture"]
