@@ -100,12 +100,7 @@ impl HttpContext for HttpFilter {
         }
         if worker.routes.want_method(&method) {
             let Some(target) = worker.rules.target.read() else { return Action::Continue };
-            let wanted = if worker.routes.want_request(&method, &target) {
-                Some(target)
-            } else {
-                worker.rules.normalised(&target).filter(|target| worker.routes.want_request(&method, target))
-            };
-            if let Some(target) = wanted {
+            if worker.routes.want_request(&method, &target) {
                 let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
                 let head = Head { method: text(method), target: text(target), header_count, ended };
                 self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));

@@ -6,7 +6,7 @@ use retrohook::metrics::Metric;
 use serde_json::json;
 
 use crate::support::webhooks::{answer, capturing, fields, gateway, held, message, refused, start, stored, webhook};
-use crate::support::{config, count, logged, put, Way, GATEWAYS, LONG, TICK};
+use crate::support::{config, count, logged, put, Way, GATEWAYS, TICK};
 
 /// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a filter sees it, or does not.
 const NORMALISED: [&str; 12] = [
@@ -104,17 +104,6 @@ fn another_spelling_is_refused_and_goes_to_no_upstream() {
         assert!(lines.len() == 1 && lines[0].contains("another spelling of its path"), "{lines:?}");
         assert_eq!(host.violations(), [], "{way:?}");
     }
-}
-
-#[test]
-fn a_route_wants_what_nginx_has_made_of_the_path() {
-    let mut host = Way::Kong.start(&config(json!({"routes": [{"method": "PUT", "matcher": "^/mockbin/profile$"}]})));
-    for path in ["/mockbin/profile", "/mockbin//profile", "/mockbin/x/..%2fprofile", "/%6dockbin/./profile?a=1"] {
-        host.exchange(&ExchangeSpec::new("PUT", path)).unwrap();
-    }
-    host.exchange(&ExchangeSpec::new("PUT", "/mockbin/account")).unwrap();
-    host.advance(LONG).unwrap();
-    assert_eq!(count(&host, Metric::EventsMatched), 4);
 }
 
 const GRPC: [&str; 2] = ["application/grpc", "application/grpc+json"];
