@@ -114,10 +114,10 @@ impl Room {
         if held.is_whole || !self.storing.has(queue, 1) {
             return Err(Refusal::Busy);
         }
+        let bytes = message.saturating_add(REQUEST_BYTES);
         if queue == held.queue {
-            self.resize(held, message.saturating_add(REQUEST_BYTES))?;
+            self.resize(held, bytes)?;
         } else {
-            let bytes = message.saturating_add(REQUEST_BYTES);
             if !self.bytes.take(queue, bytes) {
                 return Err(Refusal::NoMemory);
             }

@@ -7,7 +7,7 @@ use super::answers::Refusal;
 use super::attempts::Attempts;
 use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
-use super::sender_id::{SenderId, UNKNOWN};
+use super::sender_id::{Origin, SenderId, UNKNOWN};
 use super::verify::{OnFailure, Verification};
 use super::Capture;
 use crate::aws::signer::Signature;
@@ -95,16 +95,23 @@ pub(super) fn storing(
     let groups = capture.matcher.groups(&path);
     let signed = checked.as_ref().and_then(|checked| checked.as_ref().ok()?.id.as_deref());
     let mut exchange = Exchange { request, ..Exchange::default() };
-    let (origin, source, (id, body_sha256)) = {
+    let (origin, own_text, source, (id, body_sha256)) = {
         let found = SenderId::find(capture, &exchange, &groups, body, signed);
         let source = verify.map(|verify| verify.scheme.name).or(found.as_ref().map(|id| id.sender));
         let hashes = id_and_body_hash(capture, &exchange.request, body, trust, found.as_ref(), nonce);
-        (found.map(|id| id.origin), source.unwrap_or(UNKNOWN), hashes)
+        let origin = found.as_ref().map(|id| id.origin);
+        (origin, found.map(SenderId::into_text), source.unwrap_or(UNKNOWN), hashes)
     };
     exchange.request = kept(std::mem::take(&mut exchange.request), redaction, verify);
-    // Of an id that was found in something confidential, nothing is shown.
-    let shown = SenderId::find(capture, &exchange, &groups, body, signed).filter(|id| Some(id.origin) == origin);
-    let delivery = Delivery { id, sender_id: shown.map(SenderId::into_text), source, body_sha256 };
+    let sender_id = match origin {
+        // Nothing of these is redacted.
+        None | Some(Origin::Signed | Origin::Body) => own_text,
+        // Of an id that was found in something confidential, nothing is shown.
+        Some(Origin::Headers(_) | Origin::Configured) => SenderId::find(capture, &exchange, &groups, body, signed)
+            .filter(|id| Some(id.origin) == origin)
+            .map(SenderId::into_text),
+    };
+    let delivery = Delivery { id, sender_id, source, body_sha256 };
     let (message, attributes) = {
         let (request, delivery, capture, verified) = (&exchange.request, &delivery, &capture.name, checked.as_ref());
         let envelope = Envelope { request, body, delivery, capture, received_at: now, verified };

@@ -25,10 +25,17 @@ const ATTRIBUTES_SUM: &str = "MD5OfMessageAttributes";
 /// The reason why it is not certain that SQS has the message; see [`crate::aws::reply`] for the
 /// codes that are not of AWS.
 pub(crate) fn parse_sent(reply: &Reply) -> Result<String, Failure> {
+    Ok(read_sent(reply)?.0)
+}
+
+/// Reads the reply to a `SendMessage`: the id of the message, and everything that SQS says of it.
+fn read_sent(reply: &Reply) -> Result<(String, Value), Failure> {
     let success = reply::read(SQS, reply, 1, json_error)?;
-    let sent = success.json();
-    let message_id = sent.as_ref().and_then(|sent| text(sent, "MessageId"));
-    message_id.map(str::to_owned).ok_or_else(|| success.unreadable())
+    let sent = success.json().unwrap_or_default();
+    match text(&sent, "MessageId").map(str::to_owned) {
+        Some(message_id) => Ok((message_id, sent)),
+        None => Err(success.unreadable()),
+    }
 }
 
 /// Returns the id that SQS gave to `message`, if what it stored is that message: SQS sends the MD5
@@ -37,10 +44,8 @@ pub(crate) fn parse_sent(reply: &Reply) -> Result<String, Failure> {
 /// # Errors
 /// As [`parse_sent`], and if SQS tells of another message.
 pub(crate) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Result<String, Failure> {
-    let message_id = parse_sent(reply)?;
-    let Reply::Response(response) = reply else { return Ok(message_id) };
-    let sent: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    // What sits in a queue's place may give no sums; one that it gives has to be right.
+    let (message_id, sent) = read_sent(reply)?;
+    // A stand-in for SQS may give no sums; one that it gives has to be right.
     let other = |name: &str, sum: fn(&Message<'_>) -> String| {
         sent.get(name)
             .is_some_and(|stored| stored.as_str().is_none_or(|stored| !stored.eq_ignore_ascii_case(&sum(message))))
@@ -151,6 +156,9 @@ mod tests {
                 );
             }
         }
+        let cut = [br#"{"MessageId":"m-1","MD5OfMessageBody":"0"}"#.as_slice(), b"\xff"].concat();
+        let failure = parse_stored(&response(200, cut), &message).unwrap_err();
+        assert_eq!(failure.code, "AnotherMessage", "the sums are read where the id is");
         for status in [201, 202, 203, 204, 206, 226, 299, 304] {
             assert_eq!(stored(status, ""), Err(format!("HTTP {status}")));
         }
