@@ -45,7 +45,8 @@ pub enum Call {
 ///
 /// A tick does these in order: it tends the journals, so that what they give is sent with the rest;
 /// polls; releases the responses whose events are settled; takes the dead letters, then metrics and
-/// notices, which tell of all that; and polls the captures that are due ([`Agent::due_captures`]), whose answers come last.
+/// notices, which tell of all that; and polls the captures that are due ([`Agent::due_captures`]),
+/// whose answers come last.
 ///
 /// ```
 /// use std::time::Duration;

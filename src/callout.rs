@@ -37,7 +37,7 @@ pub struct Limits {
     pub deadline: Duration,
     /// True if a request that waits for the reply to a callout may be answered in a later callback.
     pub retries_captures: bool,
-    /// What the log says where the rest of a request does not come.
+    /// The line for the log where the rest of a request does not come.
     pub silent_sender: &'static str,
 }
 

@@ -1,7 +1,7 @@
 //! Writes what the crate makes as JSON: records, messages, letters and bodies of calls.
 //!
-//! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation gives
-//! up. The crate has neither, so that nobody has to say what follows if it did.
+//! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
+//! gives up. The crate has neither, so that nobody has to say what follows if it did.
 
 use serde::Serialize;
 

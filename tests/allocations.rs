@@ -1,4 +1,5 @@
-//! What a request that matches nothing allocates in the core: nothing. The test host sees only what the host itself allocates.
+//! What a request that matches nothing allocates in the core: nothing. The test host sees only what
+//! the host itself allocates.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +14,8 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: hands everything on to the system, and counts in a place of the thread's own that needs no allocation.
+// SAFETY: hands everything on to the system, and counts in a place of the thread's own that needs
+// no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

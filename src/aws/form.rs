@@ -1,14 +1,14 @@
-//! Bodies of `application/x-www-form-urlencoded`, byte for byte as botocore writes them: a byte that
-//! RFC 3986 calls unreserved stands for itself, a space is `+`, and every other byte is
+//! Bodies of `application/x-www-form-urlencoded`, byte for byte as botocore writes them: a byte
+//! that RFC 3986 calls unreserved stands for itself, a space is `+`, and every other byte is
 //! percent-encoded. Never encodes a name.
 //!
 //! The forms of browsers, which `form_urlencoded` writes, leave `*` and encode `~`. AWS takes both
 //! spellings, because it checks the bytes that it got; an emulator checks the form that it writes
 //! again, and refuses any other spelling than botocore's.
 //!
-//! Values are encoded in a seventh of the time that `form_urlencoded` takes. A third of the bytes of
-//! JSON are escaped, and to append the few bytes between two escapes is a call out of WebAssembly
-//! each, so nothing is appended here.
+//! Values are encoded in a seventh of the time that `form_urlencoded` takes. A third of the bytes
+//! of JSON are escaped, and to append the few bytes between two escapes is a call out of
+//! WebAssembly each, so nothing is appended here.
 
 /// Bytes that one byte can become: `%2F`.
 const MAX_BYTES_OF_ONE: usize = 3;
@@ -37,16 +37,16 @@ const fn encoded() -> [([u8; MAX_BYTES_OF_ONE], u8); 256] {
 pub(crate) struct Form(Vec<u8>);
 
 impl Form {
-    /// Begins a form with room for `bytes`. `action` has the action and the version, as they stand in
-    /// the form.
+    /// Begins a form with room for `bytes`. `action` has the action and the version, as they stand
+    /// in the form.
     pub(crate) fn new(action: &'static str, bytes: usize) -> Form {
         let mut form = Vec::with_capacity(bytes);
         form.extend(action.as_bytes());
         Form(form)
     }
 
-    /// Adds a field, whose name is in two parts. Names are ours and need no encoding, which would be
-    /// half the work of a small event.
+    /// Adds a field, whose name is in two parts. Names are ours and need no encoding, which would
+    /// be half the work of a small event.
     pub(crate) fn field(&mut self, prefix: &str, name: &str, value: &str) {
         for part in ["&", prefix, name, "="] {
             self.0.extend(part.as_bytes());
@@ -60,8 +60,8 @@ impl Form {
     }
 }
 
-/// Adds `value` to `form`: makes room for the most that it can become, writes the most that each byte
-/// can become, and steps on by what it became.
+/// Adds `value` to `form`: makes room for the most that it can become, writes the most that each
+/// byte can become, and steps on by what it became.
 fn encode(value: &str, form: &mut Vec<u8>) {
     let mut end = form.len();
     form.resize(end + MAX_BYTES_OF_ONE * value.len(), 0);

@@ -57,8 +57,8 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
         }
         Refusal::Unreadable => (StatusCode::SERVICE_UNAVAILABLE, "not stored: the body cannot be read"),
         Refusal::Unverified => (StatusCode::UNAUTHORIZED, "not stored: the signature is not good"),
-        // Without a body: a gateway may write one twice, and so hang up, if the answer is made while
-        // the reply to a call that failed is handled.
+        // Without a body: a gateway may write one twice, and so hang up, if the answer is made
+        // while the reply to a call that failed is handled.
         Refusal::Unstored => (StatusCode::SERVICE_UNAVAILABLE, ""),
         // The sender tries again, and the operator may have mended the matcher until then.
         Refusal::Misspelled => (StatusCode::SERVICE_UNAVAILABLE, "not stored: another spelling of this path is stored"),

@@ -1,7 +1,8 @@
 //! Ids of deliveries, which readers and FIFO queues tell webhooks apart by.
 //!
-//! An id names one delivery of one hook to one place: what a retry keeps goes into it, and everything
-//! that two hooks may not share. Equal content is no reason for equal ids, unless the operator says so.
+//! An id names one delivery of one hook to one place: what a retry keeps goes into it, and
+//! everything that two hooks may not share. Equal content is no reason for equal ids, unless the
+//! operator says so.
 
 use sha2::{Digest, Sha256};
 
@@ -60,7 +61,7 @@ pub(super) fn id_and_body_hash(
     for part in [&capture.name, trust.name(), &request.method, &host, &request.target] {
         parts.add(part.as_bytes());
     }
-    // What the host could not give as text may have been anything.
+    // A text that the host could not give as such may have been anything.
     let is_exact = ![&host, &*request.target].iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER));
     match (&capture.id, sender_id) {
         (IdRule::BodyHash, _) if is_exact => {

@@ -1,6 +1,8 @@
-//! The message that a webhook becomes: the body, and all that a reader needs to handle it once and to check it again.
+//! The message that a webhook becomes: the body, and all that a reader needs to handle it once and
+//! to check it again.
 //!
-//! What a reader unpacks is byte for byte what was received: see [`Body`]. Never decides whether a webhook is good.
+//! What a reader unpacks is byte for byte what was received: see [`Body`]. Never decides whether a
+//! webhook is good.
 
 use std::borrow::Cow;
 
@@ -17,10 +19,12 @@ use crate::event::{Attribute, AttributeType};
 use crate::exchange::{Headers, Request};
 use crate::json::to_json;
 
-/// Deeper JSON is not embedded: readers that parse recursively give up on it, and so on the whole message.
+/// Deeper JSON is not embedded: readers that parse recursively give up on it, and so on the whole
+/// message.
 const MAX_DEPTH: usize = 100;
 
-/// A webhook that is to be stored. Of the request, the headers and the query are what may be stored of them.
+/// A webhook that is to be stored. Of the request, the headers and the query are what may be stored
+/// of them.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope<'a> {
     /// What was asked for.
@@ -49,9 +53,9 @@ enum Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number, `true`, `false` and `null`
-    /// are embedded only where the content type says JSON. What is not UTF-8, or has a character that SQS does not carry and JSON
-    /// does not escape, is base64.
+    /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number,
+    /// `true`, `false` and `null` are embedded only where the content type says JSON. What is not
+    /// UTF-8, or has a character that SQS does not carry and JSON does not escape, is base64.
     fn of(bytes: &'a [u8], content_type: Option<&str>) -> Body<'a> {
         let carried = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(['\u{FFFE}', '\u{FFFF}']));
         match carried {
@@ -98,8 +102,8 @@ fn depth(json: &str) -> usize {
 }
 
 impl Envelope<'_> {
-    /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first `","body":`, which no id can have in
-    /// it.
+    /// The message: `{"id":"…","body":…,"headers":{…},…}`. The body begins behind the first
+    /// `","body":`, which no id can have in it.
     pub(super) fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
         let body = Body::of(self.body, content_type);

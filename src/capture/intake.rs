@@ -1,6 +1,6 @@
 //! The intake of one worker: webhooks under way, from the head of a request to the answer of its
 //! sender. Their number and their bytes are bounded, and further senders are told to come again.
-//! What it costs grows with what is due, never with what is under way. A state machine without I/O.
+//! Its cost grows with what is due, never with what is under way. A state machine without I/O.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,7 +1,9 @@
-//! Capture: an inbound webhook is stored in a queue before it is answered, and the gateway itself answers it.
+//! Capture: an inbound webhook is stored in a queue before it is answered, and the gateway itself
+//! answers it.
 //!
-//! A sender gets a 2xx only where SQS has said that it has the message; in every other case a status at which it tries again, or
-//! one that says why it need not. No I/O: what came and the time go in, calls and answers come out.
+//! A sender gets a 2xx only where SQS has said that it has the message; in every other case a
+//! status at which it tries again, or one that says why it need not. No I/O: what came and the time
+//! go in, calls and answers come out.
 
 mod answers;
 mod attempts;
@@ -60,7 +62,7 @@ pub(crate) struct IntakeSettings {
 pub(crate) struct Capture {
     /// The scope of the ids of its webhooks.
     pub(crate) name: String,
-    /// What makes two requests one delivery.
+    /// The rule by which two requests are one delivery.
     pub(crate) id: IdRule,
     /// On the request method.
     pub(crate) methods: Methods,
@@ -80,7 +82,7 @@ pub(crate) struct Capture {
     pub(crate) verify: Option<Verification>,
 }
 
-/// What makes two requests one delivery.
+/// The rule by which two requests are one delivery.
 #[derive(Clone, Debug)]
 pub(crate) enum IdRule {
     /// An id of the sender's, where the sender is known.
@@ -128,9 +130,9 @@ impl Captures {
         self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
     }
 
-    /// Returns true if a capture would take a request of this method and target if they were spelled
-    /// in another way. No capture takes them as they are; an application behind the gateway may.
-    /// True also of a path that is too long to tell.
+    /// Returns true if a capture would take a request of this method and target if they were
+    /// spelled in another way. No capture takes them as they are; an application behind the gateway
+    /// may. True also of a path that is too long to tell.
     pub(crate) fn know_by_another_spelling(&self, method: &[u8], target: &[u8]) -> bool {
         let captures = || self.0.iter().filter(|capture| capture.methods.contain_in_any_case(method));
         let path = path_of(target);

@@ -11,8 +11,8 @@ use crate::aws::target::Target;
 /// be silent by default.
 const RECEIVING_AT_ONCE: usize = 6_000;
 
-/// What a request takes in the filter beside its path and its body: its entries in the tables here,
-/// and the contexts of the SDK.
+/// Bytes that a request takes in the filter beside its path and its body: its entries in the tables
+/// here, and the contexts of the SDK.
 const REQUEST_BYTES: usize = 1_024;
 
 /// Announced or actual size of a request.
@@ -108,8 +108,8 @@ impl Room {
         self.storing.has(held.queue, 1)
     }
 
-    /// Moves a request that is whole to those that are stored, in the room of the queue that it turns
-    /// out to go to. Its message takes so much.
+    /// Moves a request that is whole to those that are stored, in the room of the queue that it
+    /// turns out to go to. Its message takes so much.
     pub(super) fn store(&mut self, held: &mut Held, queue: usize, message: usize) -> Result<(), Refusal> {
         if held.is_whole || !self.storing.has(queue, 1) {
             return Err(Refusal::Busy);

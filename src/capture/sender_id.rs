@@ -76,7 +76,7 @@ impl<'a> SenderId<'a> {
                 None => claimed(scheme, &exchange.request.headers, body),
             },
         };
-        // What the host could not give as text may have been anything.
+        // A text that the host could not give as such may have been anything.
         found.filter(|id| id.parts.iter().all(|(_, value)| !value.contains(char::REPLACEMENT_CHARACTER)))
     }
 

@@ -2,15 +2,15 @@
 //! which is sure of its part, and the other half goes to the first that asks. So a queue that hangs
 //! never takes what another one is sure of. Knows nothing of webhooks.
 
-/// What there is, and how much of it each queue has.
+/// Amounts that each queue has, and what is left of the whole.
 #[derive(Debug)]
 pub(super) struct Shares {
     /// The part that each queue is sure of.
     sure: usize,
-    /// What the queues have in common.
+    /// The part that the queues have in common.
     common: usize,
     used: Vec<usize>,
-    /// How much of what they have in common is used.
+    /// The amount of the common part that is used.
     borrowed: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Faults of a configuration, in words for the operator. Of texts only names are quoted, and never one
-//! that may be a secret.
+//! Faults of a configuration, in words for the operator. Of texts only names are quoted, and never
+//! one that may be a secret.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -115,8 +115,8 @@ pub(super) fn excerpt(text: &str) -> String {
 }
 
 /// Returns true if `text` may hold a secret that stands in the wrong place: AWS secret keys are 40
-/// characters of base64, session tokens are longer, and those of providers are a prefix and twenty or
-/// more letters and digits.
+/// characters of base64, session tokens are longer, and those of providers are a prefix and twenty
+/// or more letters and digits.
 fn looks_secret(text: &str) -> bool {
     const LONG: usize = 40;
     const MIXED: usize = 16;

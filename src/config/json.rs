@@ -1,5 +1,5 @@
-//! Reads the JSON of a configuration and reports what is given twice. Two values under one key are a
-//! fault wherever they stand: of `"verify": {…}, "verify": null` a parser would keep the last.
+//! Reads the JSON of a configuration and reports what is given twice. Two values under one key are
+//! a fault wherever they stand: of `"verify": {…}, "verify": null` a parser would keep the last.
 
 use std::fmt;
 

@@ -69,7 +69,7 @@ pub struct Config {
     pub(crate) max_captures: usize,
     /// Bytes of webhooks that may be under way, per worker.
     pub(crate) max_capture_bytes: usize,
-    /// What is no fault and was probably not meant so.
+    /// Warnings: no faults, but probably not meant so.
     pub(crate) warnings: Vec<Fault>,
 }
 
@@ -145,8 +145,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
-    // From a message of the largest size that SQS takes, and as much beside it, to a quarter of what
-    // 32 bits address.
+    // From a message of the largest size that SQS takes, and as much beside it, to a quarter of
+    // what 32 bits address.
     let max_capture_bytes = root.integer("max_capture_bytes", 2_097_152..=1_073_741_824, 33_554_432) as usize;
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);

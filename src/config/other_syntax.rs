@@ -11,9 +11,9 @@ pub(super) struct Syntax {
     at_start: bool,
     /// True for what follows the mark, where it is one.
     follows: fn(Option<char>) -> bool,
-    /// What about a matcher looks like it.
+    /// The part of a matcher that looks like it.
     pub(super) problem: &'static str,
-    /// What to write here instead.
+    /// The way to write it here.
     pub(super) remedy: &'static str,
 }
 

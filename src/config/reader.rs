@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
 
-/// What belongs to the reading of one configuration as a whole.
+/// Context of the reading of one configuration.
 pub(super) struct Reading<'a> {
     pub(super) faults: Faultbook,
     /// The variables of the environment, which secrets may be taken from.
@@ -78,7 +78,7 @@ impl<'a> Field<'a> {
     }
 
     /// Returns a secret: a text in which `${env.NAME}` stands for a variable of the environment.
-    /// What it says is never shown.
+    /// Its text is never shown.
     pub(super) fn secret(&self) -> Checked<String> {
         let mut rest = self.template()?;
         let mut secret = String::new();
@@ -211,8 +211,8 @@ impl<'a> Section<'a> {
         choices.get(chosen).map(|(_, value)| *value).ok_or_else(|| self.unknown_name(key, &names))
     }
 
-    /// Returns the position among `names` of the name under `key`, which is the first where there is
-    /// none, and their count for a name that is not among them.
+    /// Returns the position among `names` of the name under `key`, which is the first where there
+    /// is none, and their count for a name that is not among them.
     fn position(&mut self, key: &'static str, names: &[&str]) -> Checked<usize> {
         let Some(field) = self.optional(key) else { return Ok(0) };
         let text = field.text()?;

@@ -26,7 +26,8 @@ pub(super) fn is_named_in(route: &Field<'_>) -> bool {
     KINDS.iter().any(|kind| route.value().get(kind.key).is_some_and(|value| !value.is_null()))
 }
 
-/// Reads the target that `section` names, if it names one. `region` is where it is unless it says otherwise.
+/// Reads the target that `section` names, if it names one. `region` is where it is unless it says
+/// otherwise.
 pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<Option<Target>> {
     read_one_of(&KINDS, Some(ALIAS), &missing().1, section, region)
 }

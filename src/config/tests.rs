@@ -282,8 +282,8 @@ fn texts_that_are_not_json_have_one_fault() {
     assert_eq!(faults_of("[".repeat(100_000).as_bytes())[0].path, "$");
 }
 
-/// Puts secrets at every place of whole configurations, one after the other, as a value, in a list, as
-/// a key and in a placeholder.
+/// Puts secrets at every place of whole configurations, one after the other, as a value, in a list,
+/// as a key and in a placeholder.
 #[test]
 fn no_fault_shows_a_secret_wherever_it_stands() {
     const KEYS: [&str; 3] =

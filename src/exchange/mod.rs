@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use crate::clock::Timestamp;
 
 /// Headers in the order in which they came, names in lower case, without pseudo headers (`:path`,
-/// …). Names and values borrow from the host's buffer; an `http::HeaderMap` would own them, and hash
-/// every name.
+/// …). Names and values borrow from the host's buffer; an `http::HeaderMap` would own them, and
+/// hash every name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 

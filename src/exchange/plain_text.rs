@@ -1,8 +1,9 @@
 //! Search for a plain text in paths, on the request's time.
 //!
 //! Paths are short, and most do not have the text. `memmem` of the crate memchr, which is made for
-//! long texts, took 725 instructions more for a path of 19 bytes (counted by `tests/filter/cost.rs`)
-//! than this, which is Horspool's algorithm: with a text of eight bytes it looks at every eighth.
+//! long texts, took 725 instructions more for a path of 19 bytes (counted by
+//! `tests/filter/cost.rs`) than this, which is Horspool's algorithm: with a text of eight bytes it
+//! looks at every eighth.
 
 /// A text, and the distance that the search may skip for each byte that stands where the text would
 /// end.

@@ -130,8 +130,8 @@ impl Template {
         })
     }
 
-    /// Returns the values of the placeholders for one exchange, in order; none at all if one of them
-    /// is absent or empty.
+    /// Returns the values of the placeholders for one exchange, in order; none at all if one of
+    /// them is absent or empty.
     pub(crate) fn values<'a>(
         &'a self,
         exchange: &'a Exchange<'_>,

@@ -20,11 +20,11 @@ pub(crate) struct CapturedRequest {
     webhook: Box<dyn Webhook>,
     /// The length of the body, where the sender gives it.
     announced: Option<u64>,
-    /// How much of the body has come.
+    /// Bytes of the body that have come.
     bytes: usize,
 }
 
-/// What becomes of a request whose method a capture wants.
+/// Outcome for a request whose method a capture wants.
 pub(crate) enum Begun {
     /// A capture has taken it, and the host has to do this with it.
     Held(Box<CapturedRequest>, Action),

@@ -6,7 +6,7 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::hostcalls;
 use crate::callout::{Reply, REPLY_HEADERS};
 
-/// How much of a body is read. A reply of AWS has a few kilobytes.
+/// Bytes of a body that are read. A reply of AWS has a few kilobytes.
 const MAX_REPLY_BYTES: usize = 1 << 20;
 
 /// Reads the reply that the host announces now.

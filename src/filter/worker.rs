@@ -1,6 +1,6 @@
-//! What all contexts of one root share: the routes, the agent, and the loop that drives it. Carries
-//! callouts, replies, answers and metrics between the agent and the host, when the host allows it.
-//! Never decides what they are.
+//! State that all contexts of one root share: the routes, the agent, and the loop that drives it.
+//! Carries callouts, replies, answers and metrics between the agent and the host, when the host
+//! allows it. Never decides what they are.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -19,8 +19,8 @@ use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
 
-/// Responses that are let go on between two ticks, at most. Replies may follow from each other inside
-/// one call of the host, as where its circuit breaker fails them at once; a tick never does.
+/// Responses that are let go on between two ticks, at most. Replies may follow from each other
+/// inside one call of the host, as where its circuit breaker fails them at once; a tick never does.
 const RELEASES_BETWEEN_TICKS: usize = 256;
 
 thread_local! {
@@ -51,9 +51,9 @@ pub(crate) struct Worker {
     pub(crate) routes: Routes,
     /// Which requests are stored before they are answered.
     pub(crate) captures: Rc<Captures>,
-    /// What the gateway allows.
+    /// The rules of the gateway.
     pub(crate) rules: &'static Rules,
-    /// What reads requests in the gateway's way.
+    /// The reader of requests, in the gateway's way.
     pub(crate) reader: Box<dyn Reader>,
     /// True if there is a capture.
     pub(crate) stores_webhooks: bool,

@@ -25,7 +25,7 @@ use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox};
 pub(crate) struct SenderSettings {
     /// How events are packed into calls.
     pub(crate) batch: Batch,
-    /// How much is queued, and for how long.
+    /// Bounds of what is queued, in amount and age.
     pub(crate) bounds: Bounds,
     /// When an attempt that failed is made again.
     pub(crate) retry: Retry,

@@ -1,5 +1,6 @@
-//! The filter as it is built, in the test host: what it publishes of which exchange, when, and what it does when things go
-//! wrong. The core's own tests say how; these say that the module, the host calls and the replies fit together.
+//! The filter as it is built, in the test host: what it publishes of which exchange, when, and what
+//! it does when things go wrong. The core's own tests say how; these say that the module, the host
+//! calls and the replies fit together.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 

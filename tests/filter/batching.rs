@@ -1,5 +1,5 @@
-//! How events are packed into requests: by count, by bytes and by the time that they have waited, and how many requests are
-//! under way at once.
+//! How events are packed into requests: by count, by bytes and by the time that they have waited,
+//! and how many requests are under way at once.
 
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ fn a_batch_closes_by_count_and_the_rest_after_its_delay() {
 
 #[test]
 fn a_batch_closes_by_bytes() {
-    // 20 headers of 5 kB: an event of a good 100 kB, of which two go into the 262,144 bytes that SNS takes.
+    // 20 headers of 5 kB: an event of a good 100 kB, of which two go into the 262,144 bytes that
+    // SNS takes.
     let large =
         |number| (0..20).fold(numbered(number), |spec, n| spec.request_header(format!("x-{n}"), "v".repeat(5_000)));
     let mut host = start(&config(json!({})));

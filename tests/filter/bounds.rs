@@ -1,5 +1,5 @@
-//! The bounds of the queue: what gives way when it is full, how old an event may become, and that each loss is counted and
-//! logged.
+//! The bounds of the queue: what gives way when it is full, how old an event may become, and that
+//! each loss is counted and logged.
 
 use std::time::Duration;
 

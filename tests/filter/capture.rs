@@ -1,5 +1,5 @@
-//! Webhooks that are stored before they are answered, on both gateways: none is answered 2xx that SQS has not said to have, none
-//! is stored empty, and none ever reaches the upstream.
+//! Webhooks that are stored before they are answered, on both gateways: none is answered 2xx that
+//! SQS has not said to have, none is stored empty, and none ever reaches the upstream.
 
 use std::time::Duration;
 

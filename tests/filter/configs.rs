@@ -1,5 +1,5 @@
-//! The configuration as an operator meets it: what is faulty is refused with its place and its remedy, what is valid starts,
-//! and nothing secret is ever shown.
+//! The configuration as an operator meets it: what is faulty is refused with its place and its
+//! remedy, what is valid starts, and nothing secret is ever shown.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -117,7 +117,8 @@ fn without_credentials_the_filter_refuses_to_start_and_says_how_to_give_them() {
     load(with_keys(Host::builder(Profile::Envoy))).start_plugin(&from_environment).unwrap();
 }
 
-/// Where secrets could come to light: everything but the headers of the requests to AWS, which are made for them.
+/// Where secrets could come to light: everything but the headers of the requests to AWS, which are
+/// made for them.
 fn shown(host: &mut Host) -> String {
     let mut text: Vec<String> = host.logs().iter().map(|line| line.text.clone()).collect();
     text.extend(host.metrics().into_iter().map(|(name, _)| name));

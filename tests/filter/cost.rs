@@ -1,5 +1,5 @@
-//! What the filter costs a request, counted: instructions that the module executes, and calls into the host. Counts are exact,
-//! so they gate where times cannot.
+//! What the filter costs a request, counted: instructions that the module executes, and calls into
+//! the host. Counts are exact, so they gate where times cannot.
 
 use proxy_wasm_test_host::{artifacts, ExchangeSpec, Host, Module, Profile, SharedData, Usage};
 

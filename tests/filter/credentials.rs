@@ -1,5 +1,6 @@
-//! Credentials that the filter gets for itself, on both gateways: asked at the start, ahead of their end and when AWS refuses
-//! them, while events wait; and the one call at a time that Kong allows.
+//! Credentials that the filter gets for itself, on both gateways: asked at the start, ahead of
+//! their end and when AWS refuses them, while events wait; and the one call at a time that Kong
+//! allows.
 
 use std::time::Duration;
 
@@ -128,7 +129,8 @@ fn credentials_are_refreshed_ahead_and_nothing_is_refused() {
         for round in 0..12 {
             run_numbered(&mut host, 5);
             world.run(&mut host, Duration::from_secs(20));
-            // The service has new keys twenty seconds after the old: those are still good for a while.
+            // The service has new keys twenty seconds after the old: those are still good for a
+            // while.
             world.keys = (round + 2, u64::from(round) * 20 + 80);
             world.accepted = *world.signed_with.last().unwrap();
         }

@@ -1,5 +1,5 @@
-//! Thousands at once: one callback answers a few dozen and starts a few dozen calls, and what it costs does not grow with what is
-//! held.
+//! Thousands at once: one callback answers a few dozen and starts a few dozen calls, and what it
+//! costs does not grow with what is held.
 
 use std::time::Duration;
 
@@ -46,8 +46,9 @@ fn whole(host: &mut Host, count: usize) {
     }
 }
 
-/// Passes one tick at a time, and asserts that each makes a few of these calls, and as few in each callback with the reply to
-/// one of the `replies` that may come beside it. Returns how many all of them made.
+/// Passes one tick at a time, and asserts that each makes a few of these calls, and as few in each
+/// callback with the reply to one of the `replies` that may come beside it. Returns how many all of
+/// them made.
 fn ticks(host: &mut Host, count: usize, call: &str, replies: u64) -> u64 {
     let mut calls = 0;
     for _ in 0..count {

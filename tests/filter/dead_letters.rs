@@ -1,4 +1,5 @@
-//! What becomes of an event that will not be delivered: a dead letter in the log, from which it can be sent again.
+//! What becomes of an event that will not be delivered: a dead letter in the log, from which it can
+//! be sent again.
 
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ pub fn with_dead_letter_queue(way: Way) -> Host {
     host
 }
 
-/// Lets SNS refuse everything for a while, and the queue answer as `queue` says. Gives the letters that were sent there.
+/// Lets SNS refuse everything for a while, and the queue answer as `queue` says. Gives the letters
+/// that were sent there.
 pub fn refused_by_sns(host: &mut Host, queue: fn(&Callout) -> Response) -> Vec<Entry> {
     let mut letters = Vec::new();
     for _ in 0..40 {

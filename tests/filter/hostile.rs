@@ -1,4 +1,5 @@
-//! Requests that nobody should send: each is a clean event or none, never a trap, and the next one is served as ever.
+//! Requests that nobody should send: each is a clean event or none, never a trap, and the next one
+//! is served as ever.
 
 use proxy_wasm_test_host::ExchangeSpec;
 use retrohook::metrics::Metric;
@@ -18,7 +19,8 @@ fn many_headers(count: usize, bytes: usize) -> ExchangeSpec {
     (0..count).fold(put(), |spec, n| spec.request_header(format!("x-{n}"), "v".repeat(bytes)))
 }
 
-/// A name, an exchange, and the field of its message that tells the most with what it says; none where there is no event.
+/// A name, an exchange, and the field of its message that tells the most with what it says; none
+/// where there is no event.
 type Case = (&'static str, ExchangeSpec, Option<(&'static str, Value)>);
 
 fn cases() -> Vec<Case> {

@@ -1,5 +1,5 @@
-//! The built filter loads in Kong only if it imports nothing that Kong lacks; and it should import no more than the
-//! SDK declares.
+//! The built filter loads in Kong only if it imports nothing that Kong lacks; and it should import
+//! no more than the SDK declares.
 
 use proxy_wasm_test_host::{artifacts, Module};
 

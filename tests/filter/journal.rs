@@ -51,8 +51,8 @@ fn a_queue_survives_a_trap_of_its_vm() {
         for number in 0..25 {
             way.run(&mut host, &numbered(number));
         }
-        // On Envoy some are in flight, and their reply goes nowhere. On Kong a reply would come to a
-        // VM that knows nothing of it.
+        // On Envoy some are in flight, and their reply goes nowhere. On Kong a reply would come to
+        // a VM that knows nothing of it.
         if way != Way::Kong {
             host.advance(MAX_DELAY).unwrap();
             assert!(host.in_flight() > 0);

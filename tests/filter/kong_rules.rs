@@ -1,5 +1,5 @@
-//! Kong's rules: calls start at ticks, one at a time, gauges are set, and what the host forgets or brings back late stops
-//! nothing. And how the filter knows that it is there.
+//! Kong's rules: calls start at ticks, one at a time, gauges are set, and what the host forgets or
+//! brings back late stops nothing. And how the filter knows that it is there.
 
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ fn one_call_at_a_time_carries_1500_events_a_second() {
     for _ in 0..1_000 {
         host.advance(Duration::from_millis(1)).unwrap();
         for callout in host.take_callouts() {
-            // Answered within the millisecond, as SNS in the same region is not; twenty calls of 5 ms would still fit.
+            // Answered within the millisecond, as SNS in the same region is not; twenty calls of 5
+            // ms would still fit.
             carried += sns::entries(&callout).len();
             host.respond(callout.token, sns::accept(&callout)).unwrap();
         }

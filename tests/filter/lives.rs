@@ -1,5 +1,5 @@
-//! What the filter does over time: a configuration that is replaced, groups whose order is kept, and idleness that costs
-//! nothing.
+//! What the filter does over time: a configuration that is replaced, groups whose order is kept,
+//! and idleness that costs nothing.
 
 use std::time::Duration;
 

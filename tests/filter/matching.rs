@@ -1,4 +1,5 @@
-//! Which exchanges are published, and when: only what a route names, and not before the response is over.
+//! Which exchanges are published, and when: only what a route names, and not before the response is
+//! over.
 
 use proxy_wasm_test_host::ExchangeSpec;
 use serde_json::json;

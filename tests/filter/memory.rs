@@ -12,11 +12,13 @@ use crate::support::{config, count, numbered, start, Way, TICK};
 
 const MIB: usize = 1 << 20;
 
-/// As docs/operation.md has them: what a worker takes beside the bytes of its queue, and what each queued event adds to those.
+/// As docs/operation.md has them: what a worker takes beside the bytes of its queue, and what each
+/// queued event adds to those.
 const FIXED: usize = 4 * MIB;
 const FOR_EACH: usize = 512;
 
-/// Requests whose events have all lengths up to what a service takes, so that what one frees seldom fits another.
+/// Requests whose events have all lengths up to what a service takes, so that what one frees seldom
+/// fits another.
 fn uneven(number: usize) -> ExchangeSpec {
     let spec = numbered(number).request_header("x-a", "v".repeat(number * 7_919 % 1_500));
     let long = if number.is_multiple_of(100) { number * 31 % 8_000 } else { 0 };

@@ -1,4 +1,5 @@
-//! What SNS answers, or does not: each event is settled on its own, and nothing that a peer sends stops the filter.
+//! What SNS answers, or does not: each event is settled on its own, and nothing that a peer sends
+//! stops the filter.
 
 use std::time::Duration;
 
@@ -150,7 +151,8 @@ fn whatever_the_answer_each_event_is_settled_on_its_own() {
             Answer::Reply(reply) => host.respond(callout.token, reply(&callout)).unwrap(),
             Answer::Failure(kind) => host.fail(callout.token, kind).unwrap(),
         }
-        // Envoy answers in the place of a peer that does not, and Kong says that there is no answer.
+        // Envoy answers in the place of a peer that does not, and Kong says that there is no
+        // answer.
         let failed = matches!(answer, Answer::Failure(_));
         let counted = if way == Way::Kong && failed { Metric::CalloutsNoReply } else { counted };
         let resent = deliver(&mut host, LONG);

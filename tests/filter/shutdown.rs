@@ -1,5 +1,5 @@
-//! What becomes of the queue when Envoy wants the filter to end: letters where the process may be ending, none where the filter
-//! was only replaced.
+//! What becomes of the queue when Envoy wants the filter to end: letters where the process may be
+//! ending, none where the filter was only replaced.
 
 use proxy_wasm_test_host::{Host, LogLevel};
 use retrohook::metrics::Metric;
@@ -78,7 +78,8 @@ fn the_last_filter_of_a_vm_writes_the_letters_of_all_whatever_their_order() {
 fn an_event_with_a_letter_is_delivered_all_the_same_where_the_process_goes_on() {
     let mut host = start(&config(json!({})));
     run_numbered(&mut host, 1);
-    // The host takes the filter away for good, and lets it drain: nothing tells that from the end of the process.
+    // The host takes the filter away for good, and lets it drain: nothing tells that from the end
+    // of the process.
     let [root] = host.roots()[..] else { panic!("{:?}", host.roots()) };
     host.take_plugin_away().unwrap();
     let (ids, _) = told(&mut host);

@@ -1,4 +1,5 @@
-//! Where events go: queues and event buses beside topics, several at once, and one that is down beside others that are not.
+//! Where events go: queues and event buses beside topics, several at once, and one that is down
+//! beside others that are not.
 
 use std::time::Duration;
 

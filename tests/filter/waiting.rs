@@ -1,4 +1,5 @@
-//! `delivery: before_response`: a response that waits for its event, how long, and what the client gets.
+//! `delivery: before_response`: a response that waits for its event, how long, and what the client
+//! gets.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Nothing walks around a capture, and its refusals are refusals to every sender, on both gateways: however a path is spelled, and
-//! whatever a request calls its content.
+//! Nothing walks around a capture, and its refusals are refusals to every sender, on both gateways:
+//! however a path is spelled, and whatever a request calls its content.
 
 use proxy_wasm_test_host::{ExchangeSpec, LogLevel, Response};
 use retrohook::metrics::Metric;
@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::support::webhooks::{answer, capturing, fields, gateway, held, message, refused, start, stored, webhook};
 use crate::support::{config, count, logged, put, Way, GATEWAYS, TICK};
 
-/// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a filter sees it, or does not.
+/// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a
+/// filter sees it, or does not.
 const NORMALISED: [&str; 12] = [
     "//webhook",
     "/webhook?x",

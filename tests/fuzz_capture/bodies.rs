@@ -23,7 +23,8 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A string of JSON, or nearly one: raw characters and escapes of all kinds, and what looks like the end of a body.
+/// A string of JSON, or nearly one: raw characters and escapes of all kinds, and what looks like
+/// the end of a body.
 fn string() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         30 => any::<char>().prop_filter("raw", |c| !['"', '\\'].contains(c) && *c >= ' ').prop_map(String::from),

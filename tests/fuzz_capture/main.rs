@@ -1,8 +1,9 @@
-//! Webhooks as nobody would send them, through all that makes messages of them: nothing panics, what a reader unpacks is byte
-//! for byte what was received, SQS takes every message, and no signature is good that is not.
+//! Webhooks as nobody would send them, through all that makes messages of them: nothing panics,
+//! what a reader unpacks is byte for byte what was received, SQS takes every message, and no
+//! signature is good that is not.
 //!
-//! It goes on for `RETROHOOK_FUZZ_SECONDS`, 20 if that is not set. The reader, the base64 and the signatures here are written
-//! apart from those of the crate.
+//! It goes on for `RETROHOOK_FUZZ_SECONDS`, 20 if that is not set. The reader, the base64 and the
+//! signatures here are written apart from those of the crate.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unwrap_used)]
 
@@ -90,7 +91,7 @@ fn check_message(webhook: &Webhook, headers: &[(String, String)], callout: &Call
     Ok(Stored { id, is_of_sender, seen, verified })
 }
 
-/// What is stored of a webhook.
+/// The stored form of a webhook.
 struct Stored {
     id: String,
     is_of_sender: bool,

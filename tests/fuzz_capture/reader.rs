@@ -40,7 +40,8 @@ pub fn is_carried(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// The members of a message, each as its text; a name that comes twice would be one that readers take differently.
+/// The members of a message, each as its text; a name that comes twice would be one that readers
+/// take differently.
 pub fn members(message: &str) -> BTreeMap<String, &RawValue> {
     struct Members<'a>(BTreeMap<String, &'a RawValue>);
     impl<'de> serde::Deserialize<'de> for Members<'de> {
@@ -65,7 +66,8 @@ pub fn members(message: &str) -> BTreeMap<String, &RawValue> {
     serde_json::from_str::<Members<'_>>(message).expect("a message").0
 }
 
-/// The body in a message, by the place of its value in the text: white space up to the colon and the comma is the sender's.
+/// The body in a message, by the place of its value in the text: white space up to the colon and
+/// the comma is the sender's.
 pub fn unpacked(message: &str, members: &BTreeMap<String, &RawValue>) -> Vec<u8> {
     let body = members["body"].get();
     if body.starts_with('"') {

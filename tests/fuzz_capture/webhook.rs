@@ -158,7 +158,8 @@ impl Webhook {
         NOW_SECONDS.checked_add_signed(self.signed_after).unwrap()
     }
 
-    /// The headers of a good signature of `body`, and the part of them that nobody without the secret can make.
+    /// The headers of a good signature of `body`, and the part of them that nobody without the
+    /// secret can make.
     fn signature(&self, body: &[u8]) -> (Vec<(&'static str, String)>, String) {
         let at = self.signed_at().to_string();
         let at_bytes = at.as_bytes();
@@ -226,7 +227,7 @@ impl Webhook {
         signature.chain(self.headers.clone()).collect()
     }
 
-    /// Whether the host could not give its target as text.
+    /// True if the host could not give its target as text.
     pub fn is_garbled(&self) -> bool {
         self.target.contains(char::REPLACEMENT_CHARACTER)
     }
@@ -245,7 +246,8 @@ impl Webhook {
     pub fn is_signed_by(&self, headers: &[(String, String)]) -> bool {
         let (_, text) = self.signature(&self.body);
         let is_hex = matches!(self.scheme, Scheme::Stripe | Scheme::Github | Scheme::Sha1Hex);
-        // In either case; and in base64 the last digit before the padding has bits that say nothing.
+        // In either case; and in base64 the last digit before the padding has bits that say
+        // nothing.
         let text = if is_hex {
             text
         } else {

@@ -1,8 +1,9 @@
-//! What the files of a crate import of one another: `use` declarations and paths in the code, resolved to the file that
-//! defines what they name. Code under `#[cfg(test)]` does not count, nor do comments and texts.
+//! Imports among the files of a crate: `use` declarations and paths in the code, resolved to the
+//! file that defines what they name. Code under `#[cfg(test)]` does not count, nor do comments and
+//! texts.
 //!
-//! It reads tokens, not types: a name that only a macro makes is not seen, and neither is a method of a type that was
-//! never named.
+//! It reads tokens, not types: a name that only a macro makes is not seen, and neither is a method
+//! of a type that was never named.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,8 @@ struct Module {
 #[derive(Default)]
 struct Crate {
     modules: BTreeMap<Path, Module>,
-    /// Module, and what it names: `crate`, `self` or `super`, or a first name that is another crate's or a child's.
+    /// Module, and what it names: `crate`, `self` or `super`, or a first name that is another
+    /// crate's or a child's.
     mentions: BTreeSet<(Path, Path)>,
     test_modules: BTreeSet<Path>,
 }
@@ -199,7 +201,8 @@ impl Crate {
     }
 }
 
-/// The path that these tokens begin with (one step if it is a mere name), and how many tokens it takes.
+/// The path that these tokens begin with (one step if it is a mere name), and how many tokens it
+/// takes.
 fn path(tokens: &[TokenTree]) -> (Path, usize) {
     let mut steps = Vec::new();
     let mut at = 0;

@@ -1,4 +1,5 @@
-//! CONTRIBUTING.md has the map of `src/`. These tests hold the code to it, and themselves to forged code that is against it.
+//! CONTRIBUTING.md has the map of `src/`. These tests hold the code to it, and themselves to forged
+//! code that is against it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 

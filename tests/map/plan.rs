@@ -19,8 +19,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the block of text that begins with the line `src/`: a room a line, a blank line between floors. Lines that
-    /// name no room go on with the one above.
+    /// Reads the block of text that begins with the line `src/`: a room a line, a blank line
+    /// between floors. Lines that name no room go on with the one above.
     pub fn read(page: &str) -> Plan {
         let block = page.split("```text\nsrc/\n").nth(1).expect("a map").split("```").next().unwrap_or_default();
         let room = |line: &str| {
@@ -36,7 +36,8 @@ impl Plan {
         self.floors.iter().flatten().map(String::as_str).collect()
     }
 
-    /// Everything that these files (path relative to `src`, and source) do against the map, each as a sentence.
+    /// Everything that these files (path relative to `src`, and source) do against the map, each as
+    /// a sentence.
     pub fn faults(&self, files: &BTreeMap<String, String>) -> Vec<String> {
         let imports = imports(files);
         let mut faults = self.wrong_rooms(files);
@@ -67,7 +68,7 @@ impl Plan {
             let is_host = first == "proxy_wasm" && !KNOW_THE_HOST.contains(&from);
             return is_host.then(|| format!("{file} names {path}: only filter/ calls the host"));
         };
-        // What lib.rs passes on is of the room that it has it from.
+        // A name that lib.rs passes on is of the room that it has it from.
         let to = if self.floor(first).is_some() { first } else { room(defined_in) };
         let (low, high) = (self.floor(to)?, self.floor(from)?);
         let is_ground = low + 1 == self.floors.len();
@@ -86,9 +87,11 @@ fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// A sentence for each group of nodes that reach one another by imports; `node` says which node a file is in, if it is in any.
+/// A sentence for each group of nodes that reach one another by imports; `node` says which node a
+/// file is in, if it is in any.
 ///
-/// A file may use the `mod.rs` of a folder that it lies in: that is where a folder keeps the words that its files share.
+/// A file may use the `mod.rs` of a folder that it lies in: that is where a folder keeps the words
+/// that its files share.
 fn circles(imports: &[Import], node: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Import { file, defined_in, .. } in imports {

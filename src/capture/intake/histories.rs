@@ -132,7 +132,8 @@ proptest! {
                 senders.keys().copied().collect::<Vec<_>>()
             );
         }
-        // Calls that are under way are the host's, which ends them; everybody else has an answer soon.
+        // Calls that are under way are the host's, which ends them; everybody else has an answer
+        // soon.
         now = now + LONGEST_REQUEST;
         for id in intake.due(signer.is_ready(now), now) {
             intake.poll(id, &signer, now);

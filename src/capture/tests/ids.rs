@@ -195,7 +195,8 @@ fn what_shares_an_id_and_is_another_delivery_has_an_id_of_its_own() {
                 .map(|arn| sent("/webhook", [("x-amz-sns-message-id", "m"), ("x-amz-sns-subscription-arn", arn)], "{}"))
                 .into(),
         ),
-        // Ids of any length and of any characters, in either case, and in several headers of one name.
+        // Ids of any length and of any characters, in either case, and in several headers of one
+        // name.
         (
             json!({}),
             vec![

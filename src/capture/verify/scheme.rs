@@ -1,8 +1,8 @@
 //! The schemes of signatures: one row each says all that tells one scheme from the next.
 //!
-//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`] and nothing
-//! else. A form of its own is a file beside this one, and a variant of [`Form`], for which the compiler
-//! then asks in each place that has to know it. Never reads a webhook itself.
+//! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`] and
+//! nothing else. A form of its own is a file beside this one, and a variant of [`Form`], for which
+//! the compiler then asks in each place that has to know it. Never reads a webhook itself.
 
 use std::borrow::Cow;
 

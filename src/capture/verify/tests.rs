@@ -84,7 +84,7 @@ fn what_is_missing_or_unreadable_is_named() {
 
 #[test]
 fn one_signature_of_standard_webhooks_is_for_one_id() {
-    // What is signed is `msg_1.5.7.body`, which other ids, times and bodies make as well.
+    // The signed text is `msg_1.5.7.body`, which other ids, times and bodies make as well.
     let sign = |parts: [&[u8]; 3]| {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(standard().keys[1].reveal()).unwrap();
         parts.iter().for_each(|part| mac.update(part));

@@ -1,4 +1,4 @@
-//! What a gateway allows and what it calls things.
+//! The rules of a gateway, and its names for things.
 //!
 //! A gateway is one [`Rules`] value and one [`Reader`]. It reads and returns; the contexts decide
 //! what follows from it. It never makes a callout, and no code outside this folder asks which
@@ -22,7 +22,7 @@ use crate::publish::route::{OnFailure, Route, Routes};
 
 /// A gateway that the filter can run in.
 pub(crate) struct Gateway {
-    /// What it allows.
+    /// Its rules.
     pub(crate) rules: &'static Rules,
     /// Makes the reader of one worker.
     pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn Reader>,
@@ -100,7 +100,7 @@ pub(crate) trait Candidate {
     fn exchange(&mut self, now: Timestamp) -> Exchange<'_>;
 }
 
-/// What the headers of a response say about the event of its exchange.
+/// Verdict of the headers of a response on the event of its exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// No route wants the exchange.

@@ -12,7 +12,7 @@ use crate::config::{Config, JournalChoice};
 use crate::exchange::spelling::may_be_normalised;
 use crate::filter::hostcalls;
 
-/// What one gateway allows, and at which moments.
+/// Rules of one gateway: what it allows, and at which moments.
 pub(crate) struct Rules {
     /// Where the client's own path is, at the head of a request.
     pub(crate) target: Place,
@@ -24,7 +24,8 @@ pub(crate) struct Rules {
     pub(crate) answer_details: fn(u16) -> String,
     /// Returns why the gateway cannot keep to a configuration that is good elsewhere.
     pub(crate) objection: fn(&Config) -> Option<String>,
-    /// What to log of a root that is configured and was never started, where that is a fault.
+    /// The line for the log about a root that is configured and was never started, where that is a
+    /// fault.
     pub(crate) unstarted_root: Option<&'static str>,
     /// Returns how many callouts of one root may be under way at once.
     pub(crate) callouts_at_once: fn(&Config) -> usize,
@@ -42,11 +43,11 @@ pub(crate) struct Rules {
     pub(crate) gauges: Gauges,
     /// True if there always is shared data, also where nobody has configured it.
     pub(crate) always_shares_data: bool,
-    /// What numbers mean to a write of shared data.
+    /// The meaning of numbers to a write of shared data.
     pub(crate) write_numbers: WriteNumbers,
-    /// What to log where the host does not give a body that has come.
+    /// The line for the log where the host does not give a body that has come.
     pub(crate) unreadable_body: &'static str,
-    /// What to log where the rest of a request does not come.
+    /// The line for the log where the rest of a request does not come.
     pub(crate) silent_sender: &'static str,
 }
 

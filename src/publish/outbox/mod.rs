@@ -54,7 +54,7 @@ struct Buried {
     slot: Option<Slot>,
 }
 
-/// How much an outbox holds, queued and in flight.
+/// Bounds of an outbox, queued and in flight.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     entries: usize,

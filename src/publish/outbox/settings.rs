@@ -40,7 +40,7 @@ pub(crate) enum WhenFull {
 pub(crate) struct OutboxSettings {
     /// How events are packed.
     pub(crate) batch: Batch,
-    /// How much is held, and for how long.
+    /// Bounds of what is held, in amount and age.
     pub(crate) bounds: Bounds,
     /// When an attempt that failed is made again.
     pub(crate) retry: Retry,

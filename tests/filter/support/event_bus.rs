@@ -1,4 +1,5 @@
-//! A stand-in for EventBridge: reads the requests of the filter as EventBridge would, and writes its replies.
+//! A stand-in for EventBridge: reads the requests of the filter as EventBridge would, and writes
+//! its replies.
 
 use proxy_wasm_test_host::{Callout, Response};
 use serde_json::{json, Value};

@@ -1,5 +1,5 @@
-//! What all tests of the filter begin with: a gateway with a configured filter, the ways in which gateways take it, and time
-//! that passes.
+//! What all tests of the filter begin with: a gateway with a configured filter, the ways in which
+//! gateways take it, and time that passes.
 
 pub mod event_bus;
 pub mod sns;
@@ -86,7 +86,8 @@ impl Way {
     }
 }
 
-/// A configuration with one route, for every `PUT` to a profile, and with `changes` to its top level.
+/// A configuration with one route, for every `PUT` to a profile, and with `changes` to its top
+/// level.
 pub fn config(changes: Value) -> Value {
     let mut config = json!({
         "topic_arn": TOPIC,
@@ -163,7 +164,8 @@ pub fn count(host: &Host, metric: Metric) -> u64 {
     host.metric(DEFINITIONS[metric as usize].name).unwrap()
 }
 
-/// The lines that the filter has logged at a level since the last look at any, but for dead letters.
+/// The lines that the filter has logged at a level since the last look at any, but for dead
+/// letters.
 pub fn logged(host: &mut Host, level: LogLevel) -> Vec<String> {
     let lines = host.take_logs().into_iter().filter(|line| line.level == level).map(|line| line.text);
     lines.filter(|line| !line.starts_with("retrohook-dead-letter")).collect()

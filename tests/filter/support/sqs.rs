@@ -14,7 +14,8 @@ fn is_batch(callout: &Callout) -> bool {
     callout.header("x-amz-target").unwrap() != SEND_MESSAGE
 }
 
-/// The messages of a request, and the queue that they are for. Fails where SQS would refuse it for its form.
+/// The messages of a request, and the queue that they are for. Fails where SQS would refuse it for
+/// its form.
 pub fn messages(callout: &Callout) -> (String, Vec<Entry>) {
     assert_eq!(callout.header("content-type").as_deref(), Some("application/x-amz-json-1.0"));
     assert!(callout

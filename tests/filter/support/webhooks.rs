@@ -8,7 +8,8 @@ use super::{load, Way, ACCESS_KEY_ID, SECRET_ACCESS_KEY, TICK};
 pub const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
 pub const UPSTREAM: &str = "sqs.us-east-1.amazonaws.com:443";
 
-/// A configuration that stores every `POST` to `/webhook`, with `capture` and `changes` to its top level.
+/// A configuration that stores every `POST` to `/webhook`, with `capture` and `changes` to its top
+/// level.
 pub fn capturing(capture: Value, changes: Value) -> Value {
     let mut entry = json!({"method": "POST", "matcher": "^/webhook$", "queue_url": QUEUE});
     entry.as_object_mut().unwrap().extend(capture.as_object().unwrap().clone());
@@ -65,7 +66,7 @@ pub fn stored() -> Response {
     Response::new(200).header("content-type", "application/x-amz-json-1.0").body(r#"{"MessageId":"m-1"}"#)
 }
 
-/// What the sender got, which must be an answer of the filter's own.
+/// The answer that the sender got, which must be the filter's own.
 pub fn answer(host: &mut Host, exchange: &Exchanged) -> Exchanged {
     let finished = host.take_finished(exchange.stream).unwrap();
     assert!(finished.local, "{finished:?}");

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A callback into the module. What a host function may do depends on the one that it is called from.
+/// A callback into the module. What a host function may do depends on the one that it is called
+/// from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Callback {
     /// `_initialize` or `_start`, before anything else.

@@ -1,5 +1,5 @@
-//! HTTP calls that the module makes: what it asked for, what goes over the wire, and how each host tells what came
-//! of them.
+//! HTTP calls that the module makes: what it asked for, what goes over the wire, and how each host
+//! tells what came of them.
 
 use std::time::{Duration, SystemTime};
 
@@ -91,7 +91,8 @@ pub struct Response {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
-    /// The body ends with the connection: neither `content-length` nor chunked. Kong then sees none.
+    /// The body ends with the connection: neither `content-length` nor chunked. Kong then sees
+    /// none.
     pub close_delimited: bool,
 }
 

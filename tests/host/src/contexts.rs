@@ -13,7 +13,8 @@ pub(crate) struct Root {
     pub configuration: Rc<[u8]>,
     /// The period that the module asked for, in nanoseconds; zero is none.
     pub tick: u64,
-    /// When each timer fires next. Kong adds one each time that a trap makes it start the root again.
+    /// When each timer fires next. Kong adds one each time that a trap makes it start the root
+    /// again.
     pub timers: Vec<u64>,
     /// Envoy's access logger: the exchange that is being logged.
     pub logging: Option<Exchange>,

@@ -91,21 +91,22 @@ impl fmt::Debug for StartError {
 /// What a host lets pass although it does harm later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// Kong: a root sent a callout while another of its own was in flight. Each such pair leaks a connection.
+    /// Kong: a root sent a callout while another of its own was in flight. Each such pair leaks a
+    /// connection.
     CalloutsOverlap {
         /// The callout that was in flight.
         first: u32,
         /// The one that was sent on top of it.
         second: u32,
     },
-    /// Kong: a request was answered with a body in the reply to a callout that had none. nginx writes it twice, which ends the
-    /// connection before the client has anything.
+    /// Kong: a request was answered with a body in the reply to a callout that had none. nginx
+    /// writes it twice, which ends the connection before the client has anything.
     AnsweredTwice {
         /// The context of the request.
         stream: u32,
     },
-    /// Kong: a whole header map was read that has more than Kong asks memory for. It writes the rest over whatever the module
-    /// has there.
+    /// Kong: a whole header map was read that has more than Kong asks memory for. It writes the
+    /// rest over whatever the module has there.
     HeaderMapOverrun {
         /// The headers in it, those left out that Kong adds itself.
         headers: usize,

@@ -1,4 +1,5 @@
-//! An exchange as a host holds it: the description of it turned into the header maps and sizes of that host.
+//! An exchange as a host holds it: the description of it turned into the header maps and sizes of
+//! that host.
 
 use crate::headers::Headers;
 use crate::profile::{Profile, Rules};
@@ -107,8 +108,8 @@ fn kong_maps(rules: &Rules, spec: &ExchangeSpec) -> (Headers, Headers) {
     (request, response)
 }
 
-/// What nginx makes of a request target: percent escapes decoded, slashes merged, dot segments resolved; the query
-/// string as it was.
+/// What nginx makes of a request target: percent escapes decoded, slashes merged, dot segments
+/// resolved; the query string as it was.
 pub(crate) fn normalised(target: &[u8]) -> Vec<u8> {
     // A fragment is no part of it.
     let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();

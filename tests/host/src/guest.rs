@@ -1,4 +1,5 @@
-//! A host function's view of the module that called it: its memory, its allocator, and how to stop it.
+//! A host function's view of the module that called it: its memory, its allocator, and how to stop
+//! it.
 
 use wasmtime::{Caller, Extern, Memory};
 
@@ -75,8 +76,8 @@ impl Guest<'_> {
         self.write(at, &number.to_le_bytes())
     }
 
-    /// Hands a value over in a block that the module allocates. Envoy makes no block for an empty value: the module
-    /// finds a null pointer.
+    /// Hands a value over in a block that the module allocates. Envoy makes no block for an empty
+    /// value: the module finds a null pointer.
     pub fn give(&mut self, value: &[u8], pointer_at: u32, len_at: u32) -> Answer {
         let pointer = if value.is_empty() && self.vm().rules.profile == Profile::Envoy {
             0

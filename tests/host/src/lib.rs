@@ -1,9 +1,9 @@
-//! A small Proxy-Wasm host for tests: it loads a built `.wasm` and drives it the way Envoy or Kong does, in this
-//! process, with a clock that the test moves.
+//! A small Proxy-Wasm host for tests: it loads a built `.wasm` and drives it the way Envoy or Kong
+//! does, in this process, with a clock that the test moves.
 //!
-//! It knows what the two hosts were seen to do, the unpleasant parts included: what each can be asked in which
-//! callback, how it writes a number, where it traps and where its worker would crash. A filter that works here may
-//! still fail in a real gateway; one that fails here will.
+//! It knows what the two hosts were seen to do, the unpleasant parts included: what each can be
+//! asked in which callback, how it writes a number, where it traps and where its worker would
+//! crash. A filter that works here may still fail in a real gateway; one that fails here will.
 //!
 //! ```no_run
 //! use proxy_wasm_test_host::{artifacts, ExchangeSpec, Host, Module, Profile, Response};
@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! What it does not do: gRPC, shared queues, foreign functions, stream (TCP) contexts; they trap. Nothing here opens
-//! a socket, and nothing sleeps.
+//! What it does not do: gRPC, shared queues, foreign functions, stream (TCP) contexts; they trap.
+//! Nothing here opens a socket, and nothing sleeps.
 
 pub mod artifacts;
 mod callback;

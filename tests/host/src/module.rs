@@ -1,5 +1,6 @@
-//! A compiled module. Compiling takes seconds in an unoptimised build, so it is done once for all tests: within a
-//! process by keeping the result, across processes by a file beside the test binaries.
+//! A compiled module. Compiling takes seconds in an unoptimised build, so it is done once for all
+//! tests: within a process by keeping the result, across processes by a file beside the test
+//! binaries.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,7 +40,8 @@ impl Module {
         let mut hasher = DefaultHasher::new();
         wasm.hash(&mut hasher);
         let key = hasher.finish();
-        // Held while compiling: a second test that wants the same module waits for it and does not compile it too.
+        // Held while compiling: a second test that wants the same module waits for it and does not
+        // compile it too.
         let mut compiled = cache();
         if let Some(module) = compiled.get(&key) {
             return Ok(Module(module.clone()));
@@ -100,7 +102,8 @@ fn engine() -> wasmtime::Result<&'static Engine> {
     Ok(ENGINE.get_or_init(|| engine))
 }
 
-/// One for each instruction: the engine would also charge for each byte that a bulk instruction moves.
+/// One for each instruction: the engine would also charge for each byte that a bulk instruction
+/// moves.
 fn instruction_costs() -> OperatorCost {
     let mut costs = OperatorCost::new();
     costs.variable = VariableOperatorCost {
@@ -138,12 +141,13 @@ fn kept(engine: &Engine, file: &std::path::Path) -> Option<wasmtime::Module> {
     if !file.exists() {
         return None;
     }
-    // SAFETY: the file was written by `keep`, into a directory that only builds write to; the engine checks that the
-    // same version with the same settings made it.
+    // SAFETY: the file was written by `keep`, into a directory that only builds write to; the
+    // engine checks that the same version with the same settings made it.
     unsafe { wasmtime::Module::deserialize_file(engine, file) }.ok()
 }
 
-/// Written aside and moved into place, for another process may be reading. A failure only costs time.
+/// Written aside and moved into place, for another process may be reading. A failure only costs
+/// time.
 fn keep(module: &wasmtime::Module, file: &std::path::Path) {
     let aside = file.with_extension(std::process::id().to_string());
     if let Ok(bytes) = module.serialize() {

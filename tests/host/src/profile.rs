@@ -19,7 +19,8 @@ pub(crate) struct Rules {
     pub shared_data: bool,
     /// Kong 3.8 and older: a callout that fails is never answered.
     pub silent_failures: bool,
-    /// Envoy: a request whose head is held goes on to give its body (`allow_on_headers_stop_iteration`).
+    /// Envoy: a request whose head is held goes on to give its body
+    /// (`allow_on_headers_stop_iteration`).
     pub bodies_of_held: bool,
     /// Envoy: the clusters that exist.
     pub clusters: Vec<String>,
@@ -51,8 +52,9 @@ impl Rules {
         }
     }
 
-    /// Kong asks memory for the first hundred headers and one pseudo header, and writes the pseudo headers and then as many as
-    /// make a hundred. That fits while there are no more headers than this.
+    /// Kong asks memory for the first hundred headers and one pseudo header, and writes the pseudo
+    /// headers and then as many as make a hundred. That fits while there are no more headers than
+    /// this.
     pub fn max_safe_headers(&self) -> usize {
         match self.profile {
             Profile::Envoy => usize::MAX,

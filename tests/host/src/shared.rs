@@ -1,5 +1,5 @@
-//! Shared data: the store that outlives a VM. A handle to it can be given to the next host, which is how a test
-//! plays a restart.
+//! Shared data: the store that outlives a VM. A handle to it can be given to the next host, which
+//! is how a test plays a restart.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -50,8 +50,8 @@ impl SharedData {
         SharedData::default()
     }
 
-    /// An empty one with memory for so many bytes of keys and values. As Kong does by default, it makes room for a new value by
-    /// forgetting those that were least recently used.
+    /// An empty one with memory for so many bytes of keys and values. As Kong does by default, it
+    /// makes room for a new value by forgetting those that were least recently used.
     pub fn with_capacity(bytes: usize) -> SharedData {
         SharedData(Rc::new(RefCell::new(Store { capacity: Some(bytes), ..Store::default() })))
     }
@@ -88,8 +88,9 @@ impl SharedData {
         Some((entry.value.clone(), entry.cas))
     }
 
-    /// Sets or, on Kong, deletes; false is a mismatch of `cas`. On Envoy a `cas` of zero means "whatever is there", and all
-    /// writes are numbered; on Kong it means "only if nothing is there", and each key counts its own.
+    /// Sets or, on Kong, deletes; false is a mismatch of `cas`. On Envoy a `cas` of zero means
+    /// "whatever is there", and all writes are numbered; on Kong it means "only if nothing is
+    /// there", and each key counts its own.
     pub(crate) fn set(&self, profile: Profile, key: &[u8], value: Option<&[u8]>, cas: u32) -> bool {
         let current = self.0.borrow().entries.get(key).map(|entry| entry.cas);
         match profile {

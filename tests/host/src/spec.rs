@@ -1,5 +1,5 @@
-//! An HTTP exchange as a test describes it: what the client sent and what came back. The host derives from it what
-//! the module can read.
+//! An HTTP exchange as a test describes it: what the client sent and what came back. The host
+//! derives from it what the module can read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,7 +44,8 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
-    /// A request for `path` (with its query string, as the client sent it), answered 200 by an upstream.
+    /// A request for `path` (with its query string, as the client sent it), answered 200 by an
+    /// upstream.
     pub fn new(method: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> ExchangeSpec {
         ExchangeSpec {
             method: method.as_ref().to_vec(),
@@ -137,8 +138,8 @@ impl ExchangeSpec {
         self
     }
 
-    /// The host's id of the request: `request.id` on Envoy (which also sends `x-request-id` upstream),
-    /// `ngx.kong_request_id` on Kong.
+    /// The host's id of the request: `request.id` on Envoy (which also sends `x-request-id`
+    /// upstream), `ngx.kong_request_id` on Kong.
     pub fn request_id(mut self, id: Option<&str>) -> Self {
         self.request_id = id.map(str::to_owned);
         self
@@ -162,8 +163,9 @@ impl ExchangeSpec {
         self
     }
 
-    /// The router asks the upstream for another path (with its query string) than the client asked for. Envoy then shows
-    /// that as `:path` to all but the request's own callbacks, and keeps the client's in `x-envoy-original-path`.
+    /// The router asks the upstream for another path (with its query string) than the client asked
+    /// for. Envoy then shows that as `:path` to all but the request's own callbacks, and keeps the
+    /// client's in `x-envoy-original-path`.
     pub fn rewritten_to(mut self, path: impl AsRef<[u8]>) -> Self {
         self.rewritten_path = Some(path.as_ref().to_vec());
         self

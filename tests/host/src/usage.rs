@@ -6,15 +6,17 @@ use crate::callback::Callback;
 
 /// Costs of everything that ran in a window.
 ///
-/// **Instructions** are the WebAssembly instructions that were executed, as the engine's fuel counts them: one for
-/// each, but none for `nop`, `drop`, `block`, `loop`, `else`, `end`, `return` and `unreachable`, which are no work.
-/// A bulk instruction (`memory.copy`) counts as one whatever its length. What the host does is not in it; what the
-/// module does on the host's behalf (its allocator, when the host hands it a value) is. The number depends on the
-/// module's bytes and on the input alone, not on the machine, so it can be compared and bounded in a test.
+/// **Instructions** are the WebAssembly instructions that were executed, as the engine's fuel
+/// counts them: one for each, but none for `nop`, `drop`, `block`, `loop`, `else`, `end`, `return`
+/// and `unreachable`, which are no work. A bulk instruction (`memory.copy`) counts as one whatever
+/// its length. What the host does is not in it; what the module does on the host's behalf (its
+/// allocator, when the host hands it a value) is. The number depends on the module's bytes and on
+/// the input alone, not on the machine, so it can be compared and bounded in a test.
 ///
-/// **Allocations** are those that the host asks of the module (`proxy_on_memory_allocate`), one for each value
-/// handed over. The module's own cannot be seen from outside: its allocator is an internal function. What can be
-/// seen is how far its memory grew. Count a core's allocations in a native test instead.
+/// **Allocations** are those that the host asks of the module (`proxy_on_memory_allocate`), one for
+/// each value handed over. The module's own cannot be seen from outside: its allocator is an
+/// internal function. What can be seen is how far its memory grew. Count a core's allocations in a
+/// native test instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Host functions called, by name.

@@ -1,5 +1,6 @@
-//! What the host keeps for one VM: its contexts, the callback that is running, and everything that the module left
-//! behind (logs, callouts, metrics). It is the data of the engine's store, so every host function reaches it.
+//! What the host keeps for one VM: its contexts, the callback that is running, and everything that
+//! the module left behind (logs, callouts, metrics). It is the data of the engine's store, so every
+//! host function reaches it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,7 +39,8 @@ impl LogLevel {
     }
 }
 
-/// One line of the module's log. What it writes to stdout is at info, to stderr at error, as both hosts do.
+/// One line of the module's log. What it writes to stdout is at info, to stderr at error, as both
+/// hosts do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// How bad it is.
@@ -102,7 +104,8 @@ impl Vm {
         self.active.map_or(Callback::Initialize, |active| active.callback)
     }
 
-    /// The context that a host function speaks for. Kong knows no other than the one that it called.
+    /// The context that a host function speaks for. Kong knows no other than the one that it
+    /// called.
     pub fn context_id(&self) -> u32 {
         let Some(active) = self.active else { return 0 };
         if self.contexts.contains_key(&active.effective) && !self.rules.is_kong() {

@@ -28,7 +28,7 @@ pub(super) struct EnvoyCandidate {
     progress: Progress,
 }
 
-/// How far an exchange has come, as far as the candidate has followed it.
+/// Stages of an exchange, as far as the candidate has followed it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// To the head of its request. When the event is made, the exchange is over, and the request's

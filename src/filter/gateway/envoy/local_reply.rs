@@ -9,8 +9,8 @@ use proxy_wasm::types::MapType;
 
 use crate::filter::hostcalls::{self, text};
 
-/// What the filter notes beside its own answers, in front of the status. Envoy has it among the
-/// details of a response, which an access log can show, too.
+/// The mark that the filter puts beside its own answers, in front of the status. Envoy has it among
+/// the details of a response, which an access log can show, too.
 const OWN: &str = "retrohook_answered_";
 
 /// Returns what Envoy notes beside an answer of the filter.

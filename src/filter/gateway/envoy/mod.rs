@@ -20,7 +20,7 @@ use crate::filter::hostcalls;
 use crate::publish::route::Routes;
 use candidate::EnvoyCandidate;
 
-/// What Envoy allows.
+/// The rules of Envoy.
 pub(super) static RULES: Rules = Rules {
     // Envoy normalises it before any filter sees it, if it is told to.
     target: Place::RequestHeader(":path"),

@@ -1,4 +1,4 @@
-//! What Kong Gateway allows, and nginx with Kong's Wasm module.
+//! The rules of Kong Gateway, and of nginx with Kong's Wasm module.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::filter::gateway::Rules;
 use crate::filter::hostcalls;
 use crate::publish::route::Delivery;
 
-/// What Kong allows.
+/// The rules of Kong.
 pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // `:path` is what nginx has made of the client's path.
     target: Place::Property("ngx.request_uri"),

@@ -87,7 +87,8 @@ pub(super) fn http_call(
     Ok(Status::Ok)
 }
 
-/// One call in flight per root context is all that Kong's module can do without leaking a connection.
+/// One call in flight per root context is all that Kong's module can do without leaking a
+/// connection.
 fn note_overlap(vm: &mut Vm) {
     let (id, second) = (vm.context_id(), vm.next_token);
     if vm.in_root() {

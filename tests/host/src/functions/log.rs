@@ -21,7 +21,8 @@ pub(super) fn get_log_level(guest: &mut Guest<'_>, out: u32) -> Answer {
 pub(super) fn get_current_time(guest: &mut Guest<'_>, out: u32) -> Answer {
     let vm = guest.vm();
     let now = match vm.rules.is_kong() {
-        // Milliseconds, times a million in floating point: up to 128 ns beside the millisecond, above or below.
+        // Milliseconds, times a million in floating point: up to 128 ns beside the millisecond,
+        // above or below.
         true => ((vm.now / 1_000_000) as f64 * 1e6) as u64,
         false => vm.now,
     };

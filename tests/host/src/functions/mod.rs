@@ -1,4 +1,5 @@
-//! The functions that the module imports: all that the SDK declares in `env`, and the part of WASI that Kong has.
+//! The functions that the module imports: all that the SDK declares in `env`, and the part of WASI
+//! that Kong has.
 
 mod calls;
 mod log;

@@ -17,7 +17,8 @@ pub(super) fn get(guest: &mut Guest<'_>, path: u32, path_len: u32, data_out: u32
     }
 }
 
-/// Sets it on the exchange, so that a later `get` finds it: Envoy's filter state, nginx's variables.
+/// Sets it on the exchange, so that a later `get` finds it: Envoy's filter state, nginx's
+/// variables.
 pub(super) fn set(guest: &mut Guest<'_>, path: u32, path_len: u32, value: u32, value_len: u32) -> Answer {
     let path = dotted(&guest.read(path, path_len)?);
     let value = guest.read(value, value_len)?;

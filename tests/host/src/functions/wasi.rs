@@ -1,5 +1,5 @@
-//! The WASI functions that Kong has, which are all that a module may use: a module that imports another one does not
-//! load there, and so not here.
+//! The WASI functions that Kong has, which are all that a module may use: a module that imports
+//! another one does not load there, and so not here.
 
 use wasmtime::{Caller, Linker};
 

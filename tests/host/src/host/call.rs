@@ -8,7 +8,8 @@ use crate::error::{Error, Trap, TrapKind};
 use crate::guest::Stop;
 use crate::vm::{Active, LogLevel};
 
-/// More instructions than any sane callback needs: what loops for ever becomes a trap within seconds.
+/// More instructions than any sane callback needs: what loops for ever becomes a trap within
+/// seconds.
 const FUEL: u64 = 1_000_000_000;
 
 impl Host {

@@ -8,7 +8,8 @@ use crate::contexts::{Context, Root};
 use crate::error::{Error, StartError};
 
 impl Host {
-    /// Starts a plugin with this configuration and sends new exchanges to it. Returns its root context.
+    /// Starts a plugin with this configuration and sends new exchanges to it. Returns its root
+    /// context.
     pub fn start_plugin(&mut self, configuration: impl AsRef<[u8]>) -> Result<u32, StartError> {
         let vm = self.vm_mut();
         let id = vm.next_context;
@@ -18,8 +19,9 @@ impl Host {
         Ok(id)
     }
 
-    /// Creates and configures a root. `timers` are those that an earlier life of it left running, if it had one: on Kong a
-    /// request finds that the instance is gone and makes a new one, which is not told that it starts.
+    /// Creates and configures a root. `timers` are those that an earlier life of it left running,
+    /// if it had one: on Kong a request finds that the instance is gone and makes a new one, which
+    /// is not told that it starts.
     fn start_root(&mut self, id: u32, configuration: Rc<[u8]>, timers: Option<Vec<u64>>) -> Result<(), StartError> {
         let logged = self.logs().len();
         let vm = self.vm_mut();
@@ -43,8 +45,8 @@ impl Host {
         Err(StartError { cause, logs: self.logs().iter().skip(logged).cloned().collect() })
     }
 
-    /// A change of configuration: a new root first, then the old one learns that it is done. Envoy keeps it until it
-    /// says that it has finished; Kong never tells it, and it goes on ticking.
+    /// A change of configuration: a new root first, then the old one learns that it is done. Envoy
+    /// keeps it until it says that it has finished; Kong never tells it, and it goes on ticking.
     pub fn replace_plugin(&mut self, configuration: impl AsRef<[u8]>) -> Result<u32, StartError> {
         let old = self.plugin;
         let new = self.start_plugin(configuration)?;
@@ -79,8 +81,9 @@ impl Host {
         Ok(())
     }
 
-    /// The process is told to end. Envoy calls `on_done` of every root and goes without waiting; Kong calls nothing.
-    /// Callouts in flight and timers go with it; logs, metrics and shared data can still be read.
+    /// The process is told to end. Envoy calls `on_done` of every root and goes without waiting;
+    /// Kong calls nothing. Callouts in flight and timers go with it; logs, metrics and shared data
+    /// can still be read.
     pub fn stop(&mut self) -> Result<(), Error> {
         let roots = if self.vm().rules.is_kong() { Vec::new() } else { self.roots() };
         let outcome = roots.into_iter().try_for_each(|root| self.call(Callback::Done, root, &[root]).map(drop));
@@ -91,9 +94,10 @@ impl Host {
         outcome
     }
 
-    /// Brings a dead VM back, as Envoy's `FAIL_RELOAD` and Kong do: a new instance, every root started again with
-    /// its configuration, requests gone. On Envoy the callouts in flight go too. On Kong they stay (a late reply finds
-    /// nobody who knows its token), and so does the old tick timer: the root ticks once more per period.
+    /// Brings a dead VM back, as Envoy's `FAIL_RELOAD` and Kong do: a new instance, every root
+    /// started again with its configuration, requests gone. On Envoy the callouts in flight go too.
+    /// On Kong they stay (a late reply finds nobody who knows its token), and so does the old tick
+    /// timer: the root ticks once more per period.
     pub fn revive(&mut self) -> Result<(), StartError> {
         let failed = |error| StartError { cause: Some(error), logs: Vec::new() };
         let mut vm = std::mem::take(self.vm_mut());

@@ -47,7 +47,8 @@ impl Builder {
         variables.into_iter().fold(self, |builder, (name, value)| builder.env(name, value))
     }
 
-    /// Envoy: a cluster that exists. A callout to any other is refused. Kong takes any `host[:port]`.
+    /// Envoy: a cluster that exists. A callout to any other is refused. Kong takes any
+    /// `host[:port]`.
     pub fn cluster(mut self, name: &str) -> Self {
         self.rules.clusters.push(name.into());
         self
@@ -65,8 +66,8 @@ impl Builder {
         self
     }
 
-    /// Gives the host a store of shared data, perhaps the one of a host before it. On Kong there is none without
-    /// this (`nginx_wasm_shm_kv`), and asking for it traps.
+    /// Gives the host a store of shared data, perhaps the one of a host before it. On Kong there is
+    /// none without this (`nginx_wasm_shm_kv`), and asking for it traps.
     pub fn shared_data(mut self, shared: SharedData) -> Self {
         self.shared = shared;
         self.rules.shared_data = true;
@@ -79,7 +80,8 @@ impl Builder {
         self
     }
 
-    /// Envoy: `allow_on_headers_stop_iteration` is set, so that a request whose head is held gives its body all the same.
+    /// Envoy: `allow_on_headers_stop_iteration` is set, so that a request whose head is held gives
+    /// its body all the same.
     pub fn bodies_of_held_requests(mut self) -> Self {
         self.rules.bodies_of_held = true;
         self
@@ -190,7 +192,8 @@ impl Host {
         &self.vm().violations
     }
 
-    /// The callouts that were dispatched since the last call of this. They stay open until they are answered.
+    /// The callouts that were dispatched since the last call of this. They stay open until they are
+    /// answered.
     pub fn take_callouts(&mut self) -> Vec<Callout> {
         let new = self.vm_mut().pending.iter_mut().filter(|pending| !pending.taken);
         new.map(|pending| {

@@ -169,7 +169,8 @@ impl Host {
         stream.body_in_view.clear();
         stream.response_headers_held = true;
         let announced = stream.exchange.announced(&rules, &stream.exchange.response);
-        // nginx sends an empty last buffer through the body filter, Envoy ends the stream with the headers.
+        // nginx sends an empty last buffer through the body filter, Envoy ends the stream with the
+        // headers.
         let has_body = rules.is_kong() || !stream.exchange.spec.response_body.is_empty();
         stream.phase = if has_body { Phase::ResponseBody(0) } else { Phase::End };
         if !self.step(Callback::ResponseHeaders, id, &[id, announced, u32::from(!has_body)], true)? {
@@ -192,8 +193,8 @@ impl Host {
         Ok(())
     }
 
-    /// One callback that may pause; tells whether it did. A Pause on a piece of body that is not the last one only
-    /// keeps it.
+    /// One callback that may pause; tells whether it did. A Pause on a piece of body that is not
+    /// the last one only keeps it.
     fn step(&mut self, callback: Callback, id: u32, arguments: &[u32], can_stop: bool) -> Result<bool, Error> {
         let pause = self.call(callback, id, arguments)? == 1;
         let vm = self.vm_mut();
@@ -228,7 +229,8 @@ impl Host {
     }
 }
 
-/// What Envoy makes of a local reply to a request whose content type is gRPC's: a 200 without a body.
+/// The form that Envoy gives a local reply to a request whose content type is gRPC's: a 200 without
+/// a body.
 fn as_grpc(exchange: &Exchange, local: Response) -> Response {
     let content_type = exchange.request.text("content-type").unwrap_or_default();
     match content_type.strip_prefix("application/grpc") {

@@ -17,7 +17,8 @@ enum Event {
 }
 
 impl Host {
-    /// Moves the clock, and on the way fires every tick and every timeout of a callout that falls due, in order.
+    /// Moves the clock, and on the way fires every tick and every timeout of a callout that falls
+    /// due, in order.
     pub fn advance(&mut self, by: Duration) -> Result<(), Error> {
         let until = self.vm().now.saturating_add(nanos(by));
         while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
@@ -49,7 +50,8 @@ impl Host {
 
     fn tick(&mut self, id: u32, at: u64) -> Result<(), Error> {
         if let Some(root) = self.vm_mut().root_mut(id) {
-            // The next one is counted from now, as both hosts do, and not from when this one was due.
+            // The next one is counted from now, as both hosts do, and not from when this one was
+            // due.
             let next = root.tick;
             if let Some(timer) = root.timers.iter_mut().find(|timer| **timer == at) {
                 *timer = at.saturating_add(next.max(1));
@@ -63,7 +65,8 @@ impl Host {
         self.settle()
     }
 
-    /// Answers a callout. A second answer to the same one is delivered too: a test may want to see what comes of it.
+    /// Answers a callout. A second answer to the same one is delivered too: a test may want to see
+    /// what comes of it.
     pub fn respond(&mut self, token: u32, response: Response) -> Result<(), Error> {
         let reply = Reply::proper(self.vm().rules.profile, response);
         self.deliver(token, Some(reply))

@@ -1,5 +1,5 @@
-//! Envoy's properties: typed values. Integers, times and durations are eight bytes, little-endian, times and
-//! durations in nanoseconds; a boolean is one byte.
+//! Envoy's properties: typed values. Integers, times and durations are eight bytes, little-endian,
+//! times and durations in nanoseconds; a boolean is one byte.
 
 use super::Property;
 use crate::callback::Callback;
@@ -24,8 +24,8 @@ fn header(headers: Option<&Headers>, name: &str) -> Property {
     headers.and_then(|headers| headers.get(name)).into()
 }
 
-/// What is readable now: Envoy takes a header map back once its callback has said Continue, and shows both again to
-/// the access log.
+/// What is readable now: Envoy takes a header map back once its callback has said Continue, and
+/// shows both again to the access log.
 struct View<'a> {
     exchange: &'a Exchange,
     request: Option<&'a Headers>,

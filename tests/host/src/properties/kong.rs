@@ -1,5 +1,5 @@
-//! Kong's properties: text, always. Most stand for an nginx variable; `kong.*` ask Kong's own Lua, which is possible
-//! only while it runs the request.
+//! Kong's properties: text, always. Most stand for an nginx variable; `kong.*` ask Kong's own Lua,
+//! which is possible only while it runs the request.
 
 use super::Property;
 use crate::callback::Callback;
@@ -141,7 +141,8 @@ fn entity(vm: &mut Vm, path: &str) -> Property {
     .into()
 }
 
-/// A text field of an entity's JSON, found by its quotes: the entities in tests are written plainly.
+/// A text field of an entity's JSON, found by its quotes: the entities in tests are written
+/// plainly.
 fn field(entity: Option<&str>, name: &str) -> Option<String> {
     let (_, after) = entity?.split_once(&format!("\"{name}\""))?;
     after.trim_start_matches([' ', ':']).strip_prefix('"')?.split('"').next().map(str::to_owned)

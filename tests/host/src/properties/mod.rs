@@ -1,4 +1,5 @@
-//! What a module can read with `proxy_get_property`, in each host's own names, encodings and pitfalls.
+//! What a module can read with `proxy_get_property`, in each host's own names, encodings and
+//! pitfalls.
 
 mod envoy;
 mod kong;

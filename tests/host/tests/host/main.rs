@@ -1,5 +1,6 @@
-//! The test host itself: that it makes the callbacks which the real hosts make, traps where they trap, and counts
-//! what it says it counts. The fixture `misuse` does on purpose what no filter should do.
+//! The test host itself: that it makes the callbacks which the real hosts make, traps where they
+//! trap, and counts what it says it counts. The fixture `misuse` does on purpose what no filter
+//! should do.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
