@@ -14,7 +14,7 @@ type Path = Vec<String>;
 
 /// A file that names something outside itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file that names it, relative to `src`.
     pub file: String,
     /// The path as it is written, from the crate's root, or from another crate's.
@@ -40,7 +40,7 @@ struct Crate {
 }
 
 /// All imports of these files (path relative to `src`, and source), each once.
-pub fn imports(files: &BTreeMap<String, String>) -> Vec<Import> {
+pub(crate) fn imports(files: &BTreeMap<String, String>) -> Vec<Import> {
     let mut read = Crate::default();
     for (file, source) in files {
         let tokens: TokenStream = source.parse().unwrap_or_else(|error| panic!("{file}: {error}"));

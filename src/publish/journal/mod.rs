@@ -38,7 +38,7 @@ use failures::Failures;
 use keys::Keys;
 use lease::{Lease, Leases, Reported};
 use segment::Segment;
-pub use store::Store;
+pub(crate) use store::Store;
 use unread::Unread;
 
 /// Time between two renewals, and between two sweeps.
