@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use retrohook::clock::Timestamp;
-use retrohook::exchange::{Headers, Request};
+use retrohook::exchange::{ClientRequest, Headers};
 use serde_json::{json, Value};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
@@ -258,14 +258,14 @@ impl Webhook {
             .any(|(_, value)| if is_hex { value.to_ascii_lowercase().contains(&text) } else { value.contains(&text) })
     }
 
-    pub(crate) fn request<'a>(&'a self, headers: &'a [(String, String)]) -> Request<'a> {
-        Request {
+    pub(crate) fn request<'a>(&'a self, headers: &'a [(String, String)]) -> ClientRequest<'a> {
+        ClientRequest {
             method: "POST".into(),
             target: self.target.as_str().into(),
             headers: Headers(
                 headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
             ),
-            ..Request::default()
+            ..ClientRequest::default()
         }
     }
 }
