@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::exchange::Entity;
 use crate::filter::hostcalls;
+use crate::json::texts;
 
 /// How long events may show an old route or service after a change of Kong's configuration.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -48,14 +48,8 @@ pub(super) struct Known {
 
 impl Known {
     fn from_json(json: &[u8]) -> Option<Known> {
-        #[derive(Deserialize)]
-        struct Fields {
-            name: Option<String>,
-            ws_id: Option<String>,
-        }
-        let json: Box<RawValue> = serde_json::from_slice(json).ok()?;
-        let Fields { name, ws_id } = serde_json::from_str(json.get()).ok()?;
-        Some(Known { name, workspace: ws_id, json })
+        let [name, workspace] = texts(json, ["name", "ws_id"])?;
+        Some(Known { name, workspace, json: serde_json::from_slice(json).ok()? })
     }
 
     /// Returns it as part of an exchange.

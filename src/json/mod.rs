@@ -1,7 +1,12 @@
-//! Writes what the crate makes as JSON: records, messages, letters and bodies of calls.
+//! Writes what the crate makes as JSON: records, messages, letters and bodies of calls. Reads what
+//! others give it as JSON.
 //!
 //! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
 //! gives up. The crate has neither, so that nobody has to say what follows if it did.
+
+mod tree;
+
+pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
 
 use serde::Serialize;
 
