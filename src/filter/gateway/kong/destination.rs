@@ -6,7 +6,6 @@
 //! once in a while and found by the id of the route in between.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,7 +60,8 @@ impl Known {
 /// The destinations that were read lately.
 #[derive(Default)]
 pub(super) struct Destinations {
-    by_route: RefCell<BTreeMap<Vec<u8>, Rc<Destination>>>,
+    /// By the id of the route, in order.
+    by_route: RefCell<Vec<(Vec<u8>, Rc<Destination>)>>,
     forgotten_at: Cell<Timestamp>,
 }
 
@@ -71,15 +71,22 @@ impl Destinations {
         let Some(route_id) = hostcalls::property("kong.route_id").filter(|id| !id.is_empty()) else {
             return Rc::new(Destination::of_request());
         };
-        if let Some(known) = self.by_route.borrow().get(&route_id) {
-            return known.clone();
+        if let Some(known) = self.known(&route_id) {
+            return known;
         }
         let destination = Rc::new(Destination::of_request());
         let mut by_route = self.by_route.borrow_mut();
         if by_route.len() < MAX_KEPT {
-            by_route.insert(route_id, destination.clone());
+            let at = by_route.partition_point(|(id, _)| *id < route_id);
+            by_route.insert(at, (route_id, destination.clone()));
         }
         destination
+    }
+
+    fn known(&self, route_id: &[u8]) -> Option<Rc<Destination>> {
+        let by_route = self.by_route.borrow();
+        let at = by_route.binary_search_by(|(id, _)| id.as_slice().cmp(route_id)).ok()?;
+        by_route.get(at).map(|(_, known)| known.clone())
     }
 
     /// Forgets all destinations if they may be out of date. Called at each tick.
