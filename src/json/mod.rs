@@ -15,6 +15,12 @@ pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Returns `value` as a text of JSON, written into room for `capacity` bytes.
+pub(crate) fn to_json_text(value: &(impl Serialize + ?Sized), capacity: usize) -> String {
+    // SAFETY: serde_json writes UTF-8 alone, and its own `to_string` relies on it.
+    unsafe { String::from_utf8_unchecked(to_json_bytes(value, capacity)) }
+}
+
 /// Returns `value` as the bytes of JSON, written into room for `capacity` of them, so that a long
 /// value is not moved while it grows.
 pub(crate) fn to_json_bytes(value: &(impl Serialize + ?Sized), capacity: usize) -> Vec<u8> {
