@@ -2,11 +2,11 @@
 //! Never gives a small block back to the system.
 //!
 //! Two small allocations are made for every request, also for one that matches nothing: the SDK
-//! boxes a context, and the host hands over the method. Of the 1,555 instructions that such a
-//! request costs (`tests/filter/cost.rs`), the allocator of wasi-libc would add 313, and the crates
-//! `dlmalloc` and `talc` 439 and 458; to a request that matches they would add 14, 18 and 18 %. A
-//! freed block stays in the list of its size, so the memory of the module is bounded by the sum of
-//! what each size has needed at most.
+//! boxes a context, and the host hands over the method. Such a request cost 1,555 instructions when
+//! that was counted (`tests/filter/cost.rs`); the allocator of wasi-libc added 313, and the crates
+//! `dlmalloc` and `talc` 439 and 458, and to a request that matches 14, 18 and 18 %. A freed block
+//! stays in the list of its size, so the memory of the module is bounded by the sum of what each
+//! size has needed at most.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -114,8 +114,8 @@ impl SmallBlocks {
     }
 }
 
-/// Returns a block of the system's. It is called, so that [`SmallBlocks::take`] needs no room on the
-/// stack.
+/// Returns a block of the system's. It is called, so that [`SmallBlocks::take`] needs no room on
+/// the stack.
 #[inline(never)]
 fn large(size: usize) -> *mut u8 {
     // SAFETY: the size is above zero and makes a layout, which the caller of the allocator has
@@ -168,7 +168,8 @@ unsafe impl GlobalAlloc for SmallBlocks {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller promises that both sizes make a layout; the alignment is a power of two.
+        // SAFETY: the caller promises that both sizes make a layout; the alignment is a power of
+        // two.
         let [layout, new_layout] = [layout.size(), new_size]
             .map(|size| unsafe { Layout::from_size_align_unchecked(size, layout.align().max(ALIGN)) });
         match (self.list(layout), self.list(new_layout)) {
