@@ -7,6 +7,7 @@
 mod batching;
 mod bounds;
 mod capture;
+mod capture_cost;
 mod configs;
 mod cost;
 mod credentials;
