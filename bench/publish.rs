@@ -11,7 +11,7 @@ use retrohook::aws::credentials::keeper;
 use retrohook::callout::{Limits, Reply};
 use retrohook::clock::Timestamp;
 use retrohook::config::Config;
-use retrohook::exchange::{Exchange, Headers, Request, Response};
+use retrohook::exchange::{ClientRequest, ClientResponse, Exchange, Headers};
 use retrohook::publish::route::Routes;
 
 const ROUNDS: u32 = 30;
@@ -42,13 +42,13 @@ fn agent() -> (Agent, Routes) {
 fn exchange(texts: &[(String, String)]) -> Exchange<'_> {
     let headers = || Headers(texts.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect());
     Exchange {
-        request: Request {
+        request: ClientRequest {
             method: "PUT".into(),
             target: "/mockbin/profile/42?tenant=acme".into(),
             headers: headers(),
-            ..Request::default()
+            ..ClientRequest::default()
         },
-        response: Response { status: 200, headers: headers(), size: Some(1_234) },
+        response: ClientResponse { status: 200, headers: headers(), size: Some(1_234) },
         ..Exchange::default()
     }
 }

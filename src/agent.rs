@@ -56,7 +56,7 @@ pub enum Call {
 /// use retrohook::callout::{Limits, Reply};
 /// use retrohook::clock::Timestamp;
 /// use retrohook::config::Config;
-/// use retrohook::exchange::{Exchange, Request, Response};
+/// use retrohook::exchange::{ClientRequest, ClientResponse, Exchange};
 ///
 /// let config = Config::from_json(br#"{
 ///     "topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events",
@@ -76,8 +76,9 @@ pub enum Call {
 ///
 /// // A client has changed its profile, and the route wants to tell of it.
 /// let now = Timestamp(1_767_268_800_000);
-/// let request = Request { method: "PUT".into(), target: "/profile/42".into(), ..Request::default() };
-/// let response = Response { status: 200, ..Response::default() };
+/// let (method, target) = ("PUT".into(), "/profile/42".into());
+/// let request = ClientRequest { method, target, ..ClientRequest::default() };
+/// let response = ClientResponse { status: 200, ..ClientResponse::default() };
 /// let route = config.routes.find("PUT", "/profile/42", 200).expect("a route wants it");
 /// agent.publishing().accept(Exchange { request, response, ..Exchange::default() }, route, now);
 ///

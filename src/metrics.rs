@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 
 /// How a metric behaves, in the terms of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -26,7 +26,7 @@ pub struct Definition {
     /// Which of the metrics it is.
     pub metric: Metric,
     /// How it behaves.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The name that operators see, in the convention of Prometheus.
     pub name: &'static str,
     /// The thing that it counts or measures, for the documentation.
@@ -41,7 +41,7 @@ macro_rules! metrics {
 
         /// Every metric, in the order of [`Metric`].
         pub const DEFINITIONS: &[Definition] = &[
-            $(Definition { metric: Metric::$metric, kind: Kind::$kind, name: $name, meaning: $meaning },)*
+            $(Definition { metric: Metric::$metric, kind: MetricKind::$kind, name: $name, meaning: $meaning },)*
         ];
     };
 }
@@ -204,12 +204,12 @@ impl CalloutCounts {
 /// worker's queues grew or shrank. Ages do not add up: the gauge of the age is that of the worker
 /// that reported last.
 #[derive(Debug, Default)]
-pub(crate) struct Gauges {
+pub(crate) struct BacklogGauges {
     reported: Backlog,
     reported_age: u64,
 }
 
-impl Gauges {
+impl BacklogGauges {
     /// Reports what has changed since the last visit.
     pub(crate) fn visit(&mut self, backlog: Backlog, now: Timestamp, updates: &mut Updates) {
         updates.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
@@ -244,7 +244,12 @@ mod tests {
     fn definitions_stand_in_the_order_of_the_metrics() {
         for (position, definition) in DEFINITIONS.iter().enumerate() {
             assert_eq!(definition.metric as usize, position);
-            assert_eq!(definition.kind == Kind::Counter, definition.name.ends_with("_total"), "{}", definition.name);
+            assert_eq!(
+                definition.kind == MetricKind::Counter,
+                definition.name.ends_with("_total"),
+                "{}",
+                definition.name
+            );
         }
     }
 
@@ -278,7 +283,7 @@ mod tests {
 
     #[test]
     fn only_changes_of_gauges_are_reported() {
-        let mut gauges = Gauges::default();
+        let mut gauges = BacklogGauges::default();
         let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, Timestamp(now), updates));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };
         let level = |metric, value, change| Update::Level { metric, value, change };
@@ -303,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_another_worker_had_reported_is_not_added_again() {
-        let mut gauges = Gauges::default();
+        let mut gauges = BacklogGauges::default();
         gauges.inherit((2, 200));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: None };
         let updates = visited(|updates| gauges.visit(backlog, Timestamp(0), updates));

@@ -1,8 +1,8 @@
 //! Kinds of targets, and how each is spoken to. Whatever differs between the services that take
 //! events is asked here.
 //!
-//! A new kind of target is a folder beside this file with a [`Kind`] and a [`Protocol`], and a row
-//! in [`KINDS`](super::target::KINDS).
+//! A new kind of target is a folder beside this file with a [`TargetKind`] and a [`Protocol`], and a
+//! row in [`KINDS`](super::target::KINDS).
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use crate::event::Event;
 pub(crate) const MAX_EVENTS: u32 = 10;
 
 /// A kind of target, as the configuration names one.
-pub(crate) struct Kind {
+pub(crate) struct TargetKind {
     /// The key of the configuration that names such a target.
     pub(crate) key: &'static str,
     /// A target of this kind in the text of a fault: `an event bus`.
@@ -39,7 +39,7 @@ pub(crate) struct Kind {
 /// A target, or the reason why its name is none of its kind.
 pub(crate) type Parsed = Result<Rc<dyn Protocol>, Box<dyn Error>>;
 
-/// Reads the name of a target of one kind, for [`Kind::parse`].
+/// Reads the name of a target of one kind, for [`TargetKind::parse`].
 ///
 /// # Errors
 /// The reason why it is no such name.
@@ -54,7 +54,7 @@ where
 /// replies are read. Never sends, signs or retries.
 pub(crate) trait Protocol: Debug {
     /// The kind of target.
-    fn kind(&self) -> &'static Kind;
+    fn kind(&self) -> &'static TargetKind;
 
     /// The name of the target, as the configuration has it.
     fn name(&self) -> &str;

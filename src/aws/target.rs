@@ -7,13 +7,13 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 
 use crate::aws::endpoint::Endpoint;
-use crate::aws::protocol::{Kind, Protocol};
+use crate::aws::protocol::{Protocol, TargetKind};
 use crate::aws::sign::SigningScope;
 use crate::aws::{eventbridge, sns, sqs};
 use crate::callout::{self, Callout};
 
 /// Every kind of target.
-pub(crate) const KINDS: [&Kind; 3] = [&sns::KIND, &sqs::KIND, &eventbridge::KIND];
+pub(crate) const KINDS: [&TargetKind; 3] = [&sns::KIND, &sqs::KIND, &eventbridge::KIND];
 
 /// One place that the filter sends to.
 #[derive(Clone, Debug)]

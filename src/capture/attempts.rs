@@ -23,11 +23,11 @@ pub(super) struct Attempts {
     failed: u32,
     /// Why the last one failed.
     last: Option<Failure>,
-    stage: Stage,
+    state: AttemptState,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum AttemptState {
     /// The next try may begin at this time.
     Due(Timestamp),
     /// A try is under way.
@@ -55,40 +55,42 @@ impl Attempts {
     /// Begins with a first try that is due at once. All end within `patience`; there is only one,
     /// unless `again`.
     pub(super) fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
-        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, stage: Stage::Due(now) }
+        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, state: AttemptState::Due(now) }
     }
 
     /// Returns the next step at `now`; `ready` is true if a try can be signed. A try that is given
     /// out has begun.
     pub(super) fn poll(&mut self, ready: bool, now: Timestamp) -> Next {
-        match &self.stage {
-            Stage::Due(_) if now >= self.deadline || !(ready || self.again) => {
+        match &self.state {
+            AttemptState::Due(_) if now >= self.deadline || !(ready || self.again) => {
                 Next::Refused(self.last.take().filter(|_| ready).unwrap_or_else(no_credentials))
             }
-            Stage::Due(at) if now >= *at && ready => {
+            AttemptState::Due(at) if now >= *at && ready => {
                 let left = self.deadline.since(now);
-                self.stage = Stage::Trying;
+                self.state = AttemptState::Trying;
                 Next::Try(if self.again { (left / 2).max(SHORTEST_TRY).min(left) } else { left })
             }
-            Stage::Due(_) | Stage::Trying => Next::Wait,
-            Stage::Stored(id) => Next::Stored(id.clone()),
-            Stage::Refused(failure) => Next::Refused(failure.clone()),
+            AttemptState::Due(_) | AttemptState::Trying => Next::Wait,
+            AttemptState::Stored(id) => Next::Stored(id.clone()),
+            AttemptState::Refused(failure) => Next::Refused(failure.clone()),
         }
     }
 
     /// Returns when the next step may be another than to wait, without a reply: never while a try
     /// is under way, because the host ends it.
     pub(super) fn due(&self) -> Times {
-        match &self.stage {
-            Stage::Due(at) => Times { end: Some(self.deadline), attempt: Some(*at) },
-            Stage::Trying => Times::default(),
-            Stage::Stored(_) | Stage::Refused(_) => Times { end: Some(Timestamp::default()), attempt: None },
+        match &self.state {
+            AttemptState::Due(at) => Times { end: Some(self.deadline), attempt: Some(*at) },
+            AttemptState::Trying => Times::default(),
+            AttemptState::Stored(_) | AttemptState::Refused(_) => {
+                Times { end: Some(Timestamp::default()), attempt: None }
+            }
         }
     }
 
     /// Returns true if a try is under way.
     pub(super) fn is_trying(&self) -> bool {
-        matches!(self.stage, Stage::Trying)
+        matches!(self.state, AttemptState::Trying)
     }
 
     /// Ends a try. `asked` is the time that the service wants to be left alone for; `jitter`, in
@@ -102,7 +104,7 @@ impl Attempts {
     ) -> bool {
         let failure = match outcome {
             Ok(id) => {
-                self.stage = Stage::Stored(id);
+                self.state = AttemptState::Stored(id);
                 return false;
             }
             Err(failure) => failure,
@@ -120,11 +122,11 @@ impl Attempts {
         match due.filter(|due| self.again && *due < self.deadline) {
             Some(due) => {
                 self.last = Some(failure);
-                self.stage = Stage::Due(due);
+                self.state = AttemptState::Due(due);
             }
-            None => self.stage = Stage::Refused(failure),
+            None => self.state = AttemptState::Refused(failure),
         }
-        matches!(self.stage, Stage::Due(_))
+        matches!(self.state, AttemptState::Due(_))
     }
 }
 

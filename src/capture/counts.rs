@@ -6,7 +6,7 @@ use crate::metrics::{CalloutCounts, Metric, Updates};
 
 /// Counts since the last visit.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct IntakeCounts {
     /// Webhooks that the queue has.
     stored: u64,
     /// Milliseconds from the end of a webhook to the answer that it is stored, for each.
@@ -36,7 +36,7 @@ struct Refused {
     misspelled: u64,
 }
 
-impl Counts {
+impl IntakeCounts {
     /// Counts a webhook that is stored, and was whole `millis` ago.
     pub(super) fn stored(&mut self, millis: u64) {
         self.stored += 1;
@@ -84,7 +84,7 @@ impl Counts {
 
     /// Reports what was counted since the last visit.
     pub(super) fn visit(&mut self, updates: &mut Updates) {
-        let Counts { stored, stored_millis, unverified, retried, abandoned, refused, mut callouts } =
+        let IntakeCounts { stored, stored_millis, unverified, retried, abandoned, refused, mut callouts } =
             std::mem::take(self);
         callouts.visit(updates);
         updates.add(Metric::CapturesStored, stored);

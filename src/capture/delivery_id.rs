@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::sender_id::{Origin, SenderId};
 use super::{Capture, IdRule};
 use crate::clock::Timestamp;
-use crate::exchange::Request;
+use crate::exchange::ClientRequest;
 
 /// The result of the signature check, as far as ids depend on it: nothing that is less trusted ever
 /// has the id of something that is more.
@@ -49,7 +49,7 @@ pub(crate) struct Delivery {
 /// own id, if it has one.
 pub(super) fn id_and_body_hash(
     capture: &Capture,
-    request: &Request<'_>,
+    request: &ClientRequest<'_>,
     body: &[u8],
     trust: Trust,
     sender_id: Option<&SenderId<'_>>,

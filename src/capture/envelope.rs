@@ -1,8 +1,8 @@
 //! The message that a webhook becomes: the body, and all that a reader needs to handle it once and
 //! to check it again.
 //!
-//! What a reader unpacks is byte for byte what was received: see [`Body`]. Never decides whether a
-//! webhook is good.
+//! What a reader unpacks is byte for byte what was received: see [`EnvelopeBody`]. Never decides
+//! whether a webhook is good.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use super::verify::{Rejection, Signed};
 use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType};
-use crate::exchange::{Headers, Request};
+use crate::exchange::{ClientRequest, Headers};
 use crate::json::to_json;
 
 /// Deeper JSON is not embedded: readers that parse recursively give up on it, and so on the whole
@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Envelope<'a> {
     /// What was asked for.
-    pub request: &'a Request<'a>,
+    pub request: &'a ClientRequest<'a>,
     /// What came with it.
     pub body: &'a [u8],
     /// Its ids and its sender.
@@ -43,7 +43,7 @@ pub(super) struct Envelope<'a> {
 
 /// How a body stands in a message.
 #[derive(Debug, PartialEq, Eq)]
-enum Body<'a> {
+enum EnvelopeBody<'a> {
     /// As it is, white space around it included: JSON in JSON.
     Json(&'a str),
     /// A string that is all of it.
@@ -52,16 +52,16 @@ enum Body<'a> {
     Base64(String),
 }
 
-impl<'a> Body<'a> {
+impl<'a> EnvelopeBody<'a> {
     /// JSON is embedded, but for a string alone: no reader could tell it from a text. And a number,
     /// `true`, `false` and `null` are embedded only where the content type says JSON. What is not
     /// UTF-8, or has a character that SQS does not carry and JSON does not escape, is base64.
-    fn of(bytes: &'a [u8], content_type: Option<&str>) -> Body<'a> {
+    fn of(bytes: &'a [u8], content_type: Option<&str>) -> EnvelopeBody<'a> {
         let carried = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(['\u{FFFE}', '\u{FFFF}']));
         match carried {
-            Some(text) if is_embedded(text, content_type) => Body::Json(text),
-            Some(text) => Body::Text(text),
-            None => Body::Base64(STANDARD.encode_to_string(bytes)),
+            Some(text) if is_embedded(text, content_type) => EnvelopeBody::Json(text),
+            Some(text) => EnvelopeBody::Text(text),
+            None => EnvelopeBody::Base64(STANDARD.encode_to_string(bytes)),
         }
     }
 }
@@ -106,16 +106,16 @@ impl Envelope<'_> {
     /// `","body":`, which no id can have in it.
     pub(super) fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
-        let body = Body::of(self.body, content_type);
-        let rest = text::message(to_json(&self.rest(matches!(body, Body::Base64(_)))));
+        let body = EnvelopeBody::of(self.body, content_type);
+        let rest = text::message(to_json(&self.rest(matches!(body, EnvelopeBody::Base64(_)))));
         let mut message = String::with_capacity(self.body.len() + rest.len() + 128);
         message.push_str("{\"id\":");
         message.push_str(&to_json(&self.delivery.id));
         message.push_str(",\"body\":");
         match &body {
-            Body::Json(raw) => message.push_str(raw),
-            Body::Text(text) => message.push_str(&to_json(text)),
-            Body::Base64(text) => message.push_str(&to_json(text)),
+            EnvelopeBody::Json(raw) => message.push_str(raw),
+            EnvelopeBody::Text(text) => message.push_str(&to_json(text)),
+            EnvelopeBody::Base64(text) => message.push_str(&to_json(text)),
         }
         message.push(',');
         message.push_str(rest.strip_prefix('{').unwrap_or_default());
@@ -205,13 +205,13 @@ mod tests {
 
     use super::*;
 
-    fn request(content_type: Option<&str>) -> Request<'static> {
+    fn request(content_type: Option<&str>) -> ClientRequest<'static> {
         let headers = content_type.map(|value| ("content-type".into(), value.to_owned().into()));
-        Request {
+        ClientRequest {
             method: "POST".into(),
             target: "/webhook?a=1".into(),
             headers: Headers(headers.into_iter().collect()),
-            ..Request::default()
+            ..ClientRequest::default()
         }
     }
 
@@ -286,7 +286,11 @@ mod tests {
             ("[\"\\ud800\"]", json, true),
             ("[\"\u{0}\"]", json, false),
         ] {
-            assert_eq!(matches!(Body::of(body.as_bytes(), content_type), Body::Json(_)), embedded, "{body:?}");
+            assert_eq!(
+                matches!(EnvelopeBody::of(body.as_bytes(), content_type), EnvelopeBody::Json(_)),
+                embedded,
+                "{body:?}"
+            );
         }
         let nested = |depth: usize| format!("{}\"[{{\\\"[\"{}", "[".repeat(depth), "]".repeat(depth));
         assert!(is_embedded(&nested(MAX_DEPTH), None) && !is_embedded(&nested(MAX_DEPTH + 1), None));

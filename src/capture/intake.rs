@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
-use super::counts::Counts;
+use super::counts::IntakeCounts;
 use super::delivery_id::Nonce;
-use super::room::{Held, Room, Size};
+use super::room::{Reservation, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
@@ -22,7 +22,7 @@ use crate::aws::sqs;
 use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::exchange::redact::Redaction;
-use crate::exchange::Request;
+use crate::exchange::ClientRequest;
 use crate::metrics::Updates;
 use crate::notice::{Level, Notice};
 
@@ -41,7 +41,7 @@ pub enum Progress {
     Answer(Answer),
 }
 
-enum Stage {
+enum CaptureStage {
     /// The request is not whole yet.
     Receiving {
         /// When its head came.
@@ -56,8 +56,8 @@ enum Stage {
 struct UnderWay {
     /// Position of its capture in the configuration.
     position: usize,
-    stage: Stage,
-    held: Held,
+    stage: CaptureStage,
+    held: Reservation,
     /// Its times in the schedule.
     times: Times,
 }
@@ -66,10 +66,10 @@ impl UnderWay {
     /// Returns when something is due for it. A sender may be silent for so long: `patience`.
     fn due(&self, patience: Duration) -> Times {
         match &self.stage {
-            Stage::Receiving { began, last } => {
+            CaptureStage::Receiving { began, last } => {
                 Times { end: Some((*last + patience).min(*began + LONGEST_REQUEST)), attempt: None }
             }
-            Stage::Storing(storing) => storing.attempts.due(),
+            CaptureStage::Storing(storing) => storing.attempts.due(),
         }
     }
 }
@@ -87,7 +87,7 @@ pub struct Intake {
     notices: Vec<Notice>,
     /// Refusals that the log explains once, and has explained.
     told: Vec<Refusal>,
-    counts: Counts,
+    counts: IntakeCounts,
     clock: SteadyClock,
     rng: fastrand::Rng,
 }
@@ -106,7 +106,7 @@ impl Intake {
             schedule: Schedule::default(),
             notices: Vec::new(),
             told: Vec::new(),
-            counts: Counts::default(),
+            counts: IntakeCounts::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
@@ -130,7 +130,7 @@ impl Intake {
             Err(refusal) => return Some(self.refuse(refusal)),
         };
         let now = self.clock.at(now);
-        let stage = Stage::Receiving { began: now, last: now };
+        let stage = CaptureStage::Receiving { began: now, last: now };
         self.under_way.insert(id, UnderWay { position, stage, held, times: Times::default() });
         self.reschedule(id);
         None
@@ -141,7 +141,7 @@ impl Intake {
     pub(crate) fn receive(&mut self, id: CaptureId, bytes: usize, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
         let under_way = self.under_way.get_mut(&id)?;
-        let Stage::Receiving { last, .. } = &mut under_way.stage else { return None };
+        let CaptureStage::Receiving { last, .. } = &mut under_way.stage else { return None };
         *last = steady;
         let most = self.captures.0.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
         let refusal =
@@ -169,11 +169,18 @@ impl Intake {
 
     /// Takes the whole request. Returns the answer, if it is refused; else its next
     /// step is to be stored.
-    pub fn complete(&mut self, id: CaptureId, request: Request<'_>, body: &[u8], now: Timestamp) -> Option<Answer> {
+    pub fn complete(
+        &mut self,
+        id: CaptureId,
+        request: ClientRequest<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Option<Answer> {
         let IntakeSettings { patience, again, retry, .. } = self.settings;
         let attempts = Attempts::new(patience, again, retry, self.clock.at(now));
         let nonce = Nonce { random: self.rng.u128(..), at: now };
-        let under_way = self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, Stage::Storing(_)))?;
+        let under_way =
+            self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
         let capture = self.captures.0.get(under_way.position)?;
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
@@ -193,7 +200,7 @@ impl Intake {
                 if storing.unverified {
                     self.counts.unverified();
                 }
-                under_way.stage = Stage::Storing(Box::new(storing));
+                under_way.stage = CaptureStage::Storing(Box::new(storing));
                 self.reschedule(id);
                 None
             }
@@ -213,11 +220,11 @@ impl Intake {
         let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
         let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
         let storing = match &mut under_way.stage {
-            Stage::Receiving { began, last } => {
+            CaptureStage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);
                 return self.wait_for_the_rest(id, began, last, steady);
             }
-            Stage::Storing(storing) => storing,
+            CaptureStage::Storing(storing) => storing,
         };
         let queue = self.room.queue(under_way.position, storing.unverified);
         match storing.attempts.poll(signer.is_ready(now), steady) {
@@ -265,7 +272,7 @@ impl Intake {
     pub(crate) fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         let steady = self.clock.at(now);
         let jitter = self.rng.u32(0..=1_000);
-        let Some(Stage::Storing(storing)) = self.under_way.get_mut(&id).map(|capture| &mut capture.stage) else {
+        let Some(CaptureStage::Storing(storing)) = self.under_way.get_mut(&id).map(|capture| &mut capture.stage) else {
             return;
         };
         if !storing.attempts.is_trying() {
@@ -295,7 +302,7 @@ impl Intake {
     /// Returns true if a call for this capture is under way.
     pub(crate) fn awaits(&self, id: CaptureId) -> bool {
         let stage = self.under_way.get(&id).map(|capture| &capture.stage);
-        matches!(stage, Some(Stage::Storing(storing)) if storing.attempts.is_trying())
+        matches!(stage, Some(CaptureStage::Storing(storing)) if storing.attempts.is_trying())
     }
 
     /// Returns the captures that are to be polled because time has passed, or because there are

@@ -77,7 +77,7 @@ pub(crate) struct Capture {
     /// A larger body is refused.
     pub(crate) max_body_bytes: usize,
     /// What the sender gets when it is stored.
-    pub(crate) response: Response,
+    pub(crate) response: AnswerTemplate,
     /// How the signature is checked, if it is.
     pub(crate) verify: Option<Verification>,
 }
@@ -102,7 +102,7 @@ impl Capture {
 
 /// The configured answer to what is stored.
 #[derive(Clone, Debug)]
-pub(crate) struct Response {
+pub(crate) struct AnswerTemplate {
     /// A 2xx.
     pub(crate) status: StatusCode,
     /// The headers.

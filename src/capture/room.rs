@@ -26,7 +26,7 @@ pub struct Size {
 
 /// The room of one webhook. It is to be given back.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Reservation {
     queue: usize,
     bytes: usize,
     head: usize,
@@ -79,7 +79,7 @@ impl Room {
 
     /// Takes the room of a request for the capture at `position`, whose head has come. A request is
     /// refused here already if it could not be stored now.
-    pub(super) fn admit(&mut self, position: usize, size: Size) -> Result<Held, Refusal> {
+    pub(super) fn admit(&mut self, position: usize, size: Size) -> Result<Reservation, Refusal> {
         let queue = self.queue(position, false);
         let head = size.head.saturating_add(REQUEST_BYTES);
         let body = size.body.map_or(0, |body| usize::try_from(body).unwrap_or(usize::MAX));
@@ -94,23 +94,23 @@ impl Room {
             return Err(Refusal::Crowded);
         }
         self.bytes.take(queue, bytes);
-        Ok(Held { queue, bytes, head, is_whole: false })
+        Ok(Reservation { queue, bytes, head, is_whole: false })
     }
 
     /// Takes more room for a request of whose body so much has come.
-    pub(super) fn receive(&mut self, held: &mut Held, body: usize) -> Result<(), Refusal> {
+    pub(super) fn receive(&mut self, held: &mut Reservation, body: usize) -> Result<(), Refusal> {
         let bytes = held.head.saturating_add(body).max(held.bytes);
         self.resize(held, bytes)
     }
 
     /// Returns true if a request that is whole can be stored now.
-    pub(super) fn has_place(&self, held: &Held) -> bool {
+    pub(super) fn has_place(&self, held: &Reservation) -> bool {
         self.storing.has(held.queue, 1)
     }
 
     /// Moves a request that is whole to those that are stored, in the room of the queue that it
     /// turns out to go to. Its message takes so much.
-    pub(super) fn store(&mut self, held: &mut Held, queue: usize, message: usize) -> Result<(), Refusal> {
+    pub(super) fn store(&mut self, held: &mut Reservation, queue: usize, message: usize) -> Result<(), Refusal> {
         if held.is_whole || !self.storing.has(queue, 1) {
             return Err(Refusal::Busy);
         }
@@ -131,7 +131,7 @@ impl Room {
         Ok(())
     }
 
-    fn resize(&mut self, held: &mut Held, bytes: usize) -> Result<(), Refusal> {
+    fn resize(&mut self, held: &mut Reservation, bytes: usize) -> Result<(), Refusal> {
         if !self.bytes.take(held.queue, bytes.saturating_sub(held.bytes)) {
             return Err(Refusal::NoMemory);
         }
@@ -141,7 +141,7 @@ impl Room {
     }
 
     /// Takes back the room of a webhook that is over.
-    pub(super) fn give_back(&mut self, held: &Held) {
+    pub(super) fn give_back(&mut self, held: &Reservation) {
         let places = if held.is_whole { &mut self.storing } else { &mut self.receiving };
         places.give_back(held.queue, 1);
         self.bytes.give_back(held.queue, held.bytes);
@@ -156,7 +156,7 @@ impl Room {
 }
 
 #[cfg(test)]
-impl Held {
+impl Reservation {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -8,7 +8,7 @@ use super::attempts::Attempts;
 use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
 use super::sender_id::{Origin, SenderId, UNKNOWN};
-use super::verify::{OnFailure, Verification};
+use super::verify::{OnUnverified, Verification};
 use super::Capture;
 use crate::aws::signer::Signature;
 use crate::aws::{sqs, text};
@@ -16,7 +16,7 @@ use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::event::Attribute;
 use crate::exchange::redact::Redaction;
-use crate::exchange::{Exchange, Headers, Request};
+use crate::exchange::{ClientRequest, Exchange, Headers};
 
 /// Headers of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
 const HOP_BY_HOP: [&str; 10] = [
@@ -75,7 +75,7 @@ impl Storing {
 pub(super) fn storing(
     capture: &Capture,
     redaction: &Redaction,
-    request: Request<'_>,
+    request: ClientRequest<'_>,
     body: &[u8],
     attempts: Attempts,
     nonce: Nonce,
@@ -88,7 +88,7 @@ pub(super) fn storing(
         Some(Ok(_)) => Trust::Verified,
         Some(Err(_)) => Trust::Unverified,
     };
-    if trust == Trust::Unverified && verify.is_some_and(|verify| verify.on_failure == OnFailure::Reject) {
+    if trust == Trust::Unverified && verify.is_some_and(|verify| verify.on_failure == OnUnverified::Reject) {
         return Err(Refusal::Unverified);
     }
     let path = request.path().to_owned();
@@ -146,7 +146,7 @@ pub(super) fn storing(
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential
 /// ones, unless a signature needs them.
-fn kept<'a>(mut request: Request<'a>, redaction: &Redaction, verify: Option<&Verification>) -> Request<'a> {
+fn kept<'a>(mut request: ClientRequest<'a>, redaction: &Redaction, verify: Option<&Verification>) -> ClientRequest<'a> {
     let kept = |name: &str| {
         verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))
     };

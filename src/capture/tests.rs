@@ -13,7 +13,7 @@ use crate::callout::testing::{response, response_with};
 use crate::callout::{Callout, Limits};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::exchange::{Headers, Request};
+use crate::exchange::{ClientRequest, Headers};
 use crate::metrics::{Metric, Update};
 
 const NOW: Timestamp = Timestamp(1_767_268_800_000);
@@ -79,17 +79,17 @@ fn another_spelling_of_a_capture_s_path_or_method_is_known() {
     assert!(any.know_by_another_spelling(b"GET", b"/webhook/") && !any.know_by_another_spelling(b"GET", b"/account"));
 }
 
-fn request(headers: &[(&'static str, &'static str)]) -> Request<'static> {
-    Request {
+fn request(headers: &[(&'static str, &'static str)]) -> ClientRequest<'static> {
+    ClientRequest {
         method: "POST".into(),
         target: "/webhook?token=hunter2&a=1".into(),
         headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
-        ..Request::default()
+        ..ClientRequest::default()
     }
 }
 
 /// A webhook that has come whole, and what is to be done about it.
-fn receive(agent: &mut Agent, id: CaptureId, request: Request<'static>, body: &[u8], now: Timestamp) -> Progress {
+fn receive(agent: &mut Agent, id: CaptureId, request: ClientRequest<'static>, body: &[u8], now: Timestamp) -> Progress {
     let intake = agent.capturing();
     let refused = intake.admit(id, 0, Size { head: 8, body: Some(body.len() as u64) }, now);
     let refused = refused.or_else(|| intake.complete(id, request, body, now));

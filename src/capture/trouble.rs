@@ -33,20 +33,20 @@ struct Episode {
     /// True if one was stored after that.
     is_over: bool,
     /// The last line of it, if there is one yet.
-    line: Option<Line>,
+    line: Option<LogLine>,
 }
 
 /// A line in the log, and what happened since.
 #[derive(Debug)]
-struct Line {
+struct LogLine {
     at: Timestamp,
     refused: usize,
     stored: usize,
 }
 
-impl Line {
-    fn new(at: Timestamp) -> Line {
-        Line { at, refused: 0, stored: 0 }
+impl LogLine {
+    fn new(at: Timestamp) -> LogLine {
+        LogLine { at, refused: 0, stored: 0 }
     }
 }
 
@@ -90,7 +90,7 @@ impl Trouble {
         let (queue, episode) = (&self.queue, self.episode.as_mut()?);
         let Episode { since, last, reason, refused, is_over, line } = episode;
         let Some(line) = line else {
-            *line = Some(Line::new(now));
+            *line = Some(LogLine::new(now));
             let text = format!("webhooks for {queue} cannot be stored and are answered 503: {reason}");
             return Some(Notice { level: Level::Error, text });
         };
@@ -103,7 +103,7 @@ impl Trouble {
         if now.since(line.at) < SUMMARY || line.refused == 0 {
             return None;
         }
-        let Line { at, refused, stored } = std::mem::replace(line, Line::new(now));
+        let LogLine { at, refused, stored } = std::mem::replace(line, LogLine::new(now));
         let seconds = now.since(at).as_secs();
         let text = format!(
             "webhooks for {queue}: in {seconds} s {refused} could not be stored and were answered 503, and {stored} \

@@ -13,7 +13,7 @@ const KEY: &str = "attributes";
 const MAX_NAME_LENGTH: usize = 256;
 
 /// An attribute and where it stands.
-pub(super) struct Attribute<'a> {
+pub(super) struct AttributeTemplate<'a> {
     name: &'a str,
     template: Template,
     field: Field<'a>,
@@ -21,27 +21,28 @@ pub(super) struct Attribute<'a> {
 
 /// Reads the attributes of `section`, which is a route or the whole configuration. An attribute
 /// with a fault is reported and left out, so that it hides no fault of another.
-pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<Attribute<'a>> {
+pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<AttributeTemplate<'a>> {
     let entries = section.section(KEY).entries().into_iter();
     entries
         .filter_map(|(name, field)| {
             let named = check_name(name, &field);
             let template = template::read(&field).ok()?;
-            named.ok().map(|()| Attribute { name, template, field })
+            named.ok().map(|()| AttributeTemplate { name, template, field })
         })
         .collect()
 }
 
 /// Reads the attributes for every route, which must leave room for the event's id.
-pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<Attribute<'a>> {
+pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<AttributeTemplate<'a>> {
     let attributes = read(root);
     check_count(root, attributes.len(), false);
     attributes
 }
 
 /// Checks the groups that attributes name.
-pub(super) fn check_groups(attributes: &[Attribute<'_>], groups: Option<&[&str]>) -> Checked<()> {
-    let check = |attribute: &Attribute<'_>| template::check_groups(&attribute.field, &attribute.template, groups);
+pub(super) fn check_groups(attributes: &[AttributeTemplate<'_>], groups: Option<&[&str]>) -> Checked<()> {
+    let check =
+        |attribute: &AttributeTemplate<'_>| template::check_groups(&attribute.field, &attribute.template, groups);
     each(attributes.iter().collect(), check).map(|_| ())
 }
 
@@ -49,8 +50,8 @@ pub(super) fn check_groups(attributes: &[Attribute<'_>], groups: Option<&[&str]>
 /// shared ones of equal name.
 pub(super) fn merge(
     route: &Section<'_>,
-    shared: &[Attribute<'_>],
-    own: &[Attribute<'_>],
+    shared: &[AttributeTemplate<'_>],
+    own: &[AttributeTemplate<'_>],
     has_event_type: bool,
 ) -> Vec<(String, Template)> {
     let merged: BTreeMap<&str, &Template> =

@@ -10,8 +10,8 @@ use super::reader::{each, Field, Section};
 use super::route::{read_matcher, read_methods};
 use super::{target, template, verify};
 use crate::aws::target::Target;
-use crate::capture::verify::{OnFailure, Verification};
-use crate::capture::{Capture, Captures, IdRule, Response};
+use crate::capture::verify::{OnUnverified, Verification};
+use crate::capture::{AnswerTemplate, Capture, Captures, IdRule};
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
@@ -137,7 +137,7 @@ fn read_unverified(section: &mut Section<'_>, verify: Checked<Option<&Verificati
     let mut unverified = field.section()?;
     let target = target::read_required_queue(&mut unverified);
     unverified.finish();
-    if !verify?.is_some_and(|verify| verify.on_failure == OnFailure::Mark) {
+    if !verify?.is_some_and(|verify| verify.on_failure == OnUnverified::Mark) {
         let remedy = "leave it out, or give `verify` with `on_failure: mark`";
         return Err(field.fault("is given, and nothing is stored that is not verified", remedy));
     }
@@ -156,7 +156,7 @@ fn of_request(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
     Ok(template)
 }
 
-fn read_response(capture: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<Response> {
+fn read_response(capture: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<AnswerTemplate> {
     let mut section = capture.section("response");
     let status = section.integer("status", 200..=299, 200);
     let body = match section.optional("body").filter(|field| field.value().as_str() != Some("")) {
@@ -188,7 +188,7 @@ fn read_response(capture: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("text/plain")));
     }
     let status = StatusCode::from_u16(status as u16).unwrap_or_default();
-    Ok(Response { status, headers, body: body.unwrap_or_default() })
+    Ok(AnswerTemplate { status, headers, body: body.unwrap_or_default() })
 }
 
 fn header_value(field: &Field<'_>) -> Checked<HeaderValue> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
-use crate::aws::credentials::settings::{AssumeRole, Settings, Source, StaticKeys, Upstreams};
+use crate::aws::credentials::settings::{Role, Settings, Source, StaticKeys, Upstreams};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::secret::Secret;
@@ -90,7 +90,7 @@ fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source
 
 /// Reads a role to assume, within the lengths and characters of the STS API Reference,
 /// "AssumeRole".
-fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<AssumeRole> {
+fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<Role> {
     let role_arn = read_role_arn(role);
     let session_name = text(role, "session_name", 2..=64, "=,.@-");
     let external_id = text(role, "external_id", 2..=1_224, "=,.@:/-");
@@ -115,7 +115,7 @@ fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Op
         }),
     };
     let (endpoint, upstream) = (endpoint?, upstream?);
-    Ok(AssumeRole {
+    Ok(Role {
         role_arn: role_arn?,
         session_name: session_name?.unwrap_or_else(|| "retrohook".to_owned()),
         external_id: external_id?,

@@ -4,17 +4,17 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use super::attributes::{self, Attribute};
+use super::attributes::{self, AttributeTemplate};
 use super::fault::Checked;
 use super::other_syntax;
 use super::reader::{each, Section};
 use super::redact::is_token;
 use super::{target, template};
-use crate::aws::protocol::{Kind, Protocol};
+use crate::aws::protocol::{Protocol, TargetKind};
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::Template;
-use crate::publish::route::{Delivery, OnFailure, Route, Routes, Statuses};
+use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes, Statuses};
 
 const KEY: &str = "routes";
 const EVENT_TYPE_KEY: &str = "event_type";
@@ -33,7 +33,7 @@ const MATCHER_REMEDY: &str = "give a regular expression that is searched in the 
 /// nor a target.
 pub(super) fn read(
     root: &mut Section<'_>,
-    attributes: &[Attribute<'_>],
+    attributes: &[AttributeTemplate<'_>],
     target: Checked<Option<Target>>,
     may_be_without: bool,
 ) -> Checked<(Routes, Vec<Target>)> {
@@ -82,7 +82,7 @@ pub(super) fn read(
 fn read_route(
     section: &mut Section<'_>,
     matcher: Checked<Matcher>,
-    shared: &[Attribute<'_>],
+    shared: &[AttributeTemplate<'_>],
     targets: &mut Targets,
 ) -> Checked<Route> {
     let target = targets.read(section);
@@ -125,7 +125,7 @@ fn check_fit(
     subject: &Checked<Option<Template>>,
     group_id: &Checked<Option<Template>>,
 ) {
-    let Kind { key, target, .. } = protocol.kind();
+    let TargetKind { key, target, .. } = protocol.kind();
     if !protocol.takes_subject() && matches!(subject, Ok(Some(_))) {
         let problem = format!("is given, and only SNS has subjects; events go to `{key}`");
         section.fault_at(SUBJECT_KEY, problem, "take it out, or put the text into `attributes`");
@@ -231,18 +231,18 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     Some(number(first)?..=number(last)?)
 }
 
-fn read_delivery(section: &mut Section<'_>) -> Checked<Delivery> {
+fn read_delivery(section: &mut Section<'_>) -> Checked<DeliveryMode> {
     let waits = section.choice("delivery", &[("after_response", false), ("before_response", true)]);
     let on_failure = section.choice("on_failure", &[("pass", OnFailure::Pass), ("fail", OnFailure::Fail)]);
     let given = section.optional("on_failure").is_some();
     match waits? {
-        true => Ok(Delivery::BeforeResponse(on_failure?)),
+        true => Ok(DeliveryMode::BeforeResponse(on_failure?)),
         false if given => Err(section.fault_at(
             "on_failure",
             "has no meaning here, for the response does not wait for the event",
             "leave it out, or give `before_response` as `delivery`",
         )),
-        false => Ok(Delivery::AfterResponse),
+        false => Ok(DeliveryMode::AfterResponse),
     }
 }
 

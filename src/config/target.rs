@@ -7,7 +7,7 @@ use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
-use crate::aws::protocol::{Kind, Protocol};
+use crate::aws::protocol::{Protocol, TargetKind};
 use crate::aws::sqs;
 use crate::aws::target::{Target, KINDS};
 
@@ -43,7 +43,7 @@ pub(super) fn read_required_queue(section: &mut Section<'_>) -> Checked<Target> 
 }
 
 fn read_one_of(
-    kinds: &[&Kind],
+    kinds: &[&TargetKind],
     alias: Option<&'static str>,
     remedy: &str,
     section: &mut Section<'_>,
@@ -83,7 +83,7 @@ fn read_one_of(
     Ok(Some(Target { protocol: protocol?, region: region?, endpoint: endpoint?, upstream: upstream? }))
 }
 
-fn read_name(kind: &Kind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
+fn read_name(kind: &TargetKind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
     (kind.parse)(field.text()?).map_err(|error| field.fault(format!("is not {}: {error}", kind.name), kind.remedy))
 }
 

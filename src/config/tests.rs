@@ -11,7 +11,7 @@ use super::*;
 use crate::aws::credentials::settings::{Source, StaticKeys};
 use crate::exchange::matcher::Methods;
 use crate::publish::outbox::settings::WhenFull;
-use crate::publish::route::{Delivery, OnFailure};
+use crate::publish::route::{DeliveryMode, OnFailure};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(name)
@@ -157,8 +157,11 @@ fn what_is_left_out_has_a_default() {
 #[test]
 fn a_response_waits_only_where_the_route_says_so() {
     let deliveries = |name| valid(name).routes.0.iter().map(|route| route.delivery).collect::<Vec<_>>();
-    assert_eq!(deliveries("full.json"), [Delivery::AfterResponse; 2]);
-    assert_eq!(deliveries("before_response.json"), [OnFailure::Fail, OnFailure::Pass].map(Delivery::BeforeResponse));
+    assert_eq!(deliveries("full.json"), [DeliveryMode::AfterResponse; 2]);
+    assert_eq!(
+        deliveries("before_response.json"),
+        [OnFailure::Fail, OnFailure::Pass].map(DeliveryMode::BeforeResponse)
+    );
 }
 
 #[test]

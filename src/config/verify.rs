@@ -9,7 +9,8 @@ use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
 use super::redact::is_token;
 use crate::capture::verify::{
-    Algorithm, BodyHmac, Encoding, Form, FormSource, Key, OnFailure, Scheme, SecretEncoding, Verification, SCHEMES,
+    Algorithm, BodyHmac, Encoding, FormSource, Key, OnUnverified, Scheme, SecretEncoding, SignatureForm, Verification,
+    SCHEMES,
 };
 
 pub(super) fn read(capture: &mut Section<'_>) -> Checked<Option<Verification>> {
@@ -45,12 +46,12 @@ fn read_verification(section: &mut Section<'_>) -> Checked<Verification> {
     // Without a scheme, a secret is any text.
     let keys = read_keys(section, scheme.map_or(SecretEncoding::Text, |scheme| scheme.secrets));
     let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
-    let on_failure = section.choice("on_failure", &[("mark", OnFailure::Mark), ("reject", OnFailure::Reject)]);
+    let on_failure = section.choice("on_failure", &[("mark", OnUnverified::Mark), ("reject", OnUnverified::Reject)]);
     let hmac = HmacKeys::read(section);
     let scheme = scheme?;
     let form = match &scheme.form {
         FormSource::Fixed(form) => Ok(form.clone()),
-        FormSource::HmacKeys => hmac.check(section).map(Form::BodyHmac),
+        FormSource::HmacKeys => hmac.check(section).map(SignatureForm::BodyHmac),
     };
     Ok(Verification {
         scheme,

@@ -60,7 +60,7 @@ pub struct Tls<'a> {
 
 /// The request, as the client sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request<'a> {
+pub struct ClientRequest<'a> {
     /// The host's id of the request.
     pub id: Option<Cow<'a, str>>,
     /// The method, in upper case.
@@ -81,7 +81,7 @@ pub struct Request<'a> {
     pub tls: Option<Tls<'a>>,
 }
 
-impl Request<'_> {
+impl ClientRequest<'_> {
     /// Returns the path without the query string.
     pub fn path(&self) -> &str {
         split_target(&self.target).0
@@ -105,7 +105,7 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
 
 /// The response, as the client got it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response<'a> {
+pub struct ClientResponse<'a> {
     /// The status code as the host gives it, which may be one that `http::StatusCode` refuses.
     pub status: u16,
     /// The headers.
@@ -130,9 +130,9 @@ pub struct Latencies {
 #[derive(Clone, Debug, Default)]
 pub struct Exchange<'a> {
     /// The request, as the client sent it.
-    pub request: Request<'a>,
+    pub request: ClientRequest<'a>,
     /// The response that it got.
-    pub response: Response<'a>,
+    pub response: ClientResponse<'a>,
     /// The time that it took.
     pub latencies: Latencies,
     /// The time at which the request began.

@@ -119,7 +119,7 @@ impl Redaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Request;
+    use crate::exchange::ClientRequest;
 
     fn redaction() -> Redaction {
         Redaction::new(Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] })
@@ -129,9 +129,9 @@ mod tests {
     fn headers_lose_their_values_not_their_names() {
         let names = HEADERS.into_iter().chain(["x-internal-token"]);
         let mut exchange = Exchange {
-            request: Request {
+            request: ClientRequest {
                 headers: Headers(names.map(|name| (name.into(), "s3cret".into())).collect()),
-                ..Request::default()
+                ..ClientRequest::default()
             },
             ..Exchange::default()
         };

@@ -56,14 +56,14 @@ pub(crate) enum TemplateError {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+enum Piece {
     Text(String),
     Variable(Variable),
 }
 
 /// A text with placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Segment>);
+pub(crate) struct Template(Vec<Piece>);
 
 /// The named groups of a matcher, as matched in one path.
 pub(crate) trait PathGroups {
@@ -104,29 +104,29 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Template, TemplateError> {
-        let mut segments = Vec::new();
+        let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
             let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             if !before.is_empty() {
-                segments.push(Segment::Text(before.to_owned()));
+                pieces.push(Piece::Text(before.to_owned()));
             }
-            segments.push(Segment::Variable(name.parse()?));
+            pieces.push(Piece::Variable(name.parse()?));
             rest = tail;
         }
         if !rest.is_empty() {
-            segments.push(Segment::Text(rest.to_owned()));
+            pieces.push(Piece::Text(rest.to_owned()));
         }
-        Ok(Template(segments))
+        Ok(Template(pieces))
     }
 }
 
 impl Template {
     /// Returns the placeholders in order.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
-        self.0.iter().filter_map(|segment| match segment {
-            Segment::Variable(variable) => Some(variable),
-            Segment::Text(_) => None,
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(variable),
+            Piece::Text(_) => None,
         })
     }
 
@@ -144,10 +144,10 @@ impl Template {
     /// Returns the text for one exchange; a placeholder whose value is absent gives the empty text.
     pub(crate) fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
         let mut text = String::new();
-        for segment in &self.0 {
-            match segment {
-                Segment::Text(part) => text.push_str(part),
-                Segment::Variable(variable) => {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Variable(variable) => {
                     if let Some(value) = variable.value(exchange, groups) {
                         text.push_str(&value);
                     }
@@ -196,7 +196,7 @@ impl Variable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Entity, Headers, Request, Response};
+    use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers};
 
     struct Groups;
 
@@ -208,14 +208,18 @@ mod tests {
 
     fn exchange() -> Exchange<'static> {
         Exchange {
-            request: Request {
+            request: ClientRequest {
                 id: Some("r-1".into()),
                 method: "PUT".into(),
                 target: "/profile/42?tenant=a%20b&tenant=c".into(),
                 headers: Headers(vec![("x-tenant".into(), "acme".into())]),
-                ..Request::default()
+                ..ClientRequest::default()
             },
-            response: Response { status: 201, headers: Headers(vec![("etag".into(), "\"7\"".into())]), size: None },
+            response: ClientResponse {
+                status: 201,
+                headers: Headers(vec![("etag".into(), "\"7\"".into())]),
+                size: None,
+            },
             route: Some(Entity { name: Some("profiles".into()), json: None }),
             ..Exchange::default()
         }

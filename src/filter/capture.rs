@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use super::gateway::{Body, Head, Webhook};
+use super::gateway::{BodyArrival, Head, Webhook};
 use super::hostcalls::{self, text};
 use super::worker::Worker;
 use crate::capture::{Answer, CaptureId, Intake, Size};
@@ -73,9 +73,9 @@ impl CapturedRequest {
             return self.answer(refused);
         }
         match self.webhook.body(announced) {
-            Body::Absent => self.complete(Vec::new()),
-            Body::InPieces => Action::Pause,
-            Body::Whole => Action::Continue,
+            BodyArrival::Absent => self.complete(Vec::new()),
+            BodyArrival::InPieces => Action::Pause,
+            BodyArrival::Whole => Action::Continue,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
 use crate::publish::journal::Store;
-use crate::publish::route::Delivery;
+use crate::publish::route::DeliveryMode;
 
 /// The root context. Has a worker once its configuration is accepted.
 pub(crate) struct Root {
@@ -102,7 +102,7 @@ impl RootContext for Root {
         // Sending waits for the tick: Envoy logs before it flushes the response, so a client would
         // wait for the signature.
         worker.accept(candidate.exchange(now), route, now);
-        if route.delivery != Delivery::AfterResponse {
+        if route.delivery != DeliveryMode::AfterResponse {
             worker.warn_of_logger();
         }
     }

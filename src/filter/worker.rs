@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
-use super::gateway::{Reader, Rules};
+use super::gateway::{GatewayReader, Rules};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
@@ -54,7 +54,7 @@ pub(crate) struct Worker {
     /// The rules of the gateway.
     pub(crate) rules: &'static Rules,
     /// The reader of requests, in the gateway's way.
-    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) reader: Box<dyn GatewayReader>,
     /// True if there is a capture.
     pub(crate) stores_webhooks: bool,
     /// True if a route lets responses wait for their events.
@@ -84,7 +84,7 @@ impl Worker {
     pub(crate) fn new(
         root: u32,
         rules: &'static Rules,
-        reader: Box<dyn Reader>,
+        reader: Box<dyn GatewayReader>,
         routes: Routes,
         captures: Rc<Captures>,
         agent: Agent,

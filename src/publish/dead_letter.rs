@@ -112,16 +112,16 @@ struct Letter<'a> {
     at: String,
     target: Address<'a>,
     message: &'a str,
-    attributes: Attributes<'a>,
+    attributes: LetterAttributes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_id: Option<&'a str>,
 }
 
-struct Attributes<'a>(&'a [Attribute]);
+struct LetterAttributes<'a>(&'a [Attribute]);
 
-impl Serialize for Attributes<'_> {
+impl Serialize for LetterAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Value<'a> {
@@ -167,7 +167,7 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
         at: event.at.rfc3339(),
         target,
         message: &event.message,
-        attributes: Attributes(&event.attributes),
+        attributes: LetterAttributes(&event.attributes),
         subject: event.subject.as_deref(),
         group_id: event.group_id.as_deref(),
     };

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
-use crate::metrics::{Backlog, Gauges, Metric, Updates};
+use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
 use journal::Store;
@@ -77,7 +77,7 @@ pub struct Publisher {
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
-    gauges: Gauges,
+    gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
 
@@ -101,7 +101,7 @@ impl Publisher {
             log_dead_letters: dead_letter.log,
             recorder: Recorder::new(redact),
             matched: 0,
-            gauges: Gauges::default(),
+            gauges: BacklogGauges::default(),
             rng,
         }
     }

@@ -24,7 +24,7 @@ impl Statuses {
 
 /// The moment at which the client gets a response that becomes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum DeliveryMode {
     /// As soon as the response is there: it does not wait for the event.
     AfterResponse,
     /// Once the event is acknowledged, or as [`OnFailure`] says if it is not.
@@ -58,7 +58,7 @@ pub struct Route {
     /// The group whose order a FIFO topic or queue keeps.
     pub(crate) message_group_id: Option<Template>,
     /// The moment at which the client gets the response.
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: DeliveryMode,
     /// The position of the events' target among the configuration's.
     pub(crate) target: usize,
 }
@@ -105,13 +105,13 @@ impl Routes {
 
     /// Returns true if any response waits for its event.
     pub(crate) fn hold_responses(&self) -> bool {
-        self.0.iter().any(|route| route.delivery != Delivery::AfterResponse)
+        self.0.iter().any(|route| route.delivery != DeliveryMode::AfterResponse)
     }
 
     /// Returns true if the response to a request may have to wait for its event, as far as the
     /// request tells.
     pub(crate) fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
-        let mut held = self.0.iter().filter(|route| route.delivery != Delivery::AfterResponse);
+        let mut held = self.0.iter().filter(|route| route.delivery != DeliveryMode::AfterResponse);
         held.any(|route| route.wants_request(method, target))
     }
 
@@ -143,7 +143,7 @@ mod tests {
             attributes: vec![],
             subject: None,
             message_group_id: None,
-            delivery: Delivery::AfterResponse,
+            delivery: DeliveryMode::AfterResponse,
             target: 0,
         }
     }

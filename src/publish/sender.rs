@@ -18,7 +18,7 @@ use crate::metrics::{CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Store};
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
-use crate::publish::outbox::{BatchId, Counts, Dropped, Outbox};
+use crate::publish::outbox::{BatchId, Dropped, Outbox, OutboxCounts};
 
 /// Everything that a sender obeys, whatever its target.
 #[derive(Clone, Copy, Debug)]
@@ -222,7 +222,7 @@ impl Sender {
 }
 
 /// Reports the counts of an outbox that holds events.
-fn report_events(counts: Counts, updates: &mut Updates) {
+fn report_events(counts: OutboxCounts, updates: &mut Updates) {
     let Dropped { queue_full, expired, refused, too_large, withdrawn } = counts.dropped;
     updates.add(Metric::EventsPublished, counts.acknowledged);
     updates.add(Metric::EventsRetried, counts.retried);

@@ -10,7 +10,7 @@ use crate::agent::{Agent, Call};
 use crate::aws::credentials::keeper;
 use crate::callout::testing::response;
 use crate::config::Config;
-use crate::exchange::{Request, Response};
+use crate::exchange::{ClientRequest, ClientResponse};
 use crate::metrics::Update;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,8 +56,8 @@ impl Bench {
         for _ in 0..count {
             let route = self.config.routes.find("PUT", path, 200).unwrap();
             let exchange = Exchange {
-                request: Request { method: "PUT".into(), target: path.into(), ..Request::default() },
-                response: Response { status: 200, ..Response::default() },
+                request: ClientRequest { method: "PUT".into(), target: path.into(), ..ClientRequest::default() },
+                response: ClientResponse { status: 200, ..ClientResponse::default() },
                 ..Exchange::default()
             };
             self.agent.publishing().accept(exchange, route, self.now);

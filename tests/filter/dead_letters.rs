@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// The letters among log lines, as a reader of the log puts them together.
-pub fn letters(lines: &[String]) -> Vec<Value> {
+pub(crate) fn letters(lines: &[String]) -> Vec<Value> {
     let mut texts: Vec<String> = Vec::new();
     for line in lines {
         let Some(line) = line.strip_suffix(END) else { continue };
@@ -33,7 +33,7 @@ pub fn letters(lines: &[String]) -> Vec<Value> {
 }
 
 /// The letters since the last look at the log.
-pub fn written(host: &mut Host) -> Vec<Value> {
+pub(crate) fn written(host: &mut Host) -> Vec<Value> {
     let lines: Vec<_> = host.take_logs().into_iter().filter(|line| line.level == LogLevel::Error).collect();
     letters(&lines.into_iter().map(|line| line.text).collect::<Vec<_>>())
 }
@@ -127,7 +127,7 @@ fn what_is_redacted_in_an_event_is_redacted_in_its_letter() {
 const DEAD_LETTERS: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters";
 
 /// A gateway whose dead letters go to a queue.
-pub fn with_dead_letter_queue(way: Way) -> Host {
+pub(crate) fn with_dead_letter_queue(way: Way) -> Host {
     let settings = config(json!({"dead_letter": {"queue_url": DEAD_LETTERS}, "max_in_flight": 8}));
     let builder = match way {
         Way::Kong => way.builder(),
@@ -140,7 +140,7 @@ pub fn with_dead_letter_queue(way: Way) -> Host {
 
 /// Lets SNS refuse everything for a while, and the queue answer as `queue` says. Gives the letters
 /// that were sent there.
-pub fn refused_by_sns(host: &mut Host, queue: fn(&Callout) -> Response) -> Vec<Entry> {
+pub(crate) fn refused_by_sns(host: &mut Host, queue: fn(&Callout) -> Response) -> Vec<Entry> {
     let mut letters = Vec::new();
     for _ in 0..40 {
         host.advance(TICK).unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind, Profile, Response, SharedData};
-use retrohook::metrics::{Kind, Metric, DEFINITIONS};
+use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind as HostKind, Profile, Response, SharedData};
+use retrohook::metrics::{Metric, MetricKind, DEFINITIONS};
 use serde_json::json;
 
 use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
@@ -21,9 +21,9 @@ fn every_metric_is_defined_with_its_kind() {
             .iter()
             .map(|definition| {
                 let kind = match definition.kind {
-                    Kind::Counter => MetricKind::Counter,
-                    Kind::Gauge => MetricKind::Gauge,
-                    Kind::Histogram => MetricKind::Histogram,
+                    MetricKind::Counter => HostKind::Counter,
+                    MetricKind::Gauge => HostKind::Gauge,
+                    MetricKind::Histogram => HostKind::Histogram,
                 };
                 (definition.name.to_owned(), kind)
             })
@@ -111,7 +111,7 @@ fn every_counter_counts_what_it_says() {
             assert_eq!(count(host, *metric), *expected, "{metric:?} {position}");
         }
     }
-    let counters = DEFINITIONS.iter().filter(|definition| definition.kind == Kind::Counter);
+    let counters = DEFINITIONS.iter().filter(|definition| definition.kind == MetricKind::Counter);
     // Those of captured webhooks are with their tests.
     for definition in counters.filter(|definition| !definition.name.starts_with("retrohook_captures")) {
         assert!(cases.iter().any(|(metric, _)| *metric == definition.metric), "{} has no case", definition.name);

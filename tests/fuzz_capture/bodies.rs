@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// One of these.
-pub fn one_of(texts: &[&'static str]) -> BoxedStrategy<String> {
+pub(crate) fn one_of(texts: &[&'static str]) -> BoxedStrategy<String> {
     proptest::sample::select(texts.to_vec()).prop_map(str::to_owned).boxed()
 }
 
@@ -89,7 +89,7 @@ fn event_of_stripe() -> impl Strategy<Value = String> {
     (id, json_text()).prop_map(|(id, rest)| format!("{{\"id\":{},\"data\":{rest}}}", json!(id)))
 }
 
-pub fn body() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn body() -> impl Strategy<Value = Vec<u8>> {
     let whole = prop_oneof![
         12 => json_text().prop_map(String::into_bytes),
         3 => event_of_stripe().prop_map(String::into_bytes),

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
@@ -18,7 +18,7 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
-pub fn from_base64(text: &str) -> Vec<u8> {
+pub(crate) fn from_base64(text: &str) -> Vec<u8> {
     assert_eq!(text.len() % 4, 0);
     let digits = text.trim_end_matches('=');
     let mut bytes = Vec::new();
@@ -36,13 +36,13 @@ pub fn from_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-pub fn is_carried(c: char) -> bool {
+pub(crate) fn is_carried(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
 /// The members of a message, each as its text; a name that comes twice would be one that readers
 /// take differently.
-pub fn members(message: &str) -> BTreeMap<String, &RawValue> {
+pub(crate) fn members(message: &str) -> BTreeMap<String, &RawValue> {
     struct Members<'a>(BTreeMap<String, &'a RawValue>);
     impl<'de> serde::Deserialize<'de> for Members<'de> {
         fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -68,7 +68,7 @@ pub fn members(message: &str) -> BTreeMap<String, &RawValue> {
 
 /// The body in a message, by the place of its value in the text: white space up to the colon and
 /// the comma is the sender's.
-pub fn unpacked(message: &str, members: &BTreeMap<String, &RawValue>) -> Vec<u8> {
+pub(crate) fn unpacked(message: &str, members: &BTreeMap<String, &RawValue>) -> Vec<u8> {
     let body = members["body"].get();
     if body.starts_with('"') {
         let text: String = serde_json::from_str(body).expect("a string");
@@ -85,7 +85,7 @@ pub fn unpacked(message: &str, members: &BTreeMap<String, &RawValue>) -> Vec<u8>
 }
 
 /// How many objects and lists are in one another, in what is JSON.
-pub fn depth(json: &str) -> usize {
+pub(crate) fn depth(json: &str) -> usize {
     let (mut open, mut deepest) = (0, 0);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {
@@ -105,7 +105,7 @@ pub fn depth(json: &str) -> usize {
 }
 
 /// What readers are promised as JSON in JSON, whatever its content type.
-pub fn is_to_be_embedded(body: &[u8]) -> bool {
+pub(crate) fn is_to_be_embedded(body: &[u8]) -> bool {
     let text = std::str::from_utf8(body).unwrap_or_default();
     text.trim_ascii_start().starts_with(['{', '['])
         && !text.contains(['\u{FFFE}', '\u{FFFF}'])

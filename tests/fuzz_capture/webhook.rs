@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use retrohook::clock::Timestamp;
-use retrohook::exchange::{Headers, Request};
+use retrohook::exchange::{ClientRequest, Headers};
 use serde_json::{json, Value};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
@@ -20,7 +20,7 @@ const SECRET_BASE64: &str = "czNjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz";
 const TOLERANCE: i64 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     None,
     StandardWebhooks,
     Svix,
@@ -32,7 +32,7 @@ pub enum Scheme {
 
 /// What is done to a good signature.
 #[derive(Clone, Debug)]
-pub enum Harm {
+pub(crate) enum Harm {
     None,
     OfAnotherBody,
     Missing,
@@ -45,7 +45,7 @@ pub enum Harm {
 }
 
 #[derive(Clone, Debug)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     pub body: Vec<u8>,
     target: String,
     headers: Vec<(String, String)>,
@@ -96,7 +96,7 @@ fn header() -> impl Strategy<Value = (String, String)> {
     (prop_oneof![9 => name, 1 => any::<String>().boxed()], value)
 }
 
-pub fn webhook() -> impl Strategy<Value = Webhook> {
+pub(crate) fn webhook() -> impl Strategy<Value = Webhook> {
     let scheme = prop_oneof![
         Just(Scheme::None),
         Just(Scheme::StandardWebhooks),
@@ -133,7 +133,7 @@ fn mac<M: Mac + KeyInit>(parts: &[&[u8]]) -> Vec<u8> {
 
 impl Webhook {
     /// What verifies it in the configuration.
-    pub fn verify(&self) -> Option<Value> {
+    pub(crate) fn verify(&self) -> Option<Value> {
         let hmac = |algorithm, encoding, prefix| {
             let form = json!({"algorithm": algorithm, "encoding": encoding, "prefix": prefix});
             let mut verify = json!({"scheme": "hmac", "secrets": [SECRET], "header": "x-signature"});
@@ -195,7 +195,7 @@ impl Webhook {
     }
 
     /// All headers, those of the signature first: of several that have a name the first counts.
-    pub fn sent_headers(&self) -> Vec<(String, String)> {
+    pub(crate) fn sent_headers(&self) -> Vec<(String, String)> {
         let signed_body =
             if matches!(self.harm, Harm::OfAnotherBody) { [&self.body, &b"x"[..]].concat() } else { self.body.clone() };
         let mut signature = self.signature(&signed_body).0;
@@ -228,22 +228,22 @@ impl Webhook {
     }
 
     /// True if the host could not give its target as text.
-    pub fn is_garbled(&self) -> bool {
+    pub(crate) fn is_garbled(&self) -> bool {
         self.target.contains(char::REPLACEMENT_CHARACTER)
     }
 
-    pub fn is_in_time(&self) -> bool {
+    pub(crate) fn is_in_time(&self) -> bool {
         matches!(self.scheme, Scheme::Github | Scheme::Sha1Hex | Scheme::Sha512Base64)
             || self.signed_after.abs() <= TOLERANCE
     }
 
     /// Whether it has to be taken for signed.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         matches!(self.harm, Harm::None) && self.is_in_time() && self.scheme != Scheme::None
     }
 
     /// Whether whoever sent these headers knew the secret.
-    pub fn is_signed_by(&self, headers: &[(String, String)]) -> bool {
+    pub(crate) fn is_signed_by(&self, headers: &[(String, String)]) -> bool {
         let (_, text) = self.signature(&self.body);
         let is_hex = matches!(self.scheme, Scheme::Stripe | Scheme::Github | Scheme::Sha1Hex);
         // In either case; and in base64 the last digit before the padding has bits that say
@@ -258,18 +258,18 @@ impl Webhook {
             .any(|(_, value)| if is_hex { value.to_ascii_lowercase().contains(&text) } else { value.contains(&text) })
     }
 
-    pub fn request<'a>(&'a self, headers: &'a [(String, String)]) -> Request<'a> {
-        Request {
+    pub(crate) fn request<'a>(&'a self, headers: &'a [(String, String)]) -> ClientRequest<'a> {
+        ClientRequest {
             method: "POST".into(),
             target: self.target.as_str().into(),
             headers: Headers(
                 headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
             ),
-            ..Request::default()
+            ..ClientRequest::default()
         }
     }
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(NOW_SECONDS * 1_000)
 }

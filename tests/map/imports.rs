@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Steps of a module path, without `crate`.
-type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// A file that names something outside itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file that names it, relative to `src`.
     pub file: String,
     /// The path as it is written, from the crate's root, or from another crate's.
@@ -40,7 +40,7 @@ struct Crate {
 }
 
 /// All imports of these files (path relative to `src`, and source), each once.
-pub fn imports(files: &BTreeMap<String, String>) -> Vec<Import> {
+pub(crate) fn imports(files: &BTreeMap<String, String>) -> Vec<Import> {
     let mut read = Crate::default();
     for (file, source) in files {
         let tokens: TokenStream = source.parse().unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -61,7 +61,7 @@ pub fn imports(files: &BTreeMap<String, String>) -> Vec<Import> {
 }
 
 /// `aws/sns/mod.rs` is `aws::sns`, and `lib.rs` the crate itself.
-fn module_of(file: &str) -> Path {
+pub(crate) fn module_of(file: &str) -> Path {
     let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
     stem.split('/').filter(|step| *step != "lib").map(str::to_owned).collect()
 }
@@ -78,7 +78,7 @@ impl Crate {
                     if mark.as_char() == '#' && is_test(attribute.stream()) =>
                 {
                     let length = item_length(item);
-                    self.test_module(&module, &item[..length]);
+                    self.test_modules.extend(modules_of(&module, &item[..length]));
                     2 + length
                 }
                 [TokenTree::Ident(word), TokenTree::Ident(name), TokenTree::Group(body), ..] if *word == "mod" => {
@@ -109,14 +109,6 @@ impl Crate {
                 _ => 1,
             };
         }
-    }
-
-    fn test_module(&mut self, module: &Path, item: &[TokenTree]) {
-        let names = item.windows(2).filter_map(|pair| match pair {
-            [TokenTree::Ident(word), TokenTree::Ident(name)] if *word == "mod" => Some(name.to_string()),
-            _ => None,
-        });
-        self.test_modules.extend(names.map(|name| [module.as_slice(), &[name]].concat()));
     }
 
     /// Reads `a::b`, `a::{b, c as d}` or `a::*`, without the `use` and the semicolon.
@@ -217,8 +209,18 @@ fn path(tokens: &[TokenTree]) -> (Path, usize) {
     (steps, at)
 }
 
+/// The modules that these tokens declare within `module`.
+pub(crate) fn modules_of<'a>(module: &'a Path, item: &'a [TokenTree]) -> impl Iterator<Item = Path> + 'a {
+    item.windows(2).filter_map(|pair| match pair {
+        [TokenTree::Ident(word), TokenTree::Ident(name)] if *word == "mod" => {
+            Some([module.as_slice(), &[name.to_string()]].concat())
+        }
+        _ => None,
+    })
+}
+
 /// How many tokens an item takes that stands behind an attribute: up to its semicolon, or its body.
-fn item_length(item: &[TokenTree]) -> usize {
+pub(crate) fn item_length(item: &[TokenTree]) -> usize {
     let is_brace =
         |token: &&TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
     let is_use = item.iter().take_while(|token| !is_brace(token)).any(|token| token.to_string() == "use");
@@ -227,11 +229,11 @@ fn item_length(item: &[TokenTree]) -> usize {
 }
 
 /// True of `cfg(test)` and `cfg(all(test, …))`, false of `cfg(not(test))`.
-fn is_test(attribute: TokenStream) -> bool {
+pub(crate) fn is_test(attribute: TokenStream) -> bool {
     let text = attribute.to_string().replace(' ', "");
     text == "cfg(test)" || text.starts_with("cfg(all(test,")
 }
 
-fn is_punct(token: &TokenTree, mark: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, mark: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }

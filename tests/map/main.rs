@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
 mod imports;
+mod names;
 mod plan;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use names::shared_names;
 use plan::Plan;
 
 fn root() -> &'static Path {
@@ -33,13 +35,45 @@ fn read(folder: &Path, top: &Path, files: &mut BTreeMap<String, String>) {
     }
 }
 
-#[test]
-fn the_code_keeps_to_the_map() {
+/// The files of `src`.
+fn source() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let source = root().join("src");
     read(&source, &source, &mut files);
-    let faults = Plan::read(&page("CONTRIBUTING.md")).faults(&files);
+    files
+}
+
+#[test]
+fn the_code_keeps_to_the_map() {
+    let faults = Plan::read(&page("CONTRIBUTING.md")).faults(&source());
     assert!(faults.is_empty(), "against the map in CONTRIBUTING.md:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_name_stands_for_one_type() {
+    let shared = shared_names(&source());
+    assert!(shared.is_empty(), "one name, one thing:\n{}", shared.join("\n"));
+}
+
+#[test]
+fn two_types_of_one_name_are_found_where_they_are_shipped() {
+    let names = |other: &str| {
+        let files = [
+            ("aws/mod.rs", "pub(crate) struct Kind<'a>(&'a str); #[cfg(test)] mod tests;"),
+            ("aws/tests.rs", "enum Kind { A }"),
+            ("metrics.rs", other),
+        ];
+        shared_names(&files.map(|(name, source)| (name.to_owned(), source.to_owned())).into())
+    };
+    for twin in ["struct Kind;", "#[derive(Debug)] pub enum Kind {}", "mod inner { trait Kind {} }", "type Kind = u8;"]
+    {
+        assert_eq!(names(twin), ["Kind is the name of 2 types: aws/mod.rs, metrics.rs"], "{twin}");
+    }
+    for other in
+        ["fn f() { struct Kind; }", "impl X for Y { type Kind = u8; }", "#[cfg(test)] mod tests { enum Kind {} }"]
+    {
+        assert_eq!(names(other), [""; 0], "{other}");
+    }
 }
 
 #[test]

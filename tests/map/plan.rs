@@ -14,14 +14,14 @@ const WITHOUT_CIRCLES: [&str; 3] = ["aws", "capture", "publish"];
 const KNOW_THE_HOST: [&str; 2] = ["filter", "lib"];
 
 /// Rooms by floor, the highest first.
-pub struct Plan {
+pub(crate) struct Plan {
     floors: Vec<Vec<String>>,
 }
 
 impl Plan {
     /// Reads the block of text that begins with the line `src/`: a room a line, a blank line
     /// between floors. Lines that name no room go on with the one above.
-    pub fn read(page: &str) -> Plan {
+    pub(crate) fn read(page: &str) -> Plan {
         let block = page.split("```text\nsrc/\n").nth(1).expect("a map").split("```").next().unwrap_or_default();
         let room = |line: &str| {
             let name = line.strip_prefix("  ")?.split(' ').next()?;
@@ -32,13 +32,13 @@ impl Plan {
         Plan { floors: floors.filter(|floor: &Vec<String>| !floor.is_empty()).collect() }
     }
 
-    pub fn rooms(&self) -> BTreeSet<&str> {
+    pub(crate) fn rooms(&self) -> BTreeSet<&str> {
         self.floors.iter().flatten().map(String::as_str).collect()
     }
 
     /// Everything that these files (path relative to `src`, and source) do against the map, each as
     /// a sentence.
-    pub fn faults(&self, files: &BTreeMap<String, String>) -> Vec<String> {
+    pub(crate) fn faults(&self, files: &BTreeMap<String, String>) -> Vec<String> {
         let imports = imports(files);
         let mut faults = self.wrong_rooms(files);
         faults.extend(imports.iter().filter_map(|import| self.forbidden(import)));

@@ -13,7 +13,7 @@ use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
 
 use super::{document, Credentials, Provider, SourceError, Step};
-use crate::aws::credentials::settings::AssumeRole as Role;
+use crate::aws::credentials::settings::Role;
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::form::Form;
 use crate::aws::protocol;

@@ -52,7 +52,7 @@ pub struct CredentialsCall(u64);
 pub struct Generation(u64);
 
 /// Credentials that are held.
-struct Held {
+struct HeldCredentials {
     credentials: Credentials,
     generation: Generation,
     /// The end of their use, as long as their source works.
@@ -95,7 +95,7 @@ pub struct Keeper {
     provider: Box<dyn Provider>,
     timing: Timing,
     state: State,
-    held: Option<Held>,
+    held: Option<HeldCredentials>,
     /// Credentials that AWS has called expired.
     expired: VecDeque<Credentials>,
     unknown: Option<Unknown>,
@@ -243,7 +243,8 @@ impl Keeper {
             let grace = self.timing.grace + share(self.timing.grace / 2, self.rng.u32(0..=1_000));
             let generation = Generation(self.next_generation);
             self.next_generation += 1;
-            self.held = Some(Held { credentials, generation, end, end_of_grace: end.map(|end| end + grace) });
+            self.held =
+                Some(HeldCredentials { credentials, generation, end, end_of_grace: end.map(|end| end + grace) });
         }
         if end.is_some_and(|end| end <= now) {
             return self.failed(already_ended(), now);

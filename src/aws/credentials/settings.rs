@@ -12,7 +12,7 @@ pub struct Settings {
     /// The source of the credentials.
     pub(crate) source: Source,
     /// A role to assume with those of the source.
-    pub(crate) assume_role: Option<AssumeRole>,
+    pub(crate) assume_role: Option<Role>,
     /// The host's names for the places that are asked for credentials.
     pub(crate) upstreams: Upstreams,
 }
@@ -48,7 +48,7 @@ pub struct StaticKeys {
 
 /// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssumeRole {
+pub struct Role {
     /// Its ARN.
     pub(crate) role_arn: String,
     /// The name of its sessions, 2 to 64 characters.

@@ -12,7 +12,7 @@ use http::header::{HeaderMap, CONTENT_TYPE};
 
 use crate::aws::error::Outcome;
 use crate::aws::eventbridge::event_bus::EventBus;
-use crate::aws::protocol::{self, Kind, Protocol, AMZ_TARGET};
+use crate::aws::protocol::{self, Protocol, TargetKind, AMZ_TARGET};
 use crate::callout::Reply;
 use crate::event::Event;
 
@@ -27,7 +27,7 @@ pub(crate) const MAX_BATCH_BYTES: usize = 262_144;
 pub(crate) const MAX_DETAIL_TYPE_CHARS: usize = 128;
 
 /// Event buses, by their name or ARN.
-pub(crate) static KIND: Kind = Kind {
+pub(crate) static KIND: TargetKind = TargetKind {
     key: "event_bus",
     target: "an event bus",
     name: "an event bus",
@@ -36,7 +36,7 @@ pub(crate) static KIND: Kind = Kind {
 };
 
 impl Protocol for EventBus {
-    fn kind(&self) -> &'static Kind {
+    fn kind(&self) -> &'static TargetKind {
         &KIND
     }
 

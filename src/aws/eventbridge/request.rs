@@ -26,12 +26,12 @@ const SEAM: &str = ",\"attributes\":";
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PutEvents<'a> {
-    entries: Vec<Entry<'a>>,
+    entries: Vec<PutEventsRequestEntry<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
+struct PutEventsRequestEntry<'a> {
     source: &'static str,
     detail_type: &'a str,
     detail: String,
@@ -48,9 +48,9 @@ pub(crate) fn size(event: &Event) -> usize {
 
 /// Writes the body of the request that puts `events` on `bus`.
 pub(crate) fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
-    let entries: Vec<Entry<'_>> = events
+    let entries: Vec<PutEventsRequestEntry<'_>> = events
         .iter()
-        .map(|event| Entry {
+        .map(|event| PutEventsRequestEntry {
             source: SOURCE,
             detail_type: detail_type(event),
             detail: detail(event),
@@ -77,12 +77,12 @@ fn detail(event: &Event) -> String {
 }
 
 fn attributes(event: &Event) -> String {
-    to_json(&Attributes(&event.attributes))
+    to_json(&DetailAttributes(&event.attributes))
 }
 
-struct Attributes<'a>(&'a [Attribute]);
+struct DetailAttributes<'a>(&'a [Attribute]);
 
-impl Serialize for Attributes<'_> {
+impl Serialize for DetailAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for Attribute { name, data_type, value } in self.0 {

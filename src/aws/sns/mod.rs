@@ -11,7 +11,7 @@ pub(crate) mod topic_arn;
 use http::header::{HeaderMap, CONTENT_TYPE};
 
 use crate::aws::error::Outcome;
-use crate::aws::protocol::{self, Kind, Protocol};
+use crate::aws::protocol::{self, Protocol, TargetKind};
 use crate::callout::Reply;
 use crate::event::Event;
 use topic_arn::TopicArn;
@@ -27,7 +27,7 @@ pub(crate) use request::{body, size, FORM};
 pub(crate) const MAX_MESSAGE_BYTES: usize = 262_144;
 
 /// Topics, by their ARN.
-pub(crate) static KIND: Kind = Kind {
+pub(crate) static KIND: TargetKind = TargetKind {
     key: "topic_arn",
     target: "a topic",
     name: "the ARN of a topic",
@@ -36,7 +36,7 @@ pub(crate) static KIND: Kind = Kind {
 };
 
 impl Protocol for TopicArn {
-    fn kind(&self) -> &'static Kind {
+    fn kind(&self) -> &'static TargetKind {
         &KIND
     }
 

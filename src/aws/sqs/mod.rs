@@ -13,7 +13,7 @@ use http::HeaderMap;
 
 use crate::aws::endpoint::Endpoint;
 use crate::aws::error::Outcome;
-use crate::aws::protocol::{self, Kind, Protocol};
+use crate::aws::protocol::{self, Protocol, TargetKind};
 use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
@@ -29,7 +29,7 @@ pub(crate) use request::{headers, send_message, send_message_batch, size, Action
 pub(crate) const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
 /// Queues, by their URL.
-pub(crate) static KIND: Kind = Kind {
+pub(crate) static KIND: TargetKind = TargetKind {
     key: "queue_url",
     target: "a queue",
     name: "the URL of a queue",
@@ -38,7 +38,7 @@ pub(crate) static KIND: Kind = Kind {
 };
 
 impl Protocol for QueueUrl {
-    fn kind(&self) -> &'static Kind {
+    fn kind(&self) -> &'static TargetKind {
         &KIND
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn size(body: &str, attributes: &[Attribute]) -> usize {
 
 /// Writes the body of a `SendMessage` to the queue of this URL.
 pub(crate) fn send_message(queue: &str, message: Message<'_>) -> Vec<u8> {
-    json(&Entry { name: ("QueueUrl", queue), message }, &[message])
+    json(&NamedMessage { name: ("QueueUrl", queue), message }, &[message])
 }
 
 /// Writes the body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its
@@ -64,27 +64,27 @@ pub(crate) fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u
     #[serde(rename_all = "PascalCase")]
     struct SendMessageBatch<'a> {
         queue_url: &'a str,
-        entries: Vec<Entry<'a>>,
+        entries: Vec<NamedMessage<'a>>,
     }
     let ids: Vec<String> = (0..messages.len()).map(|position| position.to_string()).collect();
-    let entries = ids.iter().zip(messages).map(|(id, message)| Entry { name: ("Id", id), message: *message });
+    let entries = ids.iter().zip(messages).map(|(id, message)| NamedMessage { name: ("Id", id), message: *message });
     json(&SendMessageBatch { queue_url: queue, entries: entries.collect() }, messages)
 }
 
 /// A message, after the field that names its queue or its entry in a batch.
-struct Entry<'a> {
+struct NamedMessage<'a> {
     name: (&'static str, &'a str),
     message: Message<'a>,
 }
 
-impl Serialize for Entry<'_> {
+impl Serialize for NamedMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Message { body, attributes, group_id, deduplication_id } = self.message;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(self.name.0, self.name.1)?;
         map.serialize_entry("MessageBody", body)?;
         if !attributes.is_empty() {
-            map.serialize_entry("MessageAttributes", &Attributes(attributes))?;
+            map.serialize_entry("MessageAttributes", &MessageAttributes(attributes))?;
         }
         let ids = [("MessageGroupId", group_id), ("MessageDeduplicationId", deduplication_id)];
         for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?))) {
@@ -94,9 +94,9 @@ impl Serialize for Entry<'_> {
     }
 }
 
-struct Attributes<'a>(&'a [Attribute]);
+struct MessageAttributes<'a>(&'a [Attribute]);
 
-impl Serialize for Attributes<'_> {
+impl Serialize for MessageAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]

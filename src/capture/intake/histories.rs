@@ -38,13 +38,13 @@ fn intake(at_once: usize, max_bytes: usize) -> (Intake, Signer) {
     (Intake::new(config.captures, redaction, settings, 7), signer)
 }
 
-fn request() -> Request<'static> {
-    Request { method: "POST".into(), target: "/w".into(), ..Request::default() }
+fn request() -> ClientRequest<'static> {
+    ClientRequest { method: "POST".into(), target: "/w".into(), ..ClientRequest::default() }
 }
 
 /// Asserts that every count is what a look at everything finds.
 fn check(intake: &Intake) {
-    let storing = intake.under_way.values().filter(|capture| matches!(capture.stage, Stage::Storing(_))).count();
+    let storing = intake.under_way.values().filter(|capture| matches!(capture.stage, CaptureStage::Storing(_))).count();
     let bytes = intake.under_way.values().map(|capture| capture.held.bytes()).sum();
     assert_eq!(intake.room.used(), (intake.under_way.len() - storing, storing, bytes));
     assert!(storing <= intake.settings.at_once && bytes <= intake.settings.max_bytes);

@@ -78,11 +78,11 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
     let redaction = Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()] });
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = |Sent(target, headers, body): &Sent| {
-        let request = Request {
+        let request = ClientRequest {
             method: "POST".into(),
             target: target.as_str().into(),
             headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect()),
-            ..Request::default()
+            ..ClientRequest::default()
         };
         let attempts = Attempts::new(Duration::from_secs(5), true, config.retry, NOW);
         let nonce = Nonce { random: rng.u128(..), at: NOW };

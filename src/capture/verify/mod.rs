@@ -16,12 +16,12 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
 pub(crate) use body_hmac::{Algorithm, BodyHmac, Encoding};
-pub(crate) use scheme::{Form, FormSource, IdHeaders, IdSource, Scheme, SCHEMES};
+pub(crate) use scheme::{FormSource, IdHeaders, IdSource, Scheme, SignatureForm, SCHEMES};
 pub(crate) use secrets::{Key, SecretEncoding};
 
 /// The fate of a webhook whose signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFailure {
+pub(crate) enum OnUnverified {
     /// It is stored, and marked as not verified.
     Mark,
     /// The sender gets a 401.
@@ -34,13 +34,13 @@ pub struct Verification {
     /// The scheme that the sender keeps to.
     pub(crate) scheme: &'static Scheme,
     /// The form of its signatures.
-    pub(crate) form: Form,
+    pub(crate) form: SignatureForm,
     /// The secrets; a signature by any one of them is good.
     pub(crate) keys: Vec<Key>,
     /// The distance that the time in a signature, where there is one, may have from now.
     pub(crate) tolerance: Duration,
     /// The fate of a webhook without a good signature.
-    pub(crate) on_failure: OnFailure,
+    pub(crate) on_failure: OnUnverified,
 }
 
 /// The reason why a signature is not good, for the reader of the queue and for the log.

@@ -1,8 +1,9 @@
 //! The schemes of signatures: one row each says all that tells one scheme from the next.
 //!
 //! A sender whose signature is an HMAC of the body, as most are, is a row of [`SCHEMES`] and
-//! nothing else. A form of its own is a file beside this one, and a variant of [`Form`], for which
-//! the compiler then asks in each place that has to know it. Never reads a webhook itself.
+//! nothing else. A form of its own is a file beside this one, and a variant of
+//! [`SignatureForm`], for which the compiler then asks in each place that has to know it. Never
+//! reads a webhook itself.
 
 use std::borrow::Cow;
 
@@ -29,7 +30,7 @@ pub(crate) struct Scheme {
 pub(crate) static SCHEMES: [Scheme; 4] = [
     Scheme {
         name: "standard-webhooks",
-        form: FormSource::Fixed(Form::StandardWebhooks),
+        form: FormSource::Fixed(SignatureForm::StandardWebhooks),
         secrets: SecretEncoding::Whsec,
         id: IdSource::Headers(&[
             IdHeaders { needed: &["webhook-id"], also: &[] },
@@ -38,13 +39,13 @@ pub(crate) static SCHEMES: [Scheme; 4] = [
     },
     Scheme {
         name: "stripe",
-        form: FormSource::Fixed(Form::Stripe),
+        form: FormSource::Fixed(SignatureForm::Stripe),
         secrets: SecretEncoding::Text,
         id: IdSource::Body(stripe::event_id),
     },
     Scheme {
         name: "github",
-        form: FormSource::Fixed(Form::BodyHmac(BodyHmac {
+        form: FormSource::Fixed(SignatureForm::BodyHmac(BodyHmac {
             header: Cow::Borrowed("x-hub-signature-256"),
             algorithm: Algorithm::Sha256,
             encoding: Encoding::Hex,
@@ -61,14 +62,14 @@ pub(crate) static SCHEMES: [Scheme; 4] = [
 #[derive(Debug)]
 pub(crate) enum FormSource {
     /// The scheme itself.
-    Fixed(Form),
+    Fixed(SignatureForm),
     /// The keys in the configuration that describe an HMAC of the body.
     HmacKeys,
 }
 
 /// The form of a signature: where it stands, and what is signed.
 #[derive(Clone, Debug)]
-pub(crate) enum Form {
+pub(crate) enum SignatureForm {
     /// Id, time and body, as Standard Webhooks have it.
     StandardWebhooks,
     /// Time and body, as Stripe has it.
@@ -101,8 +102,8 @@ impl Scheme {
     /// Returns the keys of `verify` that only some schemes take, and this one does.
     pub(crate) fn own_keys(&self) -> &'static [&'static str] {
         match &self.form {
-            FormSource::Fixed(Form::StandardWebhooks | Form::Stripe) => &["tolerance_seconds"],
-            FormSource::Fixed(Form::BodyHmac(_)) => &[],
+            FormSource::Fixed(SignatureForm::StandardWebhooks | SignatureForm::Stripe) => &["tolerance_seconds"],
+            FormSource::Fixed(SignatureForm::BodyHmac(_)) => &[],
             FormSource::HmacKeys => &["header", "algorithm", "encoding", "prefix"],
         }
     }
@@ -116,13 +117,13 @@ impl Scheme {
     }
 }
 
-impl Form {
+impl SignatureForm {
     /// Returns the headers that a check reads, in lower case.
     pub(super) fn headers(&self) -> Vec<&str> {
         match self {
-            Form::StandardWebhooks => standard_webhooks::HEADERS.into_iter().flatten().collect(),
-            Form::Stripe => vec![stripe::HEADER],
-            Form::BodyHmac(hmac) => vec![&hmac.header],
+            SignatureForm::StandardWebhooks => standard_webhooks::HEADERS.into_iter().flatten().collect(),
+            SignatureForm::Stripe => vec![stripe::HEADER],
+            SignatureForm::BodyHmac(hmac) => vec![&hmac.header],
         }
     }
 
@@ -135,9 +136,9 @@ impl Form {
         now: Timestamp,
     ) -> Result<Signed, Rejection> {
         match self {
-            Form::StandardWebhooks => standard_webhooks::check(verification, headers, body, now),
-            Form::Stripe => stripe::check(verification, headers, body, now),
-            Form::BodyHmac(hmac) => hmac.check(verification, headers, body),
+            SignatureForm::StandardWebhooks => standard_webhooks::check(verification, headers, body, now),
+            SignatureForm::Stripe => stripe::check(verification, headers, body, now),
+            SignatureForm::BodyHmac(hmac) => hmac.check(verification, headers, body),
         }
     }
 }

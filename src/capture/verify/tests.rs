@@ -9,14 +9,14 @@ use super::*;
 
 /// Checks by the scheme of this name; one that the configuration describes has the form
 /// `described`.
-fn verification(name: &str, described: Option<Form>, secrets: &[&str]) -> Verification {
+fn verification(name: &str, described: Option<SignatureForm>, secrets: &[&str]) -> Verification {
     let scheme = SCHEMES.iter().find(|scheme| scheme.name == name).unwrap();
     let form = match &scheme.form {
         FormSource::Fixed(form) => form.clone(),
         FormSource::HmacKeys => described.unwrap(),
     };
     let keys = secrets.iter().map(|secret| Key::read(secret, scheme.secrets).unwrap()).collect();
-    Verification { scheme, form, keys, tolerance: Duration::from_secs(300), on_failure: OnFailure::Mark }
+    Verification { scheme, form, keys, tolerance: Duration::from_secs(300), on_failure: OnUnverified::Mark }
 }
 
 fn headers<'a>(pairs: &[(&'a str, &'a str)]) -> Headers<'a> {
@@ -170,7 +170,7 @@ fn any_hmac_in_either_form() {
         ),
     ] {
         let form = BodyHmac { header: "x-signature".into(), algorithm, encoding, prefix: "".into() };
-        let hmac = verification("hmac", Some(Form::BodyHmac(form)), &["Jefe"]);
+        let hmac = verification("hmac", Some(SignatureForm::BodyHmac(form)), &["Jefe"]);
         assert_eq!(hmac.check(&headers(&[("x-signature", signature)]), body, at(0)), signed(None));
         assert!(hmac.check(&headers(&[("x-signature", signature)]), &body[1..], at(0)).is_err());
         assert!(

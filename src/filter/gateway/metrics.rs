@@ -4,11 +4,11 @@
 use proxy_wasm::types::MetricType;
 
 use crate::filter::hostcalls;
-use crate::metrics::{Definition, Kind, Update, DEFINITIONS};
+use crate::metrics::{Definition, MetricKind, Update, DEFINITIONS};
 
 /// How a gateway keeps the gauges of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gauges {
+pub(crate) enum GaugeMode {
     /// One number for all workers, to which each adds its changes. What a worker has added stays
     /// when the worker is gone.
     Summed,
@@ -17,12 +17,12 @@ pub(crate) enum Gauges {
     Set,
 }
 
-impl Gauges {
+impl GaugeMode {
     /// Returns true if what a worker has added must be taken back when it is gone.
     pub(crate) fn are_sums(self) -> bool {
         match self {
-            Gauges::Summed => true,
-            Gauges::Set => false,
+            GaugeMode::Summed => true,
+            GaugeMode::Set => false,
         }
     }
 
@@ -34,12 +34,12 @@ impl Gauges {
 
     fn define_one(self, definition: &Definition) -> Option<u32> {
         let kind = match definition.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
         };
         let id = hostcalls::define_metric(kind, definition.name)?;
-        if definition.kind == Kind::Gauge && !self.are_sums() {
+        if definition.kind == MetricKind::Gauge && !self.are_sums() {
             // An earlier worker may have left a value.
             hostcalls::record_metric(id, 0);
         }
@@ -52,8 +52,8 @@ impl Gauges {
             Update::Add(_, count) => hostcalls::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
             Update::Record(_, value) => hostcalls::record_metric(id, value),
             Update::Level { value, change, .. } => match self {
-                Gauges::Summed => hostcalls::increment_metric(id, change),
-                Gauges::Set => hostcalls::record_metric(id, value),
+                GaugeMode::Summed => hostcalls::increment_metric(id, change),
+                GaugeMode::Set => hostcalls::record_metric(id, value),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! The rules of a gateway, and its names for things.
 //!
-//! A gateway is one [`Rules`] value and one [`Reader`]. It reads and returns; the contexts decide
-//! what follows from it. It never makes a callout, and no code outside this folder asks which
+//! A gateway is one [`Rules`] value and one [`GatewayReader`]. It reads and returns; the contexts
+//! decide what follows from it. It never makes a callout, and no code outside this folder asks which
 //! gateway it runs in.
 
 mod envoy;
@@ -16,7 +16,7 @@ pub(crate) use rules::Rules;
 use crate::capture::Captures;
 use crate::clock::Timestamp;
 use crate::config::HostChoice;
-use crate::exchange::{Exchange, Request};
+use crate::exchange::{ClientRequest, Exchange};
 use crate::filter::hostcalls;
 use crate::publish::route::{OnFailure, Route, Routes};
 
@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
     /// Its rules.
     pub(crate) rules: &'static Rules,
     /// Makes the reader of one worker.
-    pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn Reader>,
+    pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn GatewayReader>,
 }
 
 const ENVOY: Gateway = Gateway { rules: &envoy::RULES, reader: envoy::reader };
@@ -56,7 +56,7 @@ impl Gateway {
 }
 
 /// Reads requests and exchanges, each value in the way that the gateway gives it.
-pub(crate) trait Reader {
+pub(crate) trait GatewayReader {
     /// Reads what an event needs of the request that has just begun, as far as it cannot be read
     /// later. If `may_wait`, the response may have to wait for the event.
     fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate>;
@@ -114,15 +114,15 @@ pub(crate) enum Outlook {
 /// The head of a request that a capture takes.
 pub(crate) trait Webhook {
     /// Tells how the body comes; `announced` is its length, where the sender gives it.
-    fn body(&self, announced: Option<u64>) -> Body;
+    fn body(&self, announced: Option<u64>) -> BodyArrival;
 
     /// Returns the request as far as the head tells.
-    fn request(&self) -> Request<'_>;
+    fn request(&self) -> ClientRequest<'_>;
 }
 
 /// How the body of a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
+pub(crate) enum BodyArrival {
     /// There is none.
     Absent,
     /// Piece by piece, while the request is held.

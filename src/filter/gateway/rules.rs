@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::metrics::Gauges;
+use super::metrics::GaugeMode;
 use super::shared_data::WriteNumbers;
 use crate::callout::Limits;
 use crate::config::{Config, JournalChoice};
@@ -40,7 +40,7 @@ pub(crate) struct Rules {
     /// The longest line of the log that is written whole.
     pub(crate) max_line_bytes: usize,
     /// How the gateway keeps gauges.
-    pub(crate) gauges: Gauges,
+    pub(crate) gauges: GaugeMode,
     /// True if there always is shared data, also where nobody has configured it.
     pub(crate) always_shares_data: bool,
     /// The meaning of numbers to a write of shared data.

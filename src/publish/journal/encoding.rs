@@ -12,19 +12,19 @@ use crate::event::{Attribute, AttributeType, Event};
 /// The length of an absent text.
 const ABSENT: u32 = u32::MAX;
 
-/// A writer of one value.
-pub(crate) struct Writer(Vec<u8>);
+/// An encoder of one value.
+pub(crate) struct Encoder(Vec<u8>);
 
-impl Writer {
+impl Encoder {
     /// Begins the value of `key`, with room for `size` more bytes.
-    pub(crate) fn new(key: &[u8], size: usize) -> Writer {
-        let mut writer = Writer(Vec::with_capacity(4 + key.len() + size));
-        writer.bytes(key);
-        writer
+    pub(crate) fn new(key: &[u8], size: usize) -> Encoder {
+        let mut encoder = Encoder(Vec::with_capacity(4 + key.len() + size));
+        encoder.bytes(key);
+        encoder
     }
 
     /// Adds a number.
-    pub(crate) fn number(&mut self, number: u64) -> &mut Writer {
+    pub(crate) fn number(&mut self, number: u64) -> &mut Encoder {
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
@@ -52,14 +52,14 @@ impl Writer {
     }
 }
 
-/// A reader of one value, whose methods return `None` where the value is malformed.
-pub(crate) struct Reader<'a>(&'a [u8]);
+/// A decoder of one value, whose methods return `None` where the value is malformed.
+pub(crate) struct Decoder<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> Decoder<'a> {
     /// Begins to read the value of `key`; `None` if it is another key's.
-    pub(crate) fn new(key: &[u8], value: &'a [u8]) -> Option<Reader<'a>> {
-        let mut reader = Reader(value);
-        (reader.bytes()?? == key).then_some(reader)
+    pub(crate) fn new(key: &[u8], value: &'a [u8]) -> Option<Decoder<'a>> {
+        let mut decoder = Decoder(value);
+        (decoder.bytes()?? == key).then_some(decoder)
     }
 
     /// Reads a number.
@@ -98,43 +98,43 @@ pub(crate) fn encode(key: &[u8], sequence: u64, event: &Event) -> Vec<u8> {
     let Event { id, message, attributes, subject, group_id, at } = event;
     let of_attributes: usize = attributes.iter().map(|each| each.name.len() + each.value.len() + 16).sum();
     let texts = [subject, group_id].into_iter().flatten().map(String::len).sum::<usize>() + id.len() + message.len();
-    let mut writer = Writer::new(key, texts + of_attributes + 40);
-    writer.number(sequence).number(at.0);
-    writer.bytes(id.as_bytes());
-    writer.bytes(message.as_bytes());
-    writer.optional(subject.as_ref());
-    writer.optional(group_id.as_ref());
+    let mut encoder = Encoder::new(key, texts + of_attributes + 40);
+    encoder.number(sequence).number(at.0);
+    encoder.bytes(id.as_bytes());
+    encoder.bytes(message.as_bytes());
+    encoder.optional(subject.as_ref());
+    encoder.optional(group_id.as_ref());
     for Attribute { name, data_type, value } in attributes {
-        writer.number(match data_type {
+        encoder.number(match data_type {
             AttributeType::String => 0,
             AttributeType::Number => 1,
         });
-        writer.bytes(name.as_bytes());
-        writer.bytes(value.as_bytes());
+        encoder.bytes(name.as_bytes());
+        encoder.bytes(value.as_bytes());
     }
-    writer.finish()
+    encoder.finish()
 }
 
 /// Reads the sequence of the event under `key` and nothing else, for sorting.
 pub(crate) fn sequence(key: &[u8], value: &[u8]) -> Option<u64> {
-    Reader::new(key, value)?.number()
+    Decoder::new(key, value)?.number()
 }
 
 /// Decodes the event under `key`.
 pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
-    let mut reader = Reader::new(key, value)?;
-    reader.number()?;
-    let at = Timestamp(reader.number()?);
-    let (id, message) = (reader.text()?, reader.text()?);
-    let (subject, group_id) = (reader.optional()?, reader.optional()?);
+    let mut decoder = Decoder::new(key, value)?;
+    decoder.number()?;
+    let at = Timestamp(decoder.number()?);
+    let (id, message) = (decoder.text()?, decoder.text()?);
+    let (subject, group_id) = (decoder.optional()?, decoder.optional()?);
     let mut attributes = Vec::new();
-    while !reader.0.is_empty() {
-        let data_type = match reader.number()? {
+    while !decoder.0.is_empty() {
+        let data_type = match decoder.number()? {
             0 => AttributeType::String,
             1 => AttributeType::Number,
             _ => return None,
         };
-        attributes.push(Attribute { name: reader.text()?, data_type, value: reader.text()? });
+        attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
     }
     Some(Event { id, message, attributes, subject, group_id, at })
 }
@@ -177,7 +177,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(key: Vec<u8>, value: Vec<u8>) {
-            let under_key = [Writer::new(&key, 0).finish(), value.clone()].concat();
+            let under_key = [Encoder::new(&key, 0).finish(), value.clone()].concat();
             for value in [value, under_key] {
                 sequence(&key, &value);
                 decode(&key, &value);

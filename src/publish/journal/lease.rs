@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use super::encoding::{Reader, Writer};
+use super::encoding::{Decoder, Encoder};
 use super::keys::{Keys, MAX_SEGMENTS, MAX_SLOTS};
 use super::store::Store;
 
@@ -21,12 +21,12 @@ pub(crate) struct Lease {
     /// Number of slots: events are below it.
     pub(crate) slots: u32,
     /// Share of the host's gauges that the owner has reported for its queue.
-    pub(crate) reported: Reported,
+    pub(crate) reported: GaugeShare,
 }
 
 /// Share of one queue in gauges that are sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reported {
+pub(crate) struct GaugeShare {
     /// Events.
     pub(crate) entries: u64,
     /// Their bytes.
@@ -41,17 +41,17 @@ impl Lease {
     }
 
     fn encode(self, key: &[u8]) -> Vec<u8> {
-        let mut writer = Writer::new(key, 32);
-        writer.number(self.owner).number(self.slots.into());
-        writer.number(self.reported.entries).number(self.reported.bytes);
-        writer.finish()
+        let mut encoder = Encoder::new(key, 32);
+        encoder.number(self.owner).number(self.slots.into());
+        encoder.number(self.reported.entries).number(self.reported.bytes);
+        encoder.finish()
     }
 
     /// Reads the lease under `key`; `None` if the value is another key's.
     fn decode(key: &[u8], value: &[u8]) -> Option<Lease> {
-        let mut reader = Reader::new(key, value)?;
-        let (owner, slots) = (reader.number()?, u32::try_from(reader.number()?).ok()?);
-        let reported = Reported { entries: reader.number()?, bytes: reader.number()? };
+        let mut decoder = Decoder::new(key, value)?;
+        let (owner, slots) = (decoder.number()?, u32::try_from(decoder.number()?).ok()?);
+        let reported = GaugeShare { entries: decoder.number()?, bytes: decoder.number()? };
         Some(Lease { owner, slots: slots.min(MAX_SLOTS), reported })
     }
 }
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_read_as_it_was_written_and_only_under_its_key() {
-        let lease = Lease { owner: 7, slots: 64, reported: Reported { entries: 3, bytes: 300 } };
+        let lease = Lease { owner: 7, slots: 64, reported: GaugeShare { entries: 3, bytes: 300 } };
         let value = lease.encode(b"key");
         assert_eq!(Lease::decode(b"key", &value), Some(lease));
         assert_eq!((Lease::decode(b"other", &value), Lease::decode(b"key", b"")), (None, None));

@@ -36,9 +36,9 @@ use crate::notice::{Level, Notice};
 use adoption::Sighting;
 use failures::Failures;
 use keys::Keys;
-use lease::{Lease, Leases, Reported};
+use lease::{GaugeShare, Lease, Leases};
 use segment::Segment;
-pub use store::Store;
+pub(crate) use store::Store;
 use unread::Unread;
 
 /// Time between two renewals, and between two sweeps.
@@ -198,7 +198,7 @@ impl Journal {
     /// its segments: a successor takes it back.
     pub(crate) fn note_reported(&mut self, backlog: Backlog) {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let mut reported = Reported { entries: number(backlog.entries), bytes: number(backlog.bytes) };
+        let mut reported = GaugeShare { entries: number(backlog.entries), bytes: number(backlog.bytes) };
         for segment in self.own.iter_mut().chain(&mut self.adopted) {
             let lease = Lease { reported: std::mem::take(&mut reported), ..segment.lease };
             if lease != segment.lease && self.leases.renew(segment.number, lease) {
@@ -207,7 +207,7 @@ impl Journal {
         }
     }
 
-    fn inherit(&mut self, reported: Reported, sign: i64) {
+    fn inherit(&mut self, reported: GaugeShare, sign: i64) {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX) * sign;
         self.inherited.0 += signed(reported.entries);
         self.inherited.1 += signed(reported.bytes);

@@ -1,7 +1,7 @@
 //! A segment that a journal holds: its lease, its free slots, and how much is in it. Never reads or
 //! writes the store.
 
-use super::lease::{Lease, Reported};
+use super::lease::{GaugeShare, Lease};
 use super::unread::Unread;
 
 /// A segment that this journal holds.
@@ -53,6 +53,6 @@ impl Segment {
     /// Returns true if the lease can be given up: no event is in it, and no gauge has a share of
     /// it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.live == 0 && self.unread.is_empty() && self.lease.reported == Reported::default()
+        self.live == 0 && self.unread.is_empty() && self.lease.reported == GaugeShare::default()
     }
 }

@@ -3,7 +3,7 @@
 
 /// Counts since the last visit.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct OutboxCounts {
     /// Events that the target acknowledged.
     pub(crate) acknowledged: u64,
     /// Milliseconds from the end of an exchange to the acknowledgement of its event, for each.

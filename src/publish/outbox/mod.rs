@@ -28,10 +28,10 @@ use crate::publish::dead_letter::{DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Slot};
 
 use circuit::Circuit;
-pub(crate) use counts::{Counts, Dropped};
+pub(crate) use counts::{Dropped, OutboxCounts};
 use drops::Drops;
 use health::Health;
-use queue::{Entry, Queue, Queued, Room};
+use queue::{BatchLimits, Entry, Queue, Queued};
 use settings::{Batch, Bounds, OutboxSettings, WhenFull};
 use waits::Waits;
 pub(crate) use waits::{Release, Ticket, Wait};
@@ -54,9 +54,9 @@ struct Buried {
     slot: Option<Slot>,
 }
 
-/// Bounds of an outbox, queued and in flight.
+/// Entries and bytes of an outbox, queued and in flight.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct Usage {
     entries: usize,
     bytes: usize,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Outbox {
     settings: OutboxSettings,
     queue: Queue,
     flights: Vec<Flight>,
-    held: Held,
+    held: Usage,
     /// Keeps what is queued and in flight beyond the life of this worker.
     journal: Option<Journal>,
     next_batch: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Outbox {
     health: Health,
     dead_letters: Vec<Buried>,
     dead_bytes: usize,
-    counts: Counts,
+    counts: OutboxCounts,
     /// Gives all times in here, so that nothing waits for hours where the host's clock is set back
     /// by hours.
     clock: SteadyClock,
@@ -91,7 +91,7 @@ impl Outbox {
             settings,
             queue: Queue::new(settings.ordered),
             flights: Vec::new(),
-            held: Held::default(),
+            held: Usage::default(),
             journal,
             next_batch: 0,
             circuit: Circuit::new(),
@@ -101,7 +101,7 @@ impl Outbox {
             health: Health::default(),
             dead_letters: Vec::new(),
             dead_bytes: 0,
-            counts: Counts::default(),
+            counts: OutboxCounts::default(),
             clock: SteadyClock::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
@@ -156,8 +156,8 @@ impl Outbox {
             return None;
         }
         let Batch { max_entries, max_delay } = self.settings.batch;
-        let room = Room { entries: max_entries, bytes: self.settings.max_batch_bytes };
-        let entries = self.queue.take_batch(room, |oldest| now.since(oldest.queued_at) >= max_delay)?;
+        let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes };
+        let entries = self.queue.take_batch(limits, |oldest| now.since(oldest.queued_at) >= max_delay)?;
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         self.flights.push(Flight { id, entries, since: now, deadline: now + self.settings.deadline });
@@ -257,7 +257,7 @@ impl Outbox {
 
     /// Returns how much is queued and in flight, with what is about to be taken over.
     pub(crate) fn backlog(&self) -> Backlog {
-        let Held { entries, bytes } = self.held;
+        let Usage { entries, bytes } = self.held;
         let unread = self.journal.as_ref().map_or(0, Journal::unread);
         let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.queue.oldest().map(|entry| entry.queued_at)).min();
@@ -265,10 +265,10 @@ impl Outbox {
     }
 
     /// Takes what was counted since the last visit.
-    pub(crate) fn take_counts(&mut self) -> Counts {
+    pub(crate) fn take_counts(&mut self) -> OutboxCounts {
         let dropped = self.drops.take_counts();
         let journal_failures = self.journal.as_mut().map_or(0, Journal::take_failures);
-        Counts { dropped, journal_failures, ..std::mem::take(&mut self.counts) }
+        OutboxCounts { dropped, journal_failures, ..std::mem::take(&mut self.counts) }
     }
 
     /// Returns what the operator should read, since the last time.

@@ -83,7 +83,7 @@ pub(super) struct Queue {
 
 /// How much one batch may hold.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct BatchLimits {
     /// Entries.
     pub(super) entries: usize,
     /// Bytes of all entries.
@@ -171,8 +171,8 @@ impl Queue {
     /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest
     /// entry that it has waited for others long enough. The caller gives each entry to
     /// [`Queue::put_back`] or [`Queue::settled`].
-    pub(super) fn take_batch(&mut self, room: Room, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
-        let (positions, full) = self.choose(room);
+    pub(super) fn take_batch(&mut self, limits: BatchLimits, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
+        let (positions, full) = self.choose(limits);
         let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
         let hurried = oldest.sequence < self.due_before;
         if !full && !hurried && oldest.attempts == 0 && !is_due(oldest) {
@@ -189,11 +189,11 @@ impl Queue {
     }
 
     /// Returns the positions of the entries of the next batch, and whether it is full.
-    fn choose(&self, room: Room) -> (Vec<usize>, bool) {
-        let mut positions = Vec::with_capacity(room.entries);
+    fn choose(&self, limits: BatchLimits) -> (Vec<usize>, bool) {
+        let mut positions = Vec::with_capacity(limits.entries);
         let mut groups: Vec<&str> = Vec::new();
         let mut bytes = 0;
-        let scan = if self.ordered { ORDERED_SCAN } else { room.entries };
+        let scan = if self.ordered { ORDERED_SCAN } else { limits.entries };
         for (position, entry) in self.ready.iter().enumerate().take(scan) {
             if let Some(group) = entry.event.group_id.as_deref().filter(|_| self.ordered) {
                 if groups.contains(&group) || self.busy_groups.iter().any(|busy| busy == group) {
@@ -201,12 +201,12 @@ impl Queue {
                 }
                 groups.push(group);
             }
-            if !positions.is_empty() && (bytes + entry.size > room.bytes || entry.alone) {
+            if !positions.is_empty() && (bytes + entry.size > limits.bytes || entry.alone) {
                 return (positions, true);
             }
             positions.push(position);
             bytes += entry.size;
-            if positions.len() >= room.entries || entry.alone {
+            if positions.len() >= limits.entries || entry.alone {
                 return (positions, true);
             }
         }

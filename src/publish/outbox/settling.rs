@@ -25,23 +25,23 @@ impl Outbox {
         if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
             self.circuit.hold(steady + retry_after);
         }
-        self.settle_at(id, outcomes, Times { now, steady });
+        self.settle_at(id, outcomes, Moment { now, steady });
     }
 
-    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, times: Times) {
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, moment: Moment) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
         // Events that failed together wait together, so that they are one batch again and not one
         // call for each.
         let jitter = self.rng.u32(0..=1_000);
-        let took = times.steady.since(flight.since);
-        self.judge(&outcomes, jitter, took, times.steady);
+        let took = moment.steady.since(flight.since);
+        self.judge(&outcomes, jitter, took, moment.steady);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(entry, times.now),
-                Outcome::Failed(_) if split => self.split_off(entry, times.steady),
-                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, times.steady),
+                Outcome::Delivered => self.delivered(entry, moment.now),
+                Outcome::Failed(_) if split => self.split_off(entry, moment.steady),
+                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, moment.steady),
             }
         }
         if self.circuit.is_open() {
@@ -127,15 +127,15 @@ impl Outbox {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
             self.counts.lost_calls += 1;
-            let times = Times { now: self.clock.restore(now), steady: now };
-            self.settle_at(id, vec![Outcome::Failed(lost); count], times);
+            let moment = Moment { now: self.clock.restore(now), steady: now };
+            self.settle_at(id, vec![Outcome::Failed(lost); count], moment);
         }
     }
 }
 
 /// A moment, by the host's clock and by the outbox's.
 #[derive(Clone, Copy)]
-struct Times {
+struct Moment {
     now: Timestamp,
     steady: Timestamp,
 }

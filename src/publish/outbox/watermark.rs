@@ -2,7 +2,7 @@
 //! before it has emptied by half.
 
 use super::settings::Bounds;
-use super::Held;
+use super::Usage;
 use crate::notice::{Level, Notice};
 
 /// Share of a bound, in hundredths, from which on the operator is warned.
@@ -19,7 +19,7 @@ pub(super) struct Watermark {
 
 impl Watermark {
     /// Looks at the queue after it has grown or shrunk.
-    pub(super) fn see(&mut self, held: Held, bounds: &Bounds) {
+    pub(super) fn see(&mut self, held: Usage, bounds: &Bounds) {
         let reached = |share: usize| {
             held.entries >= share_of(bounds.max_entries, share) || held.bytes >= share_of(bounds.max_bytes, share)
         };
@@ -31,7 +31,7 @@ impl Watermark {
     }
 
     /// Returns the warning, if it has not been given in this episode.
-    pub(super) fn take_notice(&mut self, held: Held, bounds: &Bounds) -> Option<Notice> {
+    pub(super) fn take_notice(&mut self, held: Usage, bounds: &Bounds) -> Option<Notice> {
         std::mem::take(&mut self.due).then(|| Notice {
             level: Level::Warn,
             text: format!(
@@ -65,7 +65,7 @@ mod tests {
         };
         let mut watermark = Watermark::default();
         let mut warned = |entries, bytes| {
-            let held = Held { entries, bytes };
+            let held = Usage { entries, bytes };
             watermark.see(held, &bounds);
             watermark.take_notice(held, &bounds).is_some()
         };

@@ -23,17 +23,21 @@ pub(super) fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str
     let record = Record {
         event_id: id,
         event_type,
-        request: Request {
+        request: RequestJson {
             id: request.id.as_deref(),
             method: &request.method,
             uri: &request.target,
             url: url(exchange),
             size: request.size,
             querystring: QueryString(request.query()),
-            headers: HeaderMap(&request.headers),
+            headers: HeadersJson(&request.headers),
             tls: request.tls.as_ref().map(tls),
         },
-        response: Response { status: response.status, size: response.size, headers: HeaderMap(&response.headers) },
+        response: ResponseJson {
+            status: response.status,
+            size: response.size,
+            headers: HeadersJson(&response.headers),
+        },
         latencies: latencies(exchange),
         route: exchange.route.as_ref().map(whole_or_named),
         service: exchange.service.as_ref().map(whole_or_named),
@@ -75,10 +79,10 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn latencies(exchange: &Exchange<'_>) -> Latencies {
+fn latencies(exchange: &Exchange<'_>) -> LatenciesJson {
     let crate::exchange::Latencies { request, upstream, receive } = exchange.latencies;
     let elsewhere = upstream.unwrap_or(0).saturating_add(receive.unwrap_or(0));
-    Latencies {
+    LatenciesJson {
         kong: request.map(|request| request.saturating_sub(elsewhere)),
         proxy: match upstream {
             Some(upstream) => Some(i64::try_from(upstream).unwrap_or(i64::MAX)),
@@ -95,9 +99,9 @@ struct Record<'a> {
     event_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_type: Option<&'a str>,
-    request: Request<'a>,
-    response: Response<'a>,
-    latencies: Latencies,
+    request: RequestJson<'a>,
+    response: ResponseJson<'a>,
+    latencies: LatenciesJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<WholeOrNamed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +127,7 @@ struct Record<'a> {
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct RequestJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     method: &'a str,
@@ -133,22 +137,22 @@ struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     querystring: QueryString<'a>,
-    headers: HeaderMap<'a>,
+    headers: HeadersJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Texts<'a, 3>>,
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct ResponseJson<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    headers: HeaderMap<'a>,
+    headers: HeadersJson<'a>,
 }
 
 /// Latencies in milliseconds. `proxy` is -1 where no upstream was asked, as Kong has it.
 #[derive(Serialize)]
-struct Latencies {
+struct LatenciesJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     kong: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,7 +207,7 @@ fn person<'a>(Consumer { id, username, custom_id }: &'a Consumer<'_>) -> Texts<'
 /// A value of a header or of the query string.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Value<'a> {
+enum PairValue<'a> {
     Text(Cow<'a, str>),
     /// A key of the query string that has no value counts as `true`.
     Present(bool),
@@ -211,7 +215,7 @@ enum Value<'a> {
 
 /// Writes an object; a name that came several times has an array of its values.
 fn serialize_grouped<S: Serializer>(
-    mut pairs: Vec<(Cow<'_, str>, Value<'_>)>,
+    mut pairs: Vec<(Cow<'_, str>, PairValue<'_>)>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
@@ -227,11 +231,12 @@ fn serialize_grouped<S: Serializer>(
     map.end()
 }
 
-struct HeaderMap<'a>(&'a Headers<'a>);
+struct HeadersJson<'a>(&'a Headers<'a>);
 
-impl Serialize for HeaderMap<'_> {
+impl Serialize for HeadersJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0 .0.iter().map(|(name, value)| (name.as_ref().into(), Value::Text(value.as_ref().into())));
+        let pairs =
+            self.0 .0.iter().map(|(name, value)| (name.as_ref().into(), PairValue::Text(value.as_ref().into())));
         serialize_grouped(pairs.collect(), serializer)
     }
 }
@@ -242,7 +247,7 @@ impl Serialize for QueryString<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pairs = self.0.split('&').take(MAX_QUERY_PAIRS).filter_map(|pair| {
             let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
-            let value = if pair.contains('=') { Value::Text(value) } else { Value::Present(true) };
+            let value = if pair.contains('=') { PairValue::Text(value) } else { PairValue::Present(true) };
             Some((name, value))
         });
         serialize_grouped(pairs.collect(), serializer)

@@ -2,8 +2,8 @@ use super::*;
 use crate::aws::sns;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::exchange::matcher::{Matcher, Methods};
-use crate::exchange::{Entity, Headers, Latencies, Request, Response, Tls};
-use crate::publish::route::{Delivery, Statuses};
+use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers, Latencies, Tls};
+use crate::publish::route::{DeliveryMode, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
@@ -23,7 +23,7 @@ fn route() -> Route {
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
-        delivery: Delivery::AfterResponse,
+        delivery: DeliveryMode::AfterResponse,
         target: 0,
     }
 }
@@ -34,7 +34,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> Headers<'static> {
 
 fn exchange() -> Exchange<'static> {
     Exchange {
-        request: Request {
+        request: ClientRequest {
             id: Some("2f69".into()),
             method: "PUT".into(),
             target: "/mockbin/profile/42?a=1&a=2&flag&b=x%20y&empty=".into(),
@@ -50,7 +50,7 @@ fn exchange() -> Exchange<'static> {
             size: Some(139),
             tls: Some(Tls { version: Some("TLSv1.3".into()), client_verify: Some("NONE".into()), ..Tls::default() }),
         },
-        response: Response {
+        response: ClientResponse {
             status: 200,
             headers: headers(&[("content-type", "application/json")]),
             size: Some(9_982),
@@ -117,8 +117,8 @@ fn the_message_has_the_shape_of_kong_s_file_log() {
 #[test]
 fn what_is_unknown_is_absent() {
     let bare = Exchange {
-        request: Request { method: "GET".into(), target: "/".into(), ..Request::default() },
-        response: Response { status: 204, ..Response::default() },
+        request: ClientRequest { method: "GET".into(), target: "/".into(), ..ClientRequest::default() },
+        response: ClientResponse { status: 204, ..ClientResponse::default() },
         ..Exchange::default()
     };
     assert_eq!(
@@ -179,8 +179,12 @@ fn an_event_without_a_group_is_a_group_of_its_own_in_a_fifo_topic() {
 fn the_port_is_the_host_s_or_the_scheme_s() {
     let url = |scheme: &'static str, host: &'static str| {
         let mut exchange = exchange();
-        exchange.request =
-            Request { target: "/".into(), scheme: Some(scheme.into()), host: Some(host.into()), ..Request::default() };
+        exchange.request = ClientRequest {
+            target: "/".into(),
+            scheme: Some(scheme.into()),
+            host: Some(host.into()),
+            ..ClientRequest::default()
+        };
         message(&event(exchange))["request"]["url"].as_str().unwrap().to_owned()
     };
     assert_eq!(url("http", "a.example"), "http://a.example:80/");

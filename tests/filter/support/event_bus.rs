@@ -8,7 +8,7 @@ use crate::support::sns::Fate;
 
 /// One entry of a `PutEvents`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Put {
+pub(crate) struct Put {
     pub bus: String,
     pub source: String,
     pub detail_type: String,
@@ -17,7 +17,7 @@ pub struct Put {
 }
 
 /// The entries of a request. Fails where EventBridge would refuse it for its form.
-pub fn entries(callout: &Callout) -> Vec<Put> {
+pub(crate) fn entries(callout: &Callout) -> Vec<Put> {
     assert_eq!(callout.header("content-type").as_deref(), Some("application/x-amz-json-1.1"));
     assert_eq!(callout.header("x-amz-target").as_deref(), Some("AWSEvents.PutEvents"));
     let body: Value = serde_json::from_slice(&callout.body).unwrap();
@@ -37,12 +37,12 @@ pub fn entries(callout: &Callout) -> Vec<Put> {
 }
 
 /// The reply that takes everything.
-pub fn accept(callout: &Callout) -> Response {
+pub(crate) fn accept(callout: &Callout) -> Response {
     reply(&vec![Fate::Delivered; entries(callout).len()])
 }
 
 /// The reply in which each entry meets its fate.
-pub fn reply(fates: &[Fate]) -> Response {
+pub(crate) fn reply(fates: &[Fate]) -> Response {
     let entry = |(position, fate): (usize, &Fate)| match fate {
         Fate::Delivered => json!({"EventId": format!("e-{position}")}),
         Fate::Failed(code, _) => json!({"ErrorCode": code, "ErrorMessage": "no"}),

@@ -1,10 +1,10 @@
 //! What all tests of the filter begin with: a gateway with a configured filter, the ways in which
 //! gateways take it, and time that passes.
 
-pub mod event_bus;
-pub mod sns;
-pub mod sqs;
-pub mod webhooks;
+pub(crate) mod event_bus;
+pub(crate) mod sns;
+pub(crate) mod sqs;
+pub(crate) mod webhooks;
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use serde_json::{json, Value};
 
 use sns::Entry;
 
-pub const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events";
-pub const UPSTREAM: &str = "sns.us-east-1.amazonaws.com:443";
-pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
-pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub(crate) const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events";
+pub(crate) const UPSTREAM: &str = "sns.us-east-1.amazonaws.com:443";
+pub(crate) const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// What the clock of a new gateway says, in milliseconds since the epoch.
-pub const NOON: u64 = 1_767_268_800_000;
+pub(crate) const NOON: u64 = 1_767_268_800_000;
 
 /// How often the filter asks to be woken while `batch.max_delay_ms` is its default.
-pub const TICK: Duration = Duration::from_millis(25);
+pub(crate) const TICK: Duration = Duration::from_millis(25);
 
 /// How long an event waits for others while `batch.max_delay_ms` is its default.
-pub const MAX_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const MAX_DELAY: Duration = Duration::from_millis(100);
 
 /// Longer than any retry waits.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// How an exchange comes to the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// On Envoy.
     HttpFilter,
     /// On Envoy, too.
@@ -41,29 +41,29 @@ pub enum Way {
     Kong,
 }
 
-pub const WAYS: [Way; 3] = [Way::HttpFilter, Way::AccessLogger, Way::Kong];
+pub(crate) const WAYS: [Way; 3] = [Way::HttpFilter, Way::AccessLogger, Way::Kong];
 
 /// Those on Envoy.
-pub const ENVOY_WAYS: [Way; 2] = [Way::HttpFilter, Way::AccessLogger];
+pub(crate) const ENVOY_WAYS: [Way; 2] = [Way::HttpFilter, Way::AccessLogger];
 
 /// One way of each gateway.
-pub const GATEWAYS: [Way; 2] = [Way::HttpFilter, Way::Kong];
+pub(crate) const GATEWAYS: [Way; 2] = [Way::HttpFilter, Way::Kong];
 
 impl Way {
     /// A gateway that reaches SNS and runs the filter in this way.
-    pub fn start(self, config: &Value) -> Host {
+    pub(crate) fn start(self, config: &Value) -> Host {
         let mut host = load(self.builder());
         host.start_plugin(config.to_string()).unwrap();
         host
     }
 
     /// The same with a journal in this store.
-    pub fn journaled(self, changes: &Value, shared: SharedData) -> Host {
+    pub(crate) fn journaled(self, changes: &Value, shared: SharedData) -> Host {
         self.journaled_as(changes, shared, 1)
     }
 
     /// The same; each worker that shares the store has a seed of its own.
-    pub fn journaled_as(self, changes: &Value, shared: SharedData, seed: u64) -> Host {
+    pub(crate) fn journaled_as(self, changes: &Value, shared: SharedData, seed: u64) -> Host {
         let mut config = config(changes.clone());
         config["queue"]["journal"] = json!("on");
         let mut host = load(self.builder().shared_data(shared).seed(seed * 0x9e37_79b9));
@@ -71,14 +71,14 @@ impl Way {
         host
     }
 
-    pub fn builder(self) -> Builder {
+    pub(crate) fn builder(self) -> Builder {
         match self {
             Way::Kong => Host::builder(Profile::Kong),
             _ => Host::builder(Profile::Envoy).cluster(UPSTREAM),
         }
     }
 
-    pub fn run(self, host: &mut Host, spec: &ExchangeSpec) {
+    pub(crate) fn run(self, host: &mut Host, spec: &ExchangeSpec) {
         match self {
             Way::HttpFilter | Way::Kong => drop(host.exchange(spec).unwrap()),
             Way::AccessLogger => host.access_log(spec).unwrap(),
@@ -88,7 +88,7 @@ impl Way {
 
 /// A configuration with one route, for every `PUT` to a profile, and with `changes` to its top
 /// level.
-pub fn config(changes: Value) -> Value {
+pub(crate) fn config(changes: Value) -> Value {
     let mut config = json!({
         "topic_arn": TOPIC,
         "routes": [{"method": "PUT", "matcher": "/profile"}],
@@ -102,38 +102,38 @@ pub fn config(changes: Value) -> Value {
 }
 
 /// A gateway that has the filter loaded and nothing configured.
-pub fn load(builder: Builder) -> Host {
+pub(crate) fn load(builder: Builder) -> Host {
     builder.load(&Module::compile(&artifacts::filter().unwrap()).unwrap()).unwrap()
 }
 
 /// An Envoy that reaches SNS and runs the filter.
-pub fn start(config: &Value) -> Host {
+pub(crate) fn start(config: &Value) -> Host {
     Way::HttpFilter.start(config)
 }
 
 /// A request that the configuration of [`config`] publishes.
-pub fn put() -> ExchangeSpec {
+pub(crate) fn put() -> ExchangeSpec {
     ExchangeSpec::new("PUT", "/mockbin/profile")
 }
 
 /// The same with a number, by which [`numbers`] finds it again.
-pub fn numbered(number: usize) -> ExchangeSpec {
+pub(crate) fn numbered(number: usize) -> ExchangeSpec {
     ExchangeSpec::new("PUT", format!("/mockbin/profile/{number}"))
 }
 
 /// Runs `count` numbered exchanges, as an HTTP filter: nothing is sent before time passes.
-pub fn run_numbered(host: &mut Host, count: usize) {
+pub(crate) fn run_numbered(host: &mut Host, count: usize) {
     (0..count).for_each(|number| Way::HttpFilter.run(host, &numbered(number)));
 }
 
 /// The numbers of the exchanges that these events are of.
-pub fn numbers<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<usize> {
+pub(crate) fn numbers<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<usize> {
     let number = |entry: &Entry| entry.message["request"]["uri"].as_str()?.rsplit('/').next()?.parse().ok();
     entries.into_iter().map(|entry| number(entry).unwrap_or(usize::MAX)).collect()
 }
 
 /// Lets time pass in which SNS takes everything that is sent, and gives what it took.
-pub fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
+pub(crate) fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
     let mut delivered = Vec::new();
     let mut left = time;
     loop {
@@ -152,7 +152,7 @@ pub fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
 }
 
 /// The one event that an exchange becomes.
-pub fn published(way: Way, host: &mut Host, spec: &ExchangeSpec) -> Entry {
+pub(crate) fn published(way: Way, host: &mut Host, spec: &ExchangeSpec) -> Entry {
     way.run(host, spec);
     let mut entries = deliver(host, MAX_DELAY + TICK);
     assert_eq!(entries.len(), 1, "{way:?} {entries:?}");
@@ -160,13 +160,13 @@ pub fn published(way: Way, host: &mut Host, spec: &ExchangeSpec) -> Entry {
 }
 
 /// The value of a counter or a gauge.
-pub fn count(host: &Host, metric: Metric) -> u64 {
+pub(crate) fn count(host: &Host, metric: Metric) -> u64 {
     host.metric(DEFINITIONS[metric as usize].name).unwrap()
 }
 
 /// The lines that the filter has logged at a level since the last look at any, but for dead
 /// letters.
-pub fn logged(host: &mut Host, level: LogLevel) -> Vec<String> {
+pub(crate) fn logged(host: &mut Host, level: LogLevel) -> Vec<String> {
     let lines = host.take_logs().into_iter().filter(|line| line.level == level).map(|line| line.text);
     lines.filter(|line| !line.starts_with("retrohook-dead-letter")).collect()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// One message of a `Publish` or a `PublishBatch`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub message: Value,
     pub message_bytes: usize,
     pub subject: Option<String>,
@@ -18,26 +18,26 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn event_id(&self) -> &str {
+    pub(crate) fn event_id(&self) -> &str {
         self.message["event_id"].as_str().unwrap()
     }
 
-    pub fn attribute(&self, name: &str) -> Option<(&str, &str)> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<(&str, &str)> {
         self.attributes.get(name).map(|(data_type, value)| (data_type.as_str(), value.as_str()))
     }
 }
 
 /// The fields of the form in a request's body.
-pub fn fields(callout: &Callout) -> BTreeMap<String, String> {
+pub(crate) fn fields(callout: &Callout) -> BTreeMap<String, String> {
     form_urlencoded::parse(&callout.body).into_owned().collect()
 }
 
-pub fn action(callout: &Callout) -> String {
+pub(crate) fn action(callout: &Callout) -> String {
     fields(callout)["Action"].clone()
 }
 
 /// The messages of a request. Fails where SNS would refuse it for its form.
-pub fn entries(callout: &Callout) -> Vec<Entry> {
+pub(crate) fn entries(callout: &Callout) -> Vec<Entry> {
     let fields = fields(callout);
     if fields["Action"] == "Publish" {
         return vec![entry(&fields, "")];
@@ -75,7 +75,7 @@ fn entry(fields: &BTreeMap<String, String>, prefix: &str) -> Entry {
 
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     Delivered,
     /// With a code; by the sender's fault where it is true.
     Failed(&'static str, bool),
@@ -84,12 +84,12 @@ pub enum Fate {
 }
 
 /// The reply that takes everything.
-pub fn accept(callout: &Callout) -> Response {
+pub(crate) fn accept(callout: &Callout) -> Response {
     reply(callout, &vec![Fate::Delivered; entries(callout).len()])
 }
 
 /// The reply to a request in which each message meets its fate.
-pub fn reply(callout: &Callout, fates: &[Fate]) -> Response {
+pub(crate) fn reply(callout: &Callout, fates: &[Fate]) -> Response {
     let body = if action(callout) == "Publish" { single_reply(fates) } else { batch_reply(fates) };
     Response::new(200).header("Content-Type", "text/xml").header("x-amzn-RequestId", "d74b8436").body(body)
 }
@@ -102,7 +102,7 @@ fn single_reply(fates: &[Fate]) -> String {
 }
 
 /// The body of a reply to a `PublishBatch`.
-pub fn batch_reply(fates: &[Fate]) -> String {
+pub(crate) fn batch_reply(fates: &[Fate]) -> String {
     let members = |wanted: fn(&Fate) -> bool| -> String {
         let chosen = fates.iter().enumerate().filter(|(_, fate)| wanted(fate));
         chosen.map(|(position, fate)| member(&position.to_string(), *fate)).collect()
@@ -113,7 +113,7 @@ pub fn batch_reply(fates: &[Fate]) -> String {
 }
 
 /// The same with members of any kind.
-pub fn batch_reply_of(successful: &str, failed: &str) -> String {
+pub(crate) fn batch_reply_of(successful: &str, failed: &str) -> String {
     format!(
         "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult>\
          <Failed>{failed}</Failed><Successful>{successful}</Successful></PublishBatchResult><ResponseMetadata>\
@@ -122,7 +122,7 @@ pub fn batch_reply_of(successful: &str, failed: &str) -> String {
 }
 
 /// A member of one of the two lists of a batch's reply.
-pub fn member(id: &str, fate: Fate) -> String {
+pub(crate) fn member(id: &str, fate: Fate) -> String {
     match fate {
         Fate::Failed(code, sender_fault) => format!(
             "<member><Id>{id}</Id><Code>{code}</Code><Message>no</Message><SenderFault>{sender_fault}</SenderFault>\
@@ -133,7 +133,7 @@ pub fn member(id: &str, fate: Fate) -> String {
 }
 
 /// The reply that refuses a whole request.
-pub fn refusal(status: u16, code: &str) -> Response {
+pub(crate) fn refusal(status: u16, code: &str) -> Response {
     let body = format!(
         "<ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type><Code>{code}</Code>\
          <Message>because of {code}</Message></Error><RequestId>d74b8436</RequestId></ErrorResponse>"

@@ -16,7 +16,7 @@ fn is_batch(callout: &Callout) -> bool {
 
 /// The messages of a request, and the queue that they are for. Fails where SQS would refuse it for
 /// its form.
-pub fn messages(callout: &Callout) -> (String, Vec<Entry>) {
+pub(crate) fn messages(callout: &Callout) -> (String, Vec<Entry>) {
     assert_eq!(callout.header("content-type").as_deref(), Some("application/x-amz-json-1.0"));
     assert!(callout
         .header("authorization")
@@ -58,12 +58,12 @@ fn message(entry: &Value) -> Entry {
 }
 
 /// The reply that takes everything.
-pub fn accept(callout: &Callout) -> Response {
+pub(crate) fn accept(callout: &Callout) -> Response {
     reply(callout, &vec![Fate::Delivered; messages(callout).1.len()])
 }
 
 /// The reply to a request in which each message meets its fate.
-pub fn reply(callout: &Callout, fates: &[Fate]) -> Response {
+pub(crate) fn reply(callout: &Callout, fates: &[Fate]) -> Response {
     let body = if is_batch(callout) {
         let with_ids = || fates.iter().enumerate().map(|(position, fate)| (position.to_string(), fate));
         let successful: Vec<Value> = with_ids()
@@ -92,7 +92,7 @@ fn md5(text: &str) -> String {
 }
 
 /// The reply that refuses a whole request.
-pub fn refusal(status: u16, code: &str) -> Response {
+pub(crate) fn refusal(status: u16, code: &str) -> Response {
     let body = json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": format!("because of {code}")});
     Response::new(status).header("Content-Type", "application/x-amz-json-1.0").body(body.to_string())
 }

@@ -160,7 +160,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub fn proper(profile: Profile, response: Response) -> Reply {
+    pub(crate) fn proper(profile: Profile, response: Response) -> Reply {
         let mut headers: Headers = [(":status", response.status.to_string())].into_iter().collect();
         let rest = match profile {
             Profile::Envoy => response.headers.lower_case(),
@@ -180,7 +180,7 @@ impl Reply {
     }
 
     /// `None`: this host does not tell at all.
-    pub fn failed(rules: &Rules, kind: FailureKind) -> Option<Reply> {
+    pub(crate) fn failed(rules: &Rules, kind: FailureKind) -> Option<Reply> {
         match rules.profile {
             Profile::Envoy => Some(Reply::failed_on_envoy(kind)),
             Profile::Kong => (!rules.silent_failures).then(|| Reply::failed_on_kong(kind)),

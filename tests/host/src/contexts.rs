@@ -58,7 +58,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub fn new(id: u32, root: u32, exchange: Exchange) -> Stream {
+    pub(crate) fn new(id: u32, root: u32, exchange: Exchange) -> Stream {
         Stream {
             id,
             root,
@@ -84,21 +84,21 @@ pub(crate) enum Context {
 }
 
 impl Context {
-    pub fn as_root(&self) -> Option<&Root> {
+    pub(crate) fn as_root(&self) -> Option<&Root> {
         match self {
             Context::Root(root) => Some(root),
             Context::Stream(_) => None,
         }
     }
 
-    pub fn root_id(&self) -> u32 {
+    pub(crate) fn root_id(&self) -> u32 {
         match self {
             Context::Root(root) => root.id,
             Context::Stream(stream) => stream.root,
         }
     }
 
-    pub fn exchange(&self) -> Option<&Exchange> {
+    pub(crate) fn exchange(&self) -> Option<&Exchange> {
         match self {
             Context::Root(root) => root.logging.as_ref(),
             Context::Stream(stream) => Some(&stream.exchange),

@@ -15,7 +15,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(rules: &Rules, spec: &ExchangeSpec, now: u64) -> Exchange {
+    pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64) -> Exchange {
         let (request, response) = match rules.profile {
             Profile::Envoy => envoy_maps(spec),
             Profile::Kong => kong_maps(rules, spec),
@@ -25,7 +25,7 @@ impl Exchange {
     }
 
     /// Envoy's router changes the header map of the request on its way to the upstream.
-    pub fn rewrite_path(&mut self, rules: &Rules) {
+    pub(crate) fn rewrite_path(&mut self, rules: &Rules) {
         let path = self.request.get(":path").map(<[u8]>::to_vec);
         if let (Some(path), Some(rewritten), false) = (path, &self.spec.rewritten_path, rules.is_kong()) {
             self.request.replace(b"x-envoy-original-path", &path);
@@ -34,13 +34,13 @@ impl Exchange {
     }
 
     /// The headers that the callback is told of: Kong does not count its pseudo headers.
-    pub fn announced(&self, rules: &Rules, headers: &Headers) -> u32 {
+    pub(crate) fn announced(&self, rules: &Rules, headers: &Headers) -> u32 {
         let pseudo = headers.0.iter().filter(|(name, _)| name.starts_with(b":")).count();
         let counted = if rules.is_kong() { headers.len() - pseudo } else { headers.len() };
         counted as u32
     }
 
-    pub fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         if self.spec.tls.is_some() {
             "https"
         } else {
@@ -48,16 +48,16 @@ impl Exchange {
         }
     }
 
-    pub fn request_body_len(&self) -> usize {
+    pub(crate) fn request_body_len(&self) -> usize {
         self.spec.request_body.iter().map(Vec::len).sum()
     }
 
-    pub fn response_body_len(&self) -> usize {
+    pub(crate) fn response_body_len(&self) -> usize {
         self.spec.response_body.iter().map(Vec::len).sum()
     }
 
     /// The client's own path, without and with its query string.
-    pub fn path_and_query(&self) -> Option<(&[u8], Option<&[u8]>)> {
+    pub(crate) fn path_and_query(&self) -> Option<(&[u8], Option<&[u8]>)> {
         let target = self.spec.path.as_deref()?;
         let mut parts = target.splitn(2, |byte| *byte == b'?');
         Some((parts.next()?, parts.next()))

@@ -39,7 +39,7 @@ pub(crate) fn crash(message: impl Into<String>) -> wasmtime::Error {
 pub(crate) struct Guest<'a>(pub Caller<'a, Vm>);
 
 impl Guest<'_> {
-    pub fn vm(&mut self) -> &mut Vm {
+    pub(crate) fn vm(&mut self) -> &mut Vm {
         self.0.data_mut()
     }
 
@@ -47,38 +47,38 @@ impl Guest<'_> {
         self.0.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| trap("the module exports no memory"))
     }
 
-    pub fn read(&mut self, at: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
+    pub(crate) fn read(&mut self, at: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
         let memory = self.memory()?;
         let end = (at as usize).saturating_add(len as usize);
         let bytes = memory.data(&self.0).get(at as usize..end);
         bytes.map(<[u8]>::to_vec).ok_or_else(|| trap("pointer out of the module's memory"))
     }
 
-    pub fn read_text(&mut self, at: u32, len: u32) -> wasmtime::Result<String> {
+    pub(crate) fn read_text(&mut self, at: u32, len: u32) -> wasmtime::Result<String> {
         Ok(String::from_utf8_lossy(&self.read(at, len)?).into_owned())
     }
 
-    pub fn read_u32(&mut self, at: u32) -> wasmtime::Result<u32> {
+    pub(crate) fn read_u32(&mut self, at: u32) -> wasmtime::Result<u32> {
         let bytes = self.read(at, 4)?;
         Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte)))
     }
 
-    pub fn write(&mut self, at: u32, bytes: &[u8]) -> wasmtime::Result<()> {
+    pub(crate) fn write(&mut self, at: u32, bytes: &[u8]) -> wasmtime::Result<()> {
         let memory = self.memory()?;
         memory.write(&mut self.0, at as usize, bytes).map_err(|_| trap("pointer out of the module's memory"))
     }
 
-    pub fn write_u32(&mut self, at: u32, number: u32) -> wasmtime::Result<()> {
+    pub(crate) fn write_u32(&mut self, at: u32, number: u32) -> wasmtime::Result<()> {
         self.write(at, &number.to_le_bytes())
     }
 
-    pub fn write_u64(&mut self, at: u32, number: u64) -> wasmtime::Result<()> {
+    pub(crate) fn write_u64(&mut self, at: u32, number: u64) -> wasmtime::Result<()> {
         self.write(at, &number.to_le_bytes())
     }
 
     /// Hands a value over in a block that the module allocates. Envoy makes no block for an empty
     /// value: the module finds a null pointer.
-    pub fn give(&mut self, value: &[u8], pointer_at: u32, len_at: u32) -> Answer {
+    pub(crate) fn give(&mut self, value: &[u8], pointer_at: u32, len_at: u32) -> Answer {
         let pointer = if value.is_empty() && self.vm().rules.profile == Profile::Envoy {
             0
         } else {

@@ -35,7 +35,7 @@ pub(crate) enum Counted {
 pub(crate) struct Metrics(Vec<Metric>);
 
 impl Metrics {
-    pub fn define(&mut self, kind: MetricKind, name: &str) -> u32 {
+    pub(crate) fn define(&mut self, kind: MetricKind, name: &str) -> u32 {
         let known = self.0.iter().position(|metric| metric.name == name && metric.kind == kind);
         let index = known.unwrap_or_else(|| {
             self.0.push(Metric { name: name.into(), kind, value: 0, observed: Vec::new() });
@@ -44,7 +44,7 @@ impl Metrics {
         index as u32 + 1
     }
 
-    pub fn increment(&mut self, profile: Profile, id: u32, offset: i64) -> Counted {
+    pub(crate) fn increment(&mut self, profile: Profile, id: u32, offset: i64) -> Counted {
         let Some(metric) = self.by_id(id) else { return Counted::NoSuchMetric };
         let allowed = match (profile, metric.kind) {
             (_, MetricKind::Histogram) | (Profile::Kong, MetricKind::Gauge) => false,
@@ -58,7 +58,7 @@ impl Metrics {
         Counted::Done
     }
 
-    pub fn record(&mut self, profile: Profile, id: u32, value: u64) -> Counted {
+    pub(crate) fn record(&mut self, profile: Profile, id: u32, value: u64) -> Counted {
         let Some(metric) = self.by_id(id) else { return Counted::NoSuchMetric };
         match (profile, metric.kind) {
             (_, MetricKind::Gauge) => metric.value = value,
@@ -69,7 +69,7 @@ impl Metrics {
         Counted::Done
     }
 
-    pub fn value(&mut self, id: u32) -> Result<u64, Counted> {
+    pub(crate) fn value(&mut self, id: u32) -> Result<u64, Counted> {
         match self.by_id(id) {
             None => Err(Counted::NoSuchMetric),
             Some(metric) if metric.kind == MetricKind::Histogram => Err(Counted::WrongKind),
@@ -81,11 +81,11 @@ impl Metrics {
         self.0.get_mut((id as usize).checked_sub(1)?)
     }
 
-    pub fn find(&self, name: &str) -> Option<&Metric> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Metric> {
         self.0.iter().find(|metric| metric.name == name)
     }
 
-    pub fn all(&self) -> &[Metric] {
+    pub(crate) fn all(&self) -> &[Metric] {
         &self.0
     }
 }

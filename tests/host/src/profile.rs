@@ -29,7 +29,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub fn new(profile: Profile) -> Rules {
+    pub(crate) fn new(profile: Profile) -> Rules {
         Rules {
             profile,
             shared_data: profile == Profile::Envoy,
@@ -40,12 +40,12 @@ impl Rules {
         }
     }
 
-    pub fn is_kong(&self) -> bool {
+    pub(crate) fn is_kong(&self) -> bool {
         self.profile == Profile::Kong
     }
 
     /// Kong's header maps stop here.
-    pub fn max_pairs(&self) -> usize {
+    pub(crate) fn max_pairs(&self) -> usize {
         match self.profile {
             Profile::Envoy => usize::MAX,
             Profile::Kong => 100,
@@ -55,7 +55,7 @@ impl Rules {
     /// Kong asks memory for the first hundred headers and one pseudo header, and writes the pseudo
     /// headers and then as many as make a hundred. That fits while there are no more headers than
     /// this.
-    pub fn max_safe_headers(&self) -> usize {
+    pub(crate) fn max_safe_headers(&self) -> usize {
         match self.profile {
             Profile::Envoy => usize::MAX,
             Profile::Kong => 97,
@@ -63,7 +63,7 @@ impl Rules {
     }
 
     /// Kong counts callouts from zero, which a filter must not take for "none".
-    pub fn first_token(&self) -> u32 {
+    pub(crate) fn first_token(&self) -> u32 {
         match self.profile {
             Profile::Envoy => 1,
             Profile::Kong => 0,
@@ -71,7 +71,7 @@ impl Rules {
     }
 
     /// When the host itself gives up on a callout.
-    pub fn gives_up_after(&self, timeout: Duration) -> Option<Duration> {
+    pub(crate) fn gives_up_after(&self, timeout: Duration) -> Option<Duration> {
         (!timeout.is_zero()).then_some(timeout)
     }
 }

@@ -92,21 +92,21 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    pub fn log(&mut self, level: LogLevel, text: impl Into<String>) {
+    pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
         self.logs.push(LogLine { level, text: text.into() });
     }
 
-    pub fn time(&self) -> SystemTime {
+    pub(crate) fn time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.now)
     }
 
-    pub fn callback(&self) -> Callback {
+    pub(crate) fn callback(&self) -> Callback {
         self.active.map_or(Callback::Initialize, |active| active.callback)
     }
 
     /// The context that a host function speaks for. Kong knows no other than the one that it
     /// called.
-    pub fn context_id(&self) -> u32 {
+    pub(crate) fn context_id(&self) -> u32 {
         let Some(active) = self.active else { return 0 };
         if self.contexts.contains_key(&active.effective) && !self.rules.is_kong() {
             active.effective
@@ -115,25 +115,25 @@ impl Vm {
         }
     }
 
-    pub fn context(&self) -> Option<&Context> {
+    pub(crate) fn context(&self) -> Option<&Context> {
         self.contexts.get(&self.context_id())
     }
 
-    pub fn stream(&self) -> Option<&Stream> {
+    pub(crate) fn stream(&self) -> Option<&Stream> {
         match self.context() {
             Some(Context::Stream(stream)) => Some(stream),
             _ => None,
         }
     }
 
-    pub fn stream_mut(&mut self, id: u32) -> Option<&mut Stream> {
+    pub(crate) fn stream_mut(&mut self, id: u32) -> Option<&mut Stream> {
         match self.contexts.get_mut(&id) {
             Some(Context::Stream(stream)) => Some(stream),
             _ => None,
         }
     }
 
-    pub fn root_mut(&mut self, id: u32) -> Option<&mut Root> {
+    pub(crate) fn root_mut(&mut self, id: u32) -> Option<&mut Root> {
         match self.contexts.get_mut(&id) {
             Some(Context::Root(root)) => Some(root),
             _ => None,
@@ -141,15 +141,15 @@ impl Vm {
     }
 
     /// The root of the context that is running.
-    pub fn root_id(&self) -> u32 {
+    pub(crate) fn root_id(&self) -> u32 {
         self.context().map_or(0, Context::root_id)
     }
 
-    pub fn in_root(&self) -> bool {
+    pub(crate) fn in_root(&self) -> bool {
         !matches!(self.context(), Some(Context::Stream(_)))
     }
 
-    pub fn random_byte(&mut self) -> u8 {
+    pub(crate) fn random_byte(&mut self) -> u8 {
         // xorshift64: the same bytes in every run.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

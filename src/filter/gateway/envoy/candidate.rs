@@ -7,11 +7,11 @@ use proxy_wasm::types::MapType;
 
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, Entity, Exchange, Latencies, Request, Response, Tls};
+use crate::exchange::{split_target, ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
-use crate::publish::route::{Delivery, OnFailure, Route, Routes};
+use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -25,12 +25,12 @@ pub(super) struct EnvoyCandidate {
     request_headers: Option<Vec<u8>>,
     response_headers: Vec<u8>,
     status: u16,
-    progress: Progress,
+    stage: ExchangeStage,
 }
 
 /// Stages of an exchange, as far as the candidate has followed it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum ExchangeStage {
     /// To the head of its request. When the event is made, the exchange is over, and the request's
     /// headers are read again: the router changes them.
     Request,
@@ -50,7 +50,7 @@ impl EnvoyCandidate {
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
             response_headers: Vec::new(),
             status: 0,
-            progress: Progress::Request,
+            stage: ExchangeStage::Request,
         }
     }
 
@@ -67,7 +67,7 @@ impl EnvoyCandidate {
             request_headers: Some(headers),
             response_headers: Vec::new(),
             status: 0,
-            progress: Progress::Over,
+            stage: ExchangeStage::Over,
         })
     }
 
@@ -82,8 +82,8 @@ impl EnvoyCandidate {
         self.status = RULES.response_status.text()?.parse().ok()?;
         let position = self.position(routes)?;
         match routes.0.get(position)?.delivery {
-            Delivery::BeforeResponse(on_failure) => Some((position, on_failure)),
-            Delivery::AfterResponse => None,
+            DeliveryMode::BeforeResponse(on_failure) => Some((position, on_failure)),
+            DeliveryMode::AfterResponse => None,
         }
     }
 }
@@ -94,14 +94,14 @@ impl Candidate for EnvoyCandidate {
             return Outlook::Wanted;
         }
         let Some((position, on_failure)) = self.awaited_by(routes) else { return Outlook::Wanted };
-        self.progress = Progress::Response(position);
+        self.stage = ExchangeStage::Response(position);
         Outlook::Awaited(on_failure)
     }
 
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
-        let position = match self.progress {
-            Progress::Response(position) => position,
-            Progress::Request | Progress::Over => {
+        let position = match self.stage {
+            ExchangeStage::Response(position) => position,
+            ExchangeStage::Request | ExchangeStage::Over => {
                 self.status = u16::try_from(number("response\0code")?).ok()?;
                 self.position(routes)?
             }
@@ -110,8 +110,8 @@ impl Candidate for EnvoyCandidate {
     }
 
     fn exchange(&mut self, _: Timestamp) -> Exchange<'_> {
-        let is_over = !matches!(self.progress, Progress::Response(_));
-        if self.progress == Progress::Request {
+        let is_over = !matches!(self.stage, ExchangeStage::Response(_));
+        if self.stage == ExchangeStage::Request {
             self.request_headers = Some(hostcalls::header_map(MapType::HttpRequestHeaders));
         }
         self.response_headers = hostcalls::header_map(MapType::HttpResponseHeaders);
@@ -126,7 +126,7 @@ impl Candidate for EnvoyCandidate {
             cipher: None,
         });
         Exchange {
-            request: Request {
+            request: ClientRequest {
                 id: request_id(&request_headers),
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
@@ -137,7 +137,7 @@ impl Candidate for EnvoyCandidate {
                 size: final_number("request\0total_size"),
                 tls,
             },
-            response: Response {
+            response: ClientResponse {
                 status,
                 headers: headers(&self.response_headers),
                 size: final_number("response\0total_size"),

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::metrics::Gauges;
+use super::metrics::GaugeMode;
 use super::rules::Place;
 use super::shared_data::WriteNumbers;
-use super::{Body, Candidate, Head, Reader, Rules, Webhook};
+use super::{BodyArrival, Candidate, GatewayReader, Head, Rules, Webhook};
 use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::exchange::{Headers, Request};
+use crate::exchange::{ClientRequest, Headers};
 use crate::filter::header_pairs::{count, pairs};
 use crate::filter::hostcalls;
 use crate::publish::route::Routes;
@@ -36,7 +36,7 @@ pub(super) static RULES: Rules = Rules {
     calls_from_replies: true,
     answers_at_ticks: true,
     max_line_bytes: usize::MAX,
-    gauges: Gauges::Summed,
+    gauges: GaugeMode::Summed,
     always_shares_data: true,
     // Every write takes the next of four billion numbers, which a key that was never written does
     // not have; the last one is never reached. Zero writes over whatever is there.
@@ -53,14 +53,14 @@ const INTERNAL_HEADERS: [&str; 3] =
     ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
 
 /// Makes the reader of one worker.
-pub(super) fn reader(_: &Routes, _: &Captures) -> Box<dyn Reader> {
+pub(super) fn reader(_: &Routes, _: &Captures) -> Box<dyn GatewayReader> {
     Box::new(EnvoyReader)
 }
 
 /// Reads from Envoy, which gives everything whenever it is asked for, as long as it has it.
 struct EnvoyReader;
 
-impl Reader for EnvoyReader {
+impl GatewayReader for EnvoyReader {
     fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate> {
         Box::new(EnvoyCandidate::of_request(head, may_wait))
     }
@@ -87,22 +87,22 @@ struct EnvoyWebhook {
 }
 
 impl Webhook for EnvoyWebhook {
-    fn body(&self, _: Option<u64>) -> Body {
+    fn body(&self, _: Option<u64>) -> BodyArrival {
         if self.head.ended {
-            Body::Absent
+            BodyArrival::Absent
         } else {
-            Body::InPieces
+            BodyArrival::InPieces
         }
     }
 
-    fn request(&self) -> Request<'_> {
+    fn request(&self) -> ClientRequest<'_> {
         let headers = headers(&self.headers);
-        Request {
+        ClientRequest {
             id: request_id(&headers),
             method: Cow::Borrowed(&self.head.method),
             target: Cow::Borrowed(&self.head.target),
             headers,
-            ..Request::default()
+            ..ClientRequest::default()
         }
     }
 }

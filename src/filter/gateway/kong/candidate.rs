@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::destination::{Destination, Known};
-use super::header_map::{HeaderMap, HeaderNames};
+use super::header_map::{HeaderNames, KongHeaders};
 use super::values::{is_uuid, last, millis, number, text_property};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, Consumer, Exchange, Headers, Latencies, Request, Response, Tls};
+use crate::exchange::{split_target, ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::publish::route::{Route, Routes};
 
@@ -16,7 +16,7 @@ use crate::publish::route::{Route, Routes};
 pub(super) struct KongCandidate {
     method: String,
     target: String,
-    headers: HeaderMap,
+    headers: KongHeaders,
     destination: Rc<Destination>,
     names: Rc<HeaderNames>,
     response: Option<ResponseHead>,
@@ -25,7 +25,7 @@ pub(super) struct KongCandidate {
 /// The head of a response, and the position of the route that wants it.
 struct ResponseHead {
     status: u16,
-    headers: HeaderMap,
+    headers: KongHeaders,
     position: usize,
 }
 
@@ -34,7 +34,7 @@ impl KongCandidate {
     /// where there are too many to read all.
     pub(super) fn of_request(head: Head, names: &Rc<HeaderNames>, destination: Rc<Destination>) -> KongCandidate {
         KongCandidate {
-            headers: HeaderMap::of_request(head.header_count, names),
+            headers: KongHeaders::of_request(head.header_count, names),
             method: head.method,
             target: head.target,
             destination,
@@ -44,7 +44,7 @@ impl KongCandidate {
     }
 
     fn response(&self, routes: &Routes, count: usize) -> Option<ResponseHead> {
-        let headers = HeaderMap::of_response(count, &self.names);
+        let headers = KongHeaders::of_response(count, &self.names);
         let status = match headers.pseudo(":status") {
             Some(status) => status.parse().ok(),
             None => number("response.code"),
@@ -84,7 +84,7 @@ impl Candidate for KongCandidate {
             // The header has the id of the credential only after some plugins; after others it is a
             // user name or a key.
             credential_id: header("x-credential-identifier").filter(|id| is_uuid(id)),
-            request: Request {
+            request: ClientRequest {
                 id: request_id(),
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
@@ -98,7 +98,7 @@ impl Candidate for KongCandidate {
                 size: number("ngx.request_length"),
                 tls: None,
             },
-            response: Response {
+            response: ClientResponse {
                 status: response.status,
                 headers: response.headers.headers(),
                 size: number("ngx.bytes_sent"),

@@ -67,40 +67,40 @@ impl HeaderNames {
 }
 
 /// The headers of a message, as they were read.
-pub(super) enum HeaderMap {
+pub(super) enum KongHeaders {
     /// All of them, as the host serialises them.
     Whole(Vec<u8>),
     /// Some, which were asked for by name.
     Some(Vec<(String, Vec<u8>)>),
 }
 
-impl HeaderMap {
+impl KongHeaders {
     /// Reads the headers of the request, of which there are `count` now.
-    pub(super) fn of_request(count: usize, names: &HeaderNames) -> HeaderMap {
-        HeaderMap::read(MapType::HttpRequestHeaders, count <= MAX_REQUEST_HEADERS, &names.request)
+    pub(super) fn of_request(count: usize, names: &HeaderNames) -> KongHeaders {
+        KongHeaders::read(MapType::HttpRequestHeaders, count <= MAX_REQUEST_HEADERS, &names.request)
     }
 
     /// Reads the headers of the response, of which there are `count` now.
-    pub(super) fn of_response(count: usize, names: &HeaderNames) -> HeaderMap {
-        HeaderMap::read(MapType::HttpResponseHeaders, count <= MAX_RESPONSE_HEADERS, &names.response)
+    pub(super) fn of_response(count: usize, names: &HeaderNames) -> KongHeaders {
+        KongHeaders::read(MapType::HttpResponseHeaders, count <= MAX_RESPONSE_HEADERS, &names.response)
     }
 
-    fn read(map: MapType, whole: bool, names: &[String]) -> HeaderMap {
+    fn read(map: MapType, whole: bool, names: &[String]) -> KongHeaders {
         if whole {
-            return HeaderMap::Whole(hostcalls::header_map(map));
+            return KongHeaders::Whole(hostcalls::header_map(map));
         }
         let found = names.iter().filter_map(|name| Some((name.clone(), hostcalls::header(map, name)?)));
-        HeaderMap::Some(found.collect())
+        KongHeaders::Some(found.collect())
     }
 
     /// Returns true if some may be missing.
     pub(super) fn is_cut(&self) -> bool {
-        matches!(self, HeaderMap::Some(_))
+        matches!(self, KongHeaders::Some(_))
     }
 
     /// Returns a pseudo header such as `:scheme`, if it was read with the others.
     pub(super) fn pseudo(&self, wanted: &str) -> Option<&str> {
-        let HeaderMap::Whole(map) = self else { return None };
+        let KongHeaders::Whole(map) = self else { return None };
         let (_, value) = pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
         std::str::from_utf8(value).ok()
     }
@@ -109,7 +109,7 @@ impl HeaderMap {
     /// the client wrote them.
     pub(super) fn headers(&self) -> Headers<'_> {
         match self {
-            HeaderMap::Whole(map) => {
+            KongHeaders::Whole(map) => {
                 let mut headers = Vec::with_capacity(count(map));
                 for (name, value) in pairs(map) {
                     if !name.starts_with(b":") {
@@ -118,7 +118,7 @@ impl HeaderMap {
                 }
                 Headers(headers)
             }
-            HeaderMap::Some(found) => {
+            KongHeaders::Some(found) => {
                 let found = found.iter();
                 Headers(found.map(|(name, value)| (name.as_str().into(), String::from_utf8_lossy(value))).collect())
             }

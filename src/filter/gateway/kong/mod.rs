@@ -16,19 +16,19 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::{Body, Candidate, Head, Reader, Webhook};
+use super::{BodyArrival, Candidate, GatewayReader, Head, Webhook};
 use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::exchange::Request;
+use crate::exchange::ClientRequest;
 use crate::filter::hostcalls;
 use crate::publish::route::Routes;
 use candidate::{request_id, KongCandidate};
 use destination::Destinations;
-use header_map::{HeaderMap, HeaderNames};
+use header_map::{HeaderNames, KongHeaders};
 pub(super) use rules::RULES;
 
 /// Makes the reader of one worker.
-pub(super) fn reader(routes: &Routes, captures: &Captures) -> Box<dyn Reader> {
+pub(super) fn reader(routes: &Routes, captures: &Captures) -> Box<dyn GatewayReader> {
     let names = Rc::new(HeaderNames::needed_by(routes, captures));
     Box::new(KongReader { names, destinations: Destinations::default() })
 }
@@ -39,13 +39,13 @@ struct KongReader {
     destinations: Destinations,
 }
 
-impl Reader for KongReader {
+impl GatewayReader for KongReader {
     fn candidate(&self, head: Head, _: bool) -> Box<dyn Candidate> {
         Box::new(KongCandidate::of_request(head, &self.names, self.destinations.of_request()))
     }
 
     fn webhook(&self, head: Head) -> Box<dyn Webhook> {
-        Box::new(KongWebhook { headers: HeaderMap::of_request(head.header_count, &self.names), head })
+        Box::new(KongWebhook { headers: KongHeaders::of_request(head.header_count, &self.names), head })
     }
 
     /// Returns `None`: Kong has no access loggers.
@@ -66,13 +66,13 @@ impl Reader for KongReader {
 /// The head of a webhook.
 struct KongWebhook {
     head: Head,
-    headers: HeaderMap,
+    headers: KongHeaders,
 }
 
 impl Webhook for KongWebhook {
     /// Guesses whether there is a body, which Kong does not tell in the head: it calls no filter
     /// for an empty one, so a wrong guess must not wait for it.
-    fn body(&self, announced: Option<u64>) -> Body {
+    fn body(&self, announced: Option<u64>) -> BodyArrival {
         let is_there = match announced {
             Some(length) => length > 0,
             None if hostcalls::header(MapType::HttpRequestHeaders, "transfer-encoding").is_some() => true,
@@ -83,19 +83,19 @@ impl Webhook for KongWebhook {
             }
         };
         if is_there {
-            Body::Whole
+            BodyArrival::Whole
         } else {
-            Body::Absent
+            BodyArrival::Absent
         }
     }
 
-    fn request(&self) -> Request<'_> {
-        Request {
+    fn request(&self) -> ClientRequest<'_> {
+        ClientRequest {
             id: request_id(),
             method: Cow::Borrowed(&self.head.method),
             target: Cow::Borrowed(&self.head.target),
             headers: self.headers.headers(),
-            ..Request::default()
+            ..ClientRequest::default()
         }
     }
 }

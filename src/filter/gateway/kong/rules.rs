@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::aws::credentials::settings::Source;
 use crate::config::Config;
-use crate::filter::gateway::metrics::Gauges;
+use crate::filter::gateway::metrics::GaugeMode;
 use crate::filter::gateway::rules::Place;
 use crate::filter::gateway::shared_data::WriteNumbers;
 use crate::filter::gateway::Rules;
 use crate::filter::hostcalls;
-use crate::publish::route::Delivery;
+use crate::publish::route::DeliveryMode;
 
 /// The rules of Kong.
 pub(in crate::filter::gateway) static RULES: Rules = Rules {
@@ -40,7 +40,7 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // Kong lets a request go on as soon as its last call is answered.
     answers_at_ticks: false,
     max_line_bytes: hostcalls::MAX_LINE_BYTES,
-    gauges: Gauges::Set,
+    gauges: GaugeMode::Set,
     // Kong has shared data only where it was given memory for it, and traps where it was not.
     always_shares_data: false,
     // Zero writes only what is not there. Each key counts its own writes, so one is the first.
@@ -57,7 +57,7 @@ fn objection(config: &Config) -> Option<String> {
             "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
         );
     }
-    let held = config.routes.0.iter().position(|route| route.delivery != Delivery::AfterResponse);
+    let held = config.routes.0.iter().position(|route| route.delivery != DeliveryMode::AfterResponse);
     if let Some(route) = held {
         return Some(format!(
             "routes[{route}].delivery: is `before_response`, and Kong lets no filter call out while it has a response in its \
