@@ -43,15 +43,16 @@ impl Envelope<'_> {
         let content_type = self.request.headers.get("content-type");
         let body = EnvelopeBody::of(self.body, content_type);
         let rest = text::message(to_json(&self.rest(matches!(body, EnvelopeBody::Base64(_)))));
-        let mut message = String::with_capacity(self.body.len() + rest.len() + 128);
+        let body = match body {
+            EnvelopeBody::Json(raw) => Cow::Borrowed(raw),
+            EnvelopeBody::Text(text) => Cow::Owned(to_json(text)),
+            EnvelopeBody::Base64(text) => Cow::Owned(format!("\"{text}\"")),
+        };
+        let mut message = String::with_capacity(body.len() + rest.len() + 128);
         message.push_str("{\"id\":");
         message.push_str(&to_json(&self.delivery.id));
         message.push_str(",\"body\":");
-        match &body {
-            EnvelopeBody::Json(raw) => message.push_str(raw),
-            EnvelopeBody::Text(text) => message.push_str(&to_json(text)),
-            EnvelopeBody::Base64(text) => message.push_str(&to_json(text)),
-        }
+        message.push_str(&body);
         message.push(',');
         message.push_str(rest.strip_prefix('{').unwrap_or_default());
         message
