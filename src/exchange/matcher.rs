@@ -24,7 +24,11 @@ impl Methods {
     pub(crate) fn contain(&self, method: &[u8]) -> bool {
         match self {
             Methods::Any => true,
-            Methods::OneOf(methods) => methods.iter().any(|candidate| candidate.as_bytes() == method),
+            Methods::OneOf(methods) => methods.iter().any(|candidate| {
+                let candidate = candidate.as_bytes();
+                // Most methods of one length differ in the first byte, and to compare all is a call.
+                candidate.first() == method.first() && candidate == method
+            }),
         }
     }
 
