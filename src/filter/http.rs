@@ -98,6 +98,9 @@ impl HttpContext for HttpFilter {
                 Begun::NotWanted => {}
             }
         }
+        if !worker.methods.may_contain(&method) {
+            return Action::Continue;
+        }
         if let Some(target) = worker.routes.wanted_target(&method, || worker.rules.target.read()) {
             let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
             let head = Head { method: text(method), target: text(target), header_count, ended };

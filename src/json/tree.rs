@@ -1,6 +1,6 @@
-//! Reads JSON: a text as a tree, or only a few texts of its object. One visitor reads all of it. For
-//! a type that derives `Deserialize` the module would carry code of its own, and what writes a float
-//! into the error about a wrong type, together 20 KB.
+//! Reads JSON: a text as a tree, or only a few texts of its object. One visitor reads all of it: a
+//! type that derives `Deserialize` has code of its own in the module, and the error about a wrong
+//! type brings what writes floats. Without them the module is 42 KB smaller.
 
 use std::cell::Cell;
 use std::fmt;

@@ -25,6 +25,7 @@ mod memory;
 mod metrics;
 mod replies;
 mod shutdown;
+mod size;
 mod support;
 mod targets;
 mod waiting;
