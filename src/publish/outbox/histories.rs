@@ -74,6 +74,11 @@ struct History {
     waiting: BTreeMap<usize, OnFailure>,
     /// Events whose client was told that they failed.
     refused: BTreeSet<usize>,
+    /// Events that were sent at least once.
+    sent: BTreeSet<usize>,
+    /// Batches in a row without an event that a response waits for, while there was one that had
+    /// never been sent.
+    passed_over: u32,
     /// Events that the counters say have come to their end.
     ended: u64,
 }
@@ -91,6 +96,8 @@ impl History {
             landed: Vec::new(),
             waiting: BTreeMap::new(),
             refused: BTreeSet::new(),
+            sent: BTreeSet::new(),
+            passed_over: 0,
             ended: 0,
         }
     }
@@ -170,6 +177,16 @@ impl History {
                 assert!(!self.dead.contains(number), "{number} is sent after it was given up");
                 assert!(!self.refused.contains(number), "{number} is sent after its client was told that it failed");
             }
+            // Where order matters, it may wait for its group.
+            let mut waiting = self.outbox.waits.tickets().map(|ticket| ticket.0 as usize);
+            let passes_over = !self.ordered && waiting.any(|number| !self.sent.contains(&number));
+            if passes_over && !numbers.iter().any(|number| self.waiting.contains_key(number)) {
+                self.passed_over += 1;
+                assert!(self.passed_over < 2, "{:?} are passed over for {numbers:?}", self.waiting);
+            } else {
+                self.passed_over = 0;
+            }
+            self.sent.extend(&numbers);
             self.flying.push((batch, numbers));
         }
         for (ticket, release) in self.outbox.take_releases(usize::MAX) {
