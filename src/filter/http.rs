@@ -58,8 +58,12 @@ impl HttpFilter {
     }
 
     /// Returns the worker, if it holds the response.
+    #[inline]
     fn holder(&self) -> Option<&Worker> {
-        self.worker.as_deref().filter(|worker| self.waits && worker.holds(self.id))
+        if !self.waits {
+            return None;
+        }
+        self.worker.as_deref().filter(|worker| worker.holds(self.id))
     }
 
     /// Holds what follows the headers of a response as long as those are held. Where Envoy gives a

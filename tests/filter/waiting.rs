@@ -200,7 +200,7 @@ fn what_is_withdrawn_while_it_is_under_way_may_arrive_and_is_never_tried_again()
         let mut host = start(&waiting("fail", json!({})));
         let (exchanged, callout) = held(&mut host, &put());
         // The filter is woken, and the host has not given up on the call.
-        host.skip(TIMEOUT);
+        host.advance_without_timeouts(TIMEOUT).unwrap();
         let (_, other) = held(&mut host, &numbered(1));
         host.respond(other.token, sns::accept(&other)).unwrap();
         assert_eq!(status(&mut host, &exchanged), Some(503));

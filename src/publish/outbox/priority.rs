@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
+use crate::clock::testing::ticks;
 use crate::publish::route::OnFailure;
 
 const BACKLOG: usize = 10_000;
@@ -138,8 +139,10 @@ fn what_is_not_waited_for_any_more_goes_by_age() {
     let late = bench.push_awaited(0, OnFailure::Pass);
     let (busy, _) = bench.poll().unwrap();
     bench.outbox.settle(busy, vec![failure(FailureClass::Transient); 3], None, bench.now);
-    bench.now = bench.now + settings().longest_wait;
-    bench.outbox.tend(bench.now);
+    for now in ticks(bench.now, bench.now + settings().longest_wait) {
+        bench.now = now;
+        bench.outbox.tend(now);
+    }
     assert_eq!(bench.outbox.take_release(Ticket(late)), Some(Release::Pass));
     bench.push(0);
     let awaited = bench.push_awaited(0, OnFailure::Pass);

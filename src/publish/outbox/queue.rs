@@ -207,6 +207,7 @@ impl Queue {
 
     /// Returns the positions of the entries that are to be sent before all others, so many at most:
     /// those that responses wait for, and where order matters, those before them in their groups.
+    #[inline(never)]
     fn ahead(&self, most: usize) -> Vec<usize> {
         let mut ahead = Vec::new();
         for sequence in self.awaited.sequences().take(AWAITED_SCAN) {
@@ -240,6 +241,7 @@ impl Queue {
 
     /// Returns the positions of the entries of the next batch, of which those at `ahead` are the
     /// first, and whether it is full.
+    #[inline(never)]
     fn choose(&self, limits: BatchLimits, ahead: &[usize]) -> (Vec<usize>, bool) {
         let mut positions = Vec::with_capacity(limits.entries);
         let mut bytes = 0;
@@ -277,6 +279,7 @@ impl Queue {
         self.take_ready(position)
     }
 
+    #[inline(never)]
     fn take_ready(&mut self, position: usize) -> Option<Queued> {
         let entry = self.ready.remove(position)?;
         if let (Some(groups), Some(group)) = (&mut self.groups, entry.event.group_id.as_deref()) {
@@ -285,6 +288,7 @@ impl Queue {
         Some(entry)
     }
 
+    #[inline(never)]
     fn make_ready(&mut self, entry: Queued) {
         if let (Some(groups), Some(group)) = (&mut self.groups, entry.event.group_id.as_deref()) {
             groups.add(group, entry.sequence);
@@ -315,6 +319,7 @@ impl Queue {
         self.waiting.pop_front()
     }
 
+    #[inline(never)]
     fn free_group_of(&mut self, entry: &mut Entry) {
         let held = std::mem::take(&mut entry.holds_group);
         if let (Some(groups), Some(group), true) = (&mut self.groups, entry.event.group_id.as_deref(), held) {
@@ -337,6 +342,7 @@ fn insert(line: &mut Line, entry: Queued) {
 }
 
 /// Returns the position of the entry with this sequence.
+#[inline(never)]
 fn position(line: &Line, sequence: u64) -> Option<usize> {
     line.binary_search_by_key(&sequence, |entry| entry.sequence).ok()
 }

@@ -77,11 +77,14 @@ impl Host {
         self.settle()
     }
 
-    /// Lets a paused exchange go on without the module's word, as no host should.
+    /// Runs a paused exchange to its end, whatever the module says, as no host should.
     pub fn let_go(&mut self, stream: u32) -> Result<(), Error> {
-        self.stream(stream)?.continued = true;
-        self.go_on(stream)?;
-        self.settle()
+        loop {
+            self.stream(stream)?.continued = true;
+            if self.go_on(stream)?.paused_at.is_none() {
+                return self.settle();
+            }
+        }
     }
 
     /// An exchange that was paused, once it is over.
