@@ -82,6 +82,18 @@ class EnvoyConfig:
     def aim_service(self, address: Address) -> None:
         self._aim(self._cluster("mockbin"), address)
 
+    def aim_service_with_http_2(self, address: Address) -> None:
+        """The same, and the service speaks HTTP/2 without TLS."""
+        self.aim_service(address)
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        self._cluster("mockbin")["typed_extension_protocol_options"] = {
+            options: {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        }
+
+    def give_bodies_of_held(self) -> None:
+        """Has Envoy give the filter the body of a message whose head it holds, as a capture needs it."""
+        self.plugin["allow_on_headers_stop_iteration"] = True
+
     def aim_aws(self, address: Address, trusted_ca: Path | None = None) -> None:
         """Sends the filter's calls to `address`: in plain text, or with the shipped TLS settings and another CA."""
         cluster = self._cluster(self.settings["upstream"])

@@ -18,7 +18,7 @@ pub(crate) struct HttpFilter {
     id: u32,
     worker: Option<Rc<Worker>>,
     watched: Option<Watched>,
-    /// The response waits for its event, or has waited.
+    /// The response is held for its event, or was.
     waits: bool,
 }
 
@@ -56,6 +56,24 @@ impl HttpFilter {
             }
         }
     }
+
+    /// Returns the worker, if it holds the response.
+    #[inline]
+    fn holder(&self) -> Option<&Worker> {
+        if !self.waits {
+            return None;
+        }
+        self.worker.as_deref().filter(|worker| worker.holds(self.id))
+    }
+
+    /// Holds what follows the headers of a response as long as those are held. Where Envoy gives a
+    /// filter the body of a message whose headers it holds, headers go along with a body that goes.
+    fn hold_along(&self) -> Action {
+        match self.holder() {
+            Some(_) => Action::Pause,
+            None => Action::Continue,
+        }
+    }
 }
 
 /// Gives a response the status that it has by rights, if the gateway has put a refusal behind a
@@ -77,7 +95,7 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
-        if let (true, Some(worker)) = (self.waits, &self.worker) {
+        if let Some(worker) = self.holder() {
             worker.forget_response(Ticket(self.id));
         }
         true
@@ -140,9 +158,20 @@ impl HttpContext for HttpFilter {
         Action::Continue
     }
 
+    fn on_http_response_body(&mut self, _: usize, _: bool) -> Action {
+        self.hold_along()
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.hold_along()
+    }
+
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
+        if let Some(worker) = self.holder() {
+            worker.see_end_while_held();
+        }
         if let (Some(Watched::Candidate(candidate)), Some(worker)) = (&mut self.watched, &self.worker) {
             if let Some(route) = candidate.route(&worker.routes) {
                 let now = hostcalls::now();

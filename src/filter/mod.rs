@@ -7,6 +7,7 @@ mod callouts;
 mod capture;
 mod gateway;
 mod header_pairs;
+mod held;
 mod hostcalls;
 mod http;
 mod reply;

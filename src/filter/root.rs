@@ -103,7 +103,7 @@ impl RootContext for Root {
         // wait for the signature.
         worker.accept(candidate.exchange(now), route, now);
         if route.delivery != DeliveryMode::AfterResponse {
-            worker.warn_of_logger();
+            worker.note_unheld("an access logger sees a response when it is over; run the filter as an HTTP filter");
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
+use super::held::HeldResponses;
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
@@ -65,6 +66,8 @@ pub(crate) struct Worker {
     agent: RefCell<Agent>,
     /// The callouts in flight.
     callouts: RefCell<Callouts>,
+    /// The responses that are held.
+    held: HeldResponses,
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
     metric_ids: Vec<Option<u32>>,
@@ -74,8 +77,6 @@ pub(crate) struct Worker {
     root: Cell<Option<u32>>,
     /// True if the next tick is a request's, which wants its event sent at once.
     hurried: Cell<bool>,
-    /// True once the log says that an access logger holds no responses.
-    has_warned_of_logger: Cell<bool>,
     /// True if the host could not start a callout. It is not asked again before the next tick: it
     /// would refuse every batch of a long queue, each of which would be signed for nothing.
     refused: Cell<bool>,
@@ -103,13 +104,13 @@ impl Worker {
             rules,
             agent: RefCell::new(agent),
             callouts: RefCell::default(),
+            held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metric_ids: rules.gauges.define(),
             gate: RefCell::new(TickGate::new(tick)),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
             hurried: Cell::new(false),
-            has_warned_of_logger: Cell::new(false),
             refused: Cell::new(false),
         }
     }
@@ -140,7 +141,16 @@ impl Worker {
             self.hurried.set(true);
             hostcalls::tick_root(root);
         }
-        self.agent.borrow_mut().publishing().take_release(wait.ticket)
+        let release = self.agent.borrow_mut().publishing().take_release(wait.ticket);
+        if release.is_none() {
+            self.held.add(wait.ticket.0);
+        }
+        release
+    }
+
+    /// Returns true if the response of this context is held.
+    pub(crate) fn holds(&self, context: u32) -> bool {
+        self.held.contains(context)
     }
 
     /// Returns true if a response can wait. The reply that it waits for comes to the root.
@@ -155,19 +165,21 @@ impl Worker {
 
     /// Notes that a response that waits is gone.
     pub(crate) fn forget_response(&self, ticket: Ticket) {
+        self.held.remove(ticket.0);
         self.agent.borrow_mut().publishing().forget_response(ticket);
     }
 
-    /// Warns, once, that a response should have waited for its event, and was seen by an access
-    /// logger only.
-    pub(crate) fn warn_of_logger(&self) {
-        if !self.has_warned_of_logger.replace(true) {
-            hostcalls::log(
-                Level::Warn,
-                "`delivery: before_response` is not kept: an access logger sees a response when it is over; run the filter as an \
-                 HTTP filter",
-            );
+    /// Looks at the end of an exchange whose response was held to the last.
+    pub(crate) fn see_end_while_held(&self) {
+        if self.held.has_passed(self.reader.end_while_held()) {
+            self.note_unheld("the gateway let a response go that the filter held; please report this");
         }
+    }
+
+    /// Counts a response that should have waited for its event and did not, and says so once.
+    pub(crate) fn note_unheld(&self, why: &str) {
+        self.agent.borrow_mut().publishing().note_unheld();
+        self.held.warn_of_unheld(why);
     }
 
     /// Writes dead letters at once where there are too many to keep until the next tick.
@@ -187,6 +199,7 @@ impl Worker {
         }
         self.releases_left.set(left.saturating_sub(releases.len()));
         for (Ticket(context), how) in releases {
+            self.held.remove(context);
             if hostcalls::speak_for(context) {
                 release(how);
             }

@@ -77,6 +77,8 @@ pub struct Publisher {
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
+    /// Responses that did not wait for their events, although their routes want it, since then.
+    unheld: u64,
     gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
@@ -101,6 +103,7 @@ impl Publisher {
             log_dead_letters: dead_letter.log,
             recorder: Recorder::new(redact),
             matched: 0,
+            unheld: 0,
             gauges: BacklogGauges::default(),
             rng,
         }
@@ -129,6 +132,11 @@ impl Publisher {
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
         Some((sender, event, size))
+    }
+
+    /// Counts a response that went to its client and should have waited for its event.
+    pub(crate) fn note_unheld(&mut self) {
+        self.unheld += 1;
     }
 
     /// Returns how a response goes on that waits, once that is known.
@@ -259,6 +267,7 @@ impl Publisher {
     /// back, and the one that takes over its events does.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
+        updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         for sender in &mut self.senders {
             sender.visit_metrics(updates);
             self.gauges.inherit(sender.outbox.take_inherited());

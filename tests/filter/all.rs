@@ -8,6 +8,7 @@ mod batching;
 mod bounds;
 mod capture;
 mod capture_cost;
+mod clocks;
 mod configs;
 mod cost;
 mod credentials;

@@ -72,6 +72,9 @@ pub(crate) trait GatewayReader {
     /// response whose headers have come is one.
     fn hidden_status(&self) -> Option<u16>;
 
+    /// Returns how an exchange ended whose response was held to the last.
+    fn end_while_held(&self) -> EndWhileHeld;
+
     /// Forgets what may be out of date. Called at each tick.
     fn refresh(&self, now: Timestamp);
 }
@@ -109,6 +112,17 @@ pub(crate) enum Outlook {
     Wanted,
     /// A route lets the response wait until the event is acknowledged.
     Awaited(OnFailure),
+}
+
+/// End of an exchange whose response the filter held to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndWhileHeld {
+    /// The client left, or the gateway answered in place of the response.
+    Unanswered,
+    /// The gateway answered because it could not keep so much of the response.
+    Overflowed,
+    /// The client got the response all the same.
+    Passed,
 }
 
 /// The head of a request that a capture takes.

@@ -8,9 +8,11 @@
 //! letter is handed out.
 
 mod adopting;
+mod awaited;
 mod circuit;
 mod counts;
 mod drops;
+mod groups;
 mod health;
 mod queue;
 mod responses;
@@ -288,5 +290,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod priority;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use proxy_wasm::types::MapType;
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
-use crate::filter::gateway::{Candidate, Head, Outlook};
+use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
 use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes};
@@ -159,6 +159,19 @@ impl Candidate for EnvoyCandidate {
             workspace: None,
             incomplete: Vec::new(),
         }
+    }
+}
+
+/// Returns how the exchange ended whose response was held to the last. Envoy notes that a response
+/// is the upstream's as soon as it comes, and writes over it if the exchange ends in another way.
+pub(super) fn end_while_held() -> EndWhileHeld {
+    let details = text_property("response\0code_details").unwrap_or_default();
+    let is_success = number("response\0code").is_some_and(|status| status < 400);
+    let has_body = number("response\0size").is_some_and(|size| size > 0);
+    match details.as_str() {
+        "response_payload_too_large" => EndWhileHeld::Overflowed,
+        _ if is_success && (details == "via_upstream" || has_body) => EndWhileHeld::Passed,
+        _ => EndWhileHeld::Unanswered,
     }
 }
 

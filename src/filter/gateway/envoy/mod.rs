@@ -11,7 +11,7 @@ use proxy_wasm::types::MapType;
 use super::metrics::GaugeMode;
 use super::rules::Place;
 use super::shared_data::WriteNumbers;
-use super::{BodyArrival, Candidate, GatewayReader, Head, Rules, Webhook};
+use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Rules, Webhook};
 use crate::capture::Captures;
 use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, Headers};
@@ -75,6 +75,10 @@ impl GatewayReader for EnvoyReader {
 
     fn hidden_status(&self) -> Option<u16> {
         local_reply::hidden_status()
+    }
+
+    fn end_while_held(&self) -> EndWhileHeld {
+        candidate::end_while_held()
     }
 
     fn refresh(&self, _: Timestamp) {}

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::{BodyArrival, Candidate, GatewayReader, Head, Webhook};
+use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Webhook};
 use crate::capture::Captures;
 use crate::clock::Timestamp;
 use crate::exchange::ClientRequest;
@@ -56,6 +56,11 @@ impl GatewayReader for KongReader {
     /// Returns `None`: Kong sends the status that an answer has.
     fn hidden_status(&self) -> Option<u16> {
         None
+    }
+
+    /// Returns `Unanswered`: Kong holds no response.
+    fn end_while_held(&self) -> EndWhileHeld {
+        EndWhileHeld::Unanswered
     }
 
     fn refresh(&self, now: Timestamp) {
