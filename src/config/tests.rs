@@ -106,7 +106,7 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
     let page = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let (configuration, events) = (page("configuration.md"), page("events.md"));
     let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
-    let named = ["attributes", "headers", "query"];
+    let named = ["attributes", "headers", "query", "path"];
     let targets = json!({"queue_url": null, "event_bus": null});
     let keys = [&full, &full["routes"][0], &targets].into_iter().flat_map(|keys| keys.as_object().unwrap());
     for (key, value) in keys {
@@ -175,7 +175,8 @@ fn what_is_given_is_taken() {
     assert_eq!(access_key_id, "AKIAIOSFODNN7EXAMPLE");
     assert_eq!(secret_access_key.reveal(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
     assert_eq!(session_token.as_ref().unwrap().reveal(), "AQoDYXdzEJr");
-    assert_eq!(config.redact, Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] });
+    let names = |name: &str| vec![name.to_owned()];
+    assert_eq!(config.redact, Redact { headers: names("x-internal-token"), query: names("token"), path: names("id") });
     assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
     assert_eq!(config.queue.when_full, WhenFull::DropNewest);
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(10), max_delay: Duration::from_secs(5) });

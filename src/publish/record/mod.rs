@@ -37,11 +37,12 @@ impl Recorder {
         id: String,
         now: Timestamp,
     ) -> (Event, usize) {
-        self.redaction.apply(&mut exchange);
+        // Groups are those of the path as it was asked for, whatever is hidden of it.
         let target = exchange.request.target.clone();
-        let groups = route.groups(split_target(&target).0);
+        let redaction = self.redaction.within(route.groups(split_target(&target).0));
+        redaction.redact(&mut exchange);
         let cut = |exchange: &Exchange<'_>, truncated: &[&'static str], limit| {
-            let mut event = build(exchange, route, &groups, &id, now, truncated);
+            let mut event = build(exchange, route, &redaction, &id, now, truncated);
             if protocol.keeps_order() {
                 // An event that belongs to no group has no order to keep: it is a group of its own.
                 event.group_id.get_or_insert_with(|| id.clone());
