@@ -57,8 +57,10 @@ impl Redaction {
     /// for `-`.
     pub(crate) fn hides(&self, name: &str) -> bool {
         let equal = |(one, other): (u8, u8)| one == other || one == b'_' && other == b'-';
-        let names = self.headers.iter().filter(|redacted| redacted.len() == name.len());
-        names.into_iter().any(|redacted| name.bytes().zip(redacted.bytes()).all(equal))
+        // Few have the length of one, and of these few its last letter.
+        let is_like =
+            |redacted: &&String| redacted.len() == name.len() && redacted.as_bytes().last() == name.as_bytes().last();
+        self.headers.iter().filter(is_like).any(|redacted| name.bytes().zip(redacted.bytes()).all(equal))
     }
 
     /// Returns the redaction of a request in whose path the matcher has found `groups`.
@@ -98,17 +100,17 @@ impl RequestRedaction<'_> {
             self.redact_text(uri);
         }
         // The host has found these in headers.
-        let mut found = vec![
-            ("host", &mut exchange.request.host),
-            ("x-request-id", &mut exchange.request.id),
+        let (request, consumer) = (&mut exchange.request, exchange.consumer.as_mut());
+        let of_consumer = consumer.map(|consumer| {
+            let names = ["x-consumer-id", "x-consumer-username", "x-consumer-custom-id"];
+            names.into_iter().zip([&mut consumer.id, &mut consumer.username, &mut consumer.custom_id])
+        });
+        let found = [
+            ("host", &mut request.host),
+            ("x-request-id", &mut request.id),
             ("x-credential-identifier", &mut exchange.credential_id),
         ];
-        if let Some(consumer) = &mut exchange.consumer {
-            found.push(("x-consumer-id", &mut consumer.id));
-            found.push(("x-consumer-username", &mut consumer.username));
-            found.push(("x-consumer-custom-id", &mut consumer.custom_id));
-        }
-        for (header, value) in found {
+        for (header, value) in found.into_iter().chain(of_consumer.into_iter().flatten()) {
             if let Some(value) = value {
                 self.redact_header(header, value);
             }

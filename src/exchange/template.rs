@@ -130,6 +130,20 @@ impl Template {
         })
     }
 
+    /// Returns the text, if no placeholder is in it.
+    pub(crate) fn constant(&self) -> Option<String> {
+        let texts = self.0.iter().map(|segment| match segment {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Variable(_) => None,
+        });
+        texts.collect()
+    }
+
+    /// Returns true if it is one placeholder and nothing else.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        matches!(self.0.as_slice(), [Piece::Variable(_)])
+    }
+
     /// Returns the values of the placeholders for one exchange, in order; none at all if one of
     /// them is absent or empty.
     pub(crate) fn values<'a>(

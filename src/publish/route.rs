@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
+use crate::publish::attribute::TypedAttribute;
 
 /// The response statuses of a route; an exchange needs to be in one of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct Route {
     /// The attribute `event_type`, which is also in the message.
     pub(crate) event_type: Option<String>,
     /// The configured attributes, shared and the route's own.
-    pub(crate) attributes: Vec<(String, Template)>,
+    pub(crate) attributes: Vec<TypedAttribute>,
     /// The SNS subject.
     pub(crate) subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
@@ -118,7 +119,7 @@ impl Routes {
     /// Returns every placeholder in what the routes' events carry.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
-            let attributes = route.attributes.iter().map(|(_, template)| template);
+            let attributes = route.attributes.iter().flat_map(|attribute| attribute.value.templates());
             attributes.chain(&route.subject).chain(&route.message_group_id)
         });
         templates.flat_map(Template::variables)

@@ -32,6 +32,7 @@ BEYOND_DRAFT_4 = {
         "a group that no matcher has, for every route",
         "capture with a group of a matcher without any",
         "redact path without any group",
+        "a group that is not there in a list of an attribute",
     },
     "whether a text is base64": {"verify with a secret that is no base64"},
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
@@ -48,6 +49,7 @@ CAPTURE = {
     "capture.response": SCHEMA["definitions"]["capture_response"],
     "capture.unverified": SCHEMA["definitions"]["unverified"],
     "capture.verify": SCHEMA["definitions"]["verify"],
+    "attributes": SCHEMA["definitions"]["typed_attribute"],
 }
 
 

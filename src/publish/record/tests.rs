@@ -3,6 +3,7 @@ use crate::aws::sns;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers, Latencies, Tls};
+use crate::publish::attribute::{TypedAttribute, ValueTemplate};
 use crate::publish::dead_letter::{self, Address, DropReason};
 use crate::publish::route::{DeliveryMode, Statuses};
 use proptest::prelude::*;
@@ -11,6 +12,10 @@ use serde_json::{json, Value};
 const ID: &str = "018f3c5e-0000-7000-8000-000000000000";
 const NOW: Timestamp = Timestamp(1_726_783_839_711);
 
+fn text(name: &str, template: &str) -> TypedAttribute {
+    TypedAttribute { name: name.into(), value: ValueTemplate::Text(template.parse().unwrap()) }
+}
+
 fn route() -> Route {
     Route {
         methods: Methods::Any,
@@ -18,9 +23,9 @@ fn route() -> Route {
         statuses: Statuses::success(),
         event_type: Some("profile.updated".into()),
         attributes: vec![
-            ("auth".into(), "${request.headers.authorization}".parse().unwrap()),
-            ("nothing".into(), "${request.headers.nothing}".parse().unwrap()),
-            ("profile_id".into(), "${path.id}".parse().unwrap()),
+            text("auth", "${request.headers.authorization}"),
+            text("nothing", "${request.headers.nothing}"),
+            text("profile_id", "${path.id}"),
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
@@ -160,7 +165,7 @@ fn attributes_are_for_filter_policies() {
 
 #[test]
 fn no_more_attributes_than_a_message_may_have() {
-    let attributes = (0..8).map(|n| (format!("own{n}"), "x".parse().unwrap())).collect();
+    let attributes = (0..8).map(|n| text(&format!("own{n}"), "x")).collect();
     let route = Route { attributes, ..route() };
     let event = event_for(exchange(), &route, false);
     assert_eq!(event.attributes.len(), MAX_ATTRIBUTES);
@@ -229,7 +234,7 @@ fn even_a_flood_of_small_headers_fits() {
 #[test]
 fn a_group_of_the_path_is_hidden_wherever_the_path_is_shown() {
     let redact = Redact { path: vec!["id".into()], ..Redact::default() };
-    let route = Route { attributes: vec![("path".into(), "${request.path}".parse().unwrap())], ..route() };
+    let route = Route { attributes: vec![text("path", "${request.path}")], ..route() };
     let mut exchange = exchange();
     let texts = [
         ("referer", "https://shop.example/mockbin/profile/42?a=1"),
@@ -308,7 +313,7 @@ proptest! {
         exchange.response.headers.0.extend([("location".into(), twice.into()), ("link".into(), nested.into())]);
         exchange.upstream_uri = Some(format!("/{secret}/edit{pair}").into());
         let names = ["authorization", "x-internal", "referer", "link", "x-url", "x-original-url", "x-note"];
-        let header = |name: &str| (name.to_owned(), format!("${{request.headers.{name}}}").parse().unwrap());
+        let header = |name: &str| text(name, &format!("${{request.headers.{name}}}"));
         let route = Route {
             matcher: Matcher::new("/profile/(?<id>[^/]+)").unwrap(),
             attributes: names.into_iter().map(header).collect(),
