@@ -11,6 +11,7 @@ use crate::aws::credentials::settings::Settings as CredentialSettings;
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
+use crate::exchange::matcher::Matcher;
 use crate::exchange::redact::Redact;
 use crate::json::{self, JsonPath};
 use crate::publish::dead_letter::DeadLetterSettings;
@@ -151,7 +152,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let may_be_without = !matches!(&captures, Ok(captures) if captures.0.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
-    let redact = redact::read(root);
+    let groups = borrowed(&routes).and_then(|(routes, _)| Ok(group_names(routes, borrowed(&captures)?)));
+    let redact = redact::read(root, groups.as_deref().ok());
     let batch = delivery::read_batch(root);
     let queue = delivery::read_queue(root);
     let retry = delivery::read_retry(root);
@@ -195,6 +197,13 @@ fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a 
         return Ok(&target.region);
     }
     Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
+}
+
+/// Returns the named groups of all matchers.
+fn group_names<'a>(routes: &'a Routes, captures: &'a Captures) -> Vec<&'a str> {
+    let matchers = routes.0.iter().map(|route| &route.matcher);
+    let matchers = matchers.chain(captures.0.iter().map(|capture| &capture.matcher));
+    matchers.flat_map(Matcher::group_names).collect()
 }
 
 fn milliseconds(count: u32) -> Duration {

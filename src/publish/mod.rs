@@ -2,6 +2,7 @@
 //! from the dead letters of all outboxes to where those go, and whose turn it is to call. Does no
 //! I/O, and signs nothing by itself.
 
+pub(crate) mod attribute;
 pub mod dead_letter;
 pub(crate) mod journal;
 pub(crate) mod outbox;
@@ -268,6 +269,7 @@ impl Publisher {
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
+        updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         for sender in &mut self.senders {
             sender.visit_metrics(updates);
             self.gauges.inherit(sender.outbox.take_inherited());

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
+use crate::publish::attribute::TypedAttribute;
 
 /// The response statuses of a route; an exchange needs to be in one of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct Route {
     /// The attribute `event_type`, which is also in the message.
     pub(crate) event_type: Option<String>,
     /// The configured attributes, shared and the route's own.
-    pub(crate) attributes: Vec<(String, Template)>,
+    pub(crate) attributes: Vec<TypedAttribute>,
     /// The SNS subject.
     pub(crate) subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
@@ -126,7 +127,7 @@ impl Routes {
     /// Returns every placeholder in what the routes' events carry.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.0.iter().flat_map(|route| {
-            let attributes = route.attributes.iter().map(|(_, template)| template);
+            let attributes = route.attributes.iter().flat_map(|attribute| attribute.value.templates());
             attributes.chain(&route.subject).chain(&route.message_group_id)
         });
         templates.flat_map(Template::variables)
@@ -210,8 +211,8 @@ mod tests {
     fn named_groups_are_found() {
         let route = route(&["*"], "/profile/(?<id>[0-9]+)(?<rest>/.*)?", Statuses::success());
         let groups = route.groups("/v1/profile/42");
-        assert_eq!(groups.group("id"), Some("42"));
-        assert_eq!(groups.group("rest"), None);
+        assert_eq!(groups.group("id").as_deref(), Some("42"));
+        assert_eq!(groups.group("rest").as_deref(), None);
         assert_eq!(route.matcher.group_names().collect::<Vec<_>>(), ["id", "rest"]);
     }
 }

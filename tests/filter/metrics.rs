@@ -90,7 +90,13 @@ fn every_counter_counts_what_it_says() {
     let mut lettered = with_dead_letter_queue(Way::HttpFilter);
     run_numbered(&mut lettered, 2);
     refused_by_sns(&mut lettered, sqs::accept);
+    let path = json!({"type": "Number", "value": "${request.path}"});
+    let route = json!({"method": "PUT", "matcher": "/profile", "attributes": {"a": path, "b": path}});
+    let mut mistyped = start(&config(json!({"routes": [route]})));
+    let callout = send(&mut mistyped, 3);
+    assert!(sns::entries(&callout).iter().all(|entry| !entry.attributes.contains_key("a")));
     let cases = [
+        (Metric::AttributesLeftOut, vec![(&all, 0), (&mistyped, 6)]),
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUnheld, vec![(&all, 0), (&waited, 0), (&unheld, 2)]),

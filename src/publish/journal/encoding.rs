@@ -109,6 +109,7 @@ pub(crate) fn encode(key: &[u8], sequence: u64, written_at: Timestamp, event: &E
         encoder.number(match data_type {
             AttributeType::String => 0,
             AttributeType::Number => 1,
+            AttributeType::StringArray => 2,
         });
         encoder.bytes(name.as_bytes());
         encoder.bytes(value.as_bytes());
@@ -134,6 +135,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<(Event, Timestamp)> {
         let data_type = match decoder.number()? {
             0 => AttributeType::String,
             1 => AttributeType::Number,
+            2 => AttributeType::StringArray,
             _ => return None,
         };
         attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
@@ -149,11 +151,15 @@ mod tests {
     prop_compose! {
         fn any_event()(
             texts: (String, String, Option<String>, Option<String>),
-            attributes: Vec<(String, bool, String)>,
+            attributes: Vec<(String, Option<bool>, String)>,
             at: u64,
         ) -> Event {
             let attribute = |(name, number, value)| {
-                let data_type = if number { AttributeType::Number } else { AttributeType::String };
+                let data_type = match number {
+                    Some(true) => AttributeType::Number,
+                    Some(false) => AttributeType::StringArray,
+                    None => AttributeType::String,
+                };
                 Attribute { name, data_type, value }
             };
             let attributes = attributes.into_iter().map(attribute).collect();
