@@ -108,6 +108,12 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
 pub struct ClientResponse<'a> {
     /// The status code as the host gives it, which may be one that `http::StatusCode` refuses.
     pub status: u16,
+    /// gRPC's own status, where the response is one of gRPC.
+    pub grpc_status: Option<u16>,
+    /// True if it broke off, or never began.
+    pub broke_off: bool,
+    /// The host's own word for how it broke off.
+    pub details: Option<Cow<'a, str>>,
     /// The headers.
     pub headers: Headers<'a>,
     /// Bytes sent, headers included where the host counts them.

@@ -140,6 +140,13 @@ impl HttpContext for HttpFilter {
         Action::Continue
     }
 
+    fn on_http_response_body(&mut self, _: usize, ended: bool) -> Action {
+        if let Some(Watched::Candidate(candidate)) = &mut self.watched {
+            candidate.see_body(ended);
+        }
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();

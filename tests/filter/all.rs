@@ -12,6 +12,7 @@ mod cost;
 mod credentials;
 mod crowds;
 mod dead_letters;
+mod endings;
 mod events;
 mod hostile;
 mod imports;

@@ -93,6 +93,9 @@ pub(crate) trait Candidate {
     /// Looks at the headers of the response, of which there are `count`.
     fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook;
 
+    /// Notes that a part of the response's body has come, and whether it is the last.
+    fn see_body(&mut self, ended: bool);
+
     /// Returns the route that wants the exchange as far as it has come.
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route>;
 

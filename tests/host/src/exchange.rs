@@ -3,7 +3,7 @@
 
 use crate::headers::Headers;
 use crate::profile::{Profile, Rules};
-use crate::spec::ExchangeSpec;
+use crate::spec::{Ending, ExchangeSpec};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
@@ -16,12 +16,20 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64) -> Exchange {
-        let (request, response) = match rules.profile {
-            Profile::Envoy => envoy_maps(spec),
-            Profile::Kong => kong_maps(rules, spec),
+        let mut spec = spec.clone();
+        let never_began = spec.ending == Ending::NoResponse;
+        if never_began {
+            spec.status = if rules.is_kong() { 499 } else { 0 };
+        }
+        let (request, mut response) = match rules.profile {
+            Profile::Envoy => envoy_maps(&spec),
+            Profile::Kong => kong_maps(rules, &spec),
         };
+        if never_began {
+            response = Headers::default();
+        }
         let started_at = now.saturating_sub(nanos(spec.duration));
-        Exchange { spec: spec.clone(), request, response, started_at }
+        Exchange { spec, request, response, started_at }
     }
 
     /// Envoy's router changes the header map of the request on its way to the upstream.

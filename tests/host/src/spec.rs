@@ -17,6 +17,17 @@ pub struct Tls {
     pub client_verified: bool,
 }
 
+/// How an exchange ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    Whole,
+    /// In the middle of the response, for this reason in Envoy's words.
+    CutOff(String),
+    /// Before the response began: the client left.
+    NoResponse,
+}
+
 /// One exchange. Everything has a sensible default; bytes may be anything, valid UTF-8 or not.
 #[derive(Clone, Debug)]
 pub struct ExchangeSpec {
@@ -36,6 +47,8 @@ pub struct ExchangeSpec {
     pub(crate) upstream: Option<String>,
     pub(crate) rewritten_path: Option<Vec<u8>>,
     pub(crate) left_open: bool,
+    pub(crate) ending: Ending,
+    pub(crate) response_trailers: Headers,
     pub(crate) duration: Duration,
     pub(crate) upstream_latency: Duration,
     pub(crate) route: Option<String>,
@@ -64,6 +77,8 @@ impl ExchangeSpec {
             upstream: Some("10.0.0.5:8080".into()),
             rewritten_path: None,
             left_open: false,
+            ending: Ending::Whole,
+            response_trailers: Headers::default(),
             duration: Duration::from_millis(12),
             upstream_latency: Duration::from_millis(9),
             route: None,
@@ -174,6 +189,25 @@ impl ExchangeSpec {
     /// The end of the response does not come before [`crate::Host::finish_exchange`].
     pub fn left_open(mut self) -> Self {
         self.left_open = true;
+        self
+    }
+
+    /// The response breaks off after its head and what there is of its body; `details` is what
+    /// Envoy says of that. Kong says nothing, and never shows a last part.
+    pub fn cut_off(mut self, details: &str) -> Self {
+        self.ending = Ending::CutOff(details.into());
+        self
+    }
+
+    /// The client leaves before the response begins.
+    pub fn left_by_client(mut self) -> Self {
+        self.ending = Ending::NoResponse;
+        self
+    }
+
+    /// Adds a trailer of the response.
+    pub fn response_trailer(mut self, name: &str, value: &str) -> Self {
+        self.response_trailers.add(name, value);
         self
     }
 

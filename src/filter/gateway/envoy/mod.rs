@@ -1,6 +1,7 @@
 //! Envoy: its rules, and what it gives of a request at its head.
 
 mod candidate;
+mod ending;
 mod local_reply;
 
 use std::borrow::Cow;

@@ -8,7 +8,7 @@ use crate::error::{Error, Trap, TrapKind};
 use crate::exchange::Exchange;
 use crate::headers::Headers;
 use crate::profile::Profile;
-use crate::spec::ExchangeSpec;
+use crate::spec::{Ending, ExchangeSpec};
 
 /// How far an exchange came, and what the client got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +167,10 @@ impl Host {
         let stream = self.stream(id)?;
         stream.exchange.rewrite_path(&rules);
         stream.body_in_view.clear();
+        if stream.exchange.spec.ending == Ending::NoResponse && !stream.answered_locally {
+            stream.phase = Phase::End;
+            return Ok(());
+        }
         stream.response_headers_held = true;
         let announced = stream.exchange.announced(&rules, &stream.exchange.response);
         // nginx sends an empty last buffer through the body filter, Envoy ends the stream with the
@@ -187,7 +191,8 @@ impl Host {
         stream.body_in_view.extend(new);
         stream.phase = if last { Phase::End } else { Phase::ResponseBody(chunk + 1) };
         let len = stream.body_in_view.len() as u32;
-        if !self.step(Callback::ResponseBody, id, &[id, len, u32::from(last)], last)? || last {
+        let ends = last && stream.exchange.spec.ending == Ending::Whole;
+        if !self.step(Callback::ResponseBody, id, &[id, len, u32::from(ends)], last)? || last {
             self.stream(id)?.body_in_view.clear();
         }
         Ok(())
