@@ -17,7 +17,7 @@ from .http import Address
 _PREFACE = b"PRI * HTTP/2.0"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n"
 _WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-_REDIRECT = b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://%b/whole/moved\r\ncontent-length: 0\r\n\r\n"
+_REDIRECT = b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://%b/mockbin/whole/moved\r\ncontent-length: 0\r\n\r\n"
 
 
 class OddService:
@@ -35,9 +35,17 @@ class OddService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
         self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -161,6 +161,8 @@ pub struct Exchange<'a> {
     pub credential_id: Option<Cow<'a, str>>,
     /// The id of the gateway's workspace.
     pub workspace: Option<Cow<'a, str>>,
+    /// A number that no other exchange of this worker has, where the host tells enough for one.
+    pub fingerprint: Option<u64>,
     /// The parts of the record that the host did not give whole.
     pub incomplete: Vec<&'static str>,
 }

@@ -9,6 +9,7 @@ mod gateway;
 mod header_pairs;
 mod hostcalls;
 mod http;
+mod once;
 mod reply;
 mod root;
 #[cfg(feature = "trap")]

@@ -74,6 +74,8 @@ pub struct Publisher {
     turn: usize,
     /// True if dead letters are written to the log.
     log_dead_letters: bool,
+    /// The word that their lines bear.
+    letter_mark: String,
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
@@ -99,6 +101,7 @@ impl Publisher {
             letters,
             turn: 0,
             log_dead_letters: dead_letter.log,
+            letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
             matched: 0,
             gauges: BacklogGauges::default(),
@@ -129,6 +132,11 @@ impl Publisher {
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
         Some((sender, event, size))
+    }
+
+    /// Returns the name of the target that the events of a route go to.
+    pub(crate) fn target_of(&self, route: &Route) -> &str {
+        self.senders.get(route.target).map_or("", |sender| sender.target().protocol.name())
     }
 
     /// Returns how a response goes on that waits, once that is known.
@@ -237,7 +245,7 @@ impl Publisher {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
-        let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
+        let lines = |letter: &Event| dead_letter::lines(&self.letter_mark, &letter.id, &letter.message, max_line_bytes);
         let wanted = letters.iter().filter(|_| self.log_dead_letters);
         wanted.flat_map(lines).collect()
     }
@@ -251,7 +259,7 @@ impl Publisher {
     /// stays queued and in flight.
     pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         let senders = self.senders.iter().filter(|_| self.log_dead_letters);
-        senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
+        senders.flat_map(move |sender| sender.undelivered_lines(&self.letter_mark, max_line_bytes))
     }
 
     /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod batching;
+mod both_ways;
 mod bounds;
 mod capture;
 mod configs;

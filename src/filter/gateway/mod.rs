@@ -13,9 +13,8 @@ pub(crate) mod tick_gate;
 
 pub(crate) use rules::Rules;
 
-use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::config::HostChoice;
+use crate::config::{Config, HostChoice};
 use crate::exchange::{ClientRequest, Exchange};
 use crate::filter::hostcalls;
 use crate::publish::route::{OnFailure, Route, Routes};
@@ -25,7 +24,7 @@ pub(crate) struct Gateway {
     /// Its rules.
     pub(crate) rules: &'static Rules,
     /// Makes the reader of one worker.
-    pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn GatewayReader>,
+    pub(crate) reader: fn(&Config) -> Box<dyn GatewayReader>,
 }
 
 const ENVOY: Gateway = Gateway { rules: &envoy::RULES, reader: envoy::reader };
@@ -67,6 +66,9 @@ pub(crate) trait GatewayReader {
     /// Reads what an access logger is shown: an exchange that is over and was not seen before.
     /// Returns `None` if no route wants its method.
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>>;
+
+    /// Returns what the log should say of the exchanges that were read, once.
+    fn warning(&self) -> Option<&'static str>;
 
     /// Returns the status of a refusal that the gateway has put behind a status of success, if the
     /// response whose headers have come is one.

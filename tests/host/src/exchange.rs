@@ -15,8 +15,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64) -> Exchange {
+    /// Makes the exchange of this `number`. No two begin in one microsecond, or have one id, unless
+    /// the test has given it.
+    pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64, number: u32) -> Exchange {
         let mut spec = spec.clone();
+        if let (Some(id), true) = (&mut spec.request_id, number > 0 && spec.has_default_id) {
+            id.replace_range(28.., &format!("{number:08x}"));
+        }
         let never_began = spec.ending == Ending::NoResponse;
         if never_began {
             spec.status = if rules.is_kong() { 499 } else { 0 };
@@ -28,7 +33,7 @@ impl Exchange {
         if never_began {
             response = Headers::default();
         }
-        let started_at = now.saturating_sub(nanos(spec.duration));
+        let started_at = now.saturating_sub(nanos(spec.duration)) + u64::from(number % 1_000) * 1_000;
         Exchange { spec, request, response, started_at }
     }
 

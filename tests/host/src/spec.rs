@@ -42,6 +42,7 @@ pub struct ExchangeSpec {
     pub(crate) response_headers: Headers,
     pub(crate) response_body: Vec<Vec<u8>>,
     pub(crate) request_id: Option<String>,
+    pub(crate) has_default_id: bool,
     pub(crate) client: (String, u16),
     pub(crate) tls: Option<Tls>,
     pub(crate) upstream: Option<String>,
@@ -71,6 +72,7 @@ impl ExchangeSpec {
             status: 200,
             response_headers: Headers::default(),
             response_body: Vec::new(),
+            has_default_id: true,
             request_id: Some("6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1".into()),
             client: ("192.0.2.7".into(), 52_114),
             tls: None,
@@ -154,9 +156,10 @@ impl ExchangeSpec {
     }
 
     /// The host's id of the request: `request.id` on Envoy (which also sends `x-request-id`
-    /// upstream), `ngx.kong_request_id` on Kong.
+    /// upstream), `ngx.kong_request_id` on Kong. By default each exchange has its own.
     pub fn request_id(mut self, id: Option<&str>) -> Self {
         self.request_id = id.map(str::to_owned);
+        self.has_default_id = false;
         self
     }
 

@@ -13,6 +13,7 @@ use crate::exchange::{split_target, ClientRequest, ClientResponse, Entity, Excha
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
+use crate::filter::once::hash;
 use crate::publish::route::{DeliveryMode, OnFailure, Outcome, Route, Routes};
 
 /// A request that may become an event.
@@ -56,21 +57,31 @@ impl EnvoyCandidate {
         }
     }
 
-    /// Takes an exchange that is over and was not seen before, if a route wants its method.
-    pub(super) fn of_logged(routes: &Routes) -> Option<EnvoyCandidate> {
+    /// Takes an exchange that is over and was not seen before, if a route wants its method. Also
+    /// returns true if a route would want it if `x-envoy-original-path` were believed.
+    pub(super) fn of_logged(routes: &Routes, trusts_original_path: bool) -> Option<(EnvoyCandidate, bool)> {
         let method = hostcalls::header(MapType::HttpRequestHeaders, ":method")?;
         if !routes.want_method(&method) {
             return None;
         }
         let headers = hostcalls::header_map(MapType::HttpRequestHeaders);
-        Some(EnvoyCandidate {
+        let find = |wanted: &[u8]| pairs(&headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        // When the router rewrites the path, it keeps the client's in this header. When it does
+        // not, the header may be of the client's own making.
+        let (own, original) = (find(b":path"), find(b"x-envoy-original-path"));
+        let target = if trusts_original_path { original.or(own) } else { own }?;
+        let is_wanted = |target| routes.want_request(&method, target);
+        let disbelieved = !trusts_original_path && original.is_some_and(is_wanted) && !is_wanted(target);
+        let target = text(target.to_vec());
+        let candidate = EnvoyCandidate {
             method: text(method),
-            target: client_target(&headers)?,
+            target,
             request_headers: Some(headers),
             status: 0,
             ending: OnceCell::new(),
             stage: ExchangeStage::Over,
-        })
+        };
+        Some((candidate, disbelieved))
     }
 
     /// Returns the position of the route that wants the exchange, whose status is known.
@@ -166,7 +177,12 @@ impl Candidate for EnvoyCandidate {
             client_verify: Some(if client_is_verified() { "SUCCESS" } else { "NONE" }.into()),
             cipher: None,
         });
+        let (began, client) = (number("request\0time"), text_property("source\0address"));
         Exchange {
+            // Envoy begins no two requests of one connection in one microsecond, which is what its
+            // clock has.
+            fingerprint: began
+                .map(|began| hash(&[&began.to_le_bytes(), client.as_deref().unwrap_or_default().as_bytes()])),
             request: ClientRequest {
                 id: request_id(&request_headers),
                 method: Cow::Borrowed(&self.method),
@@ -191,8 +207,8 @@ impl Candidate for EnvoyCandidate {
                 upstream: ending.upstream_latency.map(millis),
                 receive: None,
             },
-            started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-            client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
+            started_at: began.map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
+            client_ip: client.map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
             upstream_uri: pseudo(map, b":path").filter(|_| ending.is_upstream && is_over),
             upstream_status: ending.is_upstream.then(|| Cow::Owned(status.to_string())),
             source: ending.is_upstream.then_some(Cow::Borrowed("upstream")),
@@ -204,13 +220,6 @@ impl Candidate for EnvoyCandidate {
             incomplete: Vec::new(),
         }
     }
-}
-
-/// Returns the target that the client asked for: when the router rewrites the path, it keeps the
-/// client's in `x-envoy-original-path`.
-fn client_target(request_headers: &[u8]) -> Option<String> {
-    let find = |wanted: &[u8]| pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
 }
 
 /// Returns true if the client showed a certificate that Envoy accepted.

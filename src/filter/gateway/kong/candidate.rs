@@ -10,6 +10,7 @@ use super::values::{is_uuid, last, millis, number, text_property};
 use crate::clock::Timestamp;
 use crate::exchange::{split_target, ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
+use crate::filter::once::hash;
 use crate::publish::route::{Outcome, Route, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
@@ -161,13 +162,15 @@ impl Candidate for KongCandidate {
         // place.
         let from_upstream = upstream_status.as_deref().and_then(last).and_then(|status| status.parse().ok());
         let incomplete = [("request.headers", &self.headers), ("response.headers", &response.headers)];
+        let id = request_id();
         let mut exchange = Exchange {
+            fingerprint: id.as_ref().map(|id| hash(&[id.as_bytes()])),
             consumer: consumer(&header),
             // The header has the id of the credential only after some plugins; after others it is a
             // user name or a key.
             credential_id: header("x-credential-identifier").filter(|id| is_uuid(id)),
             request: ClientRequest {
-                id: request_id(),
+                id,
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
                 scheme: match self.headers.pseudo(":scheme") {

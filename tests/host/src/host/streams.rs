@@ -34,7 +34,8 @@ impl Host {
         let vm = self.vm_mut();
         let id = vm.next_context;
         vm.next_context += 1;
-        let exchange = Exchange::new(&vm.rules, spec, vm.now);
+        let exchange = Exchange::new(&vm.rules, spec, vm.now, vm.exchanges);
+        vm.exchanges += 1;
         vm.contexts.insert(id, Context::Stream(Box::new(Stream::new(id, root, exchange))));
         self.call(Callback::ContextCreate, id, &[id, root])?;
         let outcome = self.go_on(id)?;
@@ -49,7 +50,8 @@ impl Host {
         if vm.rules.is_kong() {
             return Err(Error::Misused("Kong has no access loggers".into()));
         }
-        let mut exchange = Exchange::new(&vm.rules, spec, vm.now);
+        let mut exchange = Exchange::new(&vm.rules, spec, vm.now, vm.exchanges);
+        vm.exchanges += 1;
         exchange.rewrite_path(&vm.rules);
         if let Some(root) = vm.root_mut(id) {
             root.logging = Some(exchange);
@@ -60,6 +62,17 @@ impl Host {
         }
         outcome?;
         self.settle()
+    }
+
+    /// The next exchange is the last one once more, as another filter of the chain sees it.
+    pub fn see_again(&mut self) {
+        let vm = self.vm_mut();
+        vm.exchanges = vm.exchanges.saturating_sub(1);
+    }
+
+    /// Sends new exchanges to a plugin that was started before.
+    pub fn choose_plugin(&mut self, root: u32) {
+        self.plugin = Some(root);
     }
 
     /// Ends an exchange that was left open.
