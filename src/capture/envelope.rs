@@ -72,7 +72,7 @@ fn is_embedded(text: &str, content_type: Option<&str>) -> bool {
         Some(b'"') | None => false,
         Some(_) => content_type.is_some_and(is_json),
     };
-    candidate && serde_json::from_str::<&RawValue>(text).is_ok() && depth(text) <= MAX_DEPTH
+    candidate && serde_json::from_slice::<&RawValue>(text.as_bytes()).is_ok() && depth(text) <= MAX_DEPTH
 }
 
 /// `application/json`, `application/cloudevents+json; charset=utf-8`, ….

@@ -20,8 +20,8 @@ thread_local! {
     static PUBLISHED: RefCell<Published> = const { RefCell::new(Published::new()) };
 }
 
-/// Returns a hash of all that tells one thing from another: FNV-1a of 64 bits. Who makes two of his
-/// own collide, out of his address and the moment, has one event of both.
+/// Returns a hash of all that tells one thing from another: FNV-1a of 64 bits. A client
+/// that makes two of its own collide, out of its address and the moment, has one event of both.
 pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -84,6 +84,13 @@ impl Drop for OpenExchange {
     }
 }
 
+/// Returns a random name of this VM.
+pub(crate) fn name_of_vm() -> u64 {
+    PUBLISHED.with_borrow_mut(|published| {
+        *published.vm.get_or_insert_with(|| getrandom::u64().unwrap_or_else(|_| hostcalls::now().0))
+    })
+}
+
 /// One filter among those that may see the same exchanges.
 pub(crate) struct Once {
     /// The property of an exchange that filters of other VMs see, if the gateway has such.
@@ -98,11 +105,8 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    /// Creates a filter that makes events of these hashes.
-    pub(crate) fn new(property: Option<&'static str>, events: impl Iterator<Item = u64>) -> Once {
-        let vm = PUBLISHED.with_borrow_mut(|published| {
-            *published.vm.get_or_insert_with(|| getrandom::u64().unwrap_or_else(|_| hostcalls::now().0))
-        });
+    /// Creates a filter that makes events of these hashes, in the VM of this name.
+    pub(crate) fn new(property: Option<&'static str>, events: impl Iterator<Item = u64>, vm: u64) -> Once {
         Once {
             property,
             mark: std::iter::once(vm).chain(events).flat_map(u64::to_le_bytes).collect(),
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_another_vm_s_if_its_name_differs_and_then_its_events_count() {
-        let filter = Once::new(None, [7, 8].into_iter());
+        let filter = Once::new(None, [7, 8].into_iter(), 1);
         let own = filter.mark.clone();
         let mut other = own.clone();
         other[0] ^= 1;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
-use super::once::{hash, Once, OpenExchange};
+use super::once::{hash, name_of_vm, Once, OpenExchange};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
+use crate::exchange::matcher::MethodSketch;
 use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
@@ -51,6 +52,8 @@ enum Life {
 pub(crate) struct Worker {
     /// Which exchanges become events.
     pub(crate) routes: Routes,
+    /// The methods of the routes.
+    pub(crate) methods: MethodSketch,
     /// Which requests are stored before they are answered.
     pub(crate) captures: Rc<Captures>,
     /// The rules of the gateway.
@@ -98,10 +101,11 @@ impl Worker {
     ) -> Worker {
         let events = routes.0.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
-            once: Once::new(rules.mark, events),
+            once: Once::new(rules.mark, events, name_of_vm()),
             has_warned: Cell::new(false),
             stores_webhooks: !captures.0.is_empty(),
             holds_responses: routes.hold_responses(),
+            methods: MethodSketch::of(routes.0.iter().map(|route| &route.methods)),
             reader,
             routes,
             captures,

@@ -70,7 +70,7 @@ impl EnvoyCandidate {
         // not, the header may be of the client's own making.
         let (own, original) = (find(b":path"), find(b"x-envoy-original-path"));
         let target = if trusts_original_path { original.or(own) } else { own }?;
-        let is_wanted = |target| routes.want_request(&method, target);
+        let is_wanted = |target: &[u8]| routes.wanted_target(&method, || Some(target.to_vec())).is_some();
         let disbelieved = !trusts_original_path && original.is_some_and(is_wanted) && !is_wanted(target);
         let target = text(target.to_vec());
         let candidate = EnvoyCandidate {

@@ -1,0 +1,108 @@
+"""What a captured webhook costs Envoy beside proxying the same request: CPU time of the process, in turns, in one run.
+
+Both ways end at the same stand-in for SQS, so that each has one call with the body. The least of several rounds counts: whatever
+else the machine does can only add to it.
+"""
+
+import http.client
+import json
+import random
+import socket
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rig.envoy import Envoy
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import ANY_CREDENTIALS, wasm_path
+from rig.sns_answers import Answer
+from rig.sqs_sink import SqsRequest, SqsSink, acknowledge
+
+ROUNDS, BYTES_PER_ROUND, MOST_PER_ROUND, SENDERS = 8, 8 << 20, 1_600, 16
+LARGE = 256 * 1024
+PROXY = "proxy"
+
+
+def like_a_provider(size: int) -> bytes:
+    """Objects, numbers and texts as payment providers send them."""
+    dice = random.Random(7)
+    items = []
+    while len(body := json.dumps({"id": "evt_1", "type": "invoice.paid", "data": items}).encode()) < size:
+        items += [
+            {
+                "id": f"il_{dice.getrandbits(64):016x}", "object": "line_item", "amount": dice.randrange(100_000), "currency": "usd",
+                "description": "1 × Größe L (at $20.00 / month)", "livemode": True, "plan": None, "quantity": dice.randrange(9),
+                "period": {"start": 1_700_000_000 + dice.randrange(10**6), "end": 1_702_592_000},
+            }
+            for _ in range(max(1, (size - len(body)) // 330))
+        ]  # fmt: skip
+    # JSON may end in spaces: all bodies have as many bytes as they should.
+    return json.dumps({"id": "evt_1", "type": "invoice.paid", "data": items[:-1]}).encode().ljust(size)
+
+
+BODIES = {
+    "1 KB of JSON": (like_a_provider(1024), "application/json"),
+    "256 KB of JSON": (like_a_provider(LARGE), "application/json"),
+    "256 KB of JSON of empty texts": (b'["' + b'","' * ((LARGE - 4) // 3) + b'"]', "application/json"),
+    "256 KB of quotes": (b'"' * LARGE, "text/plain"),
+    "256 KB of control characters": (b"\1" * (LARGE // 2), "text/plain"),
+    "256 KB of plain text": (b"All is well. " * (LARGE // 13), "text/plain"),
+    "256 KB that are not text": (random.Random(7).randbytes(LARGE), "application/octet-stream"),
+}
+
+
+class Sink(SqsSink):
+    """Takes whatever is proxied to it as well, and keeps nothing."""
+
+    def answer(self, request: SqsRequest) -> Answer:
+        return acknowledge(request) if "x-amz-target" in request.headers else Answer(200, b"{}")
+
+
+def cpu_microseconds(pid: int) -> float:
+    """All threads' time on a processor, to the nanosecond."""
+    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e3
+
+
+def measure(envoy: Envoy, listener: str, body: bytes, content_type: str) -> float:
+    """Microseconds for each request, of which some are under way at once, so that Envoy has work while it is awake."""
+    head = f"POST /webhook HTTP/1.1\r\nhost: gateway\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+    turns = min(MOST_PER_ROUND, BYTES_PER_ROUND // len(body)) // SENDERS
+    with ExitStack() as open_:
+        senders = [open_.enter_context(socket.create_connection(envoy.address_of(listener))) for _ in range(SENDERS)]
+        before = 0.0
+        for turn in range(-2, turns):
+            if turn == 0:
+                before = cpu_microseconds(envoy.pid)
+            for sender in senders:
+                sender.sendall(head.encode() + body)
+            for sender in senders:
+                response = http.client.HTTPResponse(sender)
+                response.begin()
+                assert (response.status, response.read()) and response.status == 200, response.status
+        return (cpu_microseconds(envoy.pid) - before) / (turns * SENDERS)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, Sink() as sink:
+        config = EnvoyConfig("capture", wasm_path())
+        config.aim_queue(sink.address, sink.url)
+        config.add_listener_that_proxies(PROXY, config.settings["capture"][0]["upstream"])
+        wanted = sys.argv[1:]
+        with Envoy(config.write(Path(folder) / "envoy.yaml"), ANY_CREDENTIALS.environment()) as envoy:
+            for what, (body, content_type) in BODIES.items():
+                if wanted and what not in wanted:
+                    continue
+                least = dict.fromkeys([PROXY, "gateway"], float("inf"))
+                for _ in range(ROUNDS):
+                    for listener in least:
+                        least[listener] = min(least[listener], measure(envoy, listener, body, content_type))
+                proxied, captured = least[PROXY], least["gateway"]
+                print(f"{what}: captured {captured:.0f} µs, proxied {proxied:.0f} µs: {captured / proxied:.1f} times")
+            envoy.assert_no_trap()
+
+
+if __name__ == "__main__":
+    main()
