@@ -140,8 +140,9 @@ impl Matcher {
         self.regex.as_str()
     }
 
-    /// Returns the named groups in `path`.
+    /// Returns the named groups in as much of `path` as a match is looked for in.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
+        let path = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
         Groups { matcher: self, path, captures: OnceCell::new() }
     }
 
@@ -168,6 +169,15 @@ impl PathGroups for Groups<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_found_where_a_match_is() {
+        let matcher = Matcher::new("/a(?<rest>.*)").unwrap();
+        let path = "/a".to_owned() + &"é".repeat(MAX_PATH_BYTES);
+        let rest = matcher.groups(&path).group("rest").map(str::to_owned);
+        assert_eq!(rest, Some("é".repeat((MAX_PATH_BYTES - 2) / 2)));
+        assert_eq!(matcher.groups("/a/b").group("rest"), Some("/b"));
+    }
 
     #[test]
     fn a_sketch_has_every_method_and_tells_the_usual_ones_apart() {
