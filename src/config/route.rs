@@ -115,7 +115,7 @@ fn read_route(
         section.fault_at(
             "response_complete",
             "has no meaning here: the event is made before the response is over",
-            "leave it out, or give `after_response` as `delivery`",
+            "leave it out",
         );
     }
     Ok(Route {

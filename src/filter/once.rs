@@ -140,19 +140,15 @@ impl Once {
         if let (Some(property), true) = (self.property, self.looks_next.take()) {
             if hostcalls::property(property).is_some_and(|mark| self.makes_twice(&mark, event)) {
                 self.warn(
-                    "the event of this exchange is published TWICE: two filters see it, such as the HTTP filter and the access \
-                     logger, and have different VMs; leave one of them out, or give both one `vm_id` and one `vm_config`, \
-                     with which they make one event",
+                    "the event of this exchange is published TWICE, by two filters in two VMs: leave one out, or give both one \
+                     `vm_id` and one `vm_config`",
                 );
             }
         }
         let is_first =
             exchange.is_none_or(|exchange| PUBLISHED.with_borrow_mut(|published| published.add(exchange, event)));
         if !is_first {
-            self.warn(
-                "an exchange came to two filters, such as the HTTP filter and the access logger, or one of a listener and one \
-                 of a route; it is one event, which the first of them makes: leave the other one out",
-            );
+            self.warn("an exchange came to two filters, and is one event, of the first: leave the other one out");
         }
         is_first
     }

@@ -87,9 +87,8 @@ impl GatewayReader for EnvoyReader {
 
     fn warning(&self) -> Option<&'static str> {
         self.disbelieved.get().then_some(
-            "a request has a path in x-envoy-original-path that a route wants, and its own path is another. An access logger \
-             believes the header only with `trust_original_path: true`, which is right where no client can send it \
-             (envoy/README.md); until then such a request is no event",
+            "a request has a path in x-envoy-original-path that a route wants, and is no event, because the header is not \
+             believed: see `trust_original_path` (envoy/README.md)",
         )
     }
 
