@@ -190,6 +190,40 @@ class EnvoyConfig:
         (host,) = self.http_manager["route_config"]["virtual_hosts"]
         host["routes"].append({"match": {"prefix": "/"}, "route": {"cluster": "application"}})
 
+    def add_route(self, prefix: str, cluster: str = "mockbin", **settings: Any) -> None:
+        """What is under `prefix` goes to `cluster` without it, under these settings of the route."""
+        (host,) = self.http_manager["route_config"]["virtual_hosts"]
+        rewrite = {"pattern": {"regex": f"^{prefix}/?"}, "substitution": "/"}
+        route = {"cluster": cluster, "regex_rewrite": rewrite, **settings}
+        host["routes"].insert(0, {"name": prefix[1:], "match": {"path_separated_prefix": prefix}, "route": route})
+
+    def add_http2_cluster(self, name: str, address: Address) -> None:
+        """A service that speaks HTTP/2, as servers of gRPC do."""
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        protocol = {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        cluster = {**_cluster_at(name, address), "typed_extension_protocol_options": {options: protocol}}
+        self._resources["clusters"].append(cluster)
+
+    def add_access_log(self, text: str) -> None:
+        """Envoy's own access log, on the same stream as the lines of the filter; `text` is the format of a line."""
+        stream = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+        settings = {"@type": stream, "log_format": {"text_format_source": {"inline_string": text}}}
+        self.http_manager.setdefault("access_log", []).append({"name": "stdout", "typed_config": settings})
+
+    def add_the_other_way(self, vm_id: str) -> None:
+        """The same filter once more, as an access logger, in a VM of this id."""
+        plugin = copy.deepcopy(self.plugin)
+        plugin["vm_config"]["vm_id"] = vm_id
+        kind = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog"
+        logger = {"name": "retrohook", "typed_config": {"@type": kind, "config": plugin}}
+        self.http_manager.setdefault("access_log", []).append(logger)
+
+    def add_filter_again(self) -> None:
+        """The same HTTP filter once more, behind the first one."""
+        filters = self.http_manager["http_filters"]
+        (position,) = (at for at, each in enumerate(filters) if each["name"] == "retrohook")
+        filters.insert(position, {**copy.deepcopy(filters[position]), "name": "retrohook-again"})
+
     def serve_listeners(self, path: Path) -> None:
         """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""
         self._listeners = self._resources.pop("listeners")

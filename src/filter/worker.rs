@@ -10,6 +10,7 @@ use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
 use super::held::HeldResponses;
+use super::once::{hash, name_of_vm, Once, OpenExchange};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
@@ -20,6 +21,7 @@ use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
+use crate::publish::Publisher;
 
 /// Responses that are let go on between two ticks, at most. Replies may follow from each other
 /// inside one call of the host, as where its circuit breaker fails them at once; a tick never does.
@@ -77,6 +79,10 @@ pub(crate) struct Worker {
     root: Cell<Option<u32>>,
     /// True if the next tick is a request's, which wants its event sent at once.
     hurried: Cell<bool>,
+    /// True once the log has the warning of the reader.
+    has_warned: Cell<bool>,
+    /// This filter among others that may see the same exchanges.
+    pub(crate) once: Once,
     /// True if the host could not start a callout. It is not asked again before the next tick: it
     /// would refuse every batch of a long queue, each of which would be signed for nothing.
     refused: Cell<bool>,
@@ -91,10 +97,13 @@ impl Worker {
         reader: Box<dyn GatewayReader>,
         routes: Routes,
         captures: Rc<Captures>,
-        agent: Agent,
+        mut agent: Agent,
         tick: Duration,
     ) -> Worker {
+        let events = routes.0.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
+            once: Once::new(rules.mark, events, name_of_vm()),
+            has_warned: Cell::new(false),
             stores_webhooks: !captures.0.is_empty(),
             holds_responses: routes.hold_responses(),
             methods: MethodSketch::of(routes.0.iter().map(|route| &route.methods)),
@@ -122,8 +131,10 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.agent.borrow_mut().publishing().accept(exchange, route, now);
-        self.relieve(now);
+        if self.is_first(&exchange, route) {
+            self.agent.borrow_mut().publishing().accept(exchange, route, now);
+            self.relieve(now);
+        }
     }
 
     /// Sends the event of an exchange whose response waits for it. Returns what to do with the
@@ -135,6 +146,9 @@ impl Worker {
         wait: Wait,
         now: Timestamp,
     ) -> Option<Release> {
+        if !self.is_first(&exchange, route) {
+            return Some(Release::Pass);
+        }
         self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
@@ -151,6 +165,17 @@ impl Worker {
     /// Returns true if the response of this context is held.
     pub(crate) fn holds(&self, context: u32) -> bool {
         self.held.contains(context)
+    }
+
+    /// Remembers an exchange that is not over, and that has become the event of `route`.
+    pub(crate) fn remember(&self, exchange: u64, route: &Route) -> Option<OpenExchange> {
+        OpenExchange::of(exchange, event_hash(self.agent.borrow_mut().publishing(), route))
+    }
+
+    /// Returns true if no other filter has made the event of `route` of this exchange.
+    fn is_first(&self, exchange: &Exchange<'_>, route: &Route) -> bool {
+        let event = event_hash(self.agent.borrow_mut().publishing(), route);
+        self.once.admits(exchange.fingerprint, event)
     }
 
     /// Returns true if a response can wait. The reply that it waits for comes to the root.
@@ -291,6 +316,7 @@ impl Worker {
             return;
         }
         self.reader.refresh(now);
+        self.once.refresh(now);
         self.refused.set(false);
         self.releases_left.set(RELEASES_BETWEEN_TICKS);
         self.agent.borrow_mut().publishing().tend_journals(now);
@@ -320,6 +346,9 @@ impl Worker {
         }
         for notice in notices {
             hostcalls::log(notice.level, &notice.text);
+        }
+        if let Some(warning) = self.reader.warning().filter(|_| !self.has_warned.replace(true)) {
+            hostcalls::log(Level::Warn, warning);
         }
     }
 
@@ -379,6 +408,11 @@ impl Worker {
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
         hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
     }
+}
+
+/// Returns what tells the events of `route` from others: where they go, and their type.
+fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
+    hash(&[publisher.target_of(route).as_bytes(), route.event_type.as_deref().unwrap_or_default().as_bytes()])
 }
 
 /// Releases the response of the context that the host speaks for.

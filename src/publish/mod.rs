@@ -75,6 +75,8 @@ pub struct Publisher {
     turn: usize,
     /// True if dead letters are written to the log.
     log_dead_letters: bool,
+    /// The word that their lines bear.
+    letter_mark: String,
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
@@ -102,6 +104,7 @@ impl Publisher {
             letters,
             turn: 0,
             log_dead_letters: dead_letter.log,
+            letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
             matched: 0,
             unheld: 0,
@@ -138,6 +141,11 @@ impl Publisher {
     /// Counts a response that went to its client and should have waited for its event.
     pub(crate) fn note_unheld(&mut self) {
         self.unheld += 1;
+    }
+
+    /// Returns the name of the target that the events of a route go to.
+    pub(crate) fn target_of(&self, route: &Route) -> &str {
+        self.senders.get(route.target).map_or("", |sender| sender.target().protocol.name())
     }
 
     /// Returns how a response goes on that waits, once that is known.
@@ -246,7 +254,7 @@ impl Publisher {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
-        let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
+        let lines = |letter: &Event| dead_letter::lines(&self.letter_mark, &letter.id, &letter.message, max_line_bytes);
         let wanted = letters.iter().filter(|_| self.log_dead_letters);
         wanted.flat_map(lines).collect()
     }
@@ -260,7 +268,7 @@ impl Publisher {
     /// stays queued and in flight.
     pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         let senders = self.senders.iter().filter(|_| self.log_dead_letters);
-        senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
+        senders.flat_map(move |sender| sender.undelivered_lines(&self.letter_mark, max_line_bytes))
     }
 
     /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that

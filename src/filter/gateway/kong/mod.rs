@@ -17,8 +17,8 @@ use std::rc::Rc;
 use proxy_wasm::types::MapType;
 
 use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Webhook};
-use crate::capture::Captures;
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::exchange::ClientRequest;
 use crate::filter::hostcalls;
 use crate::publish::route::Routes;
@@ -28,8 +28,8 @@ use header_map::{HeaderNames, KongHeaders};
 pub(super) use rules::RULES;
 
 /// Makes the reader of one worker.
-pub(super) fn reader(routes: &Routes, captures: &Captures) -> Box<dyn GatewayReader> {
-    let names = Rc::new(HeaderNames::needed_by(routes, captures));
+pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
+    let names = Rc::new(HeaderNames::needed_by(&config.routes, &config.captures));
     Box::new(KongReader { names, destinations: Destinations::default() })
 }
 
@@ -50,6 +50,11 @@ impl GatewayReader for KongReader {
 
     /// Returns `None`: Kong has no access loggers.
     fn logged(&self, _: &Routes) -> Option<Box<dyn Candidate>> {
+        None
+    }
+
+    /// Returns `None`: there is nothing to warn of.
+    fn warning(&self) -> Option<&'static str> {
         None
     }
 
