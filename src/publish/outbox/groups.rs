@@ -3,7 +3,7 @@
 
 /// One group.
 #[derive(Debug)]
-struct Group {
+struct MessageGroup {
     name: String,
     /// Sequences of its ready entries, in order.
     ready: Vec<u64>,
@@ -14,13 +14,13 @@ struct Group {
 /// The groups that have a ready entry or are busy, by name. Boxes, because a group that comes or
 /// goes moves those behind it; a map would be 10 KB of the module.
 #[derive(Debug, Default)]
-pub(super) struct Groups(#[allow(clippy::vec_box)] Vec<Box<Group>>);
+pub(super) struct MessageGroups(#[allow(clippy::vec_box)] Vec<Box<MessageGroup>>);
 
-impl Groups {
+impl MessageGroups {
     /// Notes an entry that is ready.
     pub(super) fn add(&mut self, name: &str, sequence: u64) {
         let position = self.find(name).unwrap_or_else(|position| {
-            let group = Group { name: name.to_owned(), ready: Vec::new(), is_busy: false };
+            let group = MessageGroup { name: name.to_owned(), ready: Vec::new(), is_busy: false };
             self.0.insert(position, Box::new(group));
             position
         });
@@ -51,7 +51,7 @@ impl Groups {
     }
 
     #[inline(never)]
-    fn change(&mut self, name: &str, change: impl FnOnce(&mut Group)) {
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut MessageGroup)) {
         let Ok(position) = self.find(name) else { return };
         let Some(group) = self.0.get_mut(position) else { return };
         change(group);
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_group_sends_its_entries_in_order_and_none_while_it_is_busy() {
-        let mut groups = Groups::default();
+        let mut groups = MessageGroups::default();
         for (name, sequence) in [("b", 3), ("a", 1), ("b", 2)] {
             groups.add(name, sequence);
         }

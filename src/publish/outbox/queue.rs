@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::publish::journal::Slot;
 
 use super::awaited::Awaited;
-use super::groups::Groups;
+use super::groups::MessageGroups;
 use super::waits::Ticket;
 
 /// Ready entries that an ordered queue looks at for one batch, so that a long queue costs no more
@@ -84,7 +84,7 @@ pub(super) struct Queue {
     /// When the first entry stops waiting.
     next_wake: Option<Timestamp>,
     /// The groups, if order matters: an entry in flight or waiting is not overtaken by its group.
-    groups: Option<Groups>,
+    groups: Option<MessageGroups>,
     awaited: Awaited,
     /// Batches in a row in which entries have overtaken others.
     overtaking: u32,
@@ -107,7 +107,7 @@ impl Queue {
             ready: Line::new(),
             waiting: Line::new(),
             next_wake: None,
-            groups: ordered.then(Groups::default),
+            groups: ordered.then(MessageGroups::default),
             awaited: Awaited::default(),
             overtaking: 0,
             next_sequence: 0,
