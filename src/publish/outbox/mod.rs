@@ -13,6 +13,7 @@ mod counts;
 mod drops;
 mod health;
 mod queue;
+mod refusal;
 mod responses;
 pub(crate) mod settings;
 mod settling;
@@ -32,6 +33,7 @@ pub(crate) use counts::{Dropped, OutboxCounts};
 use drops::Drops;
 use health::Health;
 use queue::{BatchLimits, Entry, Queue, Queued};
+use refusal::TargetRefusal;
 use settings::{Batch, Bounds, OutboxSettings, WhenFull};
 use waits::Waits;
 pub(crate) use waits::{Release, Ticket, Wait};
@@ -75,6 +77,9 @@ pub(crate) struct Outbox {
     drops: Drops,
     watermark: Watermark,
     health: Health,
+    refusal: TargetRefusal,
+    /// Calls of which the target took something.
+    taken_calls: u64,
     dead_letters: Vec<Buried>,
     dead_bytes: usize,
     counts: OutboxCounts,
@@ -99,6 +104,8 @@ impl Outbox {
             drops: Drops::default(),
             watermark: Watermark::default(),
             health: Health::default(),
+            refusal: TargetRefusal::default(),
+            taken_calls: 0,
             dead_letters: Vec::new(),
             dead_bytes: 0,
             counts: OutboxCounts::default(),
@@ -194,6 +201,9 @@ impl Outbox {
     /// Takes an entry off the books that is neither queued nor in flight any more.
     fn ended(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
+        if entry.aside.is_some() {
+            self.refusal.ended();
+        }
         self.held.entries -= 1;
         self.held.bytes -= entry.size;
     }
@@ -224,9 +234,10 @@ impl Outbox {
     fn drop_expired(&mut self, now: Timestamp) {
         let max_age = self.settings.bounds.max_age;
         while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
-            if let Some(entry) = self.queue.pop_oldest() {
-                self.dropped(entry, DropReason::Expired, None);
-            }
+            let Some(entry) = self.queue.pop_oldest() else { return };
+            let held = entry.aside.is_some() || self.circuit.is_refused();
+            let refusal = self.refusal.last().filter(|_| held).cloned();
+            self.dropped(entry, DropReason::Expired, refusal.as_ref());
         }
     }
 
@@ -264,6 +275,12 @@ impl Outbox {
         Backlog { entries: entries + unread, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }
 
+    /// Returns true if the target refuses its caller, or some of what it is sent, for what somebody
+    /// has to mend.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusal.stands() || self.circuit.is_refused()
+    }
+
     /// Takes what was counted since the last visit.
     pub(crate) fn take_counts(&mut self) -> OutboxCounts {
         let dropped = self.drops.take_counts();
@@ -271,11 +288,13 @@ impl Outbox {
         OutboxCounts { dropped, journal_failures, ..std::mem::take(&mut self.counts) }
     }
 
-    /// Returns what the operator should read, since the last time.
-    pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+    /// Returns what the operator should read, since the last time; `name` is that of the target.
+    pub(crate) fn take_notices(&mut self, name: &str, now: Timestamp) -> Vec<Notice> {
         let steady = self.clock.at(now);
         let oldest = self.queue.oldest().map(|entry| entry.queued_at);
         let mut notices = Vec::new();
+        let refused = self.is_refused();
+        notices.extend(self.refusal.take_notice(name, refused, self.held.entries, &self.settings.bounds, steady));
         notices.extend(self.health.take_notice(self.held.entries, oldest, steady));
         notices.extend(self.watermark.take_notice(self.held, &self.settings.bounds));
         notices.extend(self.drops.take_notices(steady));

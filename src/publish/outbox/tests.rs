@@ -20,17 +20,17 @@ pub(super) fn settings() -> OutboxSettings {
     }
 }
 
-struct Bench {
-    outbox: Outbox,
-    now: Timestamp,
+pub(super) struct Bench {
+    pub(super) outbox: Outbox,
+    pub(super) now: Timestamp,
 }
 
 impl Bench {
-    fn new(settings: OutboxSettings) -> Bench {
+    pub(super) fn new(settings: OutboxSettings) -> Bench {
         Bench { outbox: Outbox::new(settings, None, 7), now: Timestamp(1_000_000) }
     }
 
-    fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
+    pub(super) fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
         let event = Event {
             id: id.to_owned(),
             message: String::new(),
@@ -42,26 +42,26 @@ impl Bench {
         self.outbox.push(event, size, self.now);
     }
 
-    fn push(&mut self, ids: &[&str]) {
+    pub(super) fn push(&mut self, ids: &[&str]) {
         for id in ids {
             self.push_sized(id, None, 50);
         }
     }
 
-    fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
+    pub(super) fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
         let batch = self.outbox.poll(self.now)?;
         Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
     }
 
-    fn poll_ids(&mut self) -> Vec<String> {
+    pub(super) fn poll_ids(&mut self) -> Vec<String> {
         self.poll().map(|(_, ids)| ids).unwrap_or_default()
     }
 
-    fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
+    pub(super) fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
         self.outbox.settle(batch, outcomes, None, self.now);
     }
 
-    fn wait(&mut self, delay: Duration) {
+    pub(super) fn wait(&mut self, delay: Duration) {
         self.now = self.now + delay;
     }
 }
@@ -129,7 +129,7 @@ fn each_entry_has_its_own_fate() {
     assert_eq!(bench.outbox.backlog().entries, 1);
     bench.wait(Duration::from_millis(50));
     assert_eq!(bench.poll_ids(), ["b"], "what failed for now is tried again, alone and without waiting for company");
-    let notices = bench.outbox.take_notices(bench.now);
+    let notices = bench.outbox.take_notices("t", bench.now);
     assert!(notices.iter().any(|notice| notice.text.contains("event c: Permanent")), "{notices:?}");
 }
 
@@ -252,7 +252,7 @@ fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec
             calls += 1;
             bench.settle(batch, vec![outcome.clone(); ids.len()]);
         }
-        lines.extend(bench.outbox.take_notices(bench.now).into_iter().map(|notice| notice.text));
+        lines.extend(bench.outbox.take_notices("t", bench.now).into_iter().map(|notice| notice.text));
         bench.wait(Duration::from_millis(25));
     }
     calls
