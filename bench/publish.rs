@@ -1,5 +1,6 @@
-//! What a matching request costs the core, natively: each step beside the cheapest thing that could be done with the same data,
-//! measured in turn in one run. Run by `make bench`; the ratios count, the times are this machine's.
+//! Time that a matching request takes in the core, natively: each step beside the cheapest thing
+//! that could be done with the same data, measured in turn in one run. Run by `make bench`; the
+//! ratios count, the times are this machine's.
 
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
