@@ -13,9 +13,7 @@ use crate::clock::Timestamp;
 
 /// Tokens of a full bucket.
 const CAPACITY: u32 = 500;
-/// Cost of a throttled call.
-const THROTTLED_COST: u32 = 5;
-/// Cost of any other failed call; one that succeeds gives as much back.
+/// Cost of a failed call; one that succeeds gives as much back.
 const FAILED_COST: u32 = 14;
 /// Failed calls in a row that open the circuit whatever the bucket holds: at a low rate it would
 /// take hours to empty.
@@ -25,8 +23,6 @@ const STREAK: u32 = 5;
 const FIRST_PROBE: Duration = Duration::from_millis(100);
 /// Longest time between probes: a service that is back has the whole traffic again within a second.
 const LONGEST_PROBE: Duration = Duration::from_millis(900);
-/// Longest time between probes of a service that throttles, which a call a second does not help.
-const LONGEST_THROTTLED_PROBE: Duration = Duration::from_secs(5);
 
 /// How a service has done of late, and when it may be called.
 #[derive(Debug)]
@@ -68,11 +64,10 @@ impl Circuit {
         self.open.is_some_and(|open| open.refused)
     }
 
-    /// Notes a failed call whose events are tried again. `jitter`, in thousandths, spreads the
+    /// Notes a failed call whose events are tried again, unless it was throttled. `jitter`, in thousandths, spreads the
     /// probes of a fleet.
     pub(super) fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
-        let throttled = class == FailureClass::Throttled;
-        self.tokens = self.tokens.saturating_sub(if throttled { THROTTLED_COST } else { FAILED_COST });
+        self.tokens = self.tokens.saturating_sub(FAILED_COST);
         self.streak = self.streak.saturating_add(1);
         let refused = class.is_held();
         let opens = class == FailureClass::Denied || self.tokens < FAILED_COST || self.streak >= STREAK;
@@ -87,8 +82,7 @@ impl Circuit {
         let delay = if refused {
             retry::held(probes, jitter)
         } else {
-            let longest = if throttled { LONGEST_THROTTLED_PROBE } else { LONGEST_PROBE };
-            let bound = FIRST_PROBE.saturating_mul(2u32.saturating_pow(probes)).min(longest);
+            let bound = FIRST_PROBE.saturating_mul(2u32.saturating_pow(probes)).min(LONGEST_PROBE);
             bound.saturating_mul(500 + jitter.min(1_000) / 2) / 1_000
         };
         self.open = Some(Open { since, probes, next_probe: now + delay, refused });
@@ -97,8 +91,14 @@ impl Circuit {
     /// Notes an answer of a service that works. Returns how long the circuit was open, if that
     /// closes it.
     pub(super) fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
-        self.streak = 0;
         self.silent_until = Timestamp(0);
+        self.answered(now)
+    }
+
+    /// Notes an answer of a service that is there. Returns how long the circuit was open, if that
+    /// closes it.
+    pub(super) fn answered(&mut self, now: Timestamp) -> Option<Duration> {
+        self.streak = 0;
         let closed = self.open.take().map(|open| now.since(open.since));
         self.tokens = if closed.is_some() { CAPACITY } else { (self.tokens + FAILED_COST).min(CAPACITY) };
         closed
@@ -113,7 +113,7 @@ impl Circuit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use FailureClass::{Denied, Throttled, Transient, Unclear};
+    use FailureClass::{Denied, Transient, Unclear};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -158,15 +158,6 @@ mod tests {
             circuit.is_open()
         });
         assert_eq!(calls, Some(101), "two failures for each success take 14 tokens in three calls");
-    }
-
-    #[test]
-    fn throttling_costs_less_and_is_probed_more_slowly() {
-        let mut circuit = Circuit::new();
-        for _ in 0..STREAK + 20 {
-            circuit.failed(Throttled, 1_000, NOW);
-        }
-        assert!(!circuit.admits(0, millis(4_999)) && circuit.admits(0, millis(5_000)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod circuit;
 mod counts;
 mod drops;
 mod health;
+mod pace;
 mod queue;
 mod refusal;
 mod responses;
@@ -32,6 +33,7 @@ use circuit::Circuit;
 pub(crate) use counts::{Dropped, OutboxCounts};
 use drops::Drops;
 use health::Health;
+use pace::Pace;
 use queue::{BatchLimits, Entry, Queue, Queued};
 use refusal::TargetRefusal;
 use settings::{Batch, Bounds, OutboxSettings, WhenFull};
@@ -73,6 +75,7 @@ pub(crate) struct Outbox {
     journal: Option<Journal>,
     next_batch: u64,
     circuit: Circuit,
+    pace: Pace,
     waits: Waits,
     drops: Drops,
     watermark: Watermark,
@@ -100,6 +103,7 @@ impl Outbox {
             journal,
             next_batch: 0,
             circuit: Circuit::new(),
+            pace: Pace::new(settings.max_in_flight),
             waits: Waits::default(),
             drops: Drops::default(),
             watermark: Watermark::default(),
@@ -159,12 +163,17 @@ impl Outbox {
         let now = self.clock.at(now);
         self.queue.wake(now);
         let in_flight = self.flights.len();
-        if in_flight >= self.settings.max_in_flight || !self.circuit.admits(in_flight, now) {
+        self.pace.grow(self.queue.oldest().is_some(), now);
+        if in_flight >= self.settings.max_in_flight
+            || !self.circuit.admits(in_flight, now)
+            || !self.pace.admits(in_flight, now)
+        {
             return None;
         }
         let Batch { max_entries, max_delay } = self.settings.batch;
         let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes };
         let entries = self.queue.take_batch(limits, |oldest| now.since(oldest.queued_at) >= max_delay)?;
+        self.pace.called(self.rng.u32(0..=1_000), now);
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         self.flights.push(Flight { id, entries, since: now, deadline: now + self.settings.deadline });
@@ -305,6 +314,8 @@ impl Outbox {
     }
 }
 
+#[cfg(test)]
+mod fleet;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]

@@ -10,6 +10,10 @@ use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::publish::dead_letter::DropReason;
 
+/// Throttled calls in a row that are worth a line in the log: fewer are how a worker finds its
+/// share.
+const THROTTLED_FOR_LONG: u32 = 5;
+
 impl Outbox {
     /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time
     /// that the service wants to be left alone for, where it said so. A batch that is not in flight
@@ -36,9 +40,8 @@ impl Outbox {
         // Events that failed together wait together, so that they are one batch again and not one
         // call for each.
         let jitter = self.rng.u32(0..=1_000);
-        let took = moment.steady.since(flight.since);
         if !aside {
-            self.judge(&outcomes, jitter, took, moment.steady);
+            self.judge(&outcomes, jitter, flight.since, moment.steady);
         }
         if mended {
             self.refusal.hurry();
@@ -107,7 +110,7 @@ impl Outbox {
 
     /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
     /// or refuses one for good, works.
-    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, begun: Timestamp, now: Timestamp) {
         let denied = outcomes.iter().find_map(refusal).filter(|failure| failure.class == FailureClass::Denied);
         let failure = denied.or_else(|| outcomes.iter().find_map(failure));
         let works = |outcome: &Outcome| match outcome {
@@ -116,11 +119,16 @@ impl Outbox {
         };
         match failure {
             Some(failure) if !outcomes.iter().any(works) => {
-                self.circuit.failed(failure.class, jitter, now);
+                if failure.class == FailureClass::Throttled {
+                    self.throttled(failure, jitter, begun, now);
+                } else {
+                    self.circuit.failed(failure.class, jitter, now);
+                }
                 if self.settings.yields {
-                    self.circuit.hold(now + took);
+                    self.circuit.hold(now + now.since(begun));
                 }
                 if self.circuit.is_open() {
+                    self.pace.begin();
                     if !self.circuit.is_refused() {
                         self.health.failed(failure, now);
                     }
@@ -130,7 +138,9 @@ impl Outbox {
             }
             _ => {
                 let refused = self.circuit.is_refused();
-                if self.circuit.succeeded(now).is_some() {
+                let closed = self.circuit.succeeded(now).is_some();
+                self.pace.taken(self.settings.max_in_flight, now);
+                if closed || !self.pace.is_limited() || self.queue.oldest().is_none() {
                     self.health.recovered(now);
                 }
                 if refused {
@@ -138,6 +148,14 @@ impl Outbox {
                     self.queue.wake_all();
                 }
             }
+        }
+    }
+
+    /// Slows down before a service that throttles; it is not down.
+    fn throttled(&mut self, failure: &Failure, jitter: u32, begun: Timestamp, now: Timestamp) {
+        self.circuit.answered(now);
+        if self.pace.throttled(begun, jitter, now) >= THROTTLED_FOR_LONG {
+            self.health.failed(failure, now);
         }
     }
 
@@ -170,7 +188,8 @@ impl Outbox {
             FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
                 let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, again.jitter);
                 entry.attempts += 1;
-                let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
+                let paced = failure.class == FailureClass::Throttled && self.pace.is_limited();
+                let delay = if self.circuit.is_open() || paced { Duration::ZERO } else { delay };
                 return self.retry(entry, now + delay);
             }
         };

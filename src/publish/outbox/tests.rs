@@ -139,7 +139,7 @@ fn what_failed_together_is_one_batch_again() {
     bench.push(&["a", "b", "c"]);
     let (batch, _) = bench.poll().unwrap();
     bench.settle(batch, vec![failure(FailureClass::Throttled); 3]);
-    bench.wait(SECOND);
+    bench.wait(4 * SECOND);
     assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
 }
 
