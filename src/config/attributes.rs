@@ -1,8 +1,6 @@
 //! The objects `attributes`: names that SNS takes, values with placeholders, and no more of them
 //! than a message may have.
 
-use std::collections::BTreeMap;
-
 use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
 use super::template;
@@ -54,13 +52,19 @@ pub(super) fn merge(
     own: &[AttributeTemplate<'_>],
     has_event_type: bool,
 ) -> Vec<(String, Template)> {
-    let merged: BTreeMap<&str, &Template> =
-        shared.iter().chain(own).map(|attribute| (attribute.name, &attribute.template)).collect();
+    let mut merged: Vec<&AttributeTemplate<'_>> = Vec::new();
+    for attribute in shared.iter().chain(own) {
+        let at = merged.partition_point(|earlier| earlier.name < attribute.name);
+        match merged.get_mut(at).filter(|earlier| earlier.name == attribute.name) {
+            Some(earlier) => *earlier = attribute,
+            None => merged.insert(at, attribute),
+        }
+    }
     // Too many shared attributes are one fault, not one for each route.
     if shared.len() <= room(false) {
         check_count(route, merged.len(), has_event_type);
     }
-    merged.into_iter().map(|(name, template)| (name.to_owned(), template.clone())).collect()
+    merged.into_iter().map(|attribute| (attribute.name.to_owned(), attribute.template.clone())).collect()
 }
 
 /// Returns the number of attributes that a message has room for beside the built-in ones that are
