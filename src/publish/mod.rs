@@ -285,7 +285,8 @@ impl Publisher {
                 sender.outbox.note_reported();
             }
         }
-        self.gauges.visit(self.backlog(), now, updates);
+        let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
+        self.gauges.visit(self.backlog(), refused, now, updates);
     }
 
     /// Returns what the operator should read, since the last time. Of several targets each notice
@@ -294,8 +295,9 @@ impl Publisher {
         let several = self.senders.len() > 1;
         let mut notices = Vec::new();
         for sender in &mut self.senders {
-            for Notice { level, text } in sender.outbox.take_notices(now) {
-                let text = if several { format!("{}: {text}", sender.target().protocol.name()) } else { text };
+            let name = sender.target().protocol.name().to_owned();
+            for Notice { level, text } in sender.outbox.take_notices(&name, now) {
+                let text = if several && !text.contains(&name) { format!("{name}: {text}") } else { text };
                 notices.push(Notice { level, text });
             }
         }

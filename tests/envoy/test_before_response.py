@@ -142,7 +142,7 @@ def test_a_failure_that_passes_is_tried_again_while_it_waits(start: Callable[...
 def test_a_refusal_for_good_is_known_at_once(
     start: Callable[..., Envoy], sink: SnsSink, on_failure: str, expected: int
 ) -> None:
-    sink.answers = error(403, "AuthorizationError")
+    sink.answers = error(400, "InvalidParameter")
     envoy = start(sink.address, on_failure, timeout_ms=LONG)
     reply = send(envoy.address_of(), *MISSION_PUT)
     assert reply.status == expected
@@ -190,7 +190,7 @@ def test_http_2(start: Callable[..., Envoy], sink: SnsSink, on_failure: str, exp
     gateway = envoy.address_of()
     assert send_together(gateway, "PUT", "/mockbin/profile", 100) == [200] * 100
     assert len(sink.stored) == 100
-    sink.answers = error(403, "AuthorizationError")
+    sink.answers = error(400, "InvalidParameter")
     assert send_together(gateway, "PUT", "/mockbin/profile", 20) == [expected] * 20
     sink.answers = acknowledge
     assert send_together(gateway, "PUT", "/mockbin/profile", 1) == [200]

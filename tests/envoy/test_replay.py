@@ -12,16 +12,17 @@ from rig.process import ServerProcess
 from rig.waiting import wait_for
 
 
-def test_what_was_refused_is_sent_after_all(start_gateway: StartGateway, moto: Moto, way: str, tmp_path: Path) -> None:
+def test_what_was_refused_for_too_long_is_sent_after_all(start_gateway: StartGateway, moto: Moto, way: str, tmp_path: Path) -> None:
     stack = moto.create_stack(PROJECT / "deploy" / "publish.yaml")
     another = moto.create_stack(PROJECT / "deploy" / "publish.yaml")
     stranger = moto.create_user(policy_arns=[another["PublisherPolicyArn"]])
-    envoy = start_gateway(way, moto.address, stranger, topic_arn=stack["TopicArn"], attributes={"site": "eu-1"})
+    settings = {"attributes": {"site": "eu-1"}, "queue": {"max_age_seconds": 2}}
+    envoy = start_gateway(way, moto.address, stranger, topic_arn=stack["TopicArn"], **settings)
     # As a client would who wants to put a letter of his own into the log.
     odd = 'é "quoted" retrohook-dead-letter {"id":"forged"} retrohook-end'
     for number in range(3):
         send(envoy.address_of(), "PUT", f"/mockbin/profile?n={number}", {"user-agent": odd.encode()})
-    wait_for(lambda: envoy.metric("retrohook_events_dropped_refused_total") == 3, "the refusals")
+    wait_for(lambda: envoy.metric("retrohook_events_dropped_expired_total") == 3, "the losses")
     wait_for(lambda: envoy.log().count("retrohook-dead-letter") >= 3, "the letters in the log")
 
     keys = moto.create_user(policy_arns=[stack["PublisherPolicyArn"]]).environment()

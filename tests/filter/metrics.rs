@@ -61,6 +61,7 @@ fn every_counter_counts_what_it_says() {
         sns::reply(callout, &fates)
     });
     let error = settled(|_| Response::new(500));
+    let refused = settled(|_| Response::new(403));
     let mut reset = busy();
     let callout = send(&mut reset, 4);
     reset.fail(callout.token, FailureKind::Reset).unwrap();
@@ -112,6 +113,8 @@ fn every_counter_counts_what_it_says() {
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
         (Metric::CalloutsOk, vec![(&all, 1), (&partly, 1), (&error, 0), (&reset, 0)]),
         (Metric::CalloutsError, vec![(&all, 0), (&error, 1), (&reset, 0)]),
+        (Metric::RefusedCalls, vec![(&all, 0), (&partly, 0), (&error, 0), (&refused, 1)]),
+        (Metric::TargetsRefused, vec![(&all, 0), (&error, 0), (&refused, 1)]),
         (Metric::CalloutsNoReply, vec![(&all, 0), (&error, 0), (&reset, 1)]),
         (Metric::QueuedEntries, vec![(&all, 0), (&partly, 1), (&error, 4), (&full, 4)]),
     ];

@@ -217,10 +217,16 @@ fn what_can_not_be_delivered_is_not_waited_for() {
     for (on_failure, expected) in [("pass", 200), ("fail", 503)] {
         let mut host = start(&waiting(on_failure, json!({})));
         let (exchanged, callout) = held(&mut host, &put());
-        host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+        host.respond(callout.token, sns::refusal(400, "InvalidParameter")).unwrap();
         assert_eq!(status(&mut host, &exchanged), Some(expected), "refused for good");
         host.advance(TICK).unwrap();
         assert_eq!(count(&host, Metric::EventsDroppedRefused), 1);
+
+        let mut host = start(&waiting(on_failure, json!({})));
+        let (_, callout) = held(&mut host, &put());
+        host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+        let next = host.exchange(&put()).unwrap();
+        assert_eq!((next.paused_at, next.status), (None, expected), "refused until somebody has mended it");
 
         let queue = json!({"queue": {"max_entries": 1, "when_full": "drop_newest"}});
         let mut host = start(&waiting(on_failure, queue));

@@ -224,20 +224,26 @@ impl Keeper {
     /// Credentials that AWS does not know may be new and not known everywhere yet. If their source
     /// still gives them, they are used again after a pause, which grows. Expired ones are never
     /// used again.
-    pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) {
-        let Some(held) = self.held.take_if(|held| held.generation == generation) else { return };
+    ///
+    /// Returns true if their source may have others: not of keys without an end, nor of what it has
+    /// given again after a refusal.
+    pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) -> bool {
+        let Some(held) = self.held.take_if(|held| held.generation == generation) else { return true };
+        let mut others = held.credentials.session_token.is_some();
         // Keys without a token have no end.
-        if for_good && held.credentials.session_token.is_some() {
+        if for_good && others {
             self.expired.truncate(EXPIRED_KEPT - 1);
             self.expired.push_front(held.credentials);
         } else {
             self.refusals += 1;
             let until = now + self.pause(self.refusals);
             self.unknown = Some(Unknown { credentials: held.credentials, until });
+            others &= self.refusals == 1;
         }
         if let State::Waiting(_) = self.state {
             self.state = State::Waiting(Some(now.max(self.asked_at + self.timing.first_pause)));
         }
+        others
     }
 
     fn take(&mut self, step: Step, now: Timestamp) {

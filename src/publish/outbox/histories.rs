@@ -39,7 +39,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let wait = prop_oneof![2 => Just(None), 1 => Just(Some(OnFailure::Pass)), 1 => Just(Some(OnFailure::Fail))];
-    let fates = prop::collection::vec(0u8..8, 3);
+    let fates = prop::collection::vec(0u8..10, 3);
     prop_oneof![
         4 => (1usize..400, 0u8..4, wait).prop_map(|(size, group, wait)| Step::Push { size, group, wait }),
         3 => (any::<usize>(), fates, prop::option::weighted(0.1, any::<u16>()))
@@ -59,6 +59,8 @@ fn outcome(fate: u8) -> Outcome {
         3 | 4 => failure(FailureClass::Transient),
         5 => failure(FailureClass::Permanent),
         6 => failure(FailureClass::Throttled),
+        7 => failure(FailureClass::Denied),
+        8 => failure(FailureClass::Unclear),
         _ => failure(FailureClass::BatchTooLarge),
     }
 }
@@ -299,10 +301,10 @@ proptest! {
         }
         // Whatever has happened, a service that works again gets all that is left: a wake-up that
         // was missed would leave something behind. The longest that anything waits for is the
-        // silence that a service may ask for.
+        // silence that a service may ask for, and for as long what somebody has to mend.
         history.flying.clear();
         history.wait(settings().deadline);
-        history.heal(20 * SECOND);
+        history.heal(60 * SECOND);
         prop_assert_eq!(history.outbox.backlog().entries, 0);
         prop_assert!(history.waiting.is_empty(), "no response waits for ever");
         // And it is as good as new: what comes now is delivered at once.

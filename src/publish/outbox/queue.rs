@@ -37,6 +37,9 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// True if it is sent in a batch of its own.
     pub(super) alone: bool,
+    /// Where it was refused for what somebody has to mend, the calls that the target had taken
+    /// before that. It then waits for its own time, whatever becomes of others.
+    pub(super) aside: Option<u64>,
     /// When it may be sent at the earliest.
     pub(super) not_before: Timestamp,
     /// Where it is in the journal.
@@ -63,6 +66,7 @@ impl Entry {
             queued_at: now,
             attempts: 0,
             alone: false,
+            aside: None,
             not_before: now,
             slot: None,
             ticket: None,
@@ -157,27 +161,31 @@ impl Queue {
 
     /// Makes the entries ready whose time has come.
     pub(super) fn wake(&mut self, now: Timestamp) {
-        if self.next_wake.is_none_or(|next_wake| now < next_wake) {
-            return;
+        if self.next_wake.is_some_and(|next_wake| next_wake <= now) {
+            self.wake_those(|entry| entry.not_before <= now);
         }
+    }
+
+    /// Makes all entries ready, however long they were to wait.
+    pub(super) fn wake_all(&mut self) {
+        self.wake_those(|_| true);
+    }
+
+    /// Makes all entries ready but those set aside.
+    pub(super) fn wake_the_others(&mut self) {
+        self.wake_those(|entry| entry.aside.is_none());
+    }
+
+    fn wake_those(&mut self, is_woken: impl Fn(&Entry) -> bool) {
         self.next_wake = None;
         for mut entry in std::mem::take(&mut self.waiting) {
-            if entry.not_before <= now {
+            if is_woken(&entry) {
                 self.free_group_of(&mut entry);
                 self.make_ready(entry);
             } else {
                 self.next_wake = earlier(self.next_wake, entry.not_before);
                 self.waiting.push_back(entry);
             }
-        }
-    }
-
-    /// Makes all entries ready, however long they were to wait.
-    pub(super) fn wake_all(&mut self) {
-        self.next_wake = None;
-        for mut entry in std::mem::take(&mut self.waiting) {
-            self.free_group_of(&mut entry);
-            self.make_ready(entry);
         }
     }
 

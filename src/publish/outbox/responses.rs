@@ -13,13 +13,14 @@ impl Outbox {
     /// company nor behind what came before it, but for those of its group where order matters.
     ///
     /// While the circuit is open, only the response waits whose event finds out whether the service
-    /// is back.
+    /// is back, and none for a service that throttles so much that no call is due in time.
     pub(crate) fn push_awaited(&mut self, event: Event, size: usize, wait: Wait, now: Timestamp) {
         let steady = self.clock.at(now);
         let mut entry = Entry::new(event, size, steady);
-        if self.circuit.admits(self.flights.len(), steady) {
+        let until = steady + self.settings.longest_wait;
+        if self.circuit.admits(self.flights.len(), steady) && self.pace.admits_before(until) {
             entry.ticket = Some(wait.ticket);
-            self.waits.begin(wait, steady + self.settings.longest_wait);
+            self.waits.begin(wait, until);
         } else {
             self.waits.refuse(wait);
             self.counts.undelivered_responses += 1;

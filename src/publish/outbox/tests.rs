@@ -21,17 +21,17 @@ pub(super) fn settings() -> OutboxSettings {
     }
 }
 
-struct Bench {
-    outbox: Outbox,
-    now: Timestamp,
+pub(super) struct Bench {
+    pub(super) outbox: Outbox,
+    pub(super) now: Timestamp,
 }
 
 impl Bench {
-    fn new(settings: OutboxSettings) -> Bench {
+    pub(super) fn new(settings: OutboxSettings) -> Bench {
         Bench { outbox: Outbox::new(settings, None, 7), now: Timestamp(1_000_000) }
     }
 
-    fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
+    pub(super) fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
         let event = Event {
             id: id.to_owned(),
             message: String::new(),
@@ -43,27 +43,27 @@ impl Bench {
         self.outbox.push(event, size, self.now);
     }
 
-    fn push(&mut self, ids: &[&str]) {
+    pub(super) fn push(&mut self, ids: &[&str]) {
         for id in ids {
             self.push_sized(id, None, 50);
         }
     }
 
-    fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
+    pub(super) fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
         let batch = self.outbox.poll(self.now)?;
         Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
     }
 
-    fn poll_ids(&mut self) -> Vec<String> {
+    pub(super) fn poll_ids(&mut self) -> Vec<String> {
         self.poll().map(|(_, ids)| ids).unwrap_or_default()
     }
 
-    fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
+    pub(super) fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
         self.outbox.settle(batch, outcomes, None, self.now);
     }
 
     /// Lets time pass in which nothing is sent.
-    fn wait(&mut self, delay: Duration) {
+    pub(super) fn wait(&mut self, delay: Duration) {
         let end = self.now + delay;
         for now in ticks(self.now, end) {
             self.outbox.clock.at(now);
@@ -135,7 +135,7 @@ fn each_entry_has_its_own_fate() {
     assert_eq!(bench.outbox.backlog().entries, 1);
     bench.wait(Duration::from_millis(50));
     assert_eq!(bench.poll_ids(), ["b"], "what failed for now is tried again, alone and without waiting for company");
-    let notices = bench.outbox.take_notices(bench.now);
+    let notices = bench.outbox.take_notices("t", bench.now);
     assert!(notices.iter().any(|notice| notice.text.contains("event c: Permanent")), "{notices:?}");
 }
 
@@ -145,7 +145,7 @@ fn what_failed_together_is_one_batch_again() {
     bench.push(&["a", "b", "c"]);
     let (batch, _) = bench.poll().unwrap();
     bench.settle(batch, vec![failure(FailureClass::Throttled); 3]);
-    bench.wait(SECOND);
+    bench.wait(4 * SECOND);
     assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
 }
 
@@ -258,7 +258,7 @@ fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec
             calls += 1;
             bench.settle(batch, vec![outcome.clone(); ids.len()]);
         }
-        lines.extend(bench.outbox.take_notices(bench.now).into_iter().map(|notice| notice.text));
+        lines.extend(bench.outbox.take_notices("t", bench.now).into_iter().map(|notice| notice.text));
         bench.wait(Duration::from_millis(25));
     }
     calls
