@@ -36,7 +36,7 @@ No event, because it fails; because it is no PUT; because Retrohook is not on th
   curl -i -X PUT {bare}/mockbin/profile
 
 What Retrohook counts:
-  curl -s {admin}/stats/prometheus | grep retrohook
+  curl -s {admin}/stats/prometheus | grep ^retrohook
 
 What the consumers say:
   tail -f {logs}/callback-app.log {logs}/queue-worker.log

@@ -269,7 +269,9 @@ impl Worker {
                 let mut reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
                 // Who has no credentials is told so, with more.
                 if status == Status::BadArgument && !matches!(call, Call::Credentials(_)) {
-                    reason.push_str("; (Envoy) is there a cluster of that name? `upstream` names another");
+                    reason.push_str(
+                        "; (Envoy) is there a cluster of that name? If it has another, give that as `upstream`",
+                    );
                 }
                 self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 false

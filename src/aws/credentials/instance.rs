@@ -112,8 +112,9 @@ const NO_ROLE: &str = "attach an IAM role (an instance profile) to the instance"
 
 const OUT_OF_ORDER: &str = "the service is out of order; it is asked again";
 
-const NO_ANSWER: &str = "is this an EC2 instance, and (Envoy) is there a cluster of that name? In a container the answer to this \
-    PUT comes through only with a hop limit of 2: `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`";
+const NO_ANSWER: &str = "is this an EC2 instance, and (Envoy) is there a cluster of that name? If the keys are in the \
+    gateway's environment, let it hand them to the filter. In a container the answer to this PUT comes through only with \
+    a hop limit of 2: `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`";
 
 /// Returns a session token as a header carries it.
 fn token(text: &str) -> Option<HeaderValue> {
