@@ -50,6 +50,7 @@ macro_rules! metrics {
 
 metrics! {
     EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
+    AttributesLeftOut Counter "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
     EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
     EventsDroppedQueueFull Counter "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
@@ -61,6 +62,7 @@ metrics! {
     JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
     ResponsesUndelivered Counter "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
+    ResponsesUnheld Counter "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
     CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
     CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";

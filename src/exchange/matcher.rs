@@ -1,7 +1,9 @@
 //! Matching of requests, for routes and captures: by the method, and by the path with a regular
 //! expression.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use regex_lite::{Captures, Regex};
 
@@ -159,10 +161,24 @@ pub(crate) struct Groups<'a> {
     captures: OnceCell<Option<Captures<'a>>>,
 }
 
+impl<'a> Groups<'a> {
+    /// Returns the path.
+    pub(crate) fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// Returns the place of the group `name` in the path, if it took part in the match.
+    pub(crate) fn span(&self, name: &str) -> Option<Range<usize>> {
+        // A matcher without the group need not be searched once more.
+        let is_there = self.captures.get().is_some() || self.matcher.group_names().any(|group| group == name);
+        let captures = is_there.then(|| self.captures.get_or_init(|| self.matcher.regex.captures(self.path)))?;
+        captures.as_ref()?.name(name).map(|group| group.range())
+    }
+}
+
 impl PathGroups for Groups<'_> {
-    fn group(&self, name: &str) -> Option<&str> {
-        let captures = self.captures.get_or_init(|| self.matcher.regex.captures(self.path));
-        captures.as_ref()?.name(name).map(|group| group.as_str())
+    fn group(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.path.get(self.span(name)?).map(Cow::Borrowed)
     }
 }
 
@@ -174,9 +190,9 @@ mod tests {
     fn groups_are_found_where_a_match_is() {
         let matcher = Matcher::new("/a(?<rest>.*)").unwrap();
         let path = "/a".to_owned() + &"é".repeat(MAX_PATH_BYTES);
-        let rest = matcher.groups(&path).group("rest").map(str::to_owned);
+        let rest = matcher.groups(&path).group("rest").map(Cow::into_owned);
         assert_eq!(rest, Some("é".repeat((MAX_PATH_BYTES - 2) / 2)));
-        assert_eq!(matcher.groups("/a/b").group("rest"), Some("/b"));
+        assert_eq!(matcher.groups("/a/b").group("rest").as_deref(), Some("/b"));
     }
 
     #[test]

@@ -196,15 +196,19 @@ impl Sender {
         dead.into_iter().map(letter).collect()
     }
 
-    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
-    /// stays queued and in flight.
-    pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+    /// Iterates over the log lines, with this mark, of what is queued or in flight, in case the process
+    /// ends now; it stays queued and in flight.
+    pub(crate) fn undelivered_lines<'a>(
+        &'a self,
+        mark: &'a str,
+        max_line_bytes: usize,
+    ) -> impl Iterator<Item = String> + 'a {
         self.outbox.undelivered().flat_map(move |event| {
             let json = match self.cargo {
                 Cargo::Events => Cow::Owned(dead_letter::json(event, DropReason::Shutdown, None, self.address())),
                 Cargo::Letters => Cow::Borrowed(event.message.as_str()),
             };
-            dead_letter::lines(&event.id, &json, max_line_bytes)
+            dead_letter::lines(mark, &event.id, &json, max_line_bytes)
         })
     }
 

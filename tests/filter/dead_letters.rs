@@ -104,6 +104,27 @@ fn every_reason_has_its_letters() {
 }
 
 #[test]
+fn every_line_of_a_letter_bears_the_mark_of_the_configuration() {
+    let mark = "9f3a-Mark_of-this-gateway";
+    for (way, spec) in GATEWAYS.into_iter().flat_map(|way| [(way, put()), (way, long(7))]) {
+        let mut host = load(way.builder().env("MARK", mark));
+        host.start_plugin(config(json!({"dead_letter": {"mark": "${env.MARK}"}})).to_string()).unwrap();
+        way.run(&mut host, &spec);
+        refuse(&mut host);
+        let logs: Vec<String> = host.take_logs().into_iter().map(|line| line.text).collect();
+        let lines: Vec<&String> = logs.iter().filter(|line| line.starts_with("retrohook-dead-letter")).collect();
+        let begins = |line: &str| [WHOLE, PART].iter().any(|begin| line.starts_with(&format!("{begin}{mark} ")));
+        assert!(lines.iter().all(|line| begins(line)), "{way:?} {lines:?}");
+        if way == Way::Kong {
+            assert!(lines.iter().all(|line| line.len() <= 3_800), "{way:?}");
+        }
+        let plain: Vec<String> = lines.iter().map(|line| line.replacen(&format!("{mark} "), "", 1)).collect();
+        assert_eq!(letters(&plain).len(), 1, "{way:?}");
+        assert!(!logs.iter().any(|line| line.contains(mark) && !line.starts_with("retrohook-dead-letter")));
+    }
+}
+
+#[test]
 fn no_letter_is_written_where_none_is_wanted() {
     let mut host = Way::HttpFilter.start(&config(json!({"dead_letter": {"log": false}})));
     Way::HttpFilter.run(&mut host, &put());

@@ -70,9 +70,8 @@ fn every_counter_counts_what_it_says() {
     run_numbered(&mut full, 7);
     full.advance(TICK).unwrap();
     let mut expired = busy();
-    let callout = send(&mut expired, 4);
-    expired.skip(Duration::from_secs(61));
-    respond(&mut expired, &callout, Response::new(500));
+    send(&mut expired, 4);
+    expired.advance(Duration::from_secs(70)).unwrap();
     let mut adopted = busy();
     run_numbered(&mut adopted, 3);
     adopted.revive().unwrap();
@@ -81,17 +80,27 @@ fn every_counter_counts_what_it_says() {
     (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
     deliver(&mut forgetful, MAX_DELAY * 2);
     let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": "fail"});
+    let mut unheld = Way::AccessLogger.start(&config(json!({"routes": [held.clone()]})));
+    (0..2).for_each(|number| Way::AccessLogger.run(&mut unheld, &numbered(number)));
+    unheld.advance(TICK).unwrap();
     let mut waited = start(&config(json!({"routes": [held], "max_in_flight": 1})));
     run_numbered(&mut waited, 2);
     let callout = waited.take_callouts().remove(0);
-    waited.skip(Duration::from_secs(5));
+    waited.advance_without_timeouts(Duration::from_secs(5)).unwrap();
     respond(&mut waited, &callout, Response::new(500));
     let mut lettered = with_dead_letter_queue(Way::HttpFilter);
     run_numbered(&mut lettered, 2);
     refused_by_sns(&mut lettered, sqs::accept);
+    let path = json!({"type": "Number", "value": "${request.path}"});
+    let route = json!({"method": "PUT", "matcher": "/profile", "attributes": {"a": path, "b": path}});
+    let mut mistyped = start(&config(json!({"routes": [route]})));
+    let callout = send(&mut mistyped, 3);
+    assert!(sns::entries(&callout).iter().all(|entry| !entry.attributes.contains_key("a")));
     let cases = [
+        (Metric::AttributesLeftOut, vec![(&all, 0), (&mistyped, 6)]),
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
+        (Metric::ResponsesUnheld, vec![(&all, 0), (&waited, 0), (&unheld, 2)]),
         (Metric::EventsMatched, vec![(&all, 4), (&full, 7)]),
         (Metric::EventsPublished, vec![(&all, 4), (&partly, 1), (&error, 0), (&full, 0)]),
         (Metric::EventsRetried, vec![(&all, 0), (&partly, 1), (&error, 4), (&reset, 4)]),

@@ -8,9 +8,11 @@
 //! letter is handed out.
 
 mod adopting;
+mod awaited;
 mod circuit;
 mod counts;
 mod drops;
+mod groups;
 mod health;
 mod pace;
 mod queue;
@@ -318,5 +320,7 @@ impl Outbox {
 mod fleet;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod priority;
 #[cfg(test)]
 mod tests;

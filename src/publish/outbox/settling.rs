@@ -29,10 +29,10 @@ impl Outbox {
         if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
             self.circuit.hold(steady + retry_after);
         }
-        self.settle_at(id, outcomes, Moment { now, steady });
+        self.settle_at(id, outcomes, steady);
     }
 
-    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, moment: Moment) {
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, now: Timestamp) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
@@ -41,7 +41,7 @@ impl Outbox {
         // call for each.
         let jitter = self.rng.u32(0..=1_000);
         if !aside {
-            self.judge(&outcomes, jitter, flight.since, moment.steady);
+            self.judge(&outcomes, jitter, flight.since, now);
         }
         if mended {
             self.refusal.hurry();
@@ -49,15 +49,15 @@ impl Outbox {
         }
         let again = Again {
             jitter,
-            aside_until: self.note_refusal(&flight, &outcomes, split, jitter, moment.steady),
+            aside_until: self.note_refusal(&flight, &outcomes, split, jitter, now),
             taken_before: self.taken_calls,
         };
         self.taken_calls += u64::from(outcomes.contains(&Outcome::Delivered));
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(entry, moment.now),
-                Outcome::Failed(_) if split => self.split_off(entry, moment.steady),
-                Outcome::Failed(failure) => self.failed(entry, &failure, &again, moment.steady),
+                Outcome::Delivered => self.delivered(entry, now),
+                Outcome::Failed(_) if split => self.split_off(entry, now),
+                Outcome::Failed(failure) => self.failed(entry, &failure, &again, now),
             }
         }
         if self.circuit.is_open() {
@@ -166,7 +166,7 @@ impl Outbox {
             self.waits.acknowledged(ticket);
         }
         self.counts.acknowledged += 1;
-        self.counts.delivery_millis.push(now.millis_since(entry.event.at));
+        self.counts.delivery_millis.push(now.millis_since(entry.queued_at));
     }
 
     /// Has an entry tried alone, at once: its batch was refused as a whole, and the fault may be
@@ -207,8 +207,7 @@ impl Outbox {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
             self.counts.lost_calls += 1;
-            let moment = Moment { now: self.clock.restore(now), steady: now };
-            self.settle_at(id, vec![Outcome::Failed(lost); count], moment);
+            self.settle_at(id, vec![Outcome::Failed(lost); count], now);
         }
     }
 }
@@ -221,13 +220,6 @@ struct Again {
     aside_until: Timestamp,
     /// Calls of which the target had taken something before this one.
     taken_before: u64,
-}
-
-/// A moment, by the host's clock and by the outbox's.
-#[derive(Clone, Copy)]
-struct Moment {
-    now: Timestamp,
-    steady: Timestamp,
 }
 
 fn failure(outcome: &Outcome) -> Option<&Failure> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::aws::retry::Retry;
+use crate::clock::testing::ticks;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,8 +62,13 @@ impl Bench {
         self.outbox.settle(batch, outcomes, None, self.now);
     }
 
+    /// Lets time pass in which nothing is sent.
     pub(super) fn wait(&mut self, delay: Duration) {
-        self.now = self.now + delay;
+        let end = self.now + delay;
+        for now in ticks(self.now, end) {
+            self.outbox.clock.at(now);
+        }
+        self.now = end;
     }
 }
 
@@ -297,13 +303,51 @@ fn a_service_that_asks_for_silence_gets_it() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_by_hours_holds_nothing_up() {
+fn a_clock_that_is_set_changes_nothing_for_what_is_queued_and_in_flight() {
+    let hour = 3_600_000;
+    let noon = 1_767_268_800_000;
+    for set_to in [noon + hour, noon + 6_000, noon - hour, 1_000, noon + 25] {
+        let mut bench = Bench::new(settings());
+        bench.now = Timestamp(noon);
+        bench.push(&["a", "b", "c", "d"]);
+        let (batch, _) = bench.poll().unwrap();
+        bench.now = Timestamp(set_to);
+        bench.outbox.tend(bench.now);
+        bench.wait(Duration::from_millis(100));
+        assert_eq!(bench.poll_ids(), ["d"], "no later than its delay after {set_to}");
+        assert!(bench.outbox.is_in_flight(batch), "no sooner than its deadline");
+        bench.wait(4 * SECOND);
+        assert_eq!(bench.poll_ids(), [""; 0]);
+        bench.wait(2 * SECOND);
+        bench.poll();
+        assert!(!bench.outbox.is_in_flight(batch), "no later than its deadline");
+        assert_eq!(bench.outbox.take_counts().dropped.expired, 0);
+        bench.wait(60 * SECOND);
+        bench.poll();
+        assert_eq!(bench.outbox.backlog().entries, 0, "they expire in their time");
+    }
+}
+
+#[test]
+fn a_worker_that_stands_still_for_hours_expires_nothing() {
     let mut bench = Bench::new(settings());
-    bench.now = Timestamp(1_000_000_000);
+    bench.push(&["a", "b", "c", "d"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.now = bench.now + 3_600 * SECOND;
+    bench.settle(batch, vec![Outcome::Delivered; 3]);
+    assert_eq!(bench.poll_ids(), ["d"]);
+    assert_eq!(bench.outbox.take_counts().delivery_millis, [1_000; 3], "the time in which it did anything");
+}
+
+#[test]
+fn under_load_with_seldom_ticks_time_goes_on() {
+    let mut bench = Bench::new(settings());
     bench.push(&["a"]);
-    bench.poll();
-    bench.now = Timestamp(1_000);
-    bench.poll();
-    bench.wait(Duration::from_millis(100));
-    assert_eq!(bench.poll_ids(), ["a"]);
+    // A tick each second and a half: a third of the time is not seen.
+    let expired = (1..).find(|_| {
+        bench.now = bench.now + Duration::from_millis(1_500);
+        bench.outbox.tend(bench.now);
+        bench.outbox.backlog().entries == 0
+    });
+    assert_eq!(expired, Some(60));
 }
