@@ -1,5 +1,6 @@
-//! What a matching request costs the core, natively: each step beside the cheapest thing that could be done with the same data,
-//! measured in turn in one run. Run by `make bench`; the ratios count, the times are this machine's.
+//! Time that a matching request takes in the core, natively: each step beside the cheapest thing
+//! that could be done with the same data, measured in turn in one run. Run by `make bench`; the
+//! ratios count, the times are this machine's.
 
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
@@ -113,7 +114,7 @@ fn matching() {
         shortest(EVENTS_PER_ROUND, || {
             timed(|| {
                 for n in 0..EVENTS_PER_ROUND as usize {
-                    black_box(routes.want_request(black_box(method), black_box(paths[n % 2])));
+                    black_box(routes.wanted_target(black_box(method), || Some(black_box(paths[n % 2]))));
                 }
             })
         })

@@ -1,5 +1,5 @@
-//! How long it takes to sign a call of ten events of 2 KB, natively. Prints microseconds, for `bench/signing.py`, which measures
-//! botocore with the same call in the same run.
+//! Time that it takes to sign a call of ten events of 2 KB, natively. Prints microseconds, for
+//! `bench/signing.py`, which measures botocore with the same call in the same run.
 
 #![allow(clippy::panic)]
 

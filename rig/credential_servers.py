@@ -154,7 +154,7 @@ class Sts(CredentialServer):
     def answer(self, request: SnsRequest) -> Answer:
         self.parameters.append({name: value for name, (value,) in parse_qs(request.body.decode()).items()})
         if not is_right(request, self.who(), "sts"):
-            return 403, self._error("SignatureDoesNotMatch", "the test reckons another signature")
+            return 403, self._error("SignatureDoesNotMatch", "the test computes another signature")
         role = self.parameters[-1]["RoleArn"]
         if self.deny:
             who = "arn:aws:sts::123456789012:assumed-role/gateway-role/i-1"

@@ -1,17 +1,22 @@
 """A crowd of webhook senders, in a process of its own: so many at once, each with one webhook after the other, some of whom hang
 up.
 
-It knows exactly which webhooks were answered, and how. Every webhook has its number in the header `webhook-id`.
+It knows exactly which webhooks were answered, and how. What is sent is a function of the path and the webhook's number, which is
+named as `module:function`, because the senders are another process.
 """
 
+import importlib
 import json
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from select import epoll
+from typing import Any
 
 from .http import Address
 from .load import Connection
@@ -36,8 +41,17 @@ class Crowd:
 class CrowdProcess:
     """Running when constructed."""
 
-    def __init__(self, address: Address, path: str, count: int, senders: int, hang_ups: float = 0.0):
-        arguments = [address[0], address[1], path, count, senders, hang_ups]
+    def __init__(
+        self,
+        address: Address,
+        path: str,
+        count: int,
+        senders: int,
+        hang_ups: float = 0.0,
+        requests: str = "rig.crowd:numbered",
+        first: int = 0,
+    ):
+        arguments = [address[0], address[1], path, count, senders, hang_ups, requests, first]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rig.crowd", *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -53,8 +67,15 @@ class CrowdProcess:
         return Crowd(**{**fields, "answers": {int(key): value for key, value in fields["answers"].items()}})
 
 
-def run_crowd(address: Address, path: str, count: int, senders: int, hang_ups: float = 0.0) -> Crowd:
-    return CrowdProcess(address, path, count, senders, hang_ups).result()
+def run_crowd(address: Address, path: str, count: int, senders: int, hang_ups: float = 0.0, **more: Any) -> Crowd:
+    return CrowdProcess(address, path, count, senders, hang_ups, **more).result()
+
+
+def numbered(path: str, number: int) -> bytes:
+    """One with its number in the header `webhook-id`."""
+    body = json.dumps({"type": "payment.succeeded", "padding": "x" * (BODY_BYTES - 45)})
+    head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}webhook-id: w-{number}\r\n\r\n{body}".encode()
 
 
 class _Sender(Connection):
@@ -67,22 +88,22 @@ class _Sender(Connection):
         self._socket, self._buffer, self.awaits_response = None, b"", False
 
 
-def _drive(address: Address, path: str, count: int, senders: int, hang_ups: float) -> Crowd:
-    poller, dice = epoll(), random.Random(7)
+def _drive(
+    address: Address, request_of: Callable[[int], bytes], count: int, senders: int, hang_ups: float, first: int
+) -> Crowd:
+    poller, dice = epoll(), random.Random(7 + first)
     idle = [_Sender(address, poller) for _ in range(senders)]
     by_descriptor: dict[int, _Sender] = {}
     answers: dict[int, list[int]] = {}
     hung_up: list[int] = []
     latencies: list[float] = []
-    body = json.dumps({"type": "payment.succeeded", "padding": "x" * (BODY_BYTES - 45)})
-    head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     sent = settled = 0
     start = time.perf_counter()
     while settled < count:
         while idle and sent < count:
             sender = idle.pop()
-            sender.number = sent
-            request = f"{head}webhook-id: w-{sent}\r\n\r\n{body}".encode()
+            sender.number = first + sent
+            request = request_of(sender.number)
             sent += 1
             if dice.random() >= hang_ups:
                 by_descriptor[sender.send(request)] = sender
@@ -109,5 +130,8 @@ def _drive(address: Address, path: str, count: int, senders: int, hang_ups: floa
 
 
 if __name__ == "__main__":
-    host, port, path, count, senders, hang_ups = sys.argv[1:]
-    print(json.dumps(_drive((host, int(port)), path, int(count), int(senders), float(hang_ups)).__dict__))
+    host, port, path, count, senders, hang_ups, requests, first = sys.argv[1:]
+    module, name = requests.split(":")
+    request_of = partial(getattr(importlib.import_module(module), name), path)
+    crowd = _drive((host, int(port)), request_of, int(count), int(senders), float(hang_ups), int(first))
+    print(json.dumps(crowd.__dict__))

@@ -100,6 +100,15 @@ class EnvoyConfig:
         del cluster["transport_socket"]
         self.configure(capture=[{**capture, "queue_url": url, "region": "us-east-1"}, *others])
 
+    def let_envoy_sign(self, cluster: str, service: str) -> None:
+        """Has Envoy sign what goes to `cluster`, as envoy/host-signs.yaml has it, with keys of its environment."""
+        shipped = yaml.safe_load((PROJECT / "envoy" / "host-signs.yaml").read_text())["static_resources"]["clusters"]
+        (options,) = (each["typed_extension_protocol_options"] for each in shipped if "typed_extension_protocol_options" in each)
+        (signing,) = (mapping for mapping in _mappings(options) if "service_name" in mapping)
+        signing["service_name"] = service
+        self._cluster(cluster)["typed_extension_protocol_options"] = options
+        self.configure(credentials={"source": "host"})
+
     def configure_capture(self, **changes: Any) -> None:
         """Replaces keys of the first capture."""
         (capture, *others) = self.settings["capture"]

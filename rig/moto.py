@@ -56,6 +56,7 @@ class Moto(ServerProcess):
         try:
             self.address: Address = (LOOPBACK, int(self.wait_for_log(r"Running on http://[\d.]+:(\d+)")[1]))
             self.url = f"http://{self.address[0]}:{self.address[1]}"
+            self._clients: dict[tuple[str, Credentials], Any] = {}
             self.administrator = Credentials("bootstrap", "bootstrap")
             self.administrator = self.create_user(["*"])
         except BaseException:
@@ -63,7 +64,13 @@ class Moto(ServerProcess):
             raise
 
     def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        credentials = credentials or self.administrator
+        """Made once, because that takes some 50 ms; a client is for any number of threads."""
+        key = (service, credentials or self.administrator)
+        if key not in self._clients:
+            self._clients[key] = self._new_client(*key)
+        return self._clients[key]
+
+    def _new_client(self, service: str, credentials: Credentials) -> Any:
         return boto3.client(
             service,
             region_name=REGION,

@@ -1,4 +1,4 @@
-"""Signatures reckoned anew by botocore, from what arrived."""
+"""Signatures that botocore computes again from what arrived."""
 
 import re
 from dataclasses import dataclass

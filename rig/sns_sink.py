@@ -97,6 +97,13 @@ class SnsSink:
                     self.marks.add(each.mark)
         return answer
 
+    def deliver(self, _: Any, answer: Answer, reply: Callable[[Answer], None]) -> None:
+        """Replies, at once or when the answer says."""
+        if answer.delay:
+            asyncio.get_running_loop().call_later(answer.delay, reply, answer)
+        else:
+            reply(answer)
+
     def connection_opened(self, connection: "_Connection") -> None:
         self._connections.add(connection)
 
@@ -130,11 +137,7 @@ class _Connection(asyncio.Protocol):
             method, target, _ = first.split(" ", 2)
             request = self._sink.read_request(method, target, headers, bytes(self._buffer[end + 4 : stop]))
             del self._buffer[:stop]
-            answer = self._sink.answer(request)
-            if answer.delay:
-                asyncio.get_running_loop().call_later(answer.delay, self._reply, answer)
-            else:
-                self._reply(answer)
+            self._sink.deliver(request, self._sink.answer(request), self._reply)
 
     def _reply(self, answer: Answer) -> None:
         head = f"HTTP/1.1 {answer.status} As-Asked\r\ncontent-type: {self._sink.content_type}\r\n"

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +19,32 @@ from .process import ServerProcess
 from .relay import Relay
 
 SECRET = "whsec_demo"
+EXAMPLE = str(PROJECT / "examples" / "webhook_worker.py")
 
 
 class WebhookWorker(ServerProcess):
-    """examples/webhook_worker.py. Ready when constructed."""
+    """examples/webhook_worker.py. Ready when constructed. With `record` it writes there what it handles.
 
-    def __init__(self, moto: Moto, queue: Queue, log_path: Path):
+    Of its arguments the last counts.
+    """
+
+    def __init__(self, moto: Moto, queue: Queue, log_path: Path, arguments: Sequence[str] = (), record: Path | None = None):
         actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
         super().__init__(
             [
-                sys.executable, str(PROJECT / "examples" / "webhook_worker.py"),
+                sys.executable, *([EXAMPLE] if record is None else ["-m", "rig.recording_worker"]),
                 "--queue-url", queue.url,
                 "--inbox", str(log_path.with_suffix(".sqlite3")),
                 "--wait-seconds", "1",
+                *arguments,
             ],
             log_path,
-            {**moto.create_user(actions).environment(), "AWS_ENDPOINT_URL": moto.url, "AWS_DEFAULT_REGION": REGION},
+            {
+                **moto.create_user(actions).environment(),
+                "AWS_ENDPOINT_URL": moto.url,
+                "AWS_DEFAULT_REGION": REGION,
+                **({"RECORD": str(record), "PYTHONPATH": str(PROJECT)} if record else {}),
+            },
         )  # fmt: skip
         self.wait_for_log("working on")
 

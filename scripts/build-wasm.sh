@@ -30,7 +30,9 @@ debian_compiler() {
 }
 
 # SHA-256, which is most of what a call to AWS costs, is six times as fast with SIMD. Wasmtime and V8 have it since 2021.
-flags=-Ctarget-feature=+simd128
+flags=(-Ctarget-feature=+simd128)
+# What a trap says of its place does not say where this machine keeps the sources of others.
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do flags+=("--remap-path-prefix=$sources="); done
 # Cargo takes flags from one place alone, and this is the first that it looks at: what the environment or a configuration of
 # cargo has in RUSTFLAGS or another place would replace these, and says something of other programs.
 encode_flags() { local IFS=$'\x1f'; echo "$*"; }
@@ -39,7 +41,7 @@ cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/
 if rustup_target; then
   say "$crate with rustup's target $target"
   target_dir=$root/target/wasm-rustup
-  CARGO_ENCODED_RUSTFLAGS=$(encode_flags "$flags") cargo "${cargo_args[@]}" --target-dir "$target_dir"
+  CARGO_ENCODED_RUSTFLAGS=$(encode_flags "${flags[@]}") cargo "${cargo_args[@]}" --target-dir "$target_dir"
 elif debian_compiler; then
   say "$crate with Debian's rustc-web, building the standard library (rustup has no target $target here)"
   target_dir=$root/target/wasm-debian
@@ -47,7 +49,7 @@ elif debian_compiler; then
   [ -n "$linker" ] || { say "no rust-lld in $(rustc --print sysroot): use a toolchain of rustup's" >&2; exit 1; }
   RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
     CARGO_TARGET_WASM32_WASIP1_LINKER=$linker \
-    CARGO_ENCODED_RUSTFLAGS=$(encode_flags "$flags" -Lnative=/usr/lib/wasm32-wasi) \
+    CARGO_ENCODED_RUSTFLAGS=$(encode_flags "${flags[@]}" -Lnative=/usr/lib/wasm32-wasi) \
     cargo "${cargo_args[@]}" --target-dir "$target_dir" -Z build-std=std,panic_abort
 else
   say "no compiler for $target: run 'rustup target add $target', or install Debian's rustc-web, rust-web-src and wasi-libc" >&2

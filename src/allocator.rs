@@ -2,18 +2,21 @@
 //! Never gives a small block back to the system.
 //!
 //! Two small allocations are made for every request, also for one that matches nothing: the SDK
-//! boxes a context, and the host hands over the method. Of the 1,555 instructions that such a
-//! request costs (`tests/filter/cost.rs`), the allocator of wasi-libc would add 313, and the crates
-//! `dlmalloc` and `talc` 439 and 458; to a request that matches they would add 14, 18 and 18 %. A
-//! freed block stays in the list of its size, so the memory of the module is bounded by the sum of
-//! what each size has needed at most.
+//! boxes a context, and the host hands over the method. Such a request cost 1,555 instructions when
+//! that was counted (`tests/filter/cost.rs`); the allocator of wasi-libc added 313, and the crates
+//! `dlmalloc` and `talc` 439 and 458, and to a request that matches 14, 18 and 18 %. A freed block
+//! stays in the list of its size, so the memory of the module is bounded by the sum of what each
+//! size has needed at most.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
-/// Sizes are rounded up to multiples of this, which is also the alignment of every small block.
+/// Sizes are rounded up to multiples of this.
 const STEP: usize = 16;
+/// The largest alignment of a small block. The system has it for every block, and rarely is another
+/// asked for: a constant, so that a call of the allocator is of the size alone.
+const ALIGN: usize = 8;
 const CLASSES: usize = 16;
 /// Bytes that are taken from the system at once for small blocks.
 const CHUNK: usize = 16 * 1024;
@@ -46,10 +49,46 @@ impl SmallBlocks {
 
     /// Returns the free list for `layout`; `None` if it is no small block.
     fn list(&self, layout: Layout) -> Option<&Cell<*mut FreeBlock>> {
-        if layout.align() > STEP {
+        if layout.align() > ALIGN {
             return None;
         }
-        self.free.get(layout.size().wrapping_sub(1) / STEP)
+        self.list_of(layout.size())
+    }
+
+    fn list_of(&self, size: usize) -> Option<&Cell<*mut FreeBlock>> {
+        self.free.get(size.wrapping_sub(1) / STEP)
+    }
+
+    /// Returns a block of `size` bytes, aligned to [`ALIGN`]. A function of its own, like
+    /// [`SmallBlocks::give`]: each is called in thousands of places, and inlined the two make the
+    /// module 6 % larger.
+    #[inline(never)]
+    fn take(&self, size: usize) -> *mut u8 {
+        let Some(list) = self.list_of(size) else { return large(size) };
+        let block = list.get();
+        if block.is_null() {
+            return self.carve(size.next_multiple_of(STEP));
+        }
+        // SAFETY: what is in a list was written there by `give`.
+        list.set(unsafe { (*block).next });
+        block.cast()
+    }
+
+    /// Takes back a block of `size` bytes.
+    ///
+    /// # Safety
+    /// [`SmallBlocks::take`] has returned it for this size, and the caller uses it no more.
+    #[inline(never)]
+    unsafe fn give(&self, block: *mut u8, size: usize) {
+        let Some(list) = self.list_of(size) else {
+            // SAFETY: a block of this size came from the system, with this alignment.
+            return unsafe { System.dealloc(block, Layout::from_size_align_unchecked(size, ALIGN)) };
+        };
+        let block: *mut FreeBlock = block.cast();
+        // SAFETY: the block is the caller's to give, and is at least `STEP` bytes large and
+        // aligned.
+        unsafe { block.write(FreeBlock { next: list.get() }) };
+        list.set(block);
     }
 
     /// Returns a new block of `size` bytes, a multiple of [`STEP`]. The rest of a chunk that is too
@@ -75,6 +114,27 @@ impl SmallBlocks {
     }
 }
 
+/// Returns a block of the system's. It is called, so that [`SmallBlocks::take`] needs no room on
+/// the stack.
+#[inline(never)]
+fn large(size: usize) -> *mut u8 {
+    // SAFETY: the size is above zero and makes a layout, which the caller of the allocator has
+    // promised; the alignment is a power of two.
+    unsafe { System.alloc(Layout::from_size_align_unchecked(size, ALIGN)) }
+}
+
+/// Returns a block of the system's that is aligned to more than [`ALIGN`]. It is called, so that
+/// what is left of [`SmallBlocks::alloc`] where the alignment is known is one call.
+///
+/// # Safety
+/// The size of the layout is above zero.
+#[cold]
+#[inline(never)]
+unsafe fn aligned(layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's promise is the system's demand.
+    unsafe { System.alloc(layout) }
+}
+
 impl Default for SmallBlocks {
     fn default() -> SmallBlocks {
         SmallBlocks::new()
@@ -85,35 +145,33 @@ impl Default for SmallBlocks {
 // it; it is in a free list or with one caller, never both; the class of a layout does not change
 // between `alloc` and `dealloc`.
 unsafe impl GlobalAlloc for SmallBlocks {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(list) = self.list(layout) else {
-            // SAFETY: the caller's promises are the system's demands.
-            return unsafe { System.alloc(layout) };
-        };
-        let block = list.get();
-        if block.is_null() {
-            return self.carve(layout.size().next_multiple_of(STEP));
+        if layout.align() > ALIGN {
+            // SAFETY: the caller's promises are those that this asks for.
+            return unsafe { aligned(layout) };
         }
-        // SAFETY: what is in a list was written there by `dealloc`.
-        list.set(unsafe { (*block).next });
-        block.cast()
+        self.take(layout.size())
     }
 
+    #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some(list) = self.list(layout) else {
-            // SAFETY: a block of this layout came from the system.
-            return unsafe { System.dealloc(block, layout) };
-        };
-        let block: *mut FreeBlock = block.cast();
-        // SAFETY: the block is the caller's to give, and is at least `STEP` bytes large and
-        // aligned.
-        unsafe { block.write(FreeBlock { next: list.get() }) };
-        list.set(block);
+        // SAFETY: a block of this layout came from where `alloc` takes it, and is the caller's to
+        // give.
+        unsafe {
+            if layout.align() > ALIGN {
+                System.dealloc(block, layout);
+            } else {
+                self.give(block, layout.size());
+            }
+        }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller promises that the new size makes a layout.
-        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        // SAFETY: the caller promises that both sizes make a layout; the alignment is a power of
+        // two.
+        let [layout, new_layout] = [layout.size(), new_size]
+            .map(|size| unsafe { Layout::from_size_align_unchecked(size, layout.align().max(ALIGN)) });
         match (self.list(layout), self.list(new_layout)) {
             // SAFETY: a block of this layout came from the system.
             (None, None) => return unsafe { System.realloc(block, layout, new_size) },

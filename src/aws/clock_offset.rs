@@ -14,6 +14,10 @@ use crate::notice::{Level, Notice};
 /// the reply that it was learnt from.
 const SAME: i64 = 60_000;
 
+/// The start of the year 9000. Signatures end with the year 9999: after a date near that, nothing
+/// could be signed any more, and no reply would come to put it right.
+const LATEST: i64 = 221_845_392_000_000;
+
 /// The time by which AWS's clock is ahead of the host's; zero until a reply says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClockOffset {
@@ -31,7 +35,7 @@ impl ClockOffset {
     pub(crate) fn correct(&mut self, reply: &Reply, now: Timestamp) -> Option<Notice> {
         let date = httpdate::parse_http_date(reply.header(&DATE)?).ok()?;
         let aws = date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
-        let millis = i64::try_from(aws).ok()?.saturating_sub_unsigned(now.0);
+        let millis = i64::try_from(aws).ok().filter(|aws| *aws < LATEST)?.saturating_sub_unsigned(now.0);
         if self.millis.abs_diff(millis) < SAME.unsigned_abs() {
             return None;
         }
@@ -63,6 +67,11 @@ mod tests {
         assert_eq!(offset.correct(&refusal("Sun, 06 Nov 1994 08:49:37 GMT"), host), None);
         assert_eq!(offset.correct(&refusal("yesterday"), host), None);
         assert_eq!(offset.correct(&Reply::NoResponse(String::new()), host), None);
+        assert_eq!(
+            offset.correct(&refusal("Fri, 31 Dec 9999 23:59:59 GMT"), host),
+            None,
+            "nothing could be signed then"
+        );
         assert_eq!(offset.apply(Timestamp(0)), Timestamp(3_600_000));
     }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::aws::error::{classify, without_namespace, Failure, FailureClass, MAX_KEPT_CHARS};
 use crate::callout::Reply;
+use crate::json::tree;
 
 /// Bytes of a reply that are looked at. A reply to ten entries, each with a long error, has less
 /// than 10 KiB.
@@ -125,7 +126,7 @@ fn json(text: &str) -> Option<Value> {
     if text.len() > MAX_JSON_BYTES {
         return None;
     }
-    serde_json::from_str(text).ok()
+    tree(text.as_bytes()).ok()
 }
 
 /// Returns the text under a name in a JSON object, unless it is empty.

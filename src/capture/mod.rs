@@ -7,6 +7,7 @@
 
 mod answers;
 mod attempts;
+mod body;
 mod counts;
 mod delivery_id;
 mod envelope;

@@ -3,7 +3,6 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE};
 use http::StatusCode;
-use std::collections::BTreeSet;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
@@ -100,8 +99,13 @@ fn read_name(section: &mut Section<'_>, methods: &Checked<Methods>, matcher: &Ch
         let methods = match borrowed(methods)? {
             Methods::Any => "*".to_owned(),
             Methods::OneOf(methods) => {
-                let sorted: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
-                sorted.into_iter().collect::<Vec<_>>().join(",")
+                let mut sorted: Vec<&str> = Vec::new();
+                for method in methods {
+                    if let Err(at) = sorted.binary_search(&method.as_str()) {
+                        sorted.insert(at, method);
+                    }
+                }
+                sorted.join(",")
             }
         };
         return Ok(format!("{methods} {}", borrowed(matcher)?.pattern()));

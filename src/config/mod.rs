@@ -13,6 +13,7 @@ use crate::aws::target::Target;
 use crate::capture::Captures;
 use crate::exchange::matcher::Matcher;
 use crate::exchange::redact::Redact;
+use crate::json::{self, JsonPath};
 use crate::publish::dead_letter::DeadLetterSettings;
 use crate::publish::outbox::settings::{Batch, Bounds};
 use crate::publish::route::Routes;
@@ -22,7 +23,6 @@ mod capture;
 mod credentials;
 mod delivery;
 mod fault;
-mod json;
 mod other_syntax;
 mod reader;
 mod redact;
@@ -35,7 +35,7 @@ mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
-use reader::{Field, Reading, Section};
+use reader::{item, member, Field, Reading, Section};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -123,12 +123,26 @@ impl Config {
     }
 }
 
+/// Parses a text. Two values under one key are a fault wherever they stand: of
+/// `"verify": {…}, "verify": null` a parser would keep the last.
 fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
     let remedy = "give one JSON object with at least `topic_arn` (or `queue_url`, or `event_bus`) and `routes`";
     if text.trim_ascii().is_empty() {
         return Err(faults.report("", "the configuration is empty", remedy));
     }
-    json::parse(text, faults).map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
+    let report_repeated = |path: JsonPath<'_>| {
+        faults.report(&shown(path), "is given twice", "give it once: it would not be sure which one counts");
+    };
+    json::tree_of_single_keys(text, &report_repeated)
+        .map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
+}
+
+fn shown(path: JsonPath<'_>) -> String {
+    match path {
+        JsonPath::Top => String::new(),
+        JsonPath::Item(list, index) => item(&shown(*list), index),
+        JsonPath::Member(object, key) => member(&shown(*object), key),
+    }
 }
 
 fn read(root: &mut Section<'_>) -> Checked<Config> {

@@ -17,7 +17,7 @@ pub(crate) enum Methods {
     /// Every method: `"*"`.
     Any,
     /// The methods in this list, in upper case. Every request is compared with them, and an
-    /// `http::Method` would cost it 42 instructions more, of 1,555 (`tests/filter/cost.rs`).
+    /// `http::Method` would cost it 42 instructions more, of 1,516 (`tests/filter/cost.rs`).
     OneOf(Vec<String>),
 }
 
@@ -26,7 +26,11 @@ impl Methods {
     pub(crate) fn contain(&self, method: &[u8]) -> bool {
         match self {
             Methods::Any => true,
-            Methods::OneOf(methods) => methods.iter().any(|candidate| candidate.as_bytes() == method),
+            Methods::OneOf(methods) => methods.iter().any(|candidate| {
+                let candidate = candidate.as_bytes();
+                // Most methods of one length differ in the first byte, and to compare all is a call.
+                candidate.first() == method.first() && candidate == method
+            }),
         }
     }
 
@@ -38,6 +42,36 @@ impl Methods {
                 methods.iter().any(|candidate| candidate.as_bytes().eq_ignore_ascii_case(method))
             }
         }
+    }
+}
+
+/// The methods of all routes, as bits: most requests have another, and are told from them in a few
+/// instructions however many routes there are.
+pub(crate) struct MethodSketch(u64);
+
+impl MethodSketch {
+    /// Sketches all of `methods`.
+    pub(crate) fn of<'a>(methods: impl Iterator<Item = &'a Methods>) -> MethodSketch {
+        let sketch = |methods: &Methods| match methods {
+            Methods::Any => u64::MAX,
+            Methods::OneOf(methods) => {
+                methods.iter().fold(0, |bits, method| bits | MethodSketch::bit(method.as_bytes()))
+            }
+        };
+        MethodSketch(methods.fold(0, |bits, methods| bits | sketch(methods)))
+    }
+
+    /// Returns false if none of the methods is `method`.
+    #[inline]
+    pub(crate) fn may_contain(&self, method: &[u8]) -> bool {
+        self.0 & MethodSketch::bit(method) != 0
+    }
+
+    /// Returns the bit of a method. Those of RFC 9110 and PATCH have one each.
+    #[inline]
+    fn bit(method: &[u8]) -> u64 {
+        let first = method.first().copied().map_or(0, u64::from);
+        1 << ((first + 3 * method.len() as u64) % 64)
     }
 }
 
@@ -108,9 +142,10 @@ impl Matcher {
         self.regex.as_str()
     }
 
-    /// Returns the named groups in `path`.
+    /// Returns the named groups in as much of `path` as a match is looked for in.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
-        Groups { matcher: self, path, captures: OnceCell::new() }
+        let searched = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
+        Groups { matcher: self, path: searched, is_cut: searched.len() < path.len(), captures: OnceCell::new() }
     }
 
     /// Returns the names of the pattern's groups.
@@ -123,13 +158,19 @@ impl Matcher {
 pub(crate) struct Groups<'a> {
     matcher: &'a Matcher,
     path: &'a str,
+    is_cut: bool,
     captures: OnceCell<Option<Captures<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    /// Returns the path.
+    /// Returns the path, as far as it is searched.
     pub(crate) fn path(&self) -> &'a str {
         self.path
+    }
+
+    /// Returns true if a group that ends at `end` might end later in the whole path.
+    pub(crate) fn may_go_on(&self, end: usize) -> bool {
+        self.is_cut && end == self.path.len()
     }
 
     /// Returns the place of the group `name` in the path, if it took part in the match.
@@ -150,6 +191,35 @@ impl PathGroups for Groups<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_found_where_a_match_is() {
+        let matcher = Matcher::new("/a(?<rest>.*)").unwrap();
+        let path = "/a".to_owned() + &"é".repeat(MAX_PATH_BYTES);
+        let groups = matcher.groups(&path);
+        assert_eq!(groups.group("rest"), Some("é".repeat((MAX_PATH_BYTES - 2) / 2).into()));
+        assert!(groups.may_go_on(MAX_PATH_BYTES) && !groups.may_go_on(2));
+        assert_eq!(matcher.groups("/a/b").group("rest"), Some("/b".into()));
+        assert!(!matcher.groups("/a/b").may_go_on(4));
+    }
+
+    #[test]
+    fn a_sketch_has_every_method_and_tells_the_usual_ones_apart() {
+        let usual = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        for method in usual {
+            let sketch = MethodSketch::of([&Methods::OneOf(vec![method.to_owned()])].into_iter());
+            let contained: Vec<_> = usual.iter().filter(|other| sketch.may_contain(other.as_bytes())).collect();
+            assert_eq!(contained, [&method]);
+        }
+        let one_of = |methods: &[&str]| Methods::OneOf(methods.iter().map(|method| (*method).to_owned()).collect());
+        let sketch = MethodSketch::of([&one_of(&["PUT", "PURGE"]), &one_of(&["POST", ""])].into_iter());
+        assert!(["PUT", "PURGE", "POST", ""].iter().all(|method| sketch.may_contain(method.as_bytes())));
+        assert!(!sketch.may_contain(b"GET"));
+        let long = "M".repeat(1_000);
+        assert!(MethodSketch::of([&one_of(&[&long])].into_iter()).may_contain(long.as_bytes()));
+        assert!(MethodSketch::of([&one_of(&["PUT"]), &Methods::Any].into_iter()).may_contain(b"GET"));
+        assert!(!MethodSketch::of(std::iter::empty()).may_contain(b"GET"));
+    }
 
     #[test]
     fn the_matcher_is_searched_not_anchored() {

@@ -32,7 +32,7 @@ pub(crate) fn is_plain(path: &[u8]) -> bool {
     path.iter().all(is_usual) && !path.ends_with(b"/") && !path.windows(2).any(|pair| pair == b"//")
 }
 
-/// Returns the plain spelling of a path: percent-decoded, cut where a query, a fragment or a C
+/// Returns the plain spelling of a path: decoded as the most lenient decoder does it, cut where a query, a fragment or a C
 /// string would end it, with `\` as `/`, without empty and dot segments, and each segment without
 /// its `;` parameters and without white space and dots at its end. Returns `None` if the path is
 /// too long.
@@ -40,7 +40,7 @@ pub(crate) fn plain(path: &[u8]) -> Option<Vec<u8>> {
     if path.len() > MAX_PATH_BYTES {
         return None;
     }
-    let decoded = (0..DECODINGS).fold(path.to_vec(), |path, _| decode(&path));
+    let decoded = (0..DECODINGS).fold(path.to_vec(), |path, _| fold(decode(&path)));
     let whole = decoded.split(|byte| b"?#\0".contains(byte)).next().unwrap_or_default();
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in whole.split(|byte| b"/\\".contains(byte)) {
@@ -65,20 +65,79 @@ pub(crate) fn without_format(plain: &[u8]) -> &[u8] {
     dot.and_then(|dot| plain.get(..dot)).unwrap_or(plain)
 }
 
-/// Decodes every `%` that has two hexadecimal digits behind it.
+/// Decodes every `%` that has two hexadecimal digits behind it, and `%u` with four. Leaves out what
+/// parsers of URLs leave out: tabs and line breaks.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((first, after)) = rest.split_first() {
-        let byte = after.split_first_chunk::<2>().filter(|_| *first == b'%').and_then(|(digits, after)| {
-            let text = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
-            Some((u8::from_str_radix(text, 16).ok()?, after))
-        });
-        let (byte, after) = byte.unwrap_or((*first, after));
-        decoded.push(byte);
+        let escape = if *first == b'%' { after } else { &[] };
+        rest = after;
+        if let Some((byte, after)) = hexadecimal::<2>(escape) {
+            decoded.extend(u8::try_from(byte));
+            rest = after;
+        } else if let Some((code, after)) = escape.strip_prefix(b"u").and_then(hexadecimal::<4>) {
+            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            decoded.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = after;
+        } else {
+            decoded.push(*first);
+        }
+    }
+    decoded.retain(|byte| !b"\t\n\r".contains(byte));
+    decoded
+}
+
+/// Reads so many hexadecimal digits, and returns what is behind them.
+fn hexadecimal<const DIGITS: usize>(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, after) = text.split_first_chunk::<DIGITS>()?;
+    let digits = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
+    Some((u32::from_str_radix(digits, 16).ok()?, after))
+}
+
+/// Writes everything as ASCII that some decoder takes for ASCII: forms of UTF-8 that are longer
+/// than they need to be, full-width forms, and letters of which the other case is ASCII. Any white
+/// space becomes a space.
+fn fold(path: Vec<u8>) -> Vec<u8> {
+    if path.is_ascii() {
+        return path;
+    }
+    let mut folded = Vec::with_capacity(path.len());
+    let mut rest = &path[..];
+    while let Some((first, after)) = rest.split_first() {
+        let (byte, after) =
+            lenient(rest).and_then(|(code, after)| Some((ascii(code)?, after))).unwrap_or((*first, after));
+        folded.push(byte);
         rest = after;
     }
-    decoded
+    folded
+}
+
+/// Reads a character of several bytes, as a decoder does that checks neither range nor length.
+fn lenient(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (first, rest) = text.split_first()?;
+    let (length, bits) = match first {
+        0xc0..=0xdf => (1, first & 0x1f),
+        0xe0..=0xef => (2, first & 0x0f),
+        0xf0..=0xf7 => (3, first & 0x07),
+        _ => return None,
+    };
+    let (continuation, after) = rest.split_at_checked(length)?;
+    let is_whole = continuation.iter().all(|byte| byte & 0xc0 == 0x80);
+    let code = continuation.iter().fold(u32::from(bits), |code, byte| code << 6 | u32::from(byte & 0x3f));
+    is_whole.then_some((code, after))
+}
+
+fn ascii(code: u32) -> Option<u8> {
+    let code = match code {
+        0xff01..=0xff5e => code - 0xfee0,
+        // The signs of kelvin, and the long s.
+        0x212a => u32::from(b'k'),
+        0x017f => u32::from(b's'),
+        _ if char::from_u32(code).is_some_and(char::is_whitespace) => u32::from(b' '),
+        _ => code,
+    };
+    u8::try_from(code).ok().filter(u8::is_ascii)
 }
 
 fn trim(segment: &[u8]) -> &[u8] {
@@ -99,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Paths that one application or another takes for `/webhook`.
-    const SPELLINGS: [&[u8]; 36] = [
+    const SPELLINGS: [&[u8]; 50] = [
         b"/webhook",
         b"/webhook/",
         b"/webhook//",
@@ -136,6 +195,20 @@ mod tests {
         b"/%20webhook",
         b"/webhook.",
         b"/webhook. ",
+        b"/web%0ahook",
+        b"/web%0d%09hook",
+        b"/%u0077ebhook",
+        b"/webhook%u002f",
+        b"/webhook%u0000x",
+        b"/%c0%afwebhook",
+        b"/webhook%c0%80x",
+        b"/x/%c0%ae%c0%ae/webhook",
+        b"/%e0%81%b7ebhook",
+        b"/%f0%80%81%b7ebhook",
+        b"/%ef%bd%97ebhook",
+        b"/x/..%ef%bc%8fwebhook",
+        b"/webhoo%e2%84%aa",
+        b"/%e3%80%80webhook%c2%a0",
     ];
 
     #[test]
@@ -150,6 +223,11 @@ mod tests {
             (b"/a%", b"/a%"),
             (b"/a%zz%4", b"/a%zz%4"),
             (b"/a%+1", b"/a%+1"),
+            (b"/a%u12", b"/a%u12"),
+            (b"/a%ud800", "/a\u{fffd}".as_bytes()),
+            (b"/caf%c3%a9", "/café".as_bytes()),
+            (b"/%e2%82%ac%f0%9f%98%80", "/€😀".as_bytes()),
+            (b"/%c3%e2%82%f8", b"/\xc3\xe2\x82\xf8"),
             (b"/a/b.c", b"/a/b.c"),
             (b"/webhook/..", b""),
             (b"/webhooks", b"/webhooks"),

@@ -98,13 +98,13 @@ impl HttpContext for HttpFilter {
                 Begun::NotWanted => {}
             }
         }
-        if worker.routes.want_method(&method) {
-            let Some(target) = worker.rules.target.read() else { return Action::Continue };
-            if worker.routes.want_request(&method, &target) {
-                let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
-                let head = Head { method: text(method), target: text(target), header_count, ended };
-                self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));
-            }
+        if !worker.methods.may_contain(&method) {
+            return Action::Continue;
+        }
+        if let Some(target) = worker.routes.wanted_target(&method, || worker.rules.target.read()) {
+            let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
+            let head = Head { method: text(method), target: text(target), header_count, ended };
+            self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));
         }
         Action::Continue
     }

@@ -14,6 +14,7 @@ use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
 use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
 use crate::clock::Timestamp;
+use crate::exchange::matcher::MethodSketch;
 use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
@@ -49,6 +50,8 @@ enum Life {
 pub(crate) struct Worker {
     /// Which exchanges become events.
     pub(crate) routes: Routes,
+    /// The methods of the routes.
+    pub(crate) methods: MethodSketch,
     /// Which requests are stored before they are answered.
     pub(crate) captures: Rc<Captures>,
     /// The rules of the gateway.
@@ -93,6 +96,7 @@ impl Worker {
         Worker {
             stores_webhooks: !captures.0.is_empty(),
             holds_responses: routes.hold_responses(),
+            methods: MethodSketch::of(routes.0.iter().map(|route| &route.methods)),
             reader,
             routes,
             captures,

@@ -290,7 +290,8 @@ impl Publisher {
 fn event_id(now: Timestamp, rng: &mut fastrand::Rng) -> String {
     let mut random = [0; 10];
     rng.fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid().to_string()
+    let uuid = uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid();
+    uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).to_owned()
 }
 
 #[cfg(test)]

@@ -87,9 +87,17 @@ impl Routes {
         self.0.iter().any(|route| route.methods.contain(method))
     }
 
-    /// Returns true if some route wants a request of this method and target, whatever its response.
-    pub fn want_request(&self, method: &[u8], target: &[u8]) -> bool {
-        self.0.iter().any(|route| route.wants_request(method, target))
+    /// Reads the target of a request if a route wants its method. Returns the target if some route
+    /// wants the request, whatever its response.
+    pub fn wanted_target<T: AsRef<[u8]>>(&self, method: &[u8], read: impl FnOnce() -> Option<T>) -> Option<T> {
+        let first = self.0.iter().position(|route| route.methods.contain(method))?;
+        let target = read()?;
+        // The first has the method: they are not compared again.
+        let mut routes = self.0.iter().enumerate().skip(first);
+        let wants = |(at, route): (usize, &Route)| {
+            (at == first || route.methods.contain(method)) && route.matcher.is_match(target.as_ref())
+        };
+        routes.any(wants).then_some(target)
     }
 
     /// Returns the first route that wants this exchange.
@@ -171,7 +179,32 @@ mod tests {
         assert_eq!(position("DELETE", "/profile", 204), Some(2));
         assert_eq!(position("DELETE", "/profile", 500), None);
         assert_eq!(position("put", "/other", 200), None);
-        assert!(routes.want_method(b"GET") && routes.want_request(b"PUT", b"/profile"));
+        assert!(routes.want_method(b"GET"));
+    }
+
+    #[test]
+    fn a_target_is_read_for_a_method_that_a_route_has_and_kept_if_a_route_wants_it() {
+        let routes = Routes(vec![
+            route(&["PUT"], "/account", Statuses::success()),
+            route(&["POST"], "/order", Statuses::success()),
+            route(&["PUT", "PATCH"], "/profile", Statuses::success()),
+        ]);
+        for (method, target, is_wanted) in [
+            ("PUT", "/account/1", true),
+            ("PUT", "/profile/1", true),
+            ("PATCH", "/profile/1", true),
+            ("PUT", "/order/1", false),
+            ("PATCH", "/account/1", false),
+            ("POST", "/profile/1", false),
+        ] {
+            let wanted = routes.wanted_target(method.as_bytes(), || Some(target));
+            assert_eq!(wanted, is_wanted.then_some(target), "{method} {target}");
+        }
+        assert_eq!(routes.wanted_target(b"PUT", || None::<&str>), None);
+        for method in ["GET", "PUSH", "PU", ""] {
+            let read = || -> Option<&str> { panic!("the target is not asked for") };
+            assert_eq!(routes.wanted_target(method.as_bytes(), read), None, "{method}");
+        }
     }
 
     #[test]

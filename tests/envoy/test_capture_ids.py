@@ -2,9 +2,7 @@
 retry is one, and nobody takes the place of somebody else's.
 """
 
-import base64
 import hashlib
-import hmac
 import json
 import sys
 import threading
@@ -20,18 +18,13 @@ from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
 from rig.http import send_raw
 from rig.moto import Moto
+from rig.senders import ENVIRONMENT, Sent, github, google, stripe, svix, verify
 from rig.waiting import wait_for
-from rig.webhook_stage import SECRET, signed
 
 sys.path.insert(0, str(PROJECT / "examples"))
 from webhook import Webhook  # noqa: E402
 from webhook_inbox import SqliteInbox  # noqa: E402
 from webhook_worker import Worker  # noqa: E402
-
-WHSEC = b"a secret of 24 bytes, or more"
-
-Sent = tuple[str, list[tuple[str, str]], str]
-"""Target, headers and body."""
 
 
 class Gateway:
@@ -50,8 +43,8 @@ class Gateway:
             capture = {"message_group_id": "orders", **capture}
         config.configure_capture(matcher="^/webhook", **capture)
         config.configure(credentials=moto.create_user(["sqs:SendMessage"]).settings())
-        config.plugin["vm_config"]["environment_variables"]["host_env_keys"].append("HOOK_SECRET")
-        self.envoy = Envoy(config.write(directory / "envoy.yaml"), {"HOOK_SECRET": SECRET})
+        config.let_through(*ENVIRONMENT)
+        self.envoy = Envoy(config.write(directory / "envoy.yaml"), ENVIRONMENT)
         self.handled: list[Webhook] = []
         self.fails = False
         worker_aside = None if aside else self.aside.url
@@ -77,10 +70,7 @@ class Gateway:
         self.handled.append(webhook)
 
     def post(self, sent: Sent) -> None:
-        target, headers, body = sent
-        lines = [f"POST {target} HTTP/1.1", "host: gateway", f"content-length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        assert send_raw(self.envoy.address_of(), ("\r\n".join(lines) + f"\r\n\r\n{body}").encode()) == 200
+        assert send_raw(self.envoy.address_of(), sent.request()) == 200
 
     def wait_until_empty(self) -> None:
         wait_for(lambda: self.moto.messages_left(self.queue) == 0, "all to be handled")
@@ -115,59 +105,31 @@ def start(request: pytest.FixtureRequest, wasm: Path, tmp_path: Path) -> Iterato
         yield start
 
 
-def verify(scheme: str) -> dict[str, Any]:
-    secret = base64.b64encode(WHSEC).decode() if scheme == "standard-webhooks" else "${env.HOOK_SECRET}"
-    return {"scheme": scheme, "secrets": [secret]}
-
-
-def github(delivery: str, body: str, hook: str = "1") -> Sent:
-    signature = hmac.new(SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
-    return (
-        "/webhook",
-        [("x-github-delivery", delivery), ("x-github-hook-id", hook), ("x-hub-signature-256", f"sha256={signature}")],
-        body,
-    )
-
-
-def svix(webhook_id: str, body: str) -> Sent:
-    now = str(int(time.time()))
-    signature = base64.b64encode(hmac.new(WHSEC, f"{webhook_id}.{now}.{body}".encode(), hashlib.sha256).digest()).decode()
-    return "/webhook", [("svix-id", webhook_id), ("svix-timestamp", now), ("svix-signature", f"v1,{signature}")], body
-
-
-def stripe(target: str, body: str) -> Sent:
-    return target, list(signed(body).items()), body
-
-
 EVENT = '{"id":"evt_1","object":"event"}'
-
-
-def google(number: int) -> Sent:
-    return "/webhook", [("x-goog-channel-id", "c"), ("x-goog-message-number", str(number))], ""
 
 
 LOOKALIKES: dict[str, tuple[str | None, list[Sent]]] = {
     "two hooks of GitHub with one id, and different bodies": ("github", [github("d-1", '{"a":1}'), github("d-1", '{"a":2}')]),
     "two hooks of GitHub with one id and one body": ("github", [github("d-1", "{}", "1"), github("d-1", "{}", "2")]),
-    "one key of two senders": (None, [(f"/webhook/{name}", [("idempotency-key", "7")], "{}") for name in "ab"]),
+    "one key of two senders": (None, [Sent(f"/webhook/{name}", [("idempotency-key", "7")], "{}") for name in "ab"]),
     "one event to two endpoints of Stripe": ("stripe", [stripe("/webhook/a", EVENT), stripe("/webhook/b", EVENT)]),
     "notifications without a body": (None, [google(number) for number in (1, 2, 3)]),
     "notifications without a body of a sender that is not known": (
         None,
-        [("/webhook", [("x-number", str(number))], "") for number in (1, 2, 3)],
+        [Sent("/webhook", [("x-number", str(number))], "") for number in (1, 2, 3)],
     ),
     "CloudEvents with one body": (
         None,
-        [("/webhook", [("ce-source", "/s"), ("ce-id", name)], '{"a":1}') for name in "ab"],
+        [Sent("/webhook", [("ce-source", "/s"), ("ce-id", name)], '{"a":1}') for name in "ab"],
     ),
-    "the same bytes twice, without any id": (None, [("/webhook", [], '{"a":1}')] * 2),
+    "the same bytes twice, without any id": (None, [Sent("/webhook", [], '{"a":1}')] * 2),
     "a list in one header and in two": (
         None,
-        [("/webhook", [("idempotency-key", "7"), ("idempotency-key", key)], "{}") for key in "89"],
+        [Sent("/webhook", [("idempotency-key", "7"), ("idempotency-key", key)], "{}") for key in "89"],
     ),
-    "ids of 10 kB": (None, [("/webhook", [("webhook-id", "x" * 10_000 + end)], "{}") for end in "ab"]),
-    "empty ids": (None, [("/webhook", [("webhook-id", "")], "{}")] * 2),
-    "ids in upper and lower case": (None, [("/webhook", [("webhook-id", key)], "{}") for key in "aA"]),
+    "ids of 10 kB": (None, [Sent("/webhook", [("webhook-id", "x" * 10_000 + end)], "{}") for end in "ab"]),
+    "empty ids": (None, [Sent("/webhook", [("webhook-id", "")], "{}")] * 2),
+    "ids in upper and lower case": (None, [Sent("/webhook", [("webhook-id", key)], "{}") for key in "aA"]),
 }
 
 
@@ -181,7 +143,7 @@ def test_what_looks_alike_is_handled_all_the_same(start: StartGateway, scheme: s
     gateway.start_worker()
     gateway.wait_until_empty()
     assert len(gateway.handled) == len(cases), "and handled"
-    assert sorted(webhook.raw_body for webhook in gateway.handled) == sorted(body.encode() for _, _, body in cases)
+    assert sorted(webhook.raw_body for webhook in gateway.handled) == sorted(sent.body.encode() for sent in cases)
     for webhook in gateway.handled:
         assert webhook.body_sha256 == hashlib.sha256(webhook.raw_body).hexdigest()
         assert webhook.verified is (True if scheme else None)
@@ -190,10 +152,10 @@ def test_what_looks_alike_is_handled_all_the_same(start: StartGateway, scheme: s
 def test_a_true_retry_is_one(start: StartGateway) -> None:
     gateway = start()
     tries: list[Sent] = [
-        ("/webhook", [("webhook-id", "w-1")], "{}"),
-        ("/webhook", [("idempotency-key", "7")], "{}"),
-        ("/webhook", [("ce-source", "/s"), ("ce-id", "7")], "{}"),
-        ("/webhook", [("webhook-id", "x" * 10_000)], "{}"),
+        Sent("/webhook", [("webhook-id", "w-1")], "{}"),
+        Sent("/webhook", [("idempotency-key", "7")], "{}"),
+        Sent("/webhook", [("ce-source", "/s"), ("ce-id", "7")], "{}"),
+        Sent("/webhook", [("webhook-id", "x" * 10_000)], "{}"),
         google(1),
         stripe("/webhook", EVENT),
     ]
@@ -211,7 +173,7 @@ def test_the_operator_may_say_what_is_one_delivery(start: StartGateway) -> None:
     by_header = start(name="by-header", id="${request.headers.x-acme-delivery}")
     for gateway, expected in ((by_body, 2), (by_header, 3)):
         for key, body in (("1", "{}"), ("1", "{}"), ("2", "{}"), ("2", "[]")):
-            gateway.post(("/webhook", [("x-acme-delivery", key)], body))
+            gateway.post(Sent("/webhook", [("x-acme-delivery", key)], body))
         gateway.start_worker()
         gateway.wait_until_empty()
         assert len(gateway.handled) == expected
@@ -219,9 +181,9 @@ def test_the_operator_may_say_what_is_one_delivery(start: StartGateway) -> None:
 
 def test_a_signature_is_for_the_id_that_it_covers(start: StartGateway) -> None:
     gateway = start(verify=verify("standard-webhooks"))
-    target, headers, body = svix("msg_1", "{}")
+    sent = svix("msg_1", "{}")
     for more in ([], [("webhook-id", "msg_VICTIM")], [("stripe-signature", "t=1,v1=00")], [("x-github-delivery", "d")]):
-        gateway.post((target, [*more, *headers], body))
+        gateway.post(sent.adding(*more))
     gateway.post(svix("msg_VICTIM", "{}"))
     gateway.start_worker()
     gateway.wait_until_empty()
@@ -234,11 +196,10 @@ def test_a_signature_is_for_the_id_that_it_covers(start: StartGateway) -> None:
 
 def test_what_is_not_verified_displaces_nothing_and_holds_up_nothing(start: StartGateway) -> None:
     gateway = start(verify=verify("github"))
-    target, headers, body = github("d-1", "{}")
-    forged = (target, [(name, value) for name, value in headers if name != "x-hub-signature-256"], body)
-    gateway.post(forged)
+    sent = github("d-1", "{}")
+    gateway.post(sent.without("x-hub-signature-256"))
     gateway.post(github("d-1", '{"signed":"long ago"}'))
-    gateway.post((target, headers, body))
+    gateway.post(sent)
     messages = {message["MessageId"]: message for message in gateway.moto.receive(gateway.queue, 3)}.values()
     verified = {json.loads(message["Body"])["id"]: json.loads(message["Body"])["verified"] for message in messages}
     assert sorted(verified.values()) == [False, True, True] and len(verified) == 3
@@ -250,7 +211,7 @@ def test_what_is_not_verified_displaces_nothing_and_holds_up_nothing(start: Star
 
 def test_what_is_not_verified_has_a_queue_of_its_own(start: StartGateway) -> None:
     gateway = start(aside=True, verify=verify("github"))
-    gateway.post(("/webhook", [("x-github-delivery", "d-1")], "{}"))
+    gateway.post(Sent("/webhook", [("x-github-delivery", "d-1")], "{}"))
     gateway.post(github("d-1", "{}"))
     (message,) = gateway.moto.receive(gateway.aside, 1)
     assert json.loads(message["Body"])["verify_error"] == "there is no header `x-hub-signature-256`"
@@ -264,7 +225,7 @@ def test_one_forged_webhook_does_not_hold_up_a_group(start: StartGateway) -> Non
     gateway = start(verify=verify("github"))
     # A worker that sets nothing aside fails at it, and gives it back for a while.
     gateway.worker._unverified_queue_url = None
-    gateway.post(("/webhook", [("x-github-delivery", "d-1")], "{}"))
+    gateway.post(Sent("/webhook", [("x-github-delivery", "d-1")], "{}"))
     gateway.start_worker()
     time.sleep(1)
     began = time.monotonic()

@@ -26,7 +26,7 @@ from webhook_worker import Worker  # noqa: E402
 
 TEMPLATE = PROJECT / "deploy" / "capture.yaml"
 
-# No two of their bytes may be exchanged: parsed and written anew, it is another text, and the signature is of this one.
+# No two of their bytes may be exchanged: parsed and written again, it is another text, and the signature is of this one.
 POISON = '{ "id":"evt_poison", "amount":1.50,"amount": 2e400,"note":"\\u00e9\\ud800 é",\r\n"list":[ ] }\n'
 GOOD = '{"id": "evt_good"}'
 
@@ -123,7 +123,7 @@ def test_captured_failed_three_times_redriven_and_handled_once(
     assert handler.got[-1].raw_body == POISON.encode()
     assert moto.messages_left(dead) == 0
 
-    # A sender that has missed the answer: signed anew, and the same event.
+    # A sender that has missed the answer: signed again, and the same event.
     capfd.readouterr()
     assert post(POISON) == 200
     is_fifo = stack["QueueUrl"].endswith(".fifo")

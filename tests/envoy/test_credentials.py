@@ -1,4 +1,4 @@
-"""Keys and signatures: where the keys come from, and that a signature is right by others' reckoning."""
+"""Keys and signatures: where the keys come from, and that a signature is right as others compute it."""
 
 import json
 from urllib.parse import quote
@@ -82,7 +82,7 @@ def test_an_event_with_every_character_is_taken(start_gateway: StartGateway, mot
 
 
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
-def test_botocore_reckons_the_same_signature(
+def test_botocore_computes_the_same_signature(
     start_gateway: StartGateway, sink: SnsSink, way: str, token: str | None
 ) -> None:
     keys = ANY_CREDENTIALS.settings() | ({"session_token": token} if token else {})

@@ -124,7 +124,7 @@ def traps(envoy: Envoy) -> int:
 def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_thread_s(
     start_gateway: StartGateway, sink: SnsSink, way: str
 ) -> None:
-    """Envoy makes a VM anew when the next request comes."""
+    """Envoy makes a new VM when the next request comes."""
     sink.answers = error(503)
     envoy = start_trapping(start_gateway, sink, way, workers=1)
     load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 200, RATE)

@@ -7,6 +7,7 @@
 mod batching;
 mod bounds;
 mod capture;
+mod capture_cost;
 mod configs;
 mod cost;
 mod credentials;
@@ -24,6 +25,7 @@ mod memory;
 mod metrics;
 mod replies;
 mod shutdown;
+mod size;
 mod support;
 mod targets;
 mod waiting;

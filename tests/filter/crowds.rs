@@ -100,6 +100,27 @@ fn a_crowd_that_falls_silent_is_answered_a_few_dozen_at_a_time() {
 }
 
 #[test]
+fn heads_that_announce_much_hold_room_of_one_queue_and_for_a_time_only() {
+    let other = json!({"method": "POST", "matcher": "^/other$", "queue_url": format!("{QUEUE}-2")});
+    let one = json!({"method": "POST", "matcher": "^/webhook$", "queue_url": QUEUE});
+    // Of 32 MiB, 262,144 bytes and 1,036 beside them for each head: docs/capture.md has these numbers.
+    for (captures, places) in [(vec![one.clone()], 127), (vec![one, other], 95)] {
+        let shared = captures.len() > 1;
+        let mut host = gateway(json!({"capture": captures}));
+        let announced = ExchangeSpec::new("POST", "/webhook").request_header("Content-Length", "262144");
+        let announced = announced.request_body("{");
+        let held = (0..1_000).take_while(|_| host.exchange(&announced).unwrap().paused_at.is_some()).count();
+        host.advance(TICK).unwrap();
+        assert_eq!((held, count(&host, Metric::CapturesRefusedNoMemory)), (places, 1));
+        let of_other = ExchangeSpec::new("POST", "/other");
+        assert!(!shared || host.exchange(&of_other).unwrap().paused_at.is_some(), "its own part is free");
+        host.advance(Duration::from_secs(6)).unwrap();
+        assert_eq!(count(&host, Metric::CapturesRefusedSilent), places as u64);
+        assert!(host.exchange(&announced).unwrap().paused_at.is_some(), "they fell silent, and are gone");
+    }
+}
+
+#[test]
 fn a_crowd_that_waits_for_credentials_is_stored_a_few_dozen_at_a_time() {
     let key = json!({"source": "container"});
     let environment = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/keys")];

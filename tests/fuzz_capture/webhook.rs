@@ -242,7 +242,7 @@ impl Webhook {
         matches!(self.harm, Harm::None) && self.is_in_time() && self.scheme != Scheme::None
     }
 
-    /// Whether whoever sent these headers knew the secret.
+    /// True if the sender of these headers knew the secret.
     pub(crate) fn is_signed_by(&self, headers: &[(String, String)]) -> bool {
         let (_, text) = self.signature(&self.body);
         let is_hex = matches!(self.scheme, Scheme::Stripe | Scheme::Github | Scheme::Sha1Hex);

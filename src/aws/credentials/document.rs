@@ -6,6 +6,7 @@ use time::{Date, Month};
 
 use super::{plausible, Credentials};
 use crate::clock::Timestamp;
+use crate::json::tree;
 use crate::secret::Secret;
 
 /// Bytes of a document that are looked at. A document has about 2 KB.
@@ -34,7 +35,7 @@ pub(super) enum DocumentError {
 /// [`DocumentError`], if there are none.
 pub(super) fn read(body: &[u8]) -> Result<Credentials, DocumentError> {
     let body = body.get(..MAX_BYTES).unwrap_or(body);
-    let document: Value = serde_json::from_slice(body).map_err(|_| DocumentError::NotJson)?;
+    let document = tree(body).map_err(|_| DocumentError::NotJson)?;
     let text = |name| document.get(name).and_then(Value::as_str);
     if let Some(code) = text("Code").filter(|code| *code != "Success") {
         return Err(DocumentError::Code(word(code)));

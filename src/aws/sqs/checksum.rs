@@ -4,6 +4,7 @@
 use md5::{Digest, Md5};
 
 use super::request::Message;
+use crate::event::Attribute;
 
 /// The mark of a value that is a text and not bytes.
 const TEXT: [u8; 1] = [1];
@@ -15,8 +16,11 @@ pub(super) fn of_body(message: &Message<'_>) -> String {
 
 /// Returns the sum of the attributes, in hex.
 pub(super) fn of_attributes(message: &Message<'_>) -> String {
-    let mut attributes: Vec<_> = message.attributes.iter().collect();
-    attributes.sort_by(|one, other| one.name.cmp(&other.name));
+    // A message has ten at most.
+    let mut attributes: Vec<&Attribute> = Vec::with_capacity(message.attributes.len());
+    for attribute in message.attributes {
+        attributes.insert(attributes.partition_point(|earlier| earlier.name <= attribute.name), attribute);
+    }
     let mut sum = Md5::new();
     for attribute in attributes {
         add(&mut sum, &attribute.name);
@@ -37,7 +41,7 @@ fn add(sum: &mut Md5, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Attribute, AttributeType};
+    use crate::event::AttributeType;
 
     #[test]
     fn the_sums_are_those_of_sqs() {

@@ -3,11 +3,10 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::{required, seconds, Algorithm, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::Headers;
+use crate::json::texts;
 
 pub(super) const HEADER: &str = "stripe-signature";
 
@@ -35,10 +34,6 @@ pub(super) fn check(
 
 /// Returns the id of an event of Stripe.
 pub(super) fn event_id(body: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-    }
-    serde_json::from_slice(body).ok().map(|Event { id }| id).filter(|id| id.starts_with("evt_"))
+    let [id] = texts(body, ["id"])?;
+    id.filter(|id| id.starts_with("evt_")).map(Cow::Owned)
 }

@@ -1,6 +1,9 @@
 //! The events of an adopted segment that are still to be read: a scan finds the slots in use, and
 //! the oldest is read first.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 /// Slots that one scan looks at, so that a long segment does not hold up a tick.
 pub(crate) const SLOTS_PER_SCAN: u32 = 256;
 
@@ -10,14 +13,14 @@ pub(crate) struct Unread {
     /// The first slot that no scan has reached, and the end of the segment.
     next: u32,
     end: u32,
-    /// Sequences of events and their slots; sorted once the scan is complete, with the oldest last.
-    found: Vec<(u64, u32)>,
+    /// Sequences of events and their slots, the oldest at the top.
+    found: BinaryHeap<Reverse<(u64, u32)>>,
 }
 
 impl Unread {
     /// Creates a list of all slots below `end`, none of them scanned.
     pub(crate) fn below(end: u32) -> Unread {
-        Unread { next: 0, end, found: Vec::new() }
+        Unread { next: 0, end, found: BinaryHeap::new() }
     }
 
     /// Scans the next slots; `sequence_in` returns the sequence of the event in a slot, if there is
@@ -27,13 +30,13 @@ impl Unread {
             return None;
         }
         let end = self.next.saturating_add(SLOTS_PER_SCAN).min(self.end);
-        self.found.extend((self.next..end).filter_map(|slot| Some((sequence_in(slot)?, slot))));
-        self.next = end;
-        if !self.is_scanned() {
-            return None;
+        for slot in self.next..end {
+            if let Some(sequence) = sequence_in(slot) {
+                self.found.push(Reverse((sequence, slot)));
+            }
         }
-        self.found.sort_unstable_by(|one, other| other.cmp(one));
-        Some(self.found.len())
+        self.next = end;
+        self.is_scanned().then_some(self.found.len())
     }
 
     fn is_scanned(&self) -> bool {
@@ -45,12 +48,13 @@ impl Unread {
         if !self.is_scanned() {
             return None;
         }
-        Some(self.found.pop()?.1)
+        let Reverse((_, slot)) = self.found.pop()?;
+        Some(slot)
     }
 
     /// Puts back the slot that [`Unread::take`] returned last.
     pub(crate) fn put_back(&mut self, slot: u32) {
-        self.found.push((0, slot));
+        self.found.push(Reverse((0, slot)));
     }
 
     /// Returns true if nothing is left to be read.

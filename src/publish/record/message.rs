@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::exchange::{Consumer, Entity, Exchange, Headers, Tls};
-use crate::json::to_json;
+use crate::json::to_json_text;
 
 /// Parameters that `querystring` holds at most; `uri` has them all. One request can have ten
 /// thousands.
@@ -51,7 +51,19 @@ pub(super) fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str
         source: exchange.source.as_deref(),
         truncated: &truncated,
     };
-    to_json(&record)
+    to_json_text(&record, expected_size(exchange))
+}
+
+/// Returns about as many bytes as the message of an exchange has, so that it seldom moves while it
+/// grows.
+fn expected_size(exchange: &Exchange<'_>) -> usize {
+    /// Keys and short texts of a message.
+    const FIXED: usize = 768;
+    const QUOTES_COLON_AND_COMMA: usize = 6;
+    let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
+    let in_headers: usize = headers.map(|(name, value)| name.len() + value.len() + QUOTES_COLON_AND_COMMA).sum();
+    // The target is in `uri`, `url`, `upstream_uri` and `querystring`.
+    FIXED + in_headers + 4 * exchange.request.target.len()
 }
 
 /// Returns the `url`, which in Kong's logs always has a port: the gateway's own where it is known,
@@ -66,7 +78,7 @@ fn url(exchange: &Exchange<'_>) -> Option<String> {
         (None, Some(port)) => Cow::Borrowed(port),
         (None, None) => Cow::Borrowed(default_port),
     };
-    Some(format!("{scheme}://{host}:{port}{}", request.target))
+    Some([scheme, "://", host, ":", &port, &request.target].concat())
 }
 
 /// Splits `example.com:8080` into host and port.

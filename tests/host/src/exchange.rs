@@ -33,7 +33,7 @@ impl Exchange {
         }
     }
 
-    /// The headers that the callback is told of: Kong does not count its pseudo headers.
+    /// The headers that the callback hears of: Kong does not count its pseudo headers.
     pub(crate) fn announced(&self, rules: &Rules, headers: &Headers) -> u32 {
         let pseudo = headers.0.iter().filter(|(name, _)| name.starts_with(b":")).count();
         let counted = if rules.is_kong() { headers.len() - pseudo } else { headers.len() };

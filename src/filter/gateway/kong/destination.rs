@@ -6,16 +6,15 @@
 //! once in a while and found by the id of the route in between.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::exchange::Entity;
 use crate::filter::hostcalls;
+use crate::json::texts;
 
 /// How long events may show an old route or service after a change of Kong's configuration.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -48,14 +47,8 @@ pub(super) struct Known {
 
 impl Known {
     fn from_json(json: &[u8]) -> Option<Known> {
-        #[derive(Deserialize)]
-        struct Fields {
-            name: Option<String>,
-            ws_id: Option<String>,
-        }
-        let json: Box<RawValue> = serde_json::from_slice(json).ok()?;
-        let Fields { name, ws_id } = serde_json::from_str(json.get()).ok()?;
-        Some(Known { name, workspace: ws_id, json })
+        let [name, workspace] = texts(json, ["name", "ws_id"])?;
+        Some(Known { name, workspace, json: serde_json::from_slice(json).ok()? })
     }
 
     /// Returns it as part of an exchange.
@@ -67,7 +60,8 @@ impl Known {
 /// The destinations that were read lately.
 #[derive(Default)]
 pub(super) struct Destinations {
-    by_route: RefCell<BTreeMap<Vec<u8>, Rc<Destination>>>,
+    /// By the id of the route, in order.
+    by_route: RefCell<Vec<(Vec<u8>, Rc<Destination>)>>,
     forgotten_at: Cell<Timestamp>,
 }
 
@@ -77,15 +71,22 @@ impl Destinations {
         let Some(route_id) = hostcalls::property("kong.route_id").filter(|id| !id.is_empty()) else {
             return Rc::new(Destination::of_request());
         };
-        if let Some(known) = self.by_route.borrow().get(&route_id) {
-            return known.clone();
+        if let Some(known) = self.known(&route_id) {
+            return known;
         }
         let destination = Rc::new(Destination::of_request());
         let mut by_route = self.by_route.borrow_mut();
         if by_route.len() < MAX_KEPT {
-            by_route.insert(route_id, destination.clone());
+            let at = by_route.partition_point(|(id, _)| *id < route_id);
+            by_route.insert(at, (route_id, destination.clone()));
         }
         destination
+    }
+
+    fn known(&self, route_id: &[u8]) -> Option<Rc<Destination>> {
+        let by_route = self.by_route.borrow();
+        let at = by_route.binary_search_by(|(id, _)| id.as_slice().cmp(route_id)).ok()?;
+        by_route.get(at).map(|(_, known)| known.clone())
     }
 
     /// Forgets all destinations if they may be out of date. Called at each tick.

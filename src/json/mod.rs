@@ -1,13 +1,24 @@
-//! Writes what the crate makes as JSON: records, messages, letters and bodies of calls.
+//! Writes what the crate makes as JSON: records, messages, letters and bodies of calls. Reads what
+//! others give it as JSON.
 //!
 //! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
 //! gives up. The crate has neither, so that nobody has to say what follows if it did.
+
+mod tree;
+
+pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
 
 use serde::Serialize;
 
 /// Returns `value` as a text of JSON.
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Returns `value` as a text of JSON, written into room for `capacity` bytes.
+pub(crate) fn to_json_text(value: &(impl Serialize + ?Sized), capacity: usize) -> String {
+    // SAFETY: serde_json writes UTF-8 alone, and its own `to_string` relies on it.
+    unsafe { String::from_utf8_unchecked(to_json_bytes(value, capacity)) }
 }
 
 /// Returns `value` as the bytes of JSON, written into room for `capacity` of them, so that a long
