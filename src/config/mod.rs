@@ -58,6 +58,8 @@ pub struct Config {
     pub(crate) journal: JournalChoice,
     /// Delays before a call that failed is made again.
     pub(crate) retry: Retry,
+    /// True if no client can send the header in which Envoy's router keeps a path that it rewrites.
+    pub(crate) trusts_original_path: bool,
     /// Fate of events that are given up.
     pub(crate) dead_letter: DeadLetterSettings,
     /// Longest time that one callout may take.
@@ -164,11 +166,12 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     // From a message of the largest size that SQS takes, and as much beside it, to a quarter of
     // what 32 bits address.
     let max_capture_bytes = root.integer("max_capture_bytes", 2_097_152..=1_073_741_824, 33_554_432) as usize;
+    let trusts_original_path = root.flag("trust_original_path", false);
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (queue, journal) = queue?;
-    let (log, letters) = dead_letter?;
+    let (log, letters, mark) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
     targets.extend(letters);
     Ok(Config {
@@ -181,7 +184,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         queue,
         journal,
         retry: retry?,
-        dead_letter: DeadLetterSettings { log, target },
+        trusts_original_path,
+        dead_letter: DeadLetterSettings { log, target, mark },
         timeout,
         max_in_flight,
         captures: Rc::new(captures?),

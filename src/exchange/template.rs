@@ -232,7 +232,7 @@ mod tests {
             response: ClientResponse {
                 status: 201,
                 headers: Headers(vec![("etag".into(), "\"7\"".into())]),
-                size: None,
+                ..ClientResponse::default()
             },
             route: Some(Entity { name: Some("profiles".into()), json: None }),
             ..Exchange::default()

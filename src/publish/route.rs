@@ -17,9 +17,43 @@ impl Statuses {
         Statuses(vec![200..=299])
     }
 
+    /// Returns gRPC's `OK`, which a route looks for in a response of gRPC unless it says otherwise.
+    pub(crate) fn grpc_success() -> Statuses {
+        Statuses(vec![0..=0])
+    }
+
     /// Returns true if `status` is one of them.
     pub(crate) fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// How an exchange ended, as far as routes ask for it. Each answer may take calls to the host, and
+/// is asked for only where those before it are as a route wants them.
+pub trait Outcome {
+    /// Returns the status of the response; 0 if there is none, as on Envoy where the client left
+    /// before the response began.
+    fn status(&self) -> u16;
+
+    /// Returns gRPC's own status, if the response is one of gRPC.
+    fn grpc_status(&self) -> Option<u16>;
+
+    /// Returns false if the response is known to have broken off.
+    fn is_complete(&self) -> bool;
+}
+
+/// The outcome of a whole response that is none of gRPC.
+impl Outcome for u16 {
+    fn status(&self) -> u16 {
+        *self
+    }
+
+    fn grpc_status(&self) -> Option<u16> {
+        None
+    }
+
+    fn is_complete(&self) -> bool {
+        true
     }
 }
 
@@ -50,6 +84,10 @@ pub struct Route {
     pub(crate) matcher: Matcher,
     /// The statuses of the response.
     pub(crate) statuses: Statuses,
+    /// gRPC's own statuses, if the response is one of gRPC.
+    pub(crate) grpc_statuses: Statuses,
+    /// True if a response that broke off is not wanted.
+    pub(crate) complete_only: bool,
     /// The attribute `event_type`, which is also in the message.
     pub(crate) event_type: Option<String>,
     /// The configured attributes, shared and the route's own.
@@ -68,6 +106,12 @@ impl Route {
     /// Returns true if a request may become an event of this route, as far as the request tells.
     pub(crate) fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
         self.methods.contain(method) && self.matcher.is_match(target)
+    }
+
+    /// Returns true if a request whose status is wanted ended as the route wants it.
+    fn wants_end(&self, outcome: &dyn Outcome) -> bool {
+        outcome.grpc_status().is_none_or(|status| self.grpc_statuses.contain(status))
+            && (!self.complete_only || outcome.is_complete())
     }
 
     /// Returns the named groups of the matcher in `path`.
@@ -100,16 +144,17 @@ impl Routes {
         routes.any(wants).then_some(target)
     }
 
-    /// Returns the first route that wants this exchange.
+    /// Returns the first route that wants an exchange of this status, whole and none of gRPC.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
-        self.0.get(self.position(method, path, status)?)
+        self.0.get(self.position(method, path, &status)?)
     }
 
-    /// Returns the position of the route that [`Routes::find`] finds.
-    pub fn position(&self, method: &str, path: &str, status: u16) -> Option<usize> {
-        self.0
-            .iter()
-            .position(|route| route.statuses.contain(status) && route.wants_request(method.as_bytes(), path.as_bytes()))
+    /// Returns the position of the first route that wants an exchange with this `outcome`.
+    pub fn position(&self, method: &str, path: &str, outcome: &dyn Outcome) -> Option<usize> {
+        let (method, path, status) = (method.as_bytes(), path.as_bytes(), outcome.status());
+        self.0.iter().position(|route| {
+            route.statuses.contain(status) && route.wants_request(method, path) && route.wants_end(outcome)
+        })
     }
 
     /// Returns true if any response waits for its event.
@@ -148,6 +193,8 @@ mod tests {
             },
             matcher: Matcher::new(matcher).unwrap(),
             statuses,
+            grpc_statuses: Statuses::grpc_success(),
+            complete_only: false,
             event_type: None,
             attributes: vec![],
             subject: None,
@@ -204,6 +251,42 @@ mod tests {
         for method in ["GET", "PUSH", "PU", ""] {
             let read = || -> Option<&str> { panic!("the target is not asked for") };
             assert_eq!(routes.wanted_target(method.as_bytes(), read), None, "{method}");
+        }
+    }
+
+    struct End {
+        grpc: Option<u16>,
+        complete: bool,
+    }
+
+    impl Outcome for End {
+        fn status(&self) -> u16 {
+            200
+        }
+
+        fn grpc_status(&self) -> Option<u16> {
+            self.grpc
+        }
+
+        fn is_complete(&self) -> bool {
+            self.complete
+        }
+    }
+
+    #[test]
+    fn a_response_of_grpc_has_a_status_of_its_own_and_one_that_broke_off_may_be_unwanted() {
+        let every = Route { grpc_statuses: Statuses(vec![0..=16]), ..route(&["*"], "/every", Statuses::success()) };
+        let whole = Route { complete_only: true, ..route(&["*"], "/whole", Statuses::success()) };
+        let routes = Routes(vec![every, whole, route(&["*"], "/default", Statuses::success())]);
+        for (grpc, complete, every, whole, default) in [
+            (None, true, true, true, true),
+            (None, false, true, false, true),
+            (Some(0), true, true, true, true),
+            (Some(0), false, true, false, true),
+            (Some(7), true, true, false, false),
+        ] {
+            let wanted = |path| routes.position("PUT", path, &End { grpc, complete }).is_some();
+            assert_eq!([wanted("/every"), wanted("/whole"), wanted("/default")], [every, whole, default], "{grpc:?}");
         }
     }
 

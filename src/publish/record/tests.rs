@@ -21,6 +21,8 @@ fn route() -> Route {
         methods: Methods::Any,
         matcher: Matcher::new("/profile/(?<id>[0-9]+)").unwrap(),
         statuses: Statuses::success(),
+        grpc_statuses: Statuses::grpc_success(),
+        complete_only: false,
         event_type: Some("profile.updated".into()),
         attributes: vec![
             text("auth", "${request.headers.authorization}"),
@@ -60,6 +62,7 @@ fn exchange() -> Exchange<'static> {
             status: 200,
             headers: headers(&[("content-type", "application/json")]),
             size: Some(9_982),
+            ..ClientResponse::default()
         },
         latencies: Latencies { request: Some(173), upstream: Some(171), receive: None },
         started_at: Some(Timestamp(1_726_783_839_538)),
