@@ -144,8 +144,8 @@ impl Matcher {
 
     /// Returns the named groups in as much of `path` as a match is looked for in.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
-        let path = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
-        Groups { matcher: self, path, captures: OnceCell::new() }
+        let searched = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
+        Groups { matcher: self, path: searched, is_cut: searched.len() < path.len(), captures: OnceCell::new() }
     }
 
     /// Returns the names of the pattern's groups.
@@ -158,13 +158,19 @@ impl Matcher {
 pub(crate) struct Groups<'a> {
     matcher: &'a Matcher,
     path: &'a str,
+    is_cut: bool,
     captures: OnceCell<Option<Captures<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    /// Returns the path.
+    /// Returns the path, as far as it is searched.
     pub(crate) fn path(&self) -> &'a str {
         self.path
+    }
+
+    /// Returns true if a group that ends at `end` might end later in the whole path.
+    pub(crate) fn may_go_on(&self, end: usize) -> bool {
+        self.is_cut && end == self.path.len()
     }
 
     /// Returns the place of the group `name` in the path, if it took part in the match.
@@ -190,9 +196,11 @@ mod tests {
     fn groups_are_found_where_a_match_is() {
         let matcher = Matcher::new("/a(?<rest>.*)").unwrap();
         let path = "/a".to_owned() + &"é".repeat(MAX_PATH_BYTES);
-        let rest = matcher.groups(&path).group("rest").map(Cow::into_owned);
-        assert_eq!(rest, Some("é".repeat((MAX_PATH_BYTES - 2) / 2)));
-        assert_eq!(matcher.groups("/a/b").group("rest").as_deref(), Some("/b"));
+        let groups = matcher.groups(&path);
+        assert_eq!(groups.group("rest"), Some("é".repeat((MAX_PATH_BYTES - 2) / 2).into()));
+        assert!(groups.may_go_on(MAX_PATH_BYTES) && !groups.may_go_on(2));
+        assert_eq!(matcher.groups("/a/b").group("rest"), Some("/b".into()));
+        assert!(!matcher.groups("/a/b").may_go_on(4));
     }
 
     #[test]
