@@ -15,7 +15,7 @@ use crate::exchange::redact::Redact;
 use crate::json::{self, JsonPath};
 use crate::publish::dead_letter::DeadLetterSettings;
 use crate::publish::outbox::settings::{Batch, Bounds};
-use crate::publish::route::Routes;
+use crate::publish::route::{Route, Routes};
 
 mod attributes;
 mod capture;
@@ -23,6 +23,7 @@ mod credentials;
 mod delivery;
 mod fault;
 mod other_syntax;
+mod paths;
 mod reader;
 mod redact;
 mod route;
@@ -63,6 +64,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Number of callouts at once, per worker.
     pub(crate) max_in_flight: usize,
+    /// Bytes of the longest path that matches anything.
+    pub(crate) max_path_bytes: usize,
     /// Captures: which requests are stored before they are answered.
     pub(crate) captures: Rc<Captures>,
     /// Number of webhooks that may be in the middle of being stored, per worker.
@@ -147,8 +150,10 @@ fn shown(path: JsonPath<'_>) -> String {
 fn read(root: &mut Section<'_>) -> Checked<Config> {
     let target = target::read(root, None);
     let attributes = attributes::read_shared(root);
-    let captures = capture::read(root);
-    let may_be_without = !matches!(&captures, Ok(captures) if captures.0.is_empty());
+    // The gateways take no path of more than 8 KB unless they are told to.
+    let max_path_bytes = root.integer("max_path_bytes", 256..=8_192, 2_048) as usize;
+    let captures = capture::read(root, max_path_bytes);
+    let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
     let redact = redact::read(root);
@@ -165,6 +170,9 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
+    let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
+    paths::check(root, "routes", &[routes.paths()]);
+    paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;
     let (log, letters) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
@@ -182,7 +190,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         dead_letter: DeadLetterSettings { log, target },
         timeout,
         max_in_flight,
-        captures: Rc::new(captures?),
+        captures: Rc::new(captures),
+        max_path_bytes,
         max_captures,
         max_capture_bytes,
         warnings: Vec::new(),
@@ -190,11 +199,11 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
 }
 
 /// Returns the region of the first target, or of the first capture where there are no targets.
-fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
+fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
     if let Some(target) = routes?.1.first() {
         return Ok(&target.region);
     }
-    Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
+    Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
 }
 
 fn milliseconds(count: u32) -> Duration {

@@ -7,11 +7,11 @@ use proxy_wasm::types::MapType;
 
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
+use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
-use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes};
+use crate::publish::route::{DeliveryMode, Matched, OnFailure, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -20,6 +20,7 @@ use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes};
 pub(super) struct EnvoyCandidate {
     method: String,
     target: String,
+    matched: Matched,
     /// The request's headers, as far as they were read: where the response may wait, as they came,
     /// because Envoy has them at the head and at the end, and not in between.
     request_headers: Option<Vec<u8>>,
@@ -43,10 +44,11 @@ enum ExchangeStage {
 
 impl EnvoyCandidate {
     /// Takes a request that has just begun.
-    pub(super) fn of_request(head: Head, may_wait: bool) -> EnvoyCandidate {
+    pub(super) fn of_request(head: Head, matched: Matched, may_wait: bool) -> EnvoyCandidate {
         EnvoyCandidate {
             method: head.method,
             target: head.target,
+            matched,
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
             response_headers: Vec::new(),
             status: 0,
@@ -61,9 +63,11 @@ impl EnvoyCandidate {
             return None;
         }
         let headers = hostcalls::header_map(MapType::HttpRequestHeaders);
+        let target = client_target(&headers)?;
         Some(EnvoyCandidate {
+            matched: routes.matched(&method, target),
             method: text(method),
-            target: client_target(&headers)?,
+            target: text(target.to_vec()),
             request_headers: Some(headers),
             response_headers: Vec::new(),
             status: 0,
@@ -73,7 +77,7 @@ impl EnvoyCandidate {
 
     /// Returns the position of the route that wants the exchange, whose status is known.
     fn position(&self, routes: &Routes) -> Option<usize> {
-        routes.position(&self.method, split_target(&self.target).0, self.status)
+        routes.position(self.matched, self.status)
     }
 
     /// Returns the position of the route that wants the exchange and lets the response wait, whose
@@ -81,7 +85,7 @@ impl EnvoyCandidate {
     fn awaited_by(&mut self, routes: &Routes) -> Option<(usize, OnFailure)> {
         self.status = RULES.response_status.text()?.parse().ok()?;
         let position = self.position(routes)?;
-        match routes.0.get(position)?.delivery {
+        match routes.all.get(position)?.delivery {
             DeliveryMode::BeforeResponse(on_failure) => Some((position, on_failure)),
             DeliveryMode::AfterResponse => None,
         }
@@ -106,7 +110,7 @@ impl Candidate for EnvoyCandidate {
                 self.position(routes)?
             }
         };
-        routes.0.get(position)
+        routes.all.get(position)
     }
 
     fn exchange(&mut self, _: Timestamp) -> Exchange<'_> {
@@ -164,9 +168,9 @@ impl Candidate for EnvoyCandidate {
 
 /// Returns the target that the client asked for: when the router rewrites the path, it keeps the
 /// client's in `x-envoy-original-path`.
-fn client_target(request_headers: &[u8]) -> Option<String> {
+fn client_target(request_headers: &[u8]) -> Option<&[u8]> {
     let find = |wanted: &[u8]| pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    find(b"x-envoy-original-path").or_else(|| find(b":path")).map(|target| text(target.to_vec()))
+    find(b"x-envoy-original-path").or_else(|| find(b":path"))
 }
 
 /// Returns true if the client showed a certificate that Envoy accepted.

@@ -8,14 +8,15 @@ use super::destination::{Destination, Known};
 use super::header_map::{HeaderNames, KongHeaders};
 use super::values::{is_uuid, last, millis, number, text_property};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
+use crate::exchange::{ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
-use crate::publish::route::{Route, Routes};
+use crate::publish::route::{Matched, Route, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub(super) struct KongCandidate {
     method: String,
     target: String,
+    matched: Matched,
     headers: KongHeaders,
     destination: Rc<Destination>,
     names: Rc<HeaderNames>,
@@ -32,11 +33,17 @@ struct ResponseHead {
 impl KongCandidate {
     /// Takes a request that has just begun and goes to `destination`. Reads the headers of `names`
     /// where there are too many to read all.
-    pub(super) fn of_request(head: Head, names: &Rc<HeaderNames>, destination: Rc<Destination>) -> KongCandidate {
+    pub(super) fn of_request(
+        head: Head,
+        matched: Matched,
+        names: &Rc<HeaderNames>,
+        destination: Rc<Destination>,
+    ) -> KongCandidate {
         KongCandidate {
             headers: KongHeaders::of_request(head.header_count, names),
             method: head.method,
             target: head.target,
+            matched,
             destination,
             names: Rc::clone(names),
             response: None,
@@ -50,7 +57,7 @@ impl KongCandidate {
             None => number("response.code"),
         };
         let status = status?;
-        let position = routes.position(&self.method, split_target(&self.target).0, status)?;
+        let position = routes.position(self.matched, status)?;
         Some(ResponseHead { status, headers, position })
     }
 }
@@ -65,7 +72,7 @@ impl Candidate for KongCandidate {
     }
 
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
-        routes.0.get(self.response.as_ref()?.position)
+        routes.all.get(self.response.as_ref()?.position)
     }
 
     fn exchange(&mut self, now: Timestamp) -> Exchange<'_> {
