@@ -49,7 +49,7 @@ fn exchange(texts: &[(String, String)]) -> Exchange<'_> {
             headers: headers(),
             ..ClientRequest::default()
         },
-        response: ClientResponse { status: 200, headers: headers(), size: Some(1_234) },
+        response: ClientResponse { status: 200, headers: headers(), size: Some(1_234), ..ClientResponse::default() },
         ..Exchange::default()
     }
 }

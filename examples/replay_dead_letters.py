@@ -4,6 +4,10 @@
     kubectl logs gateway-0 | python replay_dead_letters.py --reason queue_full --reason expired
     python replay_dead_letters.py --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters
 
+With `dead_letter.mark` in the gateway's configuration, give the same as --mark, or as RETROHOOK_DEAD_LETTER_MARK in the
+environment: only letters with that mark are read. Without a mark, whoever can write into the log, as the client of a gateway
+can whose access log goes there, can make letters up.
+
 An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; when this
 runs twice it is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on
 the topic, sqs:SendMessage on the queue or events:PutEvents on the bus; and to read from a queue of dead letters
@@ -14,6 +18,7 @@ found was sent.
 import argparse
 import fileinput
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,15 +33,20 @@ Letter = dict[str, Any]
 
 # How Kong names the filter that logs.
 _KONG = re.compile(r'\[proxy-wasm\]\["[^"]*" #\d+\] ')
-_MARK = re.compile(r"retrohook-dead-letter(?:-part)? ")
-_WHOLE = re.compile(r"retrohook-dead-letter (\{.*?) retrohook-end")
-_PART = re.compile(r"retrohook-dead-letter-part (\S+) ([1-9]\d{0,4})/([1-9]\d{0,4}) (.*?) retrohook-end")
+_BEGIN = re.compile(r"retrohook-dead-letter(?:-part)? ")
 
 
 class Reader:
-    """Finds letters among lines that may be anything else."""
+    """Finds letters among lines that may be anything else: with a `mark` only those that bear it, without only those that bear none."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str | None = None) -> None:
+        self._mark = mark
+        word = f"{re.escape(mark)} " if mark else ""
+        self._marked = re.compile(rf"retrohook-dead-letter(?:-part)? {word}")
+        self._whole = re.compile(rf"retrohook-dead-letter {word}(\{{.*?) retrohook-end")
+        self._part = re.compile(
+            rf"retrohook-dead-letter-part {word}(\S+) ([1-9]\d{{0,4}})/([1-9]\d{{0,4}}) (.*?) retrohook-end"
+        )
         # Of letters in parts, by the event's id and the count of parts: the pieces by their
         # numbers.
         self._pieces: dict[tuple[str, int], dict[int, str]] = {}
@@ -45,8 +55,9 @@ class Reader:
 
     def read(self, lines: Iterable[str]) -> Iterator[Letter]:
         for line in lines:
-            if mark := _MARK.search(line):
-                text = self._text(line, mark.start())
+            # Behind a letter, or before it, may stand what a client sent.
+            if begin := self._marked.search(line) or _BEGIN.search(line):
+                text = self._text(line, begin.start())
                 if text is not None and (letter := self._letter(text, line)) is not None:
                     yield letter
         for (event_id, count), pieces in self._pieces.items():
@@ -62,16 +73,17 @@ class Reader:
 
     def _text(self, line: str, start: int) -> str | None:
         """The JSON of the letter that the line has or completes."""
-        if '"' in _KONG.sub("", line[:start]):
-            # What a client sent, in an access log for instance, stands in quotes; what the filter
-            # logs does not.
+        if self._mark and not self._marked.match(line, start):
+            self._report("without the mark, so that anybody may have made it up", line)
+        elif not self._mark and '"' in _KONG.sub("", line[:start]):
+            # What a client sent stands in quotes in most access logs; what the filter logs does not.
             self._report("not the filter's own line, so that anybody may have made it up", line)
-        elif whole := _WHOLE.match(line, start):
+        elif whole := self._whole.match(line, start):
             return whole[1]
-        elif (part := _PART.match(line, start)) and int(part[2]) <= int(part[3]):
+        elif (part := self._part.match(line, start)) and int(part[2]) <= int(part[3]):
             return self._join(part[1], int(part[2]), int(part[3]), part[4])
         else:
-            self._report("cut off", line)
+            self._report("cut off, or with a mark that --mark does not give", line)
         return None
 
     def _join(self, event_id: str, number: int, count: int, piece: str) -> str | None:
@@ -106,8 +118,9 @@ class Reader:
 def call_of(letter: Letter) -> tuple[str, str, str, dict[str, Any]]:
     """Service, method, region and arguments of the call that sends the event of a letter."""
     target = letter["target"]
+    value = _filterable if "topic_arn" in target else lambda type, value: value
     attributes = {
-        name: {"DataType": attribute["type"], "StringValue": attribute["value"]}
+        name: {"DataType": attribute["type"], "StringValue": value(**attribute)}
         for name, attribute in letter["attributes"].items()
     }
     group = {"MessageGroupId": letter["group_id"]} if "group_id" in letter else {}
@@ -129,6 +142,11 @@ def call_of(letter: Letter) -> tuple[str, str, str, dict[str, Any]]:
     return service, method, target["region"], arguments
 
 
+def _filterable(type: str, value: str) -> str:
+    """As the gateway makes it: in a text, a filter policy reads quotes and backslashes as JSON has them."""
+    return value.replace("\\", r"\\").replace('"', r"\"") if type == "String" else value
+
+
 def _entry(event_bus: str, letter: Letter) -> dict[str, Any]:
     """As the gateway makes it: an event bus has no attributes, so that they stand in the detail."""
     attributes = {name: _value(**attribute) for name, attribute in letter["attributes"].items()}
@@ -141,8 +159,8 @@ def _entry(event_bus: str, letter: Letter) -> dict[str, Any]:
     }
 
 
-def _value(type: str, value: str) -> str | int:
-    return int(value) if type == "Number" and value.isdecimal() else value
+def _value(type: str, value: str) -> Any:
+    return value if type == "String" else json.loads(value)
 
 
 @cache
@@ -211,11 +229,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", nargs="*", metavar="FILE", help="the gateway's logs; the standard input if there are none")
     parser.add_argument("--queue-url", help="the queue that dead letters went to, in place of logs")
+    parser.add_argument("--mark", help="the gateway's dead_letter.mark", default=os.environ.get("RETROHOOK_DEAD_LETTER_MARK"))
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     parser.add_argument("--reason", action="append", help="only those lost for this reason; may be repeated")
     arguments = parser.parse_args()
 
-    reader = Reader()
+    reader = Reader(arguments.mark)
     deliver = show if arguments.dry_run else send
     if arguments.queue_url:
         sent, failed = replay_queue(reader, arguments.queue_url, arguments.reason, deliver, keep=arguments.dry_run)

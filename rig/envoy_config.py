@@ -82,6 +82,18 @@ class EnvoyConfig:
     def aim_service(self, address: Address) -> None:
         self._aim(self._cluster("mockbin"), address)
 
+    def aim_service_with_http_2(self, address: Address) -> None:
+        """The same, and the service speaks HTTP/2 without TLS."""
+        self.aim_service(address)
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        self._cluster("mockbin")["typed_extension_protocol_options"] = {
+            options: {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        }
+
+    def give_bodies_of_held(self) -> None:
+        """Has Envoy give the filter the body of a message whose head it holds, as a capture needs it."""
+        self.plugin["allow_on_headers_stop_iteration"] = True
+
     def aim_aws(self, address: Address, trusted_ca: Path | None = None) -> None:
         """Sends the filter's calls to `address`: in plain text, or with the shipped TLS settings and another CA."""
         cluster = self._cluster(self.settings["upstream"])
@@ -177,6 +189,40 @@ class EnvoyConfig:
         self._resources["clusters"].append(_cluster_at("application", address))
         (host,) = self.http_manager["route_config"]["virtual_hosts"]
         host["routes"].append({"match": {"prefix": "/"}, "route": {"cluster": "application"}})
+
+    def add_route(self, prefix: str, cluster: str = "mockbin", **settings: Any) -> None:
+        """What is under `prefix` goes to `cluster` without it, under these settings of the route."""
+        (host,) = self.http_manager["route_config"]["virtual_hosts"]
+        rewrite = {"pattern": {"regex": f"^{prefix}/?"}, "substitution": "/"}
+        route = {"cluster": cluster, "regex_rewrite": rewrite, **settings}
+        host["routes"].insert(0, {"name": prefix[1:], "match": {"path_separated_prefix": prefix}, "route": route})
+
+    def add_http2_cluster(self, name: str, address: Address) -> None:
+        """A service that speaks HTTP/2, as servers of gRPC do."""
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        protocol = {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        cluster = {**_cluster_at(name, address), "typed_extension_protocol_options": {options: protocol}}
+        self._resources["clusters"].append(cluster)
+
+    def add_access_log(self, text: str) -> None:
+        """Envoy's own access log, on the same stream as the lines of the filter; `text` is the format of a line."""
+        stream = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+        settings = {"@type": stream, "log_format": {"text_format_source": {"inline_string": text}}}
+        self.http_manager.setdefault("access_log", []).append({"name": "stdout", "typed_config": settings})
+
+    def add_the_other_way(self, vm_id: str) -> None:
+        """The same filter once more, as an access logger, in a VM of this id."""
+        plugin = copy.deepcopy(self.plugin)
+        plugin["vm_config"]["vm_id"] = vm_id
+        kind = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog"
+        logger = {"name": "retrohook", "typed_config": {"@type": kind, "config": plugin}}
+        self.http_manager.setdefault("access_log", []).append(logger)
+
+    def add_filter_again(self) -> None:
+        """The same HTTP filter once more, behind the first one."""
+        filters = self.http_manager["http_filters"]
+        (position,) = (at for at, each in enumerate(filters) if each["name"] == "retrohook")
+        filters.insert(position, {**copy.deepcopy(filters[position]), "name": "retrohook-again"})
 
     def serve_listeners(self, path: Path) -> None:
         """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""

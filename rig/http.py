@@ -3,9 +3,11 @@
 import http.client
 import random
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import LOOPBACK
+from .waiting import wait_for
 
 Address = tuple[str, int]
 
@@ -75,6 +77,13 @@ def send_raw(address: Address, request: bytes, timeout: float = _PATIENCE) -> in
     """Sends these very bytes; the status of the reply, 0 if the peer hung up instead of answering."""
     reply = exchange_raw(address, request, timeout)
     return reply.status if reply else 0
+
+
+def leave(address: Address, method: str, path: str, when: Callable[[], bool]) -> None:
+    """Sends a request, and hangs up once `when` is true."""
+    with socket.create_connection(address, timeout=_PATIENCE) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n".encode())
+        wait_for(when, "the moment to leave")
 
 
 def unused_address() -> Address:

@@ -4,7 +4,7 @@ import socket
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset
+from h2.events import DataReceived, Event, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
 from .http import Address, Reply
 
@@ -49,7 +49,8 @@ def exchange(
     left_open: bool = False,
     timeout: float = 20.0,
 ) -> Reply | None:
-    """Sends one request, whose head may be anything; the reply, or `None` if it was reset or the peer hung up."""
+    """Sends one request, whose head may be anything; the reply, with its trailers among its headers, or `None` if it was reset or
+    the peer hung up."""
     headers: dict[str, str] = {}
     received = b""
     has_ended = False
@@ -76,6 +77,8 @@ def exchange(
                 match event:
                     case ResponseReceived(headers=fields):
                         headers = {name.decode(): value.decode() for name, value in fields}
+                    case TrailersReceived(headers=fields):
+                        headers |= {name.decode(): value.decode() for name, value in fields}
                     case DataReceived(data=piece):
                         received += piece
                     case StreamEnded() | StreamReset():

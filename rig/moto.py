@@ -86,16 +86,21 @@ class Moto(ServerProcess):
         name = f"user-{uuid.uuid4()}"
         arn = iam.create_user(UserName=name)["User"]["Arn"]
         key = iam.create_access_key(UserName=name)["AccessKey"]
+        user = Credentials(key["AccessKeyId"], key["SecretAccessKey"], user_arn=arn)
         if actions:
-            statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
-            iam.put_user_policy(
-                UserName=name,
-                PolicyName="only",
-                PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-            )
+            self.allow(user, actions)
         for policy_arn in policy_arns:
             iam.attach_user_policy(UserName=name, PolicyArn=policy_arn)
-        return Credentials(key["AccessKeyId"], key["SecretAccessKey"], user_arn=arn)
+        return user
+
+    def allow(self, user: Credentials, actions: Sequence[str]) -> None:
+        """Lets a user do `actions` with anything, and nothing that was allowed in this way before."""
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        self.client("iam").put_user_policy(
+            UserName=str(user.user_arn).rpartition("/")[2],
+            PolicyName="only",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
 
     def create_stack(self, template: Path, **parameters: str) -> dict[str, str]:
         """The outputs of a new stack; addresses of queues are moto's."""

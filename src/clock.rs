@@ -18,6 +18,12 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Returns the moment that was so long before.
+    pub(crate) fn before(self, delay: Duration) -> Timestamp {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.0.saturating_sub(millis))
+    }
+
     /// Writes the time in UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A
     /// time beyond the year 9999 gives the epoch.
     pub fn rfc3339(self) -> String {
@@ -45,27 +51,46 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// A clock that is never set back, made of one that may be: what is due in a second happens in a
-/// second, wherever the other clock has gone meanwhile. Where that is set forward, this one
-/// follows.
+/// The longest that a callback can plausibly come after the one before it. Ticks come every few
+/// dozen milliseconds, and all other callbacks count, too. What passes beyond that did not pass for
+/// the worker: its clock was set forward, or the worker stood still, and so did all that it has.
+const MAX_STEP: Duration = Duration::from_secs(1);
+
+/// The time that passes for a worker, made of a clock that may be set: what is due in a second
+/// happens in a second, wherever the other clock goes meanwhile. It begins where the other clock
+/// is, stands still while that one is set back, and follows it forward by no more than
+/// [`MAX_STEP`] from one look to the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SteadyClock {
-    last: Timestamp,
-    /// Milliseconds by which the other clock was set back in all.
-    behind: u64,
+    /// The last look at the other clock, and the steady time then.
+    last: Option<(Timestamp, Timestamp)>,
 }
 
 impl SteadyClock {
     /// Returns the steady time when the other clock says `now`.
     pub fn at(&mut self, now: Timestamp) -> Timestamp {
-        self.behind = self.behind.saturating_add(self.last.0.saturating_sub(now.0));
-        self.last = now;
-        now + Duration::from_millis(self.behind)
+        let steady = self.last.map_or(now, |(last, steady)| steady + now.since(last).min(MAX_STEP));
+        self.last = Some((now, steady));
+        steady
     }
 
     /// Returns the time by the other clock, as it is set now, at a moment of the steady time.
-    pub fn restore(&self, steady: Timestamp) -> Timestamp {
-        Timestamp(steady.0.saturating_sub(self.behind))
+    pub fn restore(&self, moment: Timestamp) -> Timestamp {
+        let Some((last, steady)) = self.last else { return moment };
+        let ahead = last.0.saturating_add(moment.0);
+        Timestamp(ahead.saturating_sub(steady.0))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Returns the moments after `from` at which something that ticks looks at its clock, as seldom
+    /// as is plausible; `until` is the last one.
+    pub(crate) fn ticks(from: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let next = move |now: &Timestamp| (*now < until).then(|| until.min(*now + MAX_STEP));
+        std::iter::successors(next(&from), next)
     }
 }
 
@@ -73,11 +98,34 @@ impl SteadyClock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_steady_clock_never_goes_back_and_never_stands_still() {
+    fn steady(times: &[u64]) -> Vec<u64> {
         let mut clock = SteadyClock::default();
-        let steady = [5_000, 6_000, 1_000, 2_000, 9_000, 8_999].map(|now| clock.at(Timestamp(now)).0);
-        assert_eq!(steady, [5_000, 6_000, 6_000, 7_000, 14_000, 14_000]);
-        assert_eq!(clock.restore(Timestamp(14_000)), Timestamp(8_999));
+        times.iter().map(|now| clock.at(Timestamp(*now)).0).collect()
+    }
+
+    #[test]
+    fn a_steady_clock_follows_one_that_goes() {
+        assert_eq!(steady(&[5_000, 5_025, 5_025, 6_025]), [5_000, 5_025, 5_025, 6_025]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_a_second_at_most() {
+        let hour = 3_600_000;
+        assert_eq!(steady(&[hour, 2 * hour, 2 * hour + 25]), [hour, hour + 1_000, hour + 1_025]);
+        assert_eq!(steady(&[hour, 0, 25, hour + 50]), [hour, hour, hour + 25, hour + 1_025]);
+        let back_and_forth = steady(&[hour, hour + 6_000, hour, hour + 6_000, hour]);
+        assert_eq!(back_and_forth, [hour, hour + 1_000, hour + 1_000, hour + 2_000, hour + 2_000]);
+    }
+
+    #[test]
+    fn a_moment_is_given_by_the_clock_as_it_is_set_now() {
+        let mut clock = SteadyClock::default();
+        let queued = clock.at(Timestamp(10_000));
+        clock.at(Timestamp(10_500));
+        assert_eq!(clock.restore(queued), Timestamp(10_000));
+        clock.at(Timestamp(3_610_500));
+        assert_eq!(clock.restore(queued), Timestamp(3_609_000), "1.5 s ago");
+        clock.at(Timestamp(1_000));
+        assert_eq!(clock.restore(queued), Timestamp(0), "before the epoch there is nothing");
     }
 }

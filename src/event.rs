@@ -19,6 +19,8 @@ pub(crate) enum AttributeType {
     String,
     /// A number, so that subscribers can filter by range.
     Number,
+    /// A JSON list of texts, numbers, booleans and nulls; a filter policy is met by any of them.
+    StringArray,
 }
 
 impl AttributeType {
@@ -27,6 +29,8 @@ impl AttributeType {
         match self {
             AttributeType::String => "String",
             AttributeType::Number => "Number",
+            // To SQS what stands behind the point is a label of the type String.
+            AttributeType::StringArray => "String.Array",
         }
     }
 }

@@ -4,6 +4,8 @@
 //! hands those to the host a few times a second: a request pays for no host call, whatever it
 //! counts. Nothing here counts events or webhooks by itself.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::callout::Reply;
@@ -49,6 +51,7 @@ macro_rules! metrics {
 metrics! {
     EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
     PathsTooLong Counter "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
+    AttributesLeftOut Counter "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
     EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
     EventsDroppedQueueFull Counter "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
@@ -60,9 +63,12 @@ metrics! {
     JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
     ResponsesUndelivered Counter "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
+    ResponsesUnheld Counter "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
     CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
     CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
+    RefusedCalls Counter "retrohook_refused_calls_total" "Calls for events that were refused for what somebody has to mend: the caller's rights or keys, the target, its KMS key, or a proxy on the way. Their events are held.";
+    TargetsRefused Gauge "retrohook_targets_refused" "Targets that refuse so; nothing is lost before `queue.max_age_seconds`.";
     QueuedEntries Gauge "retrohook_queued_entries" "Events, and dead letters for a queue, that are queued or in flight.";
     QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
     OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
@@ -199,20 +205,25 @@ impl CalloutCounts {
     }
 }
 
+/// Time after which it is said again that targets refuse.
+const REPEATED_AFTER: Duration = Duration::from_secs(1);
+
 /// The gauges of a worker's queues, and what the host knows of them.
 ///
 /// The queues of all workers share one gauge in the host, so an update also says by how much this
-/// worker's queues grew or shrank. Ages do not add up: the gauge of the age is that of the worker
-/// that reported last.
+/// worker's queues grew or shrank. Ages and refusals do not add up: their gauges are those of the
+/// worker that reported last.
 #[derive(Debug, Default)]
 pub(crate) struct BacklogGauges {
     reported: Backlog,
     reported_age: u64,
+    /// How many targets refused at the last report, and when that was.
+    reported_refused: Option<(u64, Timestamp)>,
 }
 
 impl BacklogGauges {
     /// Reports what has changed since the last visit.
-    pub(crate) fn visit(&mut self, backlog: Backlog, now: Timestamp, updates: &mut Updates) {
+    pub(crate) fn visit(&mut self, backlog: Backlog, refused: usize, now: Timestamp, updates: &mut Updates) {
         updates.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
         updates.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes);
         self.reported = backlog;
@@ -220,6 +231,15 @@ impl BacklogGauges {
         if age != self.reported_age {
             self.reported_age = age;
             updates.set(Metric::OldestEntryAge, age);
+        }
+        let refused = unsigned(refused);
+        // Repeated while it is so, because another worker may have been able to say that it is not;
+        // and said with the first event, because a worker before this one may have been unable to.
+        let is_known =
+            |(reported, at): (u64, Timestamp)| reported == refused && (refused == 0 || now.since(at) < REPEATED_AFTER);
+        if !self.reported_refused.map_or(backlog.entries == 0, is_known) {
+            self.reported_refused = Some((refused, now));
+            updates.set(Metric::TargetsRefused, refused);
         }
     }
 
@@ -285,7 +305,7 @@ mod tests {
     #[test]
     fn only_changes_of_gauges_are_reported() {
         let mut gauges = BacklogGauges::default();
-        let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, Timestamp(now), updates));
+        let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, 0, Timestamp(now), updates));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };
         let level = |metric, value, change| Update::Level { metric, value, change };
         assert_eq!(
@@ -294,6 +314,7 @@ mod tests {
                 level(Metric::QueuedEntries, 3, 3),
                 level(Metric::QueuedBytes, 300, 300),
                 Update::Record(Metric::OldestEntryAge, 2),
+                Update::Record(Metric::TargetsRefused, 0),
             ]
         );
         assert_eq!(visit(backlog, 3_600), []);
@@ -312,8 +333,27 @@ mod tests {
         let mut gauges = BacklogGauges::default();
         gauges.inherit((2, 200));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: None };
-        let updates = visited(|updates| gauges.visit(backlog, Timestamp(0), updates));
+        let updates = visited(|updates| gauges.visit(backlog, 0, Timestamp(0), updates));
         let level = |metric, value, change| Update::Level { metric, value, change };
-        assert_eq!(updates, [level(Metric::QueuedEntries, 3, 1), level(Metric::QueuedBytes, 300, 100)]);
+        let levels = [level(Metric::QueuedEntries, 3, 1), level(Metric::QueuedBytes, 300, 100)];
+        assert_eq!(updates[..2], levels);
+    }
+
+    #[test]
+    fn a_refusal_is_said_again_and_again_and_its_end_once() {
+        let mut gauges = BacklogGauges::default();
+        let mut visit = |refused, millis| {
+            let backlog = Backlog { entries: 1, ..Backlog::default() };
+            let updates = visited(|updates| gauges.visit(backlog, refused, Timestamp(millis), updates));
+            updates.into_iter().filter(|update| update.metric() == Metric::TargetsRefused).collect::<Vec<_>>()
+        };
+        let said = |refused| [Update::Record(Metric::TargetsRefused, refused)];
+        assert_eq!(visit(0, 0), said(0), "whatever a worker before had said");
+        assert_eq!(visit(0, 5_000), []);
+        assert_eq!(visit(2, 5_001), said(2));
+        assert_eq!(visit(2, 6_000), []);
+        assert_eq!(visit(2, 6_001), said(2), "another worker may have said 0");
+        assert_eq!(visit(0, 6_002), said(0));
+        assert_eq!(visit(0, 9_000), []);
     }
 }

@@ -19,7 +19,7 @@ const SAME: i64 = 60_000;
 const LATEST: i64 = 221_845_392_000_000;
 
 /// The time by which AWS's clock is ahead of the host's; zero until a reply says otherwise.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockOffset {
     millis: i64,
 }

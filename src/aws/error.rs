@@ -1,15 +1,21 @@
 //! The meaning of AWS's errors for the event that met one: one table, for every service that the
 //! filter speaks to.
 //!
-//! Decides the class of a failure and nothing more: the outbox decides whether and when to try
-//! again. Never guesses from a message, with one exception: a signature error is about the clock
-//! only if its message says so.
+//! Decides the class of a failure and names the mend of one that an operator has to mend, and
+//! nothing more: the outbox decides whether and when to try again. Never guesses from a message,
+//! with three exceptions: a signature error is about the clock only if its message says so, and a
+//! parameter that is not valid is the message's size, or the name of the target, if AWS says so.
 
 use http::StatusCode;
 
 /// Characters that are kept of a code or a message: a reply of a megabyte must not become a log
 /// line of a megabyte.
 pub(crate) const MAX_KEPT_CHARS: usize = 300;
+
+/// Words behind which a refused signature is explained by what was signed, the session token among
+/// it. The text of AWS has the first of them ("The Canonical String for this request should have
+/// been"), and a proxy or an emulator may quote the header alone.
+const BEFORE_SECRETS: &[&str] = &["the canonical string", "canonicalrequest", "x-amz-security-token"];
 
 /// A class of failures, by what to do about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +32,30 @@ pub(crate) enum FailureClass {
     BatchTooLarge,
     /// The message is larger than the service or the queue takes: no try of it will succeed.
     EntryTooLarge,
-    /// Another try would fail the same way.
+    /// Something in this one message is not valid: no try of it will succeed.
     Permanent,
+    /// The caller or the target is refused, whatever the message: a try succeeds once somebody has
+    /// mended that.
+    Denied,
+    /// A refusal that may be about the caller, about the target, or about this one message.
+    Unclear,
+}
+
+impl FailureClass {
+    /// Returns true if a message that failed so is kept for as long as it may be, because what is
+    /// refused may not be the message.
+    pub(crate) fn is_held(self) -> bool {
+        match self {
+            FailureClass::Denied | FailureClass::Unclear => true,
+            FailureClass::Transient
+            | FailureClass::Throttled
+            | FailureClass::Credentials
+            | FailureClass::Clock
+            | FailureClass::BatchTooLarge
+            | FailureClass::EntryTooLarge
+            | FailureClass::Permanent => false,
+        }
+    }
 }
 
 /// The reason why an entry was not accepted.
@@ -42,8 +70,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Makes a failure whose texts are fit for one log line: without line breaks or control
-    /// characters, and of at most [`MAX_KEPT_CHARS`] characters each.
+    /// Makes a failure whose texts are fit for one log line: without line breaks, control
+    /// characters or what was signed, and of at most [`MAX_KEPT_CHARS`] characters each.
     pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
@@ -60,110 +88,201 @@ pub(crate) enum Outcome {
 
 /// Codes as AWS writes them, without namespace and without `Exception`, by class.
 ///
-/// From the API references of SNS, SQS and EventBridge ("Errors" of each action), their "Common
-/// Errors" pages, the key errors that SNS passes on from KMS, and the retry rules of the AWS SDKs
-/// ("standard" mode in the SDKs and Tools Reference Guide).
+/// From the API references of SNS (Publish, PublishBatch), SQS (SendMessage, SendMessageBatch) and
+/// EventBridge (PutEvents), "Errors" of each action; from "Common Error Types" of each service;
+/// from the EventBridge User Guide, "Handling failures with PutEvents"; and from the retry rules of
+/// the AWS SDKs ("standard" mode in the SDKs and Tools Reference Guide). Codes of a caller or a
+/// target are in [`DENIED`].
 const CODES: &[(FailureClass, &[&str])] = &[
     (
         FailureClass::Transient,
-        &["InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout"],
+        &[
+            "DependencyTimeout",
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "KMSInternal",
+            "KeyUnavailable",
+            "RequestAborted",
+            "RequestTimeout",
+            "ServiceUnavailable",
+        ],
     ),
     (
         FailureClass::Throttled,
         &[
-            "Throttled",
-            "Throttling",
-            "RequestThrottled",
-            "TooManyRequests",
-            "RequestLimitExceeded",
-            "SlowDown",
+            "BandwidthLimitExceeded",
             "KMSThrottling",
             "KmsThrottled",
+            "LimitExceeded",
             "PriorRequestNotComplete",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "SlowDown",
+            "Throttled",
+            "Throttling",
+            "TooManyRequests",
         ],
     ),
     (FailureClass::Credentials, &["ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"]),
     (FailureClass::Clock, &["RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"]),
-    (FailureClass::BatchTooLarge, &["BatchRequestTooLong", "TooManyEntriesInBatchRequest", "TooManyEntries"]),
+    (
+        FailureClass::BatchTooLarge,
+        &["BatchRequestTooLong", "RequestEntityTooLarge", "TooManyEntries", "TooManyEntriesInBatchRequest"],
+    ),
     (
         FailureClass::Permanent,
         &[
-            "AuthorizationError",
-            "AccessDenied",
-            "InvalidSecurity",
-            "NotFound",
-            "NonExistentQueue",
-            "QueueDoesNotExist",
-            "InvalidParameter",
-            "InvalidParameterValue",
-            "ParameterValueInvalid",
-            "MissingParameter",
-            "Validation",
-            "ValidationError",
-            "EndpointDisabled",
-            "PlatformApplicationDisabled",
-            "OptInRequired",
-            "KMSAccessDenied",
-            "KMSDisabled",
-            "KMSInvalidState",
-            "KMSNotFound",
-            "KMSOptInRequired",
             "BatchEntryIdsNotDistinct",
             "EmptyBatchRequest",
-            "InvalidBatchEntryId",
-            "InvalidAccountId",
             "InvalidArgument",
+            "InvalidBatchEntryId",
+            "InvalidMessageContents",
+            "InvalidParameter",
+            "InvalidParameterCombination",
+            "InvalidParameterValue",
             "MalformedDetail",
-            "NotAuthorizedForDetailType",
-            "NotAuthorizedForSource",
+            "MissingParameter",
+            "ParameterValueInvalid",
             "RedactionFailure",
-            "ResourceNotFound",
+            "Validation",
+            "ValidationError",
         ],
     ),
+    // A policy may allow some types and sources of events, and not others.
+    (FailureClass::Unclear, &["NotAuthorizedForDetailType", "NotAuthorizedForSource"]),
 ];
 
-/// Codes of a wrong signature. Most mean wrong keys, which stay wrong; some mean a wrong time,
-/// which can be corrected.
-const SIGNATURE_CODES: &[&str] = &["SignatureDoesNotMatch", "InvalidSignature"];
+/// Codes of a caller or a target that is refused, and the mend of each. From the same places as
+/// [`CODES`]; the codes of keys are those that SNS and SQS pass on from KMS.
+const DENIED: &[(&[&str], &str)] = &[
+    (
+        &["AccessDenied", "AuthorizationError", "NotAuthorized"],
+        "allow the caller sns:Publish, sqs:SendMessage or events:PutEvents on it, in the policies of the caller and of \
+         the target",
+    ),
+    (
+        &[
+            "InvalidAccountId",
+            "InvalidAddress",
+            "NonExistentQueue",
+            "NotFound",
+            "QueueDeletedRecently",
+            "QueueDoesNotExist",
+            "ResourceNotFound",
+            "UnsupportedOperation",
+        ],
+        "there is none of this name in this account and region: create it, or correct its name",
+    ),
+    (&["EndpointDisabled", "PlatformApplicationDisabled"], "enable it in SNS"),
+    (&SIGNATURE_CODES, "correct the secret access key; nothing between here and AWS may rewrite requests"),
+    (
+        &["IncompleteSignature", "InvalidSecurity", "MissingAuthenticationToken"],
+        "nothing between here and AWS may rewrite requests or answer in plain HTTP",
+    ),
+    (&["InvalidClientTokenId", "UnrecognizedClient"], "give access keys that exist and are active"),
+    (&["OptInRequired"], "subscribe the account to the service, and enable the region"),
+    (&["InvalidAction", "MissingAction", "UnknownOperation"], "another service answers: correct `endpoint` or `upstream`"),
+    (&[UNSIGNED], "correct the credentials"),
+];
+
+/// The mend of a code that begins with [`KMS`].
+const KMS_MEND: &str = "enable the target's KMS key, and allow the caller kms:GenerateDataKey and kms:Decrypt with it";
+
+/// The mend where AWS has not worded the refusal.
+const UNWORDED_MEND: &str = "this is not AWS's word: look at the proxies and firewalls on the way, and at `endpoint`";
+
+/// Begins the code of every error that a service passes on from KMS, in lower case.
+const KMS: &str = "kms";
+
+/// Begins the code of an error reply that AWS has not worded; the status follows.
+const UNWORDED: &str = "HTTP ";
+
+/// The code of a call that could not be signed: the credentials' fault, and not the message's.
+pub(crate) const UNSIGNED: &str = "Unsigned";
+
+/// Codes of a wrong signature. Most mean wrong keys; some mean a wrong time, which can be
+/// corrected.
+const SIGNATURE_CODES: [&str; 2] = ["SignatureDoesNotMatch", "InvalidSignature"];
 
 /// Words with which AWS says that the time of a signature is off, in lower case.
 const CLOCK_WORDS: &[&str] =
     &["signature expired", "not yet current", "is now earlier than", "is now later than", "request has expired"];
 
-/// Codes of a parameter that is not valid. A message above the limit of its queue is one.
+/// Codes of a parameter that is not valid. A message above the limit of its queue is one, and so is
+/// the name of a target.
 const PARAMETER_CODES: &[&str] = &["InvalidParameter", "InvalidParameterValue"];
 
 /// Words with which SQS says that a message is above the limit of its queue, `MaximumMessageSize`,
 /// in lower case.
 const SIZE_WORDS: &str = "message must be shorter than";
 
-/// Returns the class of an error reply.
+/// Words with which SNS begins to say that the name of the target is not valid, in lower case. It
+/// may repeat a text of the event, so that what does not begin with them says nothing.
+const TARGET_WORDS: &[&str] = &["invalid parameter: topicarn", "invalid parameter: targetarn"];
+
+/// Returns the class of an error that AWS has worded.
 ///
 /// `code` may have a namespace (`com.amazonaws.sns#NotFoundException`,
 /// `AWS.SimpleQueueService.NonExistentQueue`), a suffix (`…:http://…`) and `Exception`. If the
-/// table does not know it, `status` decides: 429 is throttling, 413 a batch that is too large, and
-/// every other 4xx except 408 is permanent. All else may be gone in a moment, because a proxy, a
-/// redirect or half a reply is not AWS's verdict on the event.
+/// tables do not know it, `status` decides: 429 is throttling, 413 a batch that is too large, and
+/// every other 4xx except 408 is unclear. All else may be gone in a moment, because a redirect or
+/// half a reply is not AWS's verdict.
 pub(crate) fn classify(status: StatusCode, code: &str, message: &str) -> FailureClass {
     let name = bare(code);
-    if SIGNATURE_CODES.contains(&name) {
-        let message = message.to_ascii_lowercase();
-        let clock = CLOCK_WORDS.iter().any(|words| message.contains(words));
-        return if clock { FailureClass::Clock } else { FailureClass::Permanent };
+    let message = message.to_ascii_lowercase();
+    if SIGNATURE_CODES.contains(&name) && CLOCK_WORDS.iter().any(|words| message.contains(words)) {
+        return FailureClass::Clock;
     }
-    if PARAMETER_CODES.contains(&name) && message.to_ascii_lowercase().contains(SIZE_WORDS) {
-        return FailureClass::EntryTooLarge;
+    if PARAMETER_CODES.contains(&name) {
+        if message.contains(SIZE_WORDS) {
+            return FailureClass::EntryTooLarge;
+        }
+        if TARGET_WORDS.iter().any(|words| message.starts_with(words)) {
+            return FailureClass::Denied;
+        }
     }
     if let Some((class, _)) = CODES.iter().find(|(_, names)| names.contains(&name)) {
         return *class;
     }
+    if is_of_kms(code) || DENIED.iter().any(|(names, _)| names.contains(&name)) {
+        return FailureClass::Denied;
+    }
+    by_status(status, FailureClass::Unclear)
+}
+
+/// Returns code and class of an error that AWS has not worded: a proxy on the way, or a host in the
+/// place of AWS. Its refusal of a caller or a target is never about one message.
+pub(crate) fn unworded(status: StatusCode) -> (String, FailureClass) {
+    (format!("{UNWORDED}{}", status.as_u16()), by_status(status, FailureClass::Denied))
+}
+
+fn by_status(status: StatusCode, refused: FailureClass) -> FailureClass {
     match status {
         StatusCode::REQUEST_TIMEOUT => FailureClass::Transient,
         StatusCode::PAYLOAD_TOO_LARGE => FailureClass::BatchTooLarge,
         StatusCode::TOO_MANY_REQUESTS => FailureClass::Throttled,
-        status if status.is_client_error() => FailureClass::Permanent,
+        status if status.is_client_error() => refused,
         _ => FailureClass::Transient,
     }
+}
+
+/// Returns what an operator can do about a failure for which messages are held.
+pub(crate) fn mend(code: &str) -> &'static str {
+    if code.starts_with(UNWORDED) {
+        return UNWORDED_MEND;
+    }
+    if is_of_kms(code) {
+        return KMS_MEND;
+    }
+    let name = bare(code);
+    let known = DENIED.iter().find(|(names, _)| names.contains(&name));
+    known.map_or("look the code up in the API reference of the service", |(_, mend)| mend)
+}
+
+/// Returns true for `KMSDisabledException`, `KmsDisabled` and `KMS.DisabledException`.
+fn is_of_kms(code: &str) -> bool {
+    without_namespace(code).get(..KMS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(KMS))
 }
 
 /// Returns the code without the parts that differ between protocols.
@@ -180,6 +299,7 @@ pub(super) fn without_namespace(code: &str) -> &str {
     code.rsplit_once('#').map_or(code, |(_, name)| name).trim()
 }
 
+/// Returns the beginning of a text on one line, without what may be secret.
 fn excerpt(text: &str) -> String {
     let mut kept = String::with_capacity(text.len().min(MAX_KEPT_CHARS));
     let mut chars = 0;
@@ -200,96 +320,12 @@ fn excerpt(text: &str) -> String {
         kept.push(c);
         chars += 1;
     }
+    let lower = kept.to_ascii_lowercase();
+    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| lower.find(words)).min() {
+        kept.truncate(end);
+    }
     kept
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use FailureClass::*;
-
-    fn classify(status: u16, code: &str, message: &str) -> FailureClass {
-        super::classify(StatusCode::from_u16(status).unwrap(), code, message)
-    }
-
-    #[test]
-    fn codes_have_their_class_whatever_the_status() {
-        for (class, codes) in [
-            (Transient, "InternalError InternalFailure ServiceUnavailable RequestTimeout"),
-            (Throttled, "Throttled Throttling ThrottlingException ThrottledException RequestThrottled TooManyRequests"),
-            (Throttled, "TooManyRequestsException RequestLimitExceeded SlowDown KMSThrottling KMS.ThrottlingException"),
-            (Throttled, "PriorRequestNotComplete KMSThrottlingException"),
-            (Credentials, "ExpiredToken ExpiredTokenException InvalidClientTokenId UnrecognizedClientException"),
-            (Clock, "RequestExpired RequestTimeTooSkewed"),
-            (BatchTooLarge, "BatchRequestTooLong TooManyEntriesInBatchRequest TooManyEntriesInBatchRequestException"),
-            (BatchTooLarge, "AWS.SimpleQueueService.BatchRequestTooLong TooManyEntries"),
-            (Permanent, "AuthorizationError AuthorizationErrorException AccessDenied AccessDeniedException"),
-            (Permanent, "InvalidSecurity NotFound NotFoundException AWS.SimpleQueueService.NonExistentQueue"),
-            (Permanent, "InvalidParameter InvalidParameterException KMSAccessDenied ValidationException"),
-        ] {
-            for code in codes.split(' ') {
-                for status in [200, 400, 403, 503] {
-                    assert_eq!(classify(status, code, ""), class, "{status} {code}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn namespaces_and_suffixes_do_not_hide_a_code() {
-        assert_eq!(classify(400, "com.amazonaws.sqs#RequestThrottled", ""), Throttled);
-        assert_eq!(classify(400, "com.amazon.coral.service#ExpiredTokenException", ""), Credentials);
-        assert_eq!(classify(500, "NotFoundException:http://internal.amazon.com/coral/", ""), Permanent);
-    }
-
-    #[test]
-    fn unknown_codes_go_by_the_status() {
-        for (status, class) in [
-            (100, Transient),
-            (302, Transient),
-            (400, Permanent),
-            (404, Permanent),
-            (408, Transient),
-            (413, BatchTooLarge),
-            (429, Throttled),
-            (500, Transient),
-            (502, Transient),
-            (503, Transient),
-            (504, Transient),
-        ] {
-            assert_eq!(classify(status, "SomethingNew", ""), class, "{status}");
-            assert_eq!(classify(status, "", ""), class, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_signature_is_the_clock_s_fault_only_when_it_says_so() {
-        for message in [
-            "Signature expired: 20240830T123600Z is now earlier than 20240830T124000Z (20240830T125500Z - 15 min.)",
-            "Signature not yet current: 20240830T130000Z is still later than 20240830T124000Z",
-        ] {
-            assert_eq!(classify(403, "SignatureDoesNotMatch", message), Clock, "{message}");
-            assert_eq!(classify(403, "InvalidSignatureException", message), Clock, "{message}");
-        }
-        let keys = "The request signature we calculated does not match the signature you provided.";
-        assert_eq!(classify(403, "SignatureDoesNotMatch", keys), Permanent);
-        assert_eq!(classify(503, "SignatureDoesNotMatch", ""), Permanent);
-    }
-
-    #[test]
-    fn no_code_is_listed_twice() {
-        let mut codes: Vec<_> = CODES.iter().flat_map(|(_, names)| *names).chain(SIGNATURE_CODES).collect();
-        codes.sort_unstable();
-        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
-        assert!(codes.iter().all(|code| bare(code) == **code));
-    }
-
-    #[test]
-    fn texts_fit_one_log_line() {
-        let failure = Failure::new(Transient, " a\r\n b\0 ", &"é ".repeat(400));
-        assert_eq!(failure.code, "a b");
-        assert!(failure.message.chars().count() <= MAX_KEPT_CHARS);
-        assert!(failure.message.starts_with("é é") && failure.message.ends_with('é'));
-        assert_eq!(Failure::new(Transient, "", &"x".repeat(301)).message.len(), MAX_KEPT_CHARS);
-    }
-}
+mod tests;

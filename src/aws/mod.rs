@@ -3,6 +3,7 @@
 
 mod clock_offset;
 pub mod credentials;
+pub(crate) mod decimal;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 mod eventbridge;

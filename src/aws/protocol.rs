@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::aws::decimal::DecimalRange;
 use crate::aws::endpoint::Endpoint;
 use crate::aws::error::Outcome;
 use crate::callout::Reply;
@@ -21,6 +22,10 @@ use crate::event::Event;
 /// SNS API Reference, action PublishBatch; SQS API Reference, action SendMessageBatch; EventBridge
 /// API Reference, action PutEvents.
 pub(crate) const MAX_EVENTS: u32 = 10;
+
+/// Numbers that SQS takes: of 38 digits, and between 10^-128 and 10^126 (SQS Developer Guide, "Amazon
+/// SQS message attributes"). To EventBridge a number is one of JSON, and these are.
+const NUMBERS: DecimalRange = DecimalRange { digits: 38, magnitudes: -128..=125, largest: None };
 
 /// A kind of target, as the configuration names one.
 pub(crate) struct TargetKind {
@@ -86,6 +91,11 @@ pub(crate) trait Protocol: Debug {
     /// Characters that the type of an event may have, if the service bounds them.
     fn max_event_type_chars(&self) -> Option<usize> {
         None
+    }
+
+    /// Numbers that the service takes as an attribute, and that can be filtered by.
+    fn numbers(&self) -> &'static DecimalRange {
+        &NUMBERS
     }
 
     /// Events that one call may carry.

@@ -1,8 +1,8 @@
 //! Reads what the replies of all of AWS's APIs have in common: how much of one is looked at, what
 //! it means that there is none, and why one refuses a whole request. Never looks into a success.
 //!
-//! A failure that AWS did not report has a code of our own, and is transient unless its status says
-//! otherwise:
+//! A failure that AWS did not report has a code of our own. It is transient, except that a status of
+//! 4xx is a refusal, and never one of a single entry:
 //! - `NoReply`: there was no reply, and the message is the host's;
 //! - `HTTP 503` and the like: an error reply without an AWS code, from something between the filter
 //!   and AWS;
@@ -14,7 +14,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::aws::error::{classify, without_namespace, Failure, FailureClass, MAX_KEPT_CHARS};
+use crate::aws::error::{classify, unworded, without_namespace, Failure, FailureClass, MAX_KEPT_CHARS};
 use crate::callout::Reply;
 use crate::json::tree;
 
@@ -59,16 +59,25 @@ pub(super) fn read<'a>(
     if status == StatusCode::OK && !is_error(text) {
         return Ok(Success { service, status, bytes: body.len(), text });
     }
-    let (code, message) = match error(text) {
-        Some((code, message)) => (without_namespace(&code).to_owned(), message),
-        None => (format!("HTTP {}", status.as_u16()), start(text).to_owned()),
-    };
-    let class = match classify(status, &code, &message) {
-        // Nothing is left to split.
-        FailureClass::BatchTooLarge if entries <= 1 => FailureClass::EntryTooLarge,
-        class => class,
-    };
-    Err(Failure::new(class, &code, &message))
+    let split = entries > 1;
+    Err(match error(text) {
+        Some((code, message)) => {
+            let class = match classify(status, &code, &message) {
+                // Nothing is left to split.
+                FailureClass::BatchTooLarge if !split => FailureClass::EntryTooLarge,
+                class => class,
+            };
+            Failure::new(class, without_namespace(&code), &message)
+        }
+        None => {
+            let (code, class) = match unworded(status) {
+                // The limit is that of something on the way, which may go away.
+                (code, FailureClass::BatchTooLarge) if !split => (code, FailureClass::Unclear),
+                unworded => unworded,
+            };
+            Failure::new(class, &code, start(text))
+        }
+    })
 }
 
 impl Success<'_> {

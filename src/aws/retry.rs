@@ -26,6 +26,19 @@ pub(crate) fn delay(retry: &Retry, class: FailureClass, attempts: u32, jitter: u
     bound(retry, class, attempts).saturating_mul(jitter.min(1_000)) / 1_000
 }
 
+/// The first bound, and the largest, of the delay before what is refused is tried again: somebody
+/// has to mend something first.
+const HELD_BASE: Duration = Duration::from_secs(10);
+const HELD_LONGEST: Duration = Duration::from_secs(30);
+
+/// Returns the delay before something is tried again that is refused for what an operator has to
+/// mend, when `attempts` have failed before this one: from half of a bound that doubles to all of
+/// it, 5 to 30 s.
+pub(crate) fn held(attempts: u32, jitter: u32) -> Duration {
+    let bound = HELD_BASE.saturating_mul(2u32.saturating_pow(attempts)).min(HELD_LONGEST);
+    bound / 2 + (bound / 2).saturating_mul(jitter.min(1_000)) / 1_000
+}
+
 fn bound(retry: &Retry, class: FailureClass, attempts: u32) -> Duration {
     let base = match class {
         FailureClass::Transient | FailureClass::BatchTooLarge => retry.initial_delay,
@@ -33,7 +46,9 @@ fn bound(retry: &Retry, class: FailureClass, attempts: u32) -> Duration {
         | FailureClass::Credentials
         | FailureClass::Clock
         | FailureClass::Permanent
-        | FailureClass::EntryTooLarge => retry.initial_delay.max(THROTTLED_BASE),
+        | FailureClass::EntryTooLarge
+        | FailureClass::Denied
+        | FailureClass::Unclear => retry.initial_delay.max(THROTTLED_BASE),
     };
     base.saturating_mul(2u32.saturating_pow(attempts)).min(retry.max_delay)
 }
@@ -66,6 +81,12 @@ mod tests {
         assert_eq!(first(retry(3, 500), FailureClass::Throttled), 500);
         assert_eq!(first(retry(4_000, 9_000), FailureClass::Throttled), 4_000);
         assert_eq!(bound(&retry(3, 500), FailureClass::Transient, 8).as_millis(), 500);
+    }
+
+    #[test]
+    fn what_somebody_has_to_mend_is_tried_again_after_5_to_30_seconds() {
+        let held = |attempts| [0, 1_000].map(|jitter| held(attempts, jitter).as_secs());
+        assert_eq!([held(0), held(1), held(2), held(u32::MAX)], [[5, 10], [10, 20], [15, 30], [15, 30]]);
     }
 
     #[test]

@@ -9,9 +9,13 @@ use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
 use crate::notice::Notice;
 
-/// The credentials that a callout was signed with.
+/// The credentials, and the clock, that a callout was signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Signature(Option<Generation>);
+pub(crate) struct Signature {
+    /// None if the host signs.
+    generation: Option<Generation>,
+    clock_offset: ClockOffset,
+}
 
 /// Signs all that one worker sends to AWS.
 pub(crate) struct Signer {
@@ -71,21 +75,25 @@ impl Signer {
         scope: &SigningScope,
         now: Timestamp,
     ) -> Result<Signature, SignError> {
-        let Some(keeper) = &self.keeper else { return Ok(Signature(None)) };
+        let clock_offset = self.clock_offset;
+        let Some(keeper) = &self.keeper else { return Ok(Signature { generation: None, clock_offset }) };
         let (generation, credentials) = keeper.current(now).ok_or(SignError::NoCredentials)?;
-        sign(&mut callout.request, credentials, scope, self.clock_offset.apply(now))?;
-        Ok(Signature(Some(generation)))
+        sign(&mut callout.request, credentials, scope, clock_offset.apply(now))?;
+        Ok(Signature { generation: Some(generation), clock_offset })
     }
 
     /// Looks at the outcome of a callout that was signed with `signature`: credentials that AWS
     /// refuses are not used again, and a clock that AWS finds wrong is corrected.
+    ///
+    /// Returns false if the signature was refused and the next one will be no better: there are no
+    /// other credentials, or the clock is not what was wrong.
     pub(crate) fn learn<'a>(
         &mut self,
         signature: Signature,
         outcomes: impl IntoIterator<Item = &'a Outcome>,
         reply: &Reply,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let refusal = outcomes.into_iter().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => {
                 Some(failure).filter(|failure| matches!(failure.class, FailureClass::Clock | FailureClass::Credentials))
@@ -93,13 +101,15 @@ impl Signer {
             Outcome::Delivered => None,
         });
         match (refusal, signature, &mut self.keeper) {
-            (Some(Failure { class: FailureClass::Clock, .. }), _, _) => {
+            (None, ..) => true,
+            (Some(Failure { class: FailureClass::Clock, .. }), Signature { clock_offset, .. }, Some(_)) => {
                 self.clock_notice = self.clock_offset.correct(reply, now).or(self.clock_notice.take());
+                self.clock_offset != clock_offset
             }
-            (Some(Failure { code, .. }), Signature(Some(generation)), Some(keeper)) => {
-                keeper.refused(generation, code.contains("ExpiredToken"), now);
+            (Some(Failure { code, .. }), Signature { generation: Some(generation), .. }, Some(keeper)) => {
+                keeper.refused(generation, code.contains("ExpiredToken"), now)
             }
-            _ => {}
+            (Some(_), ..) => false,
         }
     }
 

@@ -56,8 +56,25 @@ pub(crate) fn group_id(text: String) -> Option<String> {
 /// Makes a text the value of an attribute of type String, or returns `None` if it is empty: SNS and
 /// SQS refuse empty values (API Reference, MessageAttributeValue), so such an attribute has to be
 /// left out.
+///
+/// Tabs and line breaks become spaces. SNS takes them and drops the message without a word wherever
+/// a subscription has a filter policy, whatever that asks for: it reads the value as JSON, which has
+/// no such characters (SNS Developer Guide, "Amazon SNS message attributes").
 pub(crate) fn attribute_value(text: String) -> Option<String> {
-    Some(carried(text)).filter(|text| !text.is_empty())
+    // Most are plain.
+    if !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Some(text);
+    }
+    let text = carried(text);
+    let is_break = |c: char| matches!(c, '\t' | '\n' | '\r');
+    let text = if text.contains(is_break) { text.replace(is_break, " ") } else { text };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Makes a list, written in JSON, the value of an attribute; JSON has its control characters
+/// escaped.
+pub(crate) fn attribute_list(json: String) -> String {
+    carried(json)
 }
 
 /// Makes a JSON text a message. JSON has its control characters escaped already, so there is
@@ -113,7 +130,8 @@ mod tests {
     #[test]
     fn what_sqs_does_not_carry_is_replaced() {
         let value = |text: &str| attribute_value(text.to_owned());
-        assert_eq!(value("a\t\r\n\u{D7FF}\u{E000}\u{FFFD}😀").unwrap(), "a\t\r\n\u{D7FF}\u{E000}\u{FFFD}😀");
+        assert_eq!(value("a \u{7f}\u{D7FF}\u{E000}\u{FFFD}😀").unwrap(), "a \u{7f}\u{D7FF}\u{E000}\u{FFFD}😀");
+        assert_eq!(value("a\tb\r\nc").unwrap(), "a b  c");
         assert_eq!(value("a\0b\u{1b}c\u{FFFE}d\u{FFFF}").unwrap(), "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{FFFD}");
         assert_eq!(value(""), None);
     }
@@ -129,6 +147,10 @@ mod tests {
             if let Some(group) = group_id(text.clone()) {
                 prop_assert!((1..=MAX_GROUP_ID_CHARS).contains(&group.len()));
                 prop_assert!(group.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+            if let Some(value) = attribute_value(text.clone()) {
+                prop_assert!(!value.is_empty() && value.chars().all(|c| is_carried(c) && c >= ' '));
+                prop_assert_eq!(value.chars().count(), text.chars().count());
             }
             prop_assert!(message(text).chars().all(is_carried));
         }

@@ -15,7 +15,7 @@ use crate::aws::{sqs, text};
 use crate::callout::Callout;
 use crate::clock::Timestamp;
 use crate::event::Attribute;
-use crate::exchange::redact::Redaction;
+use crate::exchange::redact::{Redaction, RequestRedaction};
 use crate::exchange::{ClientRequest, Exchange, Headers};
 
 /// Headers of one hop (RFC 9110, 7.6.1), and `expect`, which the gateway has answered.
@@ -102,7 +102,8 @@ pub(super) fn storing(
         let origin = found.as_ref().map(|id| id.origin);
         (origin, found.map(SenderId::into_text), source.unwrap_or(UNKNOWN), hashes)
     };
-    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, verify);
+    let groups = redaction.within(groups);
+    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, &groups, verify);
     let sender_id = match origin {
         // Nothing of these is redacted.
         None | Some(Origin::Signed | Origin::Body) => own_text,
@@ -146,7 +147,12 @@ pub(super) fn storing(
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential
 /// ones, unless a signature needs them.
-fn kept<'a>(mut request: ClientRequest<'a>, redaction: &Redaction, verify: Option<&Verification>) -> ClientRequest<'a> {
+fn kept<'a>(
+    mut request: ClientRequest<'a>,
+    redaction: &Redaction,
+    groups: &RequestRedaction<'_>,
+    verify: Option<&Verification>,
+) -> ClientRequest<'a> {
     let kept = |name: &str| {
         verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))
     };
@@ -154,10 +160,10 @@ fn kept<'a>(mut request: ClientRequest<'a>, redaction: &Redaction, verify: Optio
     headers.retain(|(name, _)| kept(name));
     for (name, value) in &mut headers {
         if !verify.is_some_and(|verify| verify.needs(name)) {
-            redaction.redact_url(value);
+            groups.redact_text(value);
         }
     }
-    redaction.redact_url(&mut request.target);
+    groups.redact_target(&mut request.target);
     request.headers = Headers(headers);
     request
 }

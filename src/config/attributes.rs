@@ -1,11 +1,14 @@
-//! The objects `attributes`: names that SNS takes, values with placeholders, and no more of them
-//! than a message may have.
+//! The objects `attributes`: names that SNS takes, values of a type, with placeholders, and no more
+//! of them than a message may have.
+
+use serde_json::Value;
 
 use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
 use super::template;
-use crate::event::{BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
-use crate::exchange::template::Template;
+use crate::aws::decimal::Decimal;
+use crate::event::{AttributeType, BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
+use crate::publish::attribute::{element, parse_list, Element, TypedAttribute, ValueTemplate};
 
 const KEY: &str = "attributes";
 const MAX_NAME_LENGTH: usize = 256;
@@ -13,7 +16,7 @@ const MAX_NAME_LENGTH: usize = 256;
 /// An attribute and where it stands.
 pub(super) struct AttributeTemplate<'a> {
     name: &'a str,
-    template: Template,
+    value: ValueTemplate,
     field: Field<'a>,
 }
 
@@ -24,10 +27,66 @@ pub(super) fn read<'a>(section: &mut Section<'a>) -> Vec<AttributeTemplate<'a>> 
     entries
         .filter_map(|(name, field)| {
             let named = check_name(name, &field);
-            let template = template::read(&field).ok()?;
-            named.ok().map(|()| AttributeTemplate { name, template, field })
+            let value = read_value(&field).ok()?;
+            named.ok().map(|()| AttributeTemplate { name, value, field })
         })
         .collect()
+}
+
+/// Reads a text, or an object with the type and the value.
+fn read_value(field: &Field<'_>) -> Checked<ValueTemplate> {
+    if !field.value().is_object() {
+        return template::read(field).map(ValueTemplate::Text);
+    }
+    let mut section = field.section()?;
+    let types = [AttributeType::String, AttributeType::Number, AttributeType::StringArray];
+    let data_type = section.choice("type", &types.map(|data_type| (data_type.as_str(), data_type)));
+    let value = section.required("value", "give a text, with placeholders where it is not always the same");
+    section.finish();
+    let (data_type, value) = (data_type?, value?);
+    match data_type {
+        AttributeType::String => template::read(&value).map(ValueTemplate::Text),
+        AttributeType::Number => {
+            let template = template::read(&value)?;
+            match template.constant() {
+                Some(text) if Decimal::parse(&text).is_none() => {
+                    Err(value.fault("is not a number", "give one such as `-12.5`, or a placeholder"))
+                }
+                _ => Ok(ValueTemplate::Number(template)),
+            }
+        }
+        AttributeType::StringArray => read_list(&value),
+    }
+}
+
+/// Reads a list, which may be written as JSON in a text, or a placeholder whose value will be one.
+/// A text with placeholders between brackets is a list of templates, too: so no value can end an
+/// element and begin another.
+fn read_list(field: &Field<'_>) -> Checked<ValueTemplate> {
+    let remedy = "give a list such as `[\"a\", \"${request.headers.x-role}\"]`, or one placeholder alone";
+    if let Value::String(text) = field.value() {
+        if let Some(elements) = parse_list(text) {
+            return each(elements, |value| match value {
+                Value::String(text) => template::parse(field, &text).map(Element::Text),
+                constant => Ok(Element::Constant(element(&constant))),
+            })
+            .map(ValueTemplate::List);
+        }
+        let template = template::read(field)?;
+        return match template.is_placeholder() {
+            true => Ok(ValueTemplate::WholeList(template)),
+            false => Err(field.fault("is neither a list nor one placeholder", remedy)),
+        };
+    }
+    if !field.value().is_array() {
+        return Err(field.fault(format!("{} is not a list", field.shown()), remedy));
+    }
+    each(field.items()?, |item| match item.value() {
+        Value::String(_) => template::read(&item).map(Element::Text),
+        Value::Array(_) | Value::Object(_) => Err(item.fault(format!("{} is no element", item.shown()), remedy)),
+        constant => Ok(Element::Constant(element(constant))),
+    })
+    .map(ValueTemplate::List)
 }
 
 /// Reads the attributes for every route, which must leave room for the event's id.
@@ -39,9 +98,11 @@ pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<AttributeTemplate<'
 
 /// Checks the groups that attributes name.
 pub(super) fn check_groups(attributes: &[AttributeTemplate<'_>], groups: Option<&[&str]>) -> Checked<()> {
-    let check =
-        |attribute: &AttributeTemplate<'_>| template::check_groups(&attribute.field, &attribute.template, groups);
-    each(attributes.iter().collect(), check).map(|_| ())
+    let of_attribute = |attribute: &AttributeTemplate<'_>| {
+        let check = |value| template::check_groups(&attribute.field, value, groups);
+        each(attribute.value.templates().collect(), check).map(|_| ())
+    };
+    each(attributes.iter().collect(), of_attribute).map(|_| ())
 }
 
 /// Returns the attributes of a route: `shared`, which every route has, and its own, which replace
@@ -51,7 +112,7 @@ pub(super) fn merge(
     shared: &[AttributeTemplate<'_>],
     own: &[AttributeTemplate<'_>],
     has_event_type: bool,
-) -> Vec<(String, Template)> {
+) -> Vec<TypedAttribute> {
     let mut merged: Vec<&AttributeTemplate<'_>> = Vec::new();
     for attribute in shared.iter().chain(own) {
         let at = merged.partition_point(|earlier| earlier.name < attribute.name);
@@ -64,7 +125,8 @@ pub(super) fn merge(
     if shared.len() <= room(false) {
         check_count(route, merged.len(), has_event_type);
     }
-    merged.into_iter().map(|attribute| (attribute.name.to_owned(), attribute.template.clone())).collect()
+    let merged = merged.into_iter();
+    merged.map(|each| TypedAttribute { name: each.name.to_owned(), value: each.value.clone() }).collect()
 }
 
 /// Returns the number of attributes that a message has room for beside the built-in ones that are

@@ -1,15 +1,19 @@
 //! The sections `batch`, `queue`, `retry` and `dead_letter`: how events are kept until they are
 //! delivered, and what becomes of those that are not.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::fault::Checked;
-use super::reader::Section;
+use super::reader::{Field, Section};
 use super::{milliseconds, target, JournalChoice};
 use crate::aws::protocol::MAX_EVENTS;
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::publish::outbox::settings::{Batch, Bounds, WhenFull};
+
+/// Lengths of the mark of dead letters: too long to be guessed, and short beside the shortest line.
+const MARK_LENGTHS: RangeInclusive<usize> = 16..=128;
 
 pub(super) fn read_batch(root: &mut Section<'_>) -> Batch {
     let mut section = root.section("batch");
@@ -53,10 +57,25 @@ pub(super) fn read_retry(root: &mut Section<'_>) -> Checked<Retry> {
     checked
 }
 
-/// Reads the two places that dead letters may go to: the log, and a queue.
-pub(super) fn read_dead_letter(root: &mut Section<'_>) -> Checked<(bool, Option<Target>)> {
+/// Reads the two places that dead letters may go to, the log and a queue, and the mark that they
+/// bear in the log.
+pub(super) fn read_dead_letter(root: &mut Section<'_>) -> Checked<(bool, Option<Target>, String)> {
     let mut section = root.section("dead_letter");
     let (log, queue) = (section.flag("log", true), target::read_queue(&mut section));
+    let mark = section.confidential_optional("mark").map_or_else(|| Ok(String::new()), |field| read_mark(&field));
     section.finish();
-    Ok((log, queue?))
+    Ok((log, queue?, mark?))
+}
+
+fn read_mark(field: &Field<'_>) -> Checked<String> {
+    let mark = field.secret()?;
+    let is_word = mark.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if !is_word || !MARK_LENGTHS.contains(&mark.len()) {
+        let (least, most) = MARK_LENGTHS.into_inner();
+        return Err(field.fault(
+            format!("is not {least} to {most} of the characters A-Z a-z 0-9 _ -"),
+            "give a word that nobody can guess, such as `openssl rand -hex 16` makes one",
+        ));
+    }
+    Ok(mark)
 }

@@ -11,6 +11,7 @@ use crate::aws::credentials::settings::Settings as CredentialSettings;
 use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::capture::Captures;
+use crate::exchange::matcher::Matcher;
 use crate::exchange::redact::Redact;
 use crate::json::{self, JsonPath};
 use crate::publish::dead_letter::DeadLetterSettings;
@@ -58,6 +59,8 @@ pub struct Config {
     pub(crate) journal: JournalChoice,
     /// Delays before a call that failed is made again.
     pub(crate) retry: Retry,
+    /// True if no client can send the header in which Envoy's router keeps a path that it rewrites.
+    pub(crate) trusts_original_path: bool,
     /// Fate of events that are given up.
     pub(crate) dead_letter: DeadLetterSettings,
     /// Longest time that one callout may take.
@@ -156,7 +159,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
-    let redact = redact::read(root);
+    let groups = borrowed(&routes).and_then(|(routes, _)| Ok(group_names(routes, borrowed(&captures)?)));
+    let redact = redact::read(root, groups.as_deref().ok());
     let batch = delivery::read_batch(root);
     let queue = delivery::read_queue(root);
     let retry = delivery::read_retry(root);
@@ -167,6 +171,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     // From a message of the largest size that SQS takes, and as much beside it, to a quarter of
     // what 32 bits address.
     let max_capture_bytes = root.integer("max_capture_bytes", 2_097_152..=1_073_741_824, 33_554_432) as usize;
+    let trusts_original_path = root.flag("trust_original_path", false);
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
@@ -174,7 +179,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     paths::check(root, "routes", &[routes.paths()]);
     paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;
-    let (log, letters) = dead_letter?;
+    let (log, letters, mark) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
     targets.extend(letters);
     Ok(Config {
@@ -187,7 +192,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         queue,
         journal,
         retry: retry?,
-        dead_letter: DeadLetterSettings { log, target },
+        trusts_original_path,
+        dead_letter: DeadLetterSettings { log, target, mark },
         timeout,
         max_in_flight,
         captures: Rc::new(captures),
@@ -204,6 +210,13 @@ fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<
         return Ok(&target.region);
     }
     Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
+}
+
+/// Returns the named groups of all matchers.
+fn group_names<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a str> {
+    let matchers = routes.iter().map(|route| &route.matcher);
+    let matchers = matchers.chain(captures.all.iter().map(|capture| &capture.matcher));
+    matchers.flat_map(Matcher::group_names).collect()
 }
 
 fn milliseconds(count: u32) -> Duration {

@@ -1,10 +1,12 @@
 //! The section `redact`, and the names that a header may have.
 
-use super::fault::Checked;
+use super::fault::{listed, nearest, Checked};
 use super::reader::{each, Section};
 use crate::exchange::redact::Redact;
 
-pub(super) fn read(root: &mut Section<'_>) -> Checked<Redact> {
+/// Reads the names. Each of `path` is one of `groups`, which some matcher has; without those a
+/// matcher has a fault of its own, and nothing is compared.
+pub(super) fn read(root: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<Redact> {
     let mut section = root.section("redact");
     let headers = section.list("headers").and_then(|names| {
         each(names, |field| match field.text()? {
@@ -15,11 +17,23 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Redact> {
     let query = section.list("query").and_then(|names| {
         each(names, |field| match field.text()? {
             "" => Err(field.fault("is empty", "give the name of a query parameter, such as `token`")),
-            name => Ok(name.to_owned()),
+            name => Ok(name.to_ascii_lowercase()),
+        })
+    });
+    let path = section.list("path").and_then(|names| {
+        each(names, |field| {
+            let name = field.text()?;
+            let Some(groups) = groups.filter(|groups| !groups.contains(&name)) else { return Ok(name.to_owned()) };
+            let remedy = match (nearest(name, groups), groups) {
+                (Some(group), _) => format!("did you mean `{group}`?"),
+                (None, []) => "name a part of the path in a matcher, as in `/reset/(?<token>[^/]+)`".to_owned(),
+                (None, _) => format!("groups are {}", listed(groups)),
+            };
+            Err(field.fault("is not a named group of any matcher", remedy))
         })
     });
     section.finish();
-    Ok(Redact { headers: headers?, query: query? })
+    Ok(Redact { headers: headers?, query: query?, path: path? })
 }
 
 /// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).

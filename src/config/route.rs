@@ -23,9 +23,14 @@ const SUBJECT_KEY: &str = "subject";
 const MAX_ROUTES: usize = 100;
 const MAX_EVENT_TYPE_LENGTH: usize = 256;
 const STATUSES: RangeInclusive<u16> = 100..=599;
+const GRPC_STATUSES: RangeInclusive<u16> = 0..=16;
+
+/// The status of an exchange whose client left before the response began, on Envoy.
+const NO_STATUS: u16 = 0;
 
 const METHOD_REMEDY: &str = "give a method, a list of them, or `*` alone for every method";
 const STATUS_REMEDY: &str = "give statuses such as `204`, `200-204`, `2xx`, or `*` for every status";
+const GRPC_STATUS_REMEDY: &str = "give statuses of gRPC such as `0`, or `*` for every one";
 const MATCHER_REMEDY: &str = "give a regular expression that is searched in the path, such as `/profile`";
 
 /// Reads the routes and their targets. `attributes` belong to every route, and `target` to every
@@ -89,6 +94,8 @@ fn read_route(
     let protocol = target.ok().and_then(|target| targets.all.get(target)).map(|target| target.protocol.clone());
     let methods = read_methods(section);
     let statuses = read_statuses(section);
+    let grpc_statuses = read_grpc_statuses(section);
+    let complete_only = section.flag("response_complete", false);
     let event_type = read_event_type(section);
 
     let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
@@ -104,10 +111,19 @@ fn read_route(
         check_fit(section, protocol.as_ref(), &event_type, &subject, &message_group_id);
     }
     let delivery = read_delivery(section);
+    if complete_only && matches!(delivery, Ok(DeliveryMode::BeforeResponse(_))) {
+        section.fault_at(
+            "response_complete",
+            "has no meaning here: the event is made before the response is over",
+            "leave it out",
+        );
+    }
     Ok(Route {
         methods: methods?,
         matcher: matcher?,
         statuses: statuses?,
+        grpc_statuses: grpc_statuses?,
+        complete_only,
         event_type: event_type?,
         attributes: groups_of_own.map(|()| attributes)?,
         subject: subject?,
@@ -205,14 +221,33 @@ fn read_statuses(section: &mut Section<'_>) -> Checked<Statuses> {
             Value::String(text) => parse_statuses(text),
             _ => field.whole_number().and_then(|number| u16::try_from(number).ok()).map(|status| status..=status),
         };
-        range
-            .filter(|range| !range.is_empty() && STATUSES.contains(range.start()) && STATUSES.contains(range.end()))
-            .ok_or_else(|| {
-                let (lowest, highest) = STATUSES.into_inner();
-                field.fault(format!("{} is not a status from {lowest} to {highest}", field.shown()), STATUS_REMEDY)
-            })
+        range.filter(|range| *range == (NO_STATUS..=NO_STATUS) || is_within(range, &STATUSES)).ok_or_else(|| {
+            let (lowest, highest) = STATUSES.into_inner();
+            field.fault(format!("{} is not a status from {lowest} to {highest}", field.shown()), STATUS_REMEDY)
+        })
     })
     .map(Statuses)
+}
+
+/// Reads the statuses of gRPC that count, each a number, or `*` for all.
+fn read_grpc_statuses(section: &mut Section<'_>) -> Checked<Statuses> {
+    let Some(field) = section.optional("grpc_status") else { return Ok(Statuses::grpc_success()) };
+    each(field.one_or_more(GRPC_STATUS_REMEDY)?, |field| {
+        let range = match field.value() {
+            Value::String(text) => (text == "*").then_some(GRPC_STATUSES),
+            _ => field.whole_number().and_then(|number| u16::try_from(number).ok()).map(|status| status..=status),
+        };
+        range.filter(|range| is_within(range, &GRPC_STATUSES)).ok_or_else(|| {
+            let (lowest, highest) = GRPC_STATUSES.into_inner();
+            let problem = format!("{} is not a status of gRPC from {lowest} to {highest}", field.shown());
+            field.fault(problem, GRPC_STATUS_REMEDY)
+        })
+    })
+    .map(Statuses)
+}
+
+fn is_within(range: &RangeInclusive<u16>, bounds: &RangeInclusive<u16>) -> bool {
+    !range.is_empty() && bounds.contains(range.start()) && bounds.contains(range.end())
 }
 
 /// Reads `2xx`, `204`, `200-204` or `*`.

@@ -29,12 +29,16 @@ pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Te
 
 /// Reads a template; numbers and booleans count as the text that they are written as.
 pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
-    let parsed = match field.value() {
-        Value::Number(number) => number.to_string().parse(),
-        Value::Bool(boolean) => boolean.to_string().parse(),
-        _ => field.template()?.parse(),
-    };
-    parsed.map_err(|error| match error {
+    match field.value() {
+        Value::Number(number) => parse(field, &number.to_string()),
+        Value::Bool(boolean) => parse(field, &boolean.to_string()),
+        _ => parse(field, field.template()?),
+    }
+}
+
+/// Reads a template that stands in `field`.
+pub(super) fn parse(field: &Field<'_>, text: &str) -> Checked<Template> {
+    text.parse().map_err(|error| match error {
         TemplateError::Unclosed => field.fault(error.to_string(), "close it, as in `${request.path}`"),
         TemplateError::Unknown(name) => {
             let remedy = match nearest(&name, &VARIABLES) {

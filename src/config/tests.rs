@@ -10,6 +10,7 @@ use serde_json::{json, Map, Value};
 use super::*;
 use crate::aws::credentials::settings::{Source, StaticKeys};
 use crate::exchange::matcher::Methods;
+use crate::publish::attribute::ValueTemplate;
 use crate::publish::outbox::settings::WhenFull;
 use crate::publish::route::{DeliveryMode, OnFailure};
 
@@ -30,7 +31,7 @@ fn faults_of(text: &[u8]) -> Vec<Fault> {
 }
 
 fn attributes_of(route: &crate::publish::route::Route) -> Vec<&str> {
-    route.attributes.iter().map(|(name, _)| name.as_str()).collect()
+    route.attributes.iter().map(|attribute| attribute.name.as_str()).collect()
 }
 
 fn only_target(config: &Config) -> &Target {
@@ -71,7 +72,7 @@ fn every_valid_configuration_is_accepted() {
 
 #[test]
 fn every_example_of_the_documentation_is_accepted() {
-    let pages = [("README.md", 2), ("docs/configuration.md", 3), ("docs/capture.md", 1), ("deploy/README.md", 2)];
+    let pages = [("README.md", 2), ("docs/configuration.md", 4), ("docs/capture.md", 1), ("deploy/README.md", 2)];
     for (page, examples) in pages {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
@@ -106,7 +107,7 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
     let page = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let (configuration, events) = (page("configuration.md"), page("events.md"));
     let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
-    let named = ["attributes", "headers", "query"];
+    let named = ["attributes", "headers", "query", "path"];
     let targets = json!({"queue_url": null, "event_bus": null});
     let keys = [&full, &full["routes"][0], &targets].into_iter().flat_map(|keys| keys.as_object().unwrap());
     for (key, value) in keys {
@@ -179,7 +180,8 @@ fn what_is_given_is_taken() {
     assert_eq!(access_key_id, "AKIAIOSFODNN7EXAMPLE");
     assert_eq!(secret_access_key.reveal(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
     assert_eq!(session_token.as_ref().unwrap().reveal(), "AQoDYXdzEJr");
-    assert_eq!(config.redact, Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] });
+    let names = |name: &str| vec![name.to_owned()];
+    assert_eq!(config.redact, Redact { headers: names("x-internal-token"), query: names("token"), path: names("id") });
     assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
     assert_eq!(config.queue.when_full, WhenFull::DropNewest);
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(10), max_delay: Duration::from_secs(5) });
@@ -192,8 +194,9 @@ fn what_is_given_is_taken() {
     }
     assert_eq!(profile.event_type.as_deref(), Some("profile.updated"));
     assert_eq!(attributes_of(profile), ["beta", "gateway", "profile_id", "tenant", "version"]);
-    assert_eq!(profile.attributes[3].1, "${request.headers.x-tenant}".parse().unwrap());
-    assert_eq!(profile.attributes[4].1, "3".parse().unwrap());
+    let text = |text: &str| ValueTemplate::Text(text.parse().unwrap());
+    assert_eq!(profile.attributes[3].value, text("${request.headers.x-tenant}"));
+    assert_eq!(profile.attributes[4].value, text("3"));
     assert_eq!(profile.subject, Some("Profile ${path.id} was updated".parse().unwrap()));
     assert_eq!(profile.message_group_id, Some("${path.id}".parse().unwrap()));
     assert_eq!(health.methods, Methods::Any);

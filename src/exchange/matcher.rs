@@ -1,7 +1,9 @@
 //! Matching of requests, for routes and captures: by the method, and by the path with a regular
 //! expression.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use regex_lite::{Captures, Regex};
 
@@ -72,6 +74,10 @@ impl MethodSketch {
     }
 }
 
+/// Bytes of a path that groups are looked for in: as many as a path may have that matches. It has
+/// more as text where its bytes are not.
+const MAX_PATH_BYTES: usize = 8_192;
+
 /// A regular expression that is searched, not anchored, in the path.
 #[derive(Clone, Debug)]
 pub(crate) struct Matcher {
@@ -116,9 +122,11 @@ impl Matcher {
         self.regex.as_str()
     }
 
-    /// Returns the named groups in `path`, in which the pattern has been found.
+    /// Returns the named groups in `path`, in which the pattern has been found, as far as it is
+    /// searched.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
-        Groups { matcher: self, path, captures: OnceCell::new() }
+        let searched = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
+        Groups { matcher: self, path: searched, is_cut: searched.len() < path.len(), captures: OnceCell::new() }
     }
 
     /// Returns the names of the pattern's groups.
@@ -131,19 +139,50 @@ impl Matcher {
 pub(crate) struct Groups<'a> {
     matcher: &'a Matcher,
     path: &'a str,
+    is_cut: bool,
     captures: OnceCell<Option<Captures<'a>>>,
 }
 
+impl<'a> Groups<'a> {
+    /// Returns the path, as far as it is searched.
+    pub(crate) fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// Returns true if a group that ends at `end` might end later in the whole path.
+    pub(crate) fn may_go_on(&self, end: usize) -> bool {
+        self.is_cut && end == self.path.len()
+    }
+
+    /// Returns the place of the group `name` in the path, if it took part in the match.
+    pub(crate) fn span(&self, name: &str) -> Option<Range<usize>> {
+        // A matcher without the group need not be searched once more.
+        let is_there = self.captures.get().is_some() || self.matcher.group_names().any(|group| group == name);
+        let captures = is_there.then(|| self.captures.get_or_init(|| self.matcher.regex.captures(self.path)))?;
+        captures.as_ref()?.name(name).map(|group| group.range())
+    }
+}
+
 impl PathGroups for Groups<'_> {
-    fn group(&self, name: &str) -> Option<&str> {
-        let captures = self.captures.get_or_init(|| self.matcher.regex.captures(self.path));
-        captures.as_ref()?.name(name).map(|group| group.as_str())
+    fn group(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.path.get(self.span(name)?).map(Cow::Borrowed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_found_where_a_match_is() {
+        let matcher = Matcher::new("/a(?<rest>.*)").unwrap();
+        let path = "/a".to_owned() + &"é".repeat(MAX_PATH_BYTES);
+        let groups = matcher.groups(&path);
+        assert_eq!(groups.group("rest"), Some("é".repeat((MAX_PATH_BYTES - 2) / 2).into()));
+        assert!(groups.may_go_on(MAX_PATH_BYTES) && !groups.may_go_on(2));
+        assert_eq!(matcher.groups("/a/b").group("rest"), Some("/b".into()));
+        assert!(!matcher.groups("/a/b").may_go_on(4));
+    }
 
     #[test]
     fn a_sketch_has_every_method_and_tells_the_usual_ones_apart() {

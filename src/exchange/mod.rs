@@ -110,6 +110,12 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
 pub struct ClientResponse<'a> {
     /// The status code as the host gives it, which may be one that `http::StatusCode` refuses.
     pub status: u16,
+    /// gRPC's own status, where the response is one of gRPC.
+    pub grpc_status: Option<u16>,
+    /// True if it broke off, or never began.
+    pub broke_off: bool,
+    /// The host's own word for how it broke off.
+    pub details: Option<Cow<'a, str>>,
     /// The headers.
     pub headers: Headers<'a>,
     /// Bytes sent, headers included where the host counts them.
@@ -157,6 +163,8 @@ pub struct Exchange<'a> {
     pub credential_id: Option<Cow<'a, str>>,
     /// The id of the gateway's workspace.
     pub workspace: Option<Cow<'a, str>>,
+    /// A number that no other exchange of this worker has, where the host tells enough for one.
+    pub fingerprint: Option<u64>,
     /// The parts of the record that the host did not give whole.
     pub incomplete: Vec<&'static str>,
 }

@@ -1,9 +1,22 @@
 //! Redaction of what must not leave the gateway. Applied to the exchange before anything else sees
-//! it, so that the message, the attributes and every `${…}` are redacted alike.
+//! it, so that the message, the attributes and every `${…}` are redacted alike. Never changes what
+//! is not named.
+
+mod decoded;
+mod group;
+mod hidden;
+mod parameter;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
+use crate::exchange::matcher::Groups;
+use crate::exchange::template::PathGroups;
 use crate::exchange::{Exchange, Headers};
+use decoded::{decode, Unit};
+use group::GroupText;
+use hidden::Hidden;
+use parameter::Names;
 
 /// The text in place of a redacted value, as in Kong's own logs.
 pub(crate) const REDACTED: &str = "REDACTED";
@@ -17,142 +30,155 @@ pub(crate) const HEADERS: [&str; 7] =
 pub(crate) struct Redact {
     /// Header names, in lower case.
     pub(crate) headers: Vec<String>,
-    /// Names of query parameters.
+    /// Names of parameters, in lower case.
     pub(crate) query: Vec<String>,
+    /// Named groups of matchers.
+    pub(crate) path: Vec<String>,
 }
 
-/// The headers and query parameters to redact.
+/// The headers, parameters and groups of the path to redact.
 #[derive(Debug)]
 pub(crate) struct Redaction {
     headers: Vec<String>,
-    query: Vec<String>,
+    query: Names,
+    path: Vec<String>,
 }
 
 impl Redaction {
     /// Redacts what `configured` names, beside [`HEADERS`].
     pub(crate) fn new(configured: Redact) -> Redaction {
+        let Redact { headers: more, query, path } = configured;
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
-        headers.extend(configured.headers);
-        Redaction { headers, query: configured.query }
+        headers.extend(more);
+        Redaction { headers, query: Names::new(query), path }
     }
 
-    /// Returns true if the header `name` (lower case) is redacted.
+    /// Returns true if the header `name` (lower case) is redacted. Many services take `_` in a name
+    /// for `-`.
     pub(crate) fn hides(&self, name: &str) -> bool {
-        self.headers.iter().any(|redacted| redacted == name)
+        let equal = |(one, other): (u8, u8)| one == other || one == b'_' && other == b'-';
+        // Few have the length of one, and of these few its last letter.
+        let is_like =
+            |redacted: &&String| redacted.len() == name.len() && redacted.as_bytes().last() == name.as_bytes().last();
+        self.headers.iter().filter(is_like).any(|redacted| name.bytes().zip(redacted.bytes()).all(equal))
     }
 
-    /// Redacts headers, the query, and the query of URLs in headers (`referer`, `location`, …).
-    pub(crate) fn apply(&self, exchange: &mut Exchange<'_>) {
+    /// Returns the redaction of a request in whose path the matcher has found `groups`.
+    pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
+        let spans: Vec<_> = self.path.iter().filter_map(|name| groups.span(name)).collect();
+        let text = |span: &Range<usize>| GroupText::new(groups.path(), span.clone(), groups.may_go_on(span.end));
+        let texts = spans.iter().filter_map(text).collect();
+        let mut redaction = RequestRedaction { settings: self, spans, texts, groups, hidden: Hidden::default() };
+        redaction.hidden = redaction.hidden_in_path_or_target(redaction.groups.path());
+        redaction
+    }
+}
+
+/// Redaction of all that belongs to one request, the groups of its path included.
+pub(crate) struct RequestRedaction<'a> {
+    settings: &'a Redaction,
+    groups: Groups<'a>,
+    /// Places of the redacted groups in the path.
+    spans: Vec<Range<usize>>,
+    texts: Vec<GroupText>,
+    /// All that is hidden in the path.
+    hidden: Hidden,
+}
+
+impl PathGroups for RequestRedaction<'_> {
+    fn group(&self, name: &str) -> Option<Cow<'_, str>> {
+        Some(self.hidden.show(self.groups.path(), self.groups.span(name)?))
+    }
+}
+
+impl RequestRedaction<'_> {
+    /// Redacts every text of an exchange that a client or a service has a say in.
+    pub(crate) fn redact(&self, exchange: &mut Exchange<'_>) {
         self.redact_headers(&mut exchange.request.headers);
         self.redact_headers(&mut exchange.response.headers);
-        self.redact_url(&mut exchange.request.target);
-        self.redact_consumer(exchange);
+        self.redact_target(&mut exchange.request.target);
         if let Some(uri) = &mut exchange.upstream_uri {
-            self.redact_url(uri);
+            self.redact_text(uri);
         }
-    }
-
-    /// Redacts what the host has found in confidential headers.
-    fn redact_consumer(&self, exchange: &mut Exchange<'_>) {
-        let mut found = vec![("x-credential-identifier", &mut exchange.credential_id)];
-        if let Some(consumer) = &mut exchange.consumer {
-            found.push(("x-consumer-id", &mut consumer.id));
-            found.push(("x-consumer-username", &mut consumer.username));
-            found.push(("x-consumer-custom-id", &mut consumer.custom_id));
-        }
-        for (header, value) in found {
-            if value.is_some() && self.hides(header) {
-                *value = Some(Cow::Borrowed(REDACTED));
+        // The host has found these in headers.
+        let (request, consumer) = (&mut exchange.request, exchange.consumer.as_mut());
+        let of_consumer = consumer.map(|consumer| {
+            let names = ["x-consumer-id", "x-consumer-username", "x-consumer-custom-id"];
+            names.into_iter().zip([&mut consumer.id, &mut consumer.username, &mut consumer.custom_id])
+        });
+        let found = [
+            ("host", &mut request.host),
+            ("x-request-id", &mut request.id),
+            ("x-credential-identifier", &mut exchange.credential_id),
+        ];
+        for (header, value) in found.into_iter().chain(of_consumer.into_iter().flatten()) {
+            if let Some(value) = value {
+                self.redact_header(header, value);
             }
         }
     }
 
     fn redact_headers(&self, headers: &mut Headers<'_>) {
-        for (name, value) in &mut headers.0 {
-            if self.hides(name) {
-                *value = Cow::Borrowed(REDACTED);
-            } else {
-                self.redact_url(value);
-            }
+        headers.0.iter_mut().for_each(|(name, value)| self.redact_header(name, value));
+    }
+
+    fn redact_header(&self, name: &str, value: &mut Cow<'_, str>) {
+        if self.settings.hides(name) {
+            *value = Cow::Borrowed(REDACTED);
+        } else {
+            self.redact_text(value);
         }
     }
 
-    /// Redacts the query of a URL, or of a request target.
-    pub(crate) fn redact_url(&self, url: &mut Cow<'_, str>) {
-        if self.query.is_empty() {
-            return;
-        }
-        let Some((before, query)) = url.split_once('?') else { return };
-        let (query, fragment) = match query.split_once('#') {
-            Some((query, fragment)) => (query, Some(fragment)),
-            None => (query, None),
+    /// Redacts the target of the request, which begins with the path.
+    pub(crate) fn redact_target(&self, target: &mut Cow<'_, str>) {
+        replace(target, &self.hidden_in_path_or_target(target));
+    }
+
+    /// Redacts what a text has of parameters and of groups.
+    pub(crate) fn redact_text(&self, text: &mut Cow<'_, str>) {
+        replace(text, &Hidden::new(text.len(), &self.parts(text)));
+    }
+
+    fn hidden_in_path_or_target(&self, text: &str) -> Hidden {
+        let mut parts = self.parts(text);
+        // Where a group might go on behind what is searched of the path, nothing behind it is shown.
+        let whole = |span: &Range<usize>| match self.groups.may_go_on(span.end) {
+            true => span.start..text.len(),
+            false => span.clone(),
         };
-        let mut redacted = format!("{before}?");
-        for (position, pair) in query.split('&').enumerate() {
-            if position > 0 {
-                redacted.push('&');
-            }
-            match pair.split_once('=') {
-                Some((key, _)) if self.names(key) => {
-                    redacted.push_str(key);
-                    redacted.push('=');
-                    redacted.push_str(REDACTED);
-                }
-                _ => redacted.push_str(pair),
-            }
-        }
-        if let Some(fragment) = fragment {
-            redacted.push('#');
-            redacted.push_str(fragment);
-        }
-        *url = Cow::Owned(redacted);
+        parts.extend(self.spans.iter().map(whole));
+        Hidden::new(text.len(), &parts)
     }
 
-    /// Returns true if `key`, which may be percent-encoded in the query, is redacted.
-    fn names(&self, key: &str) -> bool {
-        form_urlencoded::parse(key.as_bytes())
-            .next()
-            .is_some_and(|(key, _)| self.query.iter().any(|redacted| *redacted == key))
+    /// Returns the parts of a text that are not to be shown, in any order.
+    fn parts(&self, text: &str) -> Vec<Range<usize>> {
+        let names = &self.settings.query;
+        let may_have_parameters = !names.is_empty() && text.bytes().any(|byte| matches!(byte, b'=' | b'%'));
+        if !may_have_parameters && self.texts.is_empty() {
+            return Vec::new();
+        }
+        let units = decode(text);
+        let mut places = parameter::values(&units, names);
+        places.extend(self.texts.iter().flat_map(|group| group.positions(&units)));
+        places.into_iter().map(|place| span(text, &units, place)).collect()
+    }
+}
+
+/// Returns where the units of `place` stand in `text`, between characters.
+fn span(text: &str, units: &[Unit], place: Range<usize>) -> Range<usize> {
+    let offset = |position: usize| units.get(position).map_or(text.len(), |unit| unit.start);
+    let (start, end) = (offset(place.start), offset(place.end));
+    let start = (0..=start).rev().find(|start| text.is_char_boundary(*start)).unwrap_or(0);
+    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
+    start..end
+}
+
+fn replace(text: &mut Cow<'_, str>, hidden: &Hidden) {
+    if !hidden.is_empty() {
+        *text = Cow::Owned(hidden.show(text, 0..text.len()).into_owned());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::ClientRequest;
-
-    fn redaction() -> Redaction {
-        Redaction::new(Redact { headers: vec!["x-internal-token".into()], query: vec!["token".into()] })
-    }
-
-    #[test]
-    fn headers_lose_their_values_not_their_names() {
-        let names = HEADERS.into_iter().chain(["x-internal-token"]);
-        let mut exchange = Exchange {
-            request: ClientRequest {
-                headers: Headers(names.map(|name| (name.into(), "s3cret".into())).collect()),
-                ..ClientRequest::default()
-            },
-            ..Exchange::default()
-        };
-        exchange.response.headers = Headers(vec![("set-cookie".into(), "s3cret".into()), ("etag".into(), "7".into())]);
-        redaction().apply(&mut exchange);
-        assert!(exchange.request.headers.0.iter().all(|(_, value)| value == REDACTED));
-        assert_eq!(exchange.request.headers.0.len(), 8);
-        assert_eq!(exchange.response.headers.get("set-cookie"), Some(REDACTED));
-        assert_eq!(exchange.response.headers.get("etag"), Some("7"));
-    }
-
-    #[test]
-    fn query_parameters_lose_their_values_wherever_a_url_stands() {
-        let redacted = |url: &'static str| {
-            let mut url = Cow::Borrowed(url);
-            redaction().redact_url(&mut url);
-            url.into_owned()
-        };
-        assert_eq!(redacted("/a?b=1&token=x&c=&token=y"), "/a?b=1&token=REDACTED&c=&token=REDACTED");
-        assert_eq!(redacted("/a?t%6Fken=x#token=kept"), "/a?t%6Fken=REDACTED#token=kept");
-        assert_eq!(redacted("https://h/p?tokens=1&token"), "https://h/p?tokens=1&token");
-        assert_eq!(redacted("/a/token=1"), "/a/token=1");
-    }
-}
+mod tests;

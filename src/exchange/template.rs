@@ -68,7 +68,7 @@ pub(crate) struct Template(Vec<Piece>);
 /// The named groups of a matcher, as matched in one path.
 pub(crate) trait PathGroups {
     /// Returns the text that the group `name` matched, if it took part in the match.
-    fn group(&self, name: &str) -> Option<&str>;
+    fn group(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
 impl FromStr for Variable {
@@ -130,6 +130,20 @@ impl Template {
         })
     }
 
+    /// Returns the text, if no placeholder is in it.
+    pub(crate) fn constant(&self) -> Option<String> {
+        let texts = self.0.iter().map(|segment| match segment {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Variable(_) => None,
+        });
+        texts.collect()
+    }
+
+    /// Returns true if it is one placeholder and nothing else.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        matches!(self.0.as_slice(), [Piece::Variable(_)])
+    }
+
     /// Returns the values of the placeholders for one exchange, in order; none at all if one of
     /// them is absent or empty.
     pub(crate) fn values<'a>(
@@ -177,7 +191,7 @@ impl Variable {
     fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
         let Exchange { request, response, .. } = exchange;
         match self {
-            Variable::PathGroup(name) => groups.group(name).map(Cow::Borrowed),
+            Variable::PathGroup(name) => groups.group(name),
             Variable::RequestMethod => Some(Cow::Borrowed(&request.method)),
             Variable::RequestPath => Some(Cow::Borrowed(request.path())),
             Variable::RequestHeader(name) => request.headers.get(name).map(Cow::Borrowed),
@@ -201,8 +215,8 @@ mod tests {
     struct Groups;
 
     impl PathGroups for Groups {
-        fn group(&self, name: &str) -> Option<&str> {
-            (name == "id").then_some("42")
+        fn group(&self, name: &str) -> Option<Cow<'_, str>> {
+            (name == "id").then_some(Cow::Borrowed("42"))
         }
     }
 
@@ -218,7 +232,7 @@ mod tests {
             response: ClientResponse {
                 status: 201,
                 headers: Headers(vec![("etag".into(), "\"7\"".into())]),
-                size: None,
+                ..ClientResponse::default()
             },
             route: Some(Entity { name: Some("profiles".into()), json: None }),
             ..Exchange::default()

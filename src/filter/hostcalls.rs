@@ -27,6 +27,7 @@ extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, value: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, size: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, value: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_value(
         map: u32,
@@ -158,6 +159,13 @@ pub(crate) fn tick_root(root: u32) {
 pub(crate) fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path during the call; see `returned` for the rest.
     returned(|value, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), value, size) })
+}
+
+/// Sets a property of the request that the host speaks for, where other filters can read it.
+pub(crate) fn set_property(path: &str, value: &[u8]) {
+    // SAFETY: the host only reads, during the call. If it refuses, nobody can read it, which is as
+    // if there were none.
+    unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
 }
 
 /// Reads all headers of a map, as the host serialises them; see [`super::header_pairs`].

@@ -9,6 +9,7 @@ use proxy_wasm::types::{Action, MapType};
 use super::capture::{Begun, CapturedRequest};
 use super::gateway::{Candidate, Head, Outlook};
 use super::hostcalls::{self, text};
+use super::once::OpenExchange;
 use super::worker::{release, Worker};
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::OnFailure;
@@ -18,8 +19,10 @@ pub(crate) struct HttpFilter {
     id: u32,
     worker: Option<Rc<Worker>>,
     watched: Option<Watched>,
-    /// The response waits for its event, or has waited.
-    waits: bool,
+    /// Set once the response waits for its event, or has waited. Other filters then know that the
+    /// event is made, where the exchange can be told from others. Nearly no request has this, so it
+    /// takes little room in all others.
+    waits: Option<Box<Option<OpenExchange>>>,
 }
 
 /// A request that concerns the worker.
@@ -34,7 +37,7 @@ impl HttpFilter {
     /// Watches the request that the host calls `id`. Without a worker, which is so where the
     /// configuration was refused, it lets everything pass.
     pub(crate) fn new(id: u32, worker: Option<Rc<Worker>>) -> HttpFilter {
-        HttpFilter { id, worker, watched: None, waits: false }
+        HttpFilter { id, worker, watched: None, waits: None }
     }
 
     /// Publishes the event that the response waits for.
@@ -44,16 +47,33 @@ impl HttpFilter {
         };
         let Some(route) = candidate.route(&worker.routes) else { return Action::Continue };
         let (wait, now) = (Wait { ticket: Ticket(self.id), on_failure }, hostcalls::now());
-        match worker.accept_awaited(candidate.exchange(now), route, wait, now) {
+        let exchange = candidate.exchange(now);
+        let fingerprint = exchange.fingerprint;
+        let how = worker.accept_awaited(exchange, route, wait, now);
+        self.waits = Some(Box::new(fingerprint.and_then(|fingerprint| worker.remember(fingerprint, route))));
+        match how {
             Some(Release::Pass) => Action::Continue,
             Some(Release::Refuse) => {
                 release(Release::Refuse);
                 Action::Pause
             }
-            None => {
-                self.waits = true;
-                Action::Pause
-            }
+            None => Action::Pause,
+        }
+    }
+
+    /// Returns the worker, if it holds the response.
+    #[inline]
+    fn holder(&self) -> Option<&Worker> {
+        self.waits.as_ref()?;
+        self.worker.as_deref().filter(|worker| worker.holds(self.id))
+    }
+
+    /// Holds what follows the headers of a response as long as those are held. Where Envoy gives a
+    /// filter the body of a message whose headers it holds, headers go along with a body that goes.
+    fn hold_along(&self) -> Action {
+        match self.holder() {
+            Some(_) => Action::Pause,
+            None => Action::Continue,
         }
     }
 }
@@ -77,9 +97,10 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
-        if let (true, Some(worker)) = (self.waits, &self.worker) {
+        if let Some(worker) = self.holder() {
             worker.forget_response(Ticket(self.id));
         }
+        self.waits = None;
         true
     }
 }
@@ -107,6 +128,7 @@ impl HttpContext for HttpFilter {
             let may_wait = worker.can_hold() && worker.routes.may_hold(matched);
             let head = Head { method: text(method), target: text(target), header_count, ended };
             self.watched = Some(Watched::Candidate(worker.reader.candidate(head, matched, may_wait)));
+            worker.once.mark();
         }
         Action::Continue
     }
@@ -142,9 +164,23 @@ impl HttpContext for HttpFilter {
         Action::Continue
     }
 
+    fn on_http_response_body(&mut self, _: usize, ended: bool) -> Action {
+        if let Some(Watched::Candidate(candidate)) = &mut self.watched {
+            candidate.see_body(ended);
+        }
+        self.hold_along()
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.hold_along()
+    }
+
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
+        if let Some(worker) = self.holder() {
+            worker.see_end_while_held();
+        }
         if let (Some(Watched::Candidate(candidate)), Some(worker)) = (&mut self.watched, &self.worker) {
             if let Some(route) = candidate.route(&worker.routes) {
                 let now = hostcalls::now();

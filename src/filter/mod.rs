@@ -7,8 +7,10 @@ mod callouts;
 mod capture;
 mod gateway;
 mod header_pairs;
+mod held;
 mod hostcalls;
 mod http;
+mod once;
 mod reply;
 mod root;
 #[cfg(feature = "trap")]

@@ -103,7 +103,7 @@ impl RootContext for Root {
         // wait for the signature.
         worker.accept(candidate.exchange(now), route, now);
         if route.delivery != DeliveryMode::AfterResponse {
-            worker.warn_of_logger();
+            worker.note_unheld("an access logger sees a response when it is over; run the filter as an HTTP filter");
         }
     }
 
@@ -137,8 +137,5 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     let store =
         rules.has_journal(config.journal).then(|| Rc::new(SharedData::open(rules.write_numbers)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((
-        Worker::new(root, rules, reader(&config.routes, &config.captures), config.routes, config.captures, agent, tick),
-        tick,
-    ))
+    Ok((Worker::new(root, rules, reader(&config), config.routes, config.captures, agent, tick), tick))
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
+use super::held::HeldResponses;
+use super::once::{hash, name_of_vm, Once, OpenExchange};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
@@ -19,6 +21,7 @@ use crate::exchange::Exchange;
 use crate::notice::Level;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
+use crate::publish::Publisher;
 
 /// Responses that are let go on between two ticks, at most. Replies may follow from each other
 /// inside one call of the host, as where its circuit breaker fails them at once; a tick never does.
@@ -65,6 +68,8 @@ pub(crate) struct Worker {
     agent: RefCell<Agent>,
     /// The callouts in flight.
     callouts: RefCell<Callouts>,
+    /// The responses that are held.
+    held: HeldResponses,
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
     metric_ids: Vec<Option<u32>>,
@@ -74,8 +79,10 @@ pub(crate) struct Worker {
     root: Cell<Option<u32>>,
     /// True if the next tick is a request's, which wants its event sent at once.
     hurried: Cell<bool>,
-    /// True once the log says that an access logger holds no responses.
-    has_warned_of_logger: Cell<bool>,
+    /// True once the log has the warning of the reader.
+    has_warned: Cell<bool>,
+    /// This filter among others that may see the same exchanges.
+    pub(crate) once: Once,
     /// True if the host could not start a callout. It is not asked again before the next tick: it
     /// would refuse every batch of a long queue, each of which would be signed for nothing.
     refused: Cell<bool>,
@@ -90,10 +97,13 @@ impl Worker {
         reader: Box<dyn GatewayReader>,
         routes: Routes,
         captures: Rc<Captures>,
-        agent: Agent,
+        mut agent: Agent,
         tick: Duration,
     ) -> Worker {
+        let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
+            once: Once::new(rules.mark, events, name_of_vm()),
+            has_warned: Cell::new(false),
             stores_webhooks: !captures.all.is_empty(),
             holds_responses: routes.hold_responses(),
             methods: MethodSketch::of(routes.all.iter().map(|route| &route.methods)),
@@ -103,13 +113,13 @@ impl Worker {
             rules,
             agent: RefCell::new(agent),
             callouts: RefCell::default(),
+            held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metric_ids: rules.gauges.define(),
             gate: RefCell::new(TickGate::new(tick)),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
             hurried: Cell::new(false),
-            has_warned_of_logger: Cell::new(false),
             refused: Cell::new(false),
         }
     }
@@ -121,8 +131,10 @@ impl Worker {
 
     /// Queues the event of an exchange that `route` wants.
     pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        self.agent.borrow_mut().publishing().accept(exchange, route, now);
-        self.relieve(now);
+        if self.is_first(&exchange, route) {
+            self.agent.borrow_mut().publishing().accept(exchange, route, now);
+            self.relieve(now);
+        }
     }
 
     /// Sends the event of an exchange whose response waits for it. Returns what to do with the
@@ -134,13 +146,36 @@ impl Worker {
         wait: Wait,
         now: Timestamp,
     ) -> Option<Release> {
+        if !self.is_first(&exchange, route) {
+            return Some(Release::Pass);
+        }
         self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
             self.hurried.set(true);
             hostcalls::tick_root(root);
         }
-        self.agent.borrow_mut().publishing().take_release(wait.ticket)
+        let release = self.agent.borrow_mut().publishing().take_release(wait.ticket);
+        if release.is_none() {
+            self.held.add(wait.ticket.0);
+        }
+        release
+    }
+
+    /// Returns true if the response of this context is held.
+    pub(crate) fn holds(&self, context: u32) -> bool {
+        self.held.contains(context)
+    }
+
+    /// Remembers an exchange that is not over, and that has become the event of `route`.
+    pub(crate) fn remember(&self, exchange: u64, route: &Route) -> Option<OpenExchange> {
+        OpenExchange::of(exchange, event_hash(self.agent.borrow_mut().publishing(), route))
+    }
+
+    /// Returns true if no other filter has made the event of `route` of this exchange.
+    fn is_first(&self, exchange: &Exchange<'_>, route: &Route) -> bool {
+        let event = event_hash(self.agent.borrow_mut().publishing(), route);
+        self.once.admits(exchange.fingerprint, event)
     }
 
     /// Returns true if a response can wait. The reply that it waits for comes to the root.
@@ -155,19 +190,21 @@ impl Worker {
 
     /// Notes that a response that waits is gone.
     pub(crate) fn forget_response(&self, ticket: Ticket) {
+        self.held.remove(ticket.0);
         self.agent.borrow_mut().publishing().forget_response(ticket);
     }
 
-    /// Warns, once, that a response should have waited for its event, and was seen by an access
-    /// logger only.
-    pub(crate) fn warn_of_logger(&self) {
-        if !self.has_warned_of_logger.replace(true) {
-            hostcalls::log(
-                Level::Warn,
-                "`delivery: before_response` is not kept: an access logger sees a response when it is over; run the filter as an \
-                 HTTP filter",
-            );
+    /// Looks at the end of an exchange whose response was held to the last.
+    pub(crate) fn see_end_while_held(&self) {
+        if self.held.has_passed(self.reader.end_while_held()) {
+            self.note_unheld("the gateway let a response go that the filter held; please report this");
         }
+    }
+
+    /// Counts a response that should have waited for its event and did not, and says so once.
+    pub(crate) fn note_unheld(&self, why: &str) {
+        self.agent.borrow_mut().publishing().note_unheld();
+        self.held.warn_of_unheld(why);
     }
 
     /// Writes dead letters at once where there are too many to keep until the next tick.
@@ -187,6 +224,7 @@ impl Worker {
         }
         self.releases_left.set(left.saturating_sub(releases.len()));
         for (Ticket(context), how) in releases {
+            self.held.remove(context);
             if hostcalls::speak_for(context) {
                 release(how);
             }
@@ -278,6 +316,7 @@ impl Worker {
             return;
         }
         self.reader.refresh(now);
+        self.once.refresh(now);
         self.refused.set(false);
         self.releases_left.set(RELEASES_BETWEEN_TICKS);
         self.agent.borrow_mut().publishing().tend_journals(now);
@@ -308,6 +347,9 @@ impl Worker {
         }
         for notice in notices {
             hostcalls::log(notice.level, &notice.text);
+        }
+        if let Some(warning) = self.reader.warning().filter(|_| !self.has_warned.replace(true)) {
+            hostcalls::log(Level::Warn, warning);
         }
     }
 
@@ -367,6 +409,11 @@ impl Worker {
         let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
         hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
     }
+}
+
+/// Returns what tells the events of `route` from others: where they go, and their type.
+fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
+    hash(&[publisher.target_of(route).as_bytes(), route.event_type.as_deref().unwrap_or_default().as_bytes()])
 }
 
 /// Releases the response of the context that the host speaks for.

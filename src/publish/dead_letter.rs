@@ -13,10 +13,10 @@ use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
 use crate::json::to_json;
 
-/// Begins a line that has a whole letter.
+/// Begins a line that has a whole letter; the mark of the configuration follows, if there is one.
 pub const WHOLE: &str = "retrohook-dead-letter ";
 
-/// Begins a line that has a part of a letter.
+/// Begins a line that has a part of a letter; the mark follows here, too.
 pub const PART: &str = "retrohook-dead-letter-part ";
 
 /// Follows the letter or the part: hosts add to their lines, nginx also behind the text.
@@ -70,6 +70,9 @@ pub(crate) struct DeadLetterSettings {
     pub(crate) log: bool,
     /// Position of the queue that they go to, among the targets.
     pub(crate) target: Option<usize>,
+    /// The word that their lines bear, and that no client knows: what a client sends may stand in
+    /// the same log. Empty if there is none.
+    pub(crate) mark: String,
 }
 
 /// An event that will not be delivered.
@@ -186,19 +189,20 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
     escaped
 }
 
-/// Returns the log lines of the letter `json` of the event `id`, each of at most `max_bytes`: one
-/// line, or as many parts as it takes. The pieces of all parts, joined in their order, are the
-/// JSON.
-pub(crate) fn lines(id: &str, json: &str, max_bytes: usize) -> Vec<String> {
-    if WHOLE.len() + json.len() + END.len() <= max_bytes {
-        return vec![format!("{WHOLE}{json}{END}")];
+/// Returns the log lines of the letter `json` of the event `id`, each with the `mark` (which may be
+/// empty) and of at most `max_bytes`: one line, or as many parts as it takes. The pieces of all
+/// parts, joined in their order, are the JSON.
+pub(crate) fn lines(mark: &str, id: &str, json: &str, max_bytes: usize) -> Vec<String> {
+    let space = if mark.is_empty() { "" } else { " " };
+    if WHOLE.len() + mark.len() + space.len() + json.len() + END.len() <= max_bytes {
+        return vec![format!("{WHOLE}{mark}{space}{json}{END}")];
     }
     // Two numbers, the slash and the spaces: more than nine digits of parts are more than any event
     // has.
-    let around = PART.len() + id.len() + END.len() + 21;
+    let around = PART.len() + mark.len() + space.len() + id.len() + END.len() + 21;
     let pieces = pieces(json, max_bytes.max(LEAST_LINE_BYTES).saturating_sub(around));
     let count = pieces.len();
-    let line = |(number, piece): (usize, &str)| format!("{PART}{id} {}/{count} {piece}{END}", number + 1);
+    let line = |(number, piece): (usize, &str)| format!("{PART}{mark}{space}{id} {}/{count} {piece}{END}", number + 1);
     pieces.into_iter().enumerate().map(line).collect()
 }
 
@@ -264,14 +268,15 @@ mod tests {
     }
 
     /// Reads lines as a reader of logs does: whole letters, and parts joined.
-    fn read(lines: &[String]) -> String {
+    fn read(mark: &str, lines: &[String]) -> String {
+        let marked = |begin: &str| if mark.is_empty() { begin.to_owned() } else { format!("{begin}{mark} ") };
         if let [line] = lines {
-            if let Some(rest) = line.strip_prefix(WHOLE) {
+            if let Some(rest) = line.strip_prefix(&marked(WHOLE)) {
                 return rest.strip_suffix(END).unwrap().to_owned();
             }
         }
         let piece = |(number, line): (usize, &String)| {
-            let rest = line.strip_prefix(PART).unwrap().strip_suffix(END).unwrap();
+            let rest = line.strip_prefix(&marked(PART)).unwrap().strip_suffix(END).unwrap();
             let [_, place, piece] = rest.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{rest}") };
             assert_eq!(place, format!("{}/{}", number + 1, lines.len()));
             piece.to_owned()
@@ -284,15 +289,17 @@ mod tests {
         fn what_is_read_from_the_lines_is_what_was_written(
             message in "(retrohook-end |retrohook-dead-letter |\\PC|[\u{0}-\u{a0}]|\u{2028}|😀){0,400}",
             max_bytes in 512usize..5_000,
+            mark in "|[A-Za-z0-9_-]{16,128}",
         ) {
+            prop_assume!(!mark.contains("retrohook-"));
             let event = event(&message);
             let json = json(&event, DropReason::QueueFull, None, ADDRESS);
-            let lines = lines(&event.id, &json, max_bytes);
+            let lines = lines(&mark, &event.id, &json, max_bytes);
             for line in &lines {
                 prop_assert!(line.len() <= max_bytes && line.chars().all(|c| !c.is_control()), "{}", line);
                 prop_assert_eq!(line.matches("retrohook-").count(), 2, "{}", line);
             }
-            prop_assert_eq!(&read(&lines), &json);
+            prop_assert_eq!(&read(&mark, &lines), &json);
             let value: Value = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(value["message"].as_str(), Some(message.as_str()));
         }

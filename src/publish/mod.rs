@@ -2,6 +2,7 @@
 //! from the dead letters of all outboxes to where those go, and whose turn it is to call. Does no
 //! I/O, and signs nothing by itself.
 
+pub(crate) mod attribute;
 pub mod dead_letter;
 pub(crate) mod journal;
 pub(crate) mod outbox;
@@ -74,9 +75,13 @@ pub struct Publisher {
     turn: usize,
     /// True if dead letters are written to the log.
     log_dead_letters: bool,
+    /// The word that their lines bear.
+    letter_mark: String,
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
+    /// Responses that did not wait for their events, although their routes want it, since then.
+    unheld: u64,
     gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
@@ -99,8 +104,10 @@ impl Publisher {
             letters,
             turn: 0,
             log_dead_letters: dead_letter.log,
+            letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
             matched: 0,
+            unheld: 0,
             gauges: BacklogGauges::default(),
             rng,
         }
@@ -129,6 +136,16 @@ impl Publisher {
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
         Some((sender, event, size))
+    }
+
+    /// Counts a response that went to its client and should have waited for its event.
+    pub(crate) fn note_unheld(&mut self) {
+        self.unheld += 1;
+    }
+
+    /// Returns the name of the target that the events of a route go to.
+    pub(crate) fn target_of(&self, route: &Route) -> &str {
+        self.senders.get(route.target).map_or("", |sender| sender.target().protocol.name())
     }
 
     /// Returns how a response goes on that waits, once that is known.
@@ -237,7 +254,7 @@ impl Publisher {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
-        let lines = |letter: &Event| dead_letter::lines(&letter.id, &letter.message, max_line_bytes);
+        let lines = |letter: &Event| dead_letter::lines(&self.letter_mark, &letter.id, &letter.message, max_line_bytes);
         let wanted = letters.iter().filter(|_| self.log_dead_letters);
         wanted.flat_map(lines).collect()
     }
@@ -251,7 +268,7 @@ impl Publisher {
     /// stays queued and in flight.
     pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
         let senders = self.senders.iter().filter(|_| self.log_dead_letters);
-        senders.flat_map(move |sender| sender.undelivered_lines(max_line_bytes))
+        senders.flat_map(move |sender| sender.undelivered_lines(&self.letter_mark, max_line_bytes))
     }
 
     /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
@@ -259,6 +276,8 @@ impl Publisher {
     /// back, and the one that takes over its events does.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
+        updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
+        updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         for sender in &mut self.senders {
             sender.visit_metrics(updates);
             self.gauges.inherit(sender.outbox.take_inherited());
@@ -266,7 +285,8 @@ impl Publisher {
                 sender.outbox.note_reported();
             }
         }
-        self.gauges.visit(self.backlog(), now, updates);
+        let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
+        self.gauges.visit(self.backlog(), refused, now, updates);
     }
 
     /// Returns what the operator should read, since the last time. Of several targets each notice
@@ -275,8 +295,9 @@ impl Publisher {
         let several = self.senders.len() > 1;
         let mut notices = Vec::new();
         for sender in &mut self.senders {
-            for Notice { level, text } in sender.outbox.take_notices(now) {
-                let text = if several { format!("{}: {text}", sender.target().protocol.name()) } else { text };
+            let name = sender.target().protocol.name().to_owned();
+            for Notice { level, text } in sender.outbox.take_notices(&name, now) {
+                let text = if several && !text.contains(&name) { format!("{name}: {text}") } else { text };
                 notices.push(Notice { level, text });
             }
         }

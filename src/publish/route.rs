@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::search::{PathMatches, PathSearch};
 use crate::exchange::template::{Template, Variable};
+use crate::publish::attribute::TypedAttribute;
 
 /// The response statuses of a route; an exchange needs to be in one of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,43 @@ impl Statuses {
         Statuses(vec![200..=299])
     }
 
+    /// Returns gRPC's `OK`, which a route looks for in a response of gRPC unless it says otherwise.
+    pub(crate) fn grpc_success() -> Statuses {
+        Statuses(vec![0..=0])
+    }
+
     /// Returns true if `status` is one of them.
     pub(crate) fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// How an exchange ended, as far as routes ask for it. Each answer may take calls to the host, and
+/// is asked for only where those before it are as a route wants them.
+pub trait Outcome {
+    /// Returns the status of the response; 0 if there is none, as on Envoy where the client left
+    /// before the response began.
+    fn status(&self) -> u16;
+
+    /// Returns gRPC's own status, if the response is one of gRPC.
+    fn grpc_status(&self) -> Option<u16>;
+
+    /// Returns false if the response is known to have broken off.
+    fn is_complete(&self) -> bool;
+}
+
+/// The outcome of a whole response that is none of gRPC.
+impl Outcome for u16 {
+    fn status(&self) -> u16 {
+        *self
+    }
+
+    fn grpc_status(&self) -> Option<u16> {
+        None
+    }
+
+    fn is_complete(&self) -> bool {
+        true
     }
 }
 
@@ -51,10 +86,14 @@ pub struct Route {
     pub(crate) matcher: Matcher,
     /// The statuses of the response.
     pub(crate) statuses: Statuses,
+    /// gRPC's own statuses, if the response is one of gRPC.
+    pub(crate) grpc_statuses: Statuses,
+    /// True if a response that broke off is not wanted.
+    pub(crate) complete_only: bool,
     /// The attribute `event_type`, which is also in the message.
     pub(crate) event_type: Option<String>,
     /// The configured attributes, shared and the route's own.
-    pub(crate) attributes: Vec<(String, Template)>,
+    pub(crate) attributes: Vec<TypedAttribute>,
     /// The SNS subject.
     pub(crate) subject: Option<Template>,
     /// The group whose order a FIFO topic or queue keeps.
@@ -66,6 +105,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Returns true if a request whose status is wanted ended as the route wants it.
+    fn wants_end(&self, outcome: &dyn Outcome) -> bool {
+        outcome.grpc_status().is_none_or(|status| self.grpc_statuses.contain(status))
+            && (!self.complete_only || outcome.is_complete())
+    }
+
     /// Returns the named groups of the matcher in `path`.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         self.matcher.groups(path)
@@ -121,15 +166,17 @@ impl Routes {
         Matched(found.only(|position| self.all.get(position).is_some_and(|route| route.methods.contain(method))))
     }
 
-    /// Returns the position of the first route that wants an exchange whose request has `matched`.
-    pub fn position(&self, matched: Matched, status: u16) -> Option<usize> {
-        let is_wanted = |position: &usize| self.all.get(*position).is_some_and(|route| route.statuses.contain(status));
-        matched.0.positions().find(is_wanted)
+    /// Returns the position of the first route that wants an exchange with this `outcome`, whose
+    /// request has `matched`.
+    pub fn position(&self, matched: Matched, outcome: &dyn Outcome) -> Option<usize> {
+        let status = outcome.status();
+        let is_wanted = |route: &Route| route.statuses.contain(status) && route.wants_end(outcome);
+        matched.0.positions().find(|position| self.all.get(*position).is_some_and(is_wanted))
     }
 
-    /// Returns the first route that wants this exchange.
+    /// Returns the first route that wants an exchange of this status, whole and none of gRPC.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
-        self.all.get(self.position(self.matched(method.as_bytes(), path.as_bytes()), status)?)
+        self.all.get(self.position(self.matched(method.as_bytes(), path.as_bytes()), &status)?)
     }
 
     /// Returns true if any response waits for its event.
@@ -156,7 +203,7 @@ impl Routes {
     /// Returns every placeholder in what the routes' events carry.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let templates = self.all.iter().flat_map(|route| {
-            let attributes = route.attributes.iter().map(|(_, template)| template);
+            let attributes = route.attributes.iter().flat_map(|attribute| attribute.value.templates());
             attributes.chain(&route.subject).chain(&route.message_group_id)
         });
         templates.flat_map(Template::variables)
@@ -177,6 +224,8 @@ mod tests {
             },
             matcher: Matcher::new(matcher).unwrap(),
             statuses,
+            grpc_statuses: Statuses::grpc_success(),
+            complete_only: false,
             event_type: None,
             attributes: vec![],
             subject: None,
@@ -202,7 +251,7 @@ mod tests {
         ];
         let routes = Routes::new(routes, 2_048);
         let position = |method: &str, path: &str, status| {
-            routes.position(routes.matched(method.as_bytes(), path.as_bytes()), status)
+            routes.position(routes.matched(method.as_bytes(), path.as_bytes()), &status)
         };
         assert_eq!(position("PUT", "/profile", 404), Some(0));
         assert_eq!(position("PATCH", "/profile", 204), Some(1));
@@ -221,12 +270,50 @@ mod tests {
         assert_eq!([routes.take_too_long(), routes.take_too_long()], [2, 0]);
     }
 
+    struct End {
+        grpc: Option<u16>,
+        complete: bool,
+    }
+
+    impl Outcome for End {
+        fn status(&self) -> u16 {
+            200
+        }
+
+        fn grpc_status(&self) -> Option<u16> {
+            self.grpc
+        }
+
+        fn is_complete(&self) -> bool {
+            self.complete
+        }
+    }
+
+    #[test]
+    fn a_response_of_grpc_has_a_status_of_its_own_and_one_that_broke_off_may_be_unwanted() {
+        let every = Route { grpc_statuses: Statuses(vec![0..=16]), ..route(&["*"], "/every", Statuses::success()) };
+        let whole = Route { complete_only: true, ..route(&["*"], "/whole", Statuses::success()) };
+        let routes = Routes::new(vec![every, whole, route(&["*"], "/default", Statuses::success())], 2_048);
+        for (grpc, complete, every, whole, default) in [
+            (None, true, true, true, true),
+            (None, false, true, false, true),
+            (Some(0), true, true, true, true),
+            (Some(0), false, true, false, true),
+            (Some(7), true, true, false, false),
+        ] {
+            let wanted = |path: &str| {
+                routes.position(routes.matched(b"PUT", path.as_bytes()), &End { grpc, complete }).is_some()
+            };
+            assert_eq!([wanted("/every"), wanted("/whole"), wanted("/default")], [every, whole, default], "{grpc:?}");
+        }
+    }
+
     #[test]
     fn named_groups_are_found() {
         let route = route(&["*"], "/profile/(?<id>[0-9]+)(?<rest>/.*)?", Statuses::success());
         let groups = route.groups("/v1/profile/42");
-        assert_eq!(groups.group("id"), Some("42"));
-        assert_eq!(groups.group("rest"), None);
+        assert_eq!(groups.group("id").as_deref(), Some("42"));
+        assert_eq!(groups.group("rest").as_deref(), None);
         assert_eq!(route.matcher.group_names().collect::<Vec<_>>(), ["id", "rest"]);
     }
 }

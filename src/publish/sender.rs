@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::aws::error::{Failure, FailureClass, Outcome};
+use crate::aws::error::{Failure, FailureClass, Outcome, UNSIGNED};
 use crate::aws::retry::Retry;
 use crate::aws::retry_after::retry_after;
-use crate::aws::sign::SigningScope;
+use crate::aws::sign::{SignError, SigningScope};
 use crate::aws::signer::{Signature, Signer};
 use crate::aws::target::Target;
 use crate::callout::{Callout, Limits, Reply};
@@ -152,7 +152,12 @@ impl Sender {
                 }
                 Err(error) => {
                     let count = self.outbox.events(batch).len();
-                    let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
+                    let class = match error {
+                        // The next ones are asked for already.
+                        SignError::NoCredentials => FailureClass::Credentials,
+                        _ => FailureClass::Denied,
+                    };
+                    let failure = Failure::new(class, UNSIGNED, &error.to_string());
                     self.outbox.settle(batch, vec![Outcome::Failed(failure); count], None, now);
                 }
             }
@@ -171,9 +176,11 @@ impl Sender {
             return;
         }
         self.callouts.count(reply);
-        let outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
+        let mut outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
         if let Some((_, signature)) = self.signatures.iter().find(|(candidate, _)| *candidate == batch) {
-            signer.learn(*signature, &outcomes, reply, now);
+            if !signer.learn(*signature, &outcomes, reply, now) {
+                outcomes.iter_mut().for_each(deny_signature);
+            }
         }
         self.outbox.settle(batch, outcomes, retry_after(reply, now), now);
     }
@@ -189,15 +196,19 @@ impl Sender {
         dead.into_iter().map(letter).collect()
     }
 
-    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
-    /// stays queued and in flight.
-    pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
+    /// Iterates over the log lines, with this mark, of what is queued or in flight, in case the process
+    /// ends now; it stays queued and in flight.
+    pub(crate) fn undelivered_lines<'a>(
+        &'a self,
+        mark: &'a str,
+        max_line_bytes: usize,
+    ) -> impl Iterator<Item = String> + 'a {
         self.outbox.undelivered().flat_map(move |event| {
             let json = match self.cargo {
                 Cargo::Events => Cow::Owned(dead_letter::json(event, DropReason::Shutdown, None, self.address())),
                 Cargo::Letters => Cow::Borrowed(event.message.as_str()),
             };
-            dead_letter::lines(&event.id, &json, max_line_bytes)
+            dead_letter::lines(mark, &event.id, &json, max_line_bytes)
         })
     }
 
@@ -214,10 +225,18 @@ impl Sender {
         self.callouts.visit(updates);
         updates.add(Metric::EventsAdopted, counts.adopted);
         updates.add(Metric::JournalFailures, counts.journal_failures);
+        updates.add(Metric::RefusedCalls, counts.refused_calls);
         match self.cargo {
             Cargo::Events => report_events(counts, updates),
             Cargo::Letters => updates.add(Metric::DeadLettersStored, counts.acknowledged),
         }
+    }
+}
+
+/// Makes the refusal of a signature one that somebody has to mend.
+fn deny_signature(outcome: &mut Outcome) {
+    if let Outcome::Failed(Failure { class: class @ (FailureClass::Credentials | FailureClass::Clock), .. }) = outcome {
+        *class = FailureClass::Denied;
     }
 }
 

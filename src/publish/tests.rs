@@ -84,8 +84,13 @@ impl Bench {
         self.agent.handle_reply(*call, &reply, self.now);
     }
 
-    fn refuse(&mut self, (call, _): &(Call, Callout)) {
-        let reply = response(403, "no");
+    /// Refuses the event of a call for good.
+    fn refuse(&mut self, (call, callout): &(Call, Callout)) {
+        let body = match service(callout) {
+            "sns" => "<ErrorResponse><Error><Code>InvalidParameter</Code></Error></ErrorResponse>",
+            _ => r#"{"__type":"InvalidParameterValue"}"#,
+        };
+        let reply = response(400, body);
         self.agent.handle_reply(*call, &reply, self.now);
     }
 

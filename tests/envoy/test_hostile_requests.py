@@ -1,5 +1,6 @@
 """Requests that no friendly client sends: an answer and a clean event, or a refusal of Envoy's; never a trap."""
 
+import pytest
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import StartGateway
 from rig.http import send, send_raw
@@ -91,3 +92,58 @@ def test_a_forged_original_path_is_not_believed(start_gateway: StartGateway, sin
     assert send(envoy.address_of(), "PUT", "/mockbin/last/profile").status == 200
     (entry,) = sink.wait_for_events(1)
     assert entry.event["request"]["uri"] == "/mockbin/last/profile"
+
+
+def forge(config: EnvoyConfig, use_remote_address: bool, rewrite: str) -> None:
+    (route,) = config.http_manager["route_config"]["virtual_hosts"][0]["routes"]
+    regex = route["route"].pop("regex_rewrite")
+    if rewrite == "regex":
+        route["route"]["regex_rewrite"] = regex
+    elif rewrite == "prefix":
+        # Without it, the service would get //profile.
+        route["match"] = {"prefix": "/mockbin/"}
+        route["route"]["prefix_rewrite"] = "/"
+    config.http_manager["use_remote_address"] = use_remote_address
+    # Whoever is inside is believed more by Envoy.
+    inside = {"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
+    config.http_manager["internal_address_config"] = inside
+
+
+@pytest.mark.parametrize("use_remote_address", [True, False])
+@pytest.mark.parametrize("rewrite", ["regex", "prefix", "none"])
+def test_a_forged_original_path_is_not_believed_whatever_envoy_believes(
+    start_gateway: StartGateway, sink: SnsSink, way: str, use_remote_address: bool, rewrite: str
+) -> None:
+    envoy = start_gateway(
+        way,
+        sink.address,
+        adjust=lambda config: forge(config, use_remote_address, rewrite),
+        routes=[{"method": "PUT", "matcher": "forged|mockbin/last"}],
+    )
+    gateway = envoy.address_of()
+    assert send(gateway, "PUT", "/mockbin/profile", {"x-envoy-original-path": "/forged"}).status == 200
+    # Nor does one hide an exchange.
+    assert send(gateway, "PUT", "/mockbin/last/profile", {"x-envoy-original-path": "/hidden"}).status == 200
+    (entry,) = sink.wait_for_events(1)
+    assert entry.event["request"]["uri"] == "/mockbin/last/profile"
+    assert "x-envoy-original-path" not in entry.event["request"]["headers"]
+    wait_for(lambda: envoy.metric("retrohook_events_matched_total") == 1, "the counter")
+
+
+@pytest.mark.parametrize("use_remote_address", [True, False])
+def test_without_trust_the_own_path_counts_and_the_log_says_what_is_missing(
+    start_gateway: StartGateway, sink: SnsSink, use_remote_address: bool
+) -> None:
+    def without_wall(config: EnvoyConfig) -> None:
+        del config.http_manager["early_header_mutation_extensions"]
+        config.http_manager["use_remote_address"] = use_remote_address
+
+    routes = [{"method": "PUT", "matcher": "^/(forged|mockbin)/|^/last"}]
+    envoy = start_gateway("access-logger", sink.address, adjust=without_wall, routes=routes, trust_original_path=False)
+    gateway = envoy.address_of()
+    assert send(gateway, "PUT", "/mockbin/profile").status == 200
+    wait_for(lambda: "trust_original_path" in envoy.log(), "the warning")
+    assert send(gateway, "PUT", "/mockbin/last/profile", {"x-envoy-original-path": "/forged"}).status == 200
+    (entry,) = sink.wait_for_events(1)
+    assert entry.event["request"]["uri"] == "/last/profile", "what the router has made of it"
+    assert envoy.log().count("trust_original_path") == 1

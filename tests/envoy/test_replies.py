@@ -129,13 +129,13 @@ def test_only_the_refused_entries_of_a_batch_are_sent_again(
 
 
 def test_what_sns_refuses_for_good_is_dropped_and_counted(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
-    sink.answers = error(403, "AuthorizationError")
+    sink.answers = error(400, "InvalidParameter")
     envoy = start_gateway(way, sink.address)
     send(envoy.address_of(), *MISSION_PUT)
     wait_for(lambda: envoy.metric("retrohook_events_dropped_refused_total") == 1, "the event to be dropped")
     wait_for(lambda: envoy.metric("retrohook_queued_entries") == 0, "an empty queue")
-    wait_for(lambda: "AuthorizationError" in envoy.log(), "the reason to be logged")
+    wait_for(lambda: "InvalidParameter" in envoy.log(), "the reason to be logged")
 
     sink.answers = acknowledge
     send(envoy.address_of(), *MISSION_PUT)
-    wait_for(lambda: len(sink.stored) == 1, "the next event, which is allowed")
+    wait_for(lambda: len(sink.stored) == 1, "the next event, which is as it should be")

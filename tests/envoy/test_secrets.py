@@ -61,7 +61,7 @@ def trouble(start_gateway: StartGateway, sink: SnsSink, way: str, **settings: ob
             return len(sink.stored) >= 3
 
         wait_for(are_stored, "events to be stored")
-    sink.answers = error(403, "SignatureDoesNotMatch")
+    sink.answers = error(400, "InvalidParameter")
     put(1)
     wait_for(lambda: '"reason":"refused"' in envoy.log(), "a dead letter of what was refused")
     sink.answers = error(500)

@@ -121,17 +121,18 @@ def test_each_route_may_have_its_own_target(start_gateway: StartGateway, moto: M
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == 9, "the metric")
 
 
-def test_what_is_not_allowed_is_a_dead_letter_that_names_the_queue(
+def test_what_is_not_allowed_for_too_long_is_a_dead_letter_that_names_the_queue(
     start_gateway: StartGateway, moto: Moto, way: str
 ) -> None:
     queue = moto.create_queue()
-    envoy = start(start_gateway, moto, way, ["sqs:ReceiveMessage"], queue_url=queue.url, region=REGION)
+    settings = {"queue_url": queue.url, "region": REGION, "queue": {"max_age_seconds": 2}}
+    envoy = start(start_gateway, moto, way, ["sqs:ReceiveMessage"], **settings)
     send(envoy.address_of(), *MISSION_PUT)
     wait_for(lambda: "retrohook-dead-letter " in envoy.log(), "a dead letter in the log")
     (letter,) = (line for line in envoy.log().splitlines() if "retrohook-dead-letter " in line)
     content = json.loads(letter.partition("retrohook-dead-letter ")[2].partition(" retrohook-end")[0])
     assert content["target"] == {"queue_url": queue.url, "region": REGION}
-    assert content["reason"] == "refused" and "AccessDenied" in content["error"]
+    assert content["reason"] == "expired" and "AccessDenied" in content["error"]
 
 
 @pytest.mark.parametrize("kind", ["queue_url", "event_bus"])
@@ -143,22 +144,23 @@ def test_what_another_secret_signs_is_refused(start_gateway: StartGateway, moto:
     settings: dict[str, object] = {kind: name, "topic_arn": None, "region": REGION, "endpoint": moto.url}
     envoy = start_gateway(way, moto.address, wrong, **settings)
     send(envoy.address_of(), *MISSION_PUT)
-    wait_for(lambda: "refused for good" in envoy.log(), "the refusal in the log")
+    wait_for(lambda: f"calls to {name} are refused" in envoy.log(), "the refusal in the log")
     assert "SignatureDoesNotMatch" in envoy.log()
 
 
-def test_what_a_topic_refuses_goes_to_the_queue_of_dead_letters(
+def test_what_a_topic_refuses_for_too_long_goes_to_the_queue_of_dead_letters(
     start_gateway: StartGateway, moto: Moto, way: str
 ) -> None:
     queue = moto.create_queue()
     dead_letter = {"queue_url": queue.url, "region": REGION}
     keys = moto.create_user(["sqs:SendMessage"])
     topic = moto.create_topic()
-    envoy = start_gateway(way, moto.address, keys, adjust=reach(moto), topic_arn=topic, dead_letter=dead_letter)
+    settings = {"topic_arn": topic, "dead_letter": dead_letter, "queue": {"max_age_seconds": 4}}
+    envoy = start_gateway(way, moto.address, keys, adjust=reach(moto), **settings)
     for _ in range(3):
         send(envoy.address_of(), *MISSION_PUT)
     letters = [json.loads(message["Body"]) for message in moto.receive(queue, 3)]
     assert {letter["target"]["topic_arn"] for letter in letters} == {topic}
-    assert {letter["reason"] for letter in letters} == {"refused"}
+    assert {letter["reason"] for letter in letters} == {"expired"}
     wait_for(lambda: envoy.metric("retrohook_dead_letters_stored_total") == 3, "the metric")
     assert "retrohook-dead-letter" not in envoy.log()

@@ -50,8 +50,8 @@ def parts(letter: dict[str, Any], size: int) -> list[str]:
     ]
 
 
-def read(lines: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    reader = Reader()
+def read(lines: Iterable[str], mark: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    reader = Reader(mark)
     return list(reader.read(lines)), reader.faults
 
 
@@ -123,6 +123,36 @@ def test_a_client_cannot_put_a_letter_into_an_access_log() -> None:
     found, faults = read([forged])
     assert found == []
     assert len(faults) == 1 and "anybody may have made it up" in faults[0]
+
+
+MARK = "9f3a0c55d1e84b7a-_"
+
+
+def marked(line: str, mark: str = MARK) -> str:
+    return re.sub(r"^(retrohook-dead-letter(?:-part)?) ", rf"\1 {mark} ", line)
+
+
+def test_with_a_mark_only_letters_that_bear_it_are_read_whatever_stands_around_them() -> None:
+    genuine = [letter("a"), letter("b", message='"quoted" retrohook-dead-letter {} retrohook-end')]
+    forged = [whole(letter("x")), *parts(letter("y"), 50), marked(whole(letter("z")), "0" * len(MARK)), marked(whole(letter("w")), "")]
+    # What a client sends may begin a line, and look like the gateway's own.
+    around = ["", ENVOY, KONG, '10.0.0.7 - "GET / HTTP/1.1" 404 "', "\t"]
+    lines = [f"{before}{line}\n" for line in forged for before in around]
+    lines += [f"{before}{marked(line)}{BEHIND_KONG}\n" for line in [whole(genuine[0]), *parts(genuine[1], 60)] for before in around]
+    # The client's text before a genuine letter on one line does not hide it.
+    lines.append(f"{whole(letter('v'))} {marked(whole(letter('c')))}\n")
+    random.Random(3).shuffle(lines)
+    found, faults = read(lines, MARK)
+    assert {each["id"] for each in found} == {"a", "b", "c"}
+    assert [each for each in found if each["id"] == "b"] == [genuine[1]]
+    assert len(faults) == len(forged) * len(around)
+    assert all("anybody may have made it up" in fault for fault in faults)
+
+
+def test_without_the_mark_that_a_letter_bears_it_is_not_sent_and_its_line_says_so() -> None:
+    found, faults = read([marked(line) for line in [whole(letter("a")), *parts(letter("b"), 100)]])
+    assert found == []
+    assert all("--mark" in fault for fault in faults) and len(faults) > 1
 
 
 def test_an_event_is_sent_once_however_often_it_stands_there() -> None:

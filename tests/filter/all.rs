@@ -5,14 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod batching;
+mod both_ways;
 mod bounds;
 mod capture;
 mod capture_cost;
+mod clocks;
 mod configs;
 mod cost;
 mod credentials;
 mod crowds;
 mod dead_letters;
+mod endings;
 mod events;
 mod hostile;
 mod imports;

@@ -42,7 +42,7 @@ pub(crate) fn written(host: &mut Host) -> Vec<Value> {
 fn refuse(host: &mut Host) {
     host.advance(MAX_DELAY).unwrap();
     for callout in host.take_callouts() {
-        host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+        host.respond(callout.token, sns::refusal(400, "InvalidParameter")).unwrap();
     }
     host.advance(MAX_DELAY).unwrap();
 }
@@ -61,7 +61,7 @@ fn what_aws_refuses_is_written_whole_however_long_a_line_may_be() {
             host.advance(MAX_DELAY).unwrap();
             let callout = host.take_callouts().remove(0);
             let sent = sns::entries(&callout).remove(0);
-            host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+            host.respond(callout.token, sns::refusal(400, "InvalidParameter")).unwrap();
             host.advance(MAX_DELAY).unwrap();
             lines.extend(host.take_logs().into_iter().map(|line| line.text));
             if way == Way::Kong {
@@ -70,7 +70,7 @@ fn what_aws_refuses_is_written_whole_however_long_a_line_may_be() {
             let [letter] = &letters(&lines)[..] else { panic!("{way:?} {lines:?}") };
             assert_eq!((&letter["reason"], &letter["id"]), (&json!("refused"), &json!(sent.event_id())));
             assert_eq!(letter["target"], json!({"topic_arn": TOPIC, "region": "us-east-1"}));
-            assert!(letter["error"].as_str().unwrap().starts_with("AuthorizationError"), "{letter}");
+            assert!(letter["error"].as_str().unwrap().starts_with("InvalidParameter"), "{letter}");
             let message: Value = serde_json::from_str(letter["message"].as_str().unwrap()).unwrap();
             assert_eq!(message, sent.message);
             for (name, (data_type, value)) in &sent.attributes {
@@ -100,6 +100,27 @@ fn every_reason_has_its_letters() {
             assert!(lost > 0 && found.len() as u64 == lost, "{way:?} {reason}: {lost} lost, {} written", found.len());
             assert!(found.iter().any(|letter| letter["reason"] == reason), "{way:?} {found:?}");
         }
+    }
+}
+
+#[test]
+fn every_line_of_a_letter_bears_the_mark_of_the_configuration() {
+    let mark = "9f3a-Mark_of-this-gateway";
+    for (way, spec) in GATEWAYS.into_iter().flat_map(|way| [(way, put()), (way, long(7))]) {
+        let mut host = load(way.builder().env("MARK", mark));
+        host.start_plugin(config(json!({"dead_letter": {"mark": "${env.MARK}"}})).to_string()).unwrap();
+        way.run(&mut host, &spec);
+        refuse(&mut host);
+        let logs: Vec<String> = host.take_logs().into_iter().map(|line| line.text).collect();
+        let lines: Vec<&String> = logs.iter().filter(|line| line.starts_with("retrohook-dead-letter")).collect();
+        let begins = |line: &str| [WHOLE, PART].iter().any(|begin| line.starts_with(&format!("{begin}{mark} ")));
+        assert!(lines.iter().all(|line| begins(line)), "{way:?} {lines:?}");
+        if way == Way::Kong {
+            assert!(lines.iter().all(|line| line.len() <= 3_800), "{way:?}");
+        }
+        let plain: Vec<String> = lines.iter().map(|line| line.replacen(&format!("{mark} "), "", 1)).collect();
+        assert_eq!(letters(&plain).len(), 1, "{way:?}");
+        assert!(!logs.iter().any(|line| line.contains(mark) && !line.starts_with("retrohook-dead-letter")));
     }
 }
 
@@ -149,7 +170,7 @@ pub(crate) fn refused_by_sns(host: &mut Host, queue: fn(&Callout) -> Response) -
                 letters.extend(sqs::messages(&callout).1);
                 queue(&callout)
             } else {
-                sns::refusal(403, "AuthorizationError")
+                sns::refusal(400, "InvalidParameter")
             };
             host.respond(callout.token, reply).unwrap();
         }
@@ -177,11 +198,11 @@ fn letters_go_to_a_queue_where_there_is_one() {
 }
 
 #[test]
-fn letters_that_their_queue_refuses_are_written_to_the_log() {
+fn letters_that_their_queue_refuses_for_good_are_written_to_the_log() {
     for way in GATEWAYS {
         let mut host = with_dead_letter_queue(way);
         (0..3).for_each(|number| way.run(&mut host, &numbered(number)));
-        refused_by_sns(&mut host, |_| Response::new(403).body(r#"{"__type":"AccessDenied","message":"no"}"#));
+        refused_by_sns(&mut host, |_| Response::new(400).body(r#"{"__type":"InvalidMessageContents","message":"no"}"#));
         let letters = written(&mut host);
         assert_eq!(letters.len(), 3, "{way:?}");
         for letter in &letters {
@@ -189,6 +210,29 @@ fn letters_that_their_queue_refuses_are_written_to_the_log() {
         }
         let counted = [Metric::EventsDroppedRefused, Metric::DeadLettersStored, Metric::QueuedEntries];
         assert_eq!(counted.map(|metric| count(&host, metric)), [3, 0, 0]);
+    }
+}
+
+#[test]
+fn letters_are_held_while_their_queue_refuses_its_caller() {
+    for way in GATEWAYS {
+        let mut host = with_dead_letter_queue(way);
+        (0..3).for_each(|number| way.run(&mut host, &numbered(number)));
+        refused_by_sns(&mut host, |_| Response::new(403).body(r#"{"__type":"AccessDenied","message":"no"}"#));
+        let lines: Vec<_> = host.take_logs().into_iter().filter(|line| line.level == LogLevel::Error).collect();
+        let lines: Vec<_> = lines.into_iter().map(|line| line.text).collect();
+        assert_eq!(letters(&lines).len(), 0, "{way:?}");
+        let says = |line: &&String| {
+            line.contains(&format!("calls to {DEAD_LETTERS} are refused")) && line.contains("AccessDenied")
+        };
+        assert_eq!(lines.iter().filter(says).count(), 1, "{way:?} {lines:?}");
+        let counted =
+            [Metric::EventsDroppedRefused, Metric::DeadLettersStored, Metric::QueuedEntries, Metric::TargetsRefused];
+        assert_eq!(counted.map(|metric| count(&host, metric)), [3, 0, 3, 1]);
+        // Mended.
+        host.skip(Duration::from_secs(31));
+        assert!(!refused_by_sns(&mut host, sqs::accept).is_empty());
+        assert_eq!(counted.map(|metric| count(&host, metric)), [3, 3, 0, 0], "{way:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, Profile};
+use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, LogLevel, Profile};
 use retrohook::aws::credentials::Credentials;
 use retrohook::aws::sign::{sign, SigningScope};
 use retrohook::clock::Timestamp;
@@ -11,8 +11,8 @@ use serde_json::{json, Value};
 
 use crate::support::sns::{self, Entry};
 use crate::support::{
-    config, deliver, load, published, put, start, Way, ACCESS_KEY_ID, ENVOY_WAYS, GATEWAYS, MAX_DELAY, NOON,
-    SECRET_ACCESS_KEY, TOPIC, UPSTREAM, WAYS,
+    config, deliver, load, logged, published, put, start, Way, ACCESS_KEY_ID, ENVOY_WAYS, GATEWAYS, MAX_DELAY, NOON,
+    SECRET_ACCESS_KEY, TICK, TOPIC, UPSTREAM, WAYS,
 };
 
 const REQUEST_ID: &str = "6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1";
@@ -142,11 +142,38 @@ fn single_fields_follow_the_exchange() {
 fn a_rewriting_router_does_not_hide_what_the_client_asked_for() {
     let spec = ExchangeSpec::new("PUT", "/mockbin/profile/7?x=1").rewritten_to("/internal/v2/7");
     for way in ENVOY_WAYS {
-        let message = published(way, &mut start(&config(json!({}))), &spec).message;
+        let config = config(json!({"trust_original_path": true}));
+        let message = published(way, &mut start(&config), &spec).message;
         assert_eq!(message["request"]["uri"], "/mockbin/profile/7?x=1", "{way:?}");
         assert_eq!(message["request"]["querystring"], json!({"x": "1"}), "{way:?}");
         assert_eq!(message["upstream_uri"], "/internal/v2/7", "{way:?}");
         assert_eq!(message["request"]["headers"].get("x-envoy-original-path"), None, "{way:?}");
+    }
+}
+
+/// A request whose client has made up the path that a router would keep.
+fn forged(path: &str, original: &str) -> ExchangeSpec {
+    ExchangeSpec::new("PUT", path).request_header("x-envoy-original-path", original)
+}
+
+#[test]
+fn an_original_path_counts_only_where_no_client_can_send_it() {
+    const WARNING: &str = "a request has a path in x-envoy-original-path that a route wants";
+    let (hides, pretends, changes) =
+        (forged("/profile/1", "/other"), forged("/other", "/profile/2"), forged("/profile/3", "/profile/4"));
+    for way in ENVOY_WAYS {
+        let mut host = way.start(&config(json!({})));
+        way.run(&mut host, &hides);
+        way.run(&mut host, &changes);
+        host.advance(TICK).unwrap();
+        assert_eq!(logged(&mut host, LogLevel::Warn), Vec::<String>::new(), "{way:?}: what is an event needs no word");
+        (0..3).for_each(|_| way.run(&mut host, &pretends));
+        let uris: Vec<_> =
+            deliver(&mut host, MAX_DELAY).iter().map(|event| event.message["request"]["uri"].clone()).collect();
+        assert_eq!(uris, ["/profile/1", "/profile/3"], "{way:?}");
+        let warnings = logged(&mut host, LogLevel::Warn);
+        let expected = usize::from(way == Way::AccessLogger);
+        assert_eq!(warnings.iter().filter(|line| line.starts_with(WARNING)).count(), expected, "{way:?} {warnings:?}");
     }
 }
 

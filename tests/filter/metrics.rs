@@ -63,6 +63,7 @@ fn every_counter_counts_what_it_says() {
         sns::reply(callout, &fates)
     });
     let error = settled(|_| Response::new(500));
+    let refused = settled(|_| Response::new(403));
     let mut reset = busy();
     let callout = send(&mut reset, 4);
     reset.fail(callout.token, FailureKind::Reset).unwrap();
@@ -71,9 +72,8 @@ fn every_counter_counts_what_it_says() {
     run_numbered(&mut full, 7);
     full.advance(TICK).unwrap();
     let mut expired = busy();
-    let callout = send(&mut expired, 4);
-    expired.skip(Duration::from_secs(61));
-    respond(&mut expired, &callout, Response::new(500));
+    send(&mut expired, 4);
+    expired.advance(Duration::from_secs(70)).unwrap();
     let mut adopted = busy();
     run_numbered(&mut adopted, 3);
     adopted.revive().unwrap();
@@ -82,10 +82,13 @@ fn every_counter_counts_what_it_says() {
     (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
     deliver(&mut forgetful, MAX_DELAY * 2);
     let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": "fail"});
+    let mut unheld = Way::AccessLogger.start(&config(json!({"routes": [held.clone()]})));
+    (0..2).for_each(|number| Way::AccessLogger.run(&mut unheld, &numbered(number)));
+    unheld.advance(TICK).unwrap();
     let mut waited = start(&config(json!({"routes": [held], "max_in_flight": 1})));
     run_numbered(&mut waited, 2);
     let callout = waited.take_callouts().remove(0);
-    waited.skip(Duration::from_secs(5));
+    waited.advance_without_timeouts(Duration::from_secs(5)).unwrap();
     respond(&mut waited, &callout, Response::new(500));
     let mut lettered = with_dead_letter_queue(Way::HttpFilter);
     run_numbered(&mut lettered, 2);
@@ -93,10 +96,17 @@ fn every_counter_counts_what_it_says() {
     let mut hostile = busy();
     (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
     hostile.advance(TICK).unwrap();
+    let path = json!({"type": "Number", "value": "${request.path}"});
+    let route = json!({"method": "PUT", "matcher": "/profile", "attributes": {"a": path, "b": path}});
+    let mut mistyped = start(&config(json!({"routes": [route]})));
+    let callout = send(&mut mistyped, 3);
+    assert!(sns::entries(&callout).iter().all(|entry| !entry.attributes.contains_key("a")));
     let cases = [
         (Metric::PathsTooLong, vec![(&all, 0), (&hostile, 3)]),
+        (Metric::AttributesLeftOut, vec![(&all, 0), (&mistyped, 6)]),
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),
+        (Metric::ResponsesUnheld, vec![(&all, 0), (&waited, 0), (&unheld, 2)]),
         (Metric::EventsMatched, vec![(&all, 4), (&full, 7)]),
         (Metric::EventsPublished, vec![(&all, 4), (&partly, 1), (&error, 0), (&full, 0)]),
         (Metric::EventsRetried, vec![(&all, 0), (&partly, 1), (&error, 4), (&reset, 4)]),
@@ -109,6 +119,8 @@ fn every_counter_counts_what_it_says() {
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
         (Metric::CalloutsOk, vec![(&all, 1), (&partly, 1), (&error, 0), (&reset, 0)]),
         (Metric::CalloutsError, vec![(&all, 0), (&error, 1), (&reset, 0)]),
+        (Metric::RefusedCalls, vec![(&all, 0), (&partly, 0), (&error, 0), (&refused, 1)]),
+        (Metric::TargetsRefused, vec![(&all, 0), (&error, 0), (&refused, 1)]),
         (Metric::CalloutsNoReply, vec![(&all, 0), (&error, 0), (&reset, 1)]),
         (Metric::QueuedEntries, vec![(&all, 0), (&partly, 1), (&error, 4), (&full, 4)]),
     ];

@@ -271,6 +271,7 @@ fn what_a_target_says_names_it_where_there_are_several() {
         host.respond(callout.token, sqs::refusal(400, "QueueDoesNotExist")).unwrap();
         host.advance(TICK).unwrap();
         let lines = logged(&mut host, LogLevel::Error);
-        assert!(lines.len() == 1 && lines[0].starts_with(QUEUE) && lines[0].contains("QueueDoesNotExist"), "{lines:?}");
+        assert!(lines.len() == 1 && lines[0].starts_with(&format!("calls to {QUEUE} are refused")), "{lines:?}");
+        assert!(lines[0].contains("QueueDoesNotExist"), "{lines:?}");
     }
 }

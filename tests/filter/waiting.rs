@@ -69,6 +69,53 @@ fn a_response_goes_when_its_event_is_acknowledged_and_at_once() {
     assert_eq!((count(&host, Metric::EventsPublished), count(&host, Metric::ResponsesUndelivered)), (1, 0));
 }
 
+/// Forms of a response that is not empty.
+fn with_body() -> [ExchangeSpec; 2] {
+    [put().response_body("whole"), put().response_chunks(["in", "many", "pieces"])]
+}
+
+#[test]
+fn a_body_waits_with_its_head_also_where_the_host_gives_it_to_the_filter() {
+    for (on_failure, expected) in [("pass", 200), ("fail", 503)] {
+        for (spec, gives_bodies) in with_body().iter().flat_map(|spec| [(spec, false), (spec, true)]) {
+            let builder = Way::HttpFilter.builder();
+            let mut host = load(if gives_bodies { builder.bodies_of_held_requests() } else { builder });
+            host.start_plugin(waiting(on_failure, json!({})).to_string()).unwrap();
+            let held = |host: &mut Host| {
+                let exchanged = host.exchange(spec).unwrap();
+                let paused_at = if gives_bodies { Callback::ResponseBody } else { Callback::ResponseHeaders };
+                assert_eq!(exchanged.paused_at, Some(paused_at));
+                (exchanged, host.take_callouts().remove(0))
+            };
+            let (exchanged, callout) = held(&mut host);
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+            let finished = host.take_finished(exchanged.stream).unwrap();
+            assert_eq!((finished.status, finished.body), (200, exchanged.body));
+
+            let (exchanged, _) = held(&mut host);
+            host.advance(TIMEOUT + TICK).unwrap();
+            assert_eq!(status(&mut host, &exchanged), Some(expected));
+            assert_eq!(count(&host, Metric::ResponsesUnheld), 0);
+        }
+    }
+}
+
+#[test]
+fn a_response_that_the_host_lets_go_is_counted_and_logged() {
+    for spec in [put()].into_iter().chain(with_body()) {
+        let mut host = start(&waiting("fail", json!({})));
+        for number in 1..=3 {
+            let (exchanged, callout) = held(&mut host, &spec);
+            host.let_go(exchanged.stream).unwrap();
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+            host.advance(TICK).unwrap();
+            assert_eq!(count(&host, Metric::ResponsesUnheld), number);
+        }
+        let lines = logged(&mut host, LogLevel::Warn);
+        assert!(matches!(&lines[..], [line] if line.contains("`delivery: before_response` is not kept")), "{lines:?}");
+    }
+}
+
 #[test]
 fn what_is_not_to_wait_does_not() {
     let mut host = start(&waiting("fail", json!({})));
@@ -106,6 +153,32 @@ fn what_was_queued_before_goes_along_and_in_order() {
 }
 
 #[test]
+fn a_backlog_of_thousands_holds_up_no_response() {
+    let queue = json!({"max_entries": 20_000, "max_bytes": 64 << 20});
+    let mut host = start(&waiting("fail", json!({"queue": queue, "timeout_ms": 1_000, "max_in_flight": 1})));
+    for number in 0..10_000 {
+        host.exchange(&ExchangeSpec::new("POST", format!("/profile/{number}"))).unwrap();
+    }
+    host.advance(MAX_DELAY).unwrap();
+    let mut delivered = 0;
+    for number in 10_000..10_100 {
+        // A call is under way, and takes 100 ms.
+        let exchanged = host.exchange(&numbered(number)).unwrap();
+        assert_eq!(exchanged.paused_at, HELD);
+        for _ in 0..3 {
+            host.advance(TICK * 4).unwrap();
+            for callout in host.take_callouts() {
+                delivered += sns::entries(&callout).len();
+                host.respond(callout.token, sns::accept(&callout)).unwrap();
+            }
+        }
+        assert_eq!(status(&mut host, &exchanged), Some(200), "{number}");
+    }
+    assert!(delivered > 2_000, "{delivered}: calls are full, and what waited before goes along");
+    assert_eq!(count(&host, Metric::ResponsesUndelivered), 0);
+}
+
+#[test]
 fn a_response_waits_no_longer_than_configured() {
     for (on_failure, expected, published, withdrawn) in [("pass", 200, 1, 0), ("fail", 503, 0, 1)] {
         let mut host = start(&waiting(on_failure, json!({})));
@@ -127,7 +200,7 @@ fn what_is_withdrawn_while_it_is_under_way_may_arrive_and_is_never_tried_again()
         let mut host = start(&waiting("fail", json!({})));
         let (exchanged, callout) = held(&mut host, &put());
         // The filter is woken, and the host has not given up on the call.
-        host.skip(TIMEOUT);
+        host.advance_without_timeouts(TIMEOUT).unwrap();
         let (_, other) = held(&mut host, &numbered(1));
         host.respond(other.token, sns::accept(&other)).unwrap();
         assert_eq!(status(&mut host, &exchanged), Some(503));
@@ -144,10 +217,16 @@ fn what_can_not_be_delivered_is_not_waited_for() {
     for (on_failure, expected) in [("pass", 200), ("fail", 503)] {
         let mut host = start(&waiting(on_failure, json!({})));
         let (exchanged, callout) = held(&mut host, &put());
-        host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+        host.respond(callout.token, sns::refusal(400, "InvalidParameter")).unwrap();
         assert_eq!(status(&mut host, &exchanged), Some(expected), "refused for good");
         host.advance(TICK).unwrap();
         assert_eq!(count(&host, Metric::EventsDroppedRefused), 1);
+
+        let mut host = start(&waiting(on_failure, json!({})));
+        let (_, callout) = held(&mut host, &put());
+        host.respond(callout.token, sns::refusal(403, "AuthorizationError")).unwrap();
+        let next = host.exchange(&put()).unwrap();
+        assert_eq!((next.paused_at, next.status), (None, expected), "refused until somebody has mended it");
 
         let queue = json!({"queue": {"max_entries": 1, "when_full": "drop_newest"}});
         let mut host = start(&waiting(on_failure, queue));
@@ -280,6 +359,7 @@ fn an_access_logger_says_once_that_it_cannot_wait() {
     assert_eq!(deliver(&mut host, MAX_DELAY + TICK).len(), 3);
     let lines = logged(&mut host, LogLevel::Warn);
     assert!(matches!(&lines[..], [line] if line.contains("run the filter as an HTTP filter")), "{lines:?}");
+    assert_eq!(count(&host, Metric::ResponsesUnheld), 3);
 }
 
 #[test]

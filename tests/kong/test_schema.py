@@ -23,6 +23,7 @@ BEYOND_DRAFT_4 = {
         "matcher not a regular expression",
         "matcher too large",
         "groups of a bad matcher are not asked for",
+        "redact path of a bad matcher is not asked for",
     },
     "whether one text has a name that stands in another": {
         "placeholder for a group that is not there",
@@ -30,6 +31,8 @@ BEYOND_DRAFT_4 = {
         "two groups that are not there in one text",
         "a group that no matcher has, for every route",
         "capture with a group of a matcher without any",
+        "redact path without any group",
+        "a group that is not there in a list of an attribute",
     },
     "whether a text is base64": {"verify with a secret that is no base64"},
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
@@ -46,6 +49,7 @@ CAPTURE = {
     "capture.response": SCHEMA["definitions"]["capture_response"],
     "capture.unverified": SCHEMA["definitions"]["unverified"],
     "capture.verify": SCHEMA["definitions"]["verify"],
+    "attributes": SCHEMA["definitions"]["typed_attribute"],
 }
 
 

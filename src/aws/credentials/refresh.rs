@@ -105,6 +105,8 @@ pub struct Keeper {
     failures: u32,
     last_error: Option<SourceError>,
     asked_at: Timestamp,
+    /// The host's time at the last look.
+    last: Timestamp,
     next_call: u64,
     next_generation: u64,
     told: Told,
@@ -126,6 +128,7 @@ impl Keeper {
             failures: 0,
             last_error: None,
             asked_at: Timestamp(0),
+            last: Timestamp(0),
             next_call: 0,
             next_generation: 0,
             told: Told::Nothing,
@@ -144,6 +147,7 @@ impl Keeper {
     /// [`Keeper::handle_reply`], also if the host could not start it. Sources that need no call are
     /// asked here, too.
     pub fn poll(&mut self, now: Timestamp) -> Option<(CredentialsCall, Callout)> {
+        self.follow(now);
         match self.state {
             State::Asking { call, deadline } if deadline <= now => {
                 self.handle_reply(call, &Reply::NoResponse("no reply before the deadline".to_owned()), now);
@@ -166,6 +170,25 @@ impl Keeper {
                 self.state = other;
                 None
             }
+        }
+    }
+
+    /// Follows a clock that was set back: what is due in a second is due in a second still. One that
+    /// was set forward makes a call come sooner, and does no harm.
+    fn follow(&mut self, now: Timestamp) {
+        let back = self.last.since(now);
+        self.last = now;
+        if back.is_zero() {
+            return;
+        }
+        let earlier = |time: &mut Timestamp| *time = time.before(back);
+        earlier(&mut self.asked_at);
+        if let Some(unknown) = &mut self.unknown {
+            earlier(&mut unknown.until);
+        }
+        match &mut self.state {
+            State::Waiting(Some(time)) | State::Asking { deadline: time, .. } => earlier(time),
+            State::Waiting(None) | State::Ready(_) => {}
         }
     }
 
@@ -201,20 +224,26 @@ impl Keeper {
     /// Credentials that AWS does not know may be new and not known everywhere yet. If their source
     /// still gives them, they are used again after a pause, which grows. Expired ones are never
     /// used again.
-    pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) {
-        let Some(held) = self.held.take_if(|held| held.generation == generation) else { return };
+    ///
+    /// Returns true if their source may have others: not of keys without an end, nor of what it has
+    /// given again after a refusal.
+    pub fn refused(&mut self, generation: Generation, for_good: bool, now: Timestamp) -> bool {
+        let Some(held) = self.held.take_if(|held| held.generation == generation) else { return true };
+        let mut others = held.credentials.session_token.is_some();
         // Keys without a token have no end.
-        if for_good && held.credentials.session_token.is_some() {
+        if for_good && others {
             self.expired.truncate(EXPIRED_KEPT - 1);
             self.expired.push_front(held.credentials);
         } else {
             self.refusals += 1;
             let until = now + self.pause(self.refusals);
             self.unknown = Some(Unknown { credentials: held.credentials, until });
+            others &= self.refusals == 1;
         }
         if let State::Waiting(_) = self.state {
             self.state = State::Waiting(Some(now.max(self.asked_at + self.timing.first_pause)));
         }
+        others
     }
 
     fn take(&mut self, step: Step, now: Timestamp) {

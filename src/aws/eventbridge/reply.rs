@@ -42,7 +42,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::error::FailureClass::{Credentials, Permanent, Throttled, Transient};
+    use crate::aws::error::FailureClass::{Credentials, Denied, Permanent, Throttled, Transient, Unclear};
     use crate::aws::error::Outcome::Delivered;
     use crate::aws::reply::testing::{failed, response};
 
@@ -79,14 +79,9 @@ mod tests {
         for (class, codes) in [
             (Transient, "InternalFailure SomethingNew"),
             (Throttled, "ThrottlingException"),
-            (
-                Permanent,
-                "AccessDeniedException InvalidAccountIdException InvalidArgument MalformedDetail RedactionFailure",
-            ),
-            (
-                Permanent,
-                "NotAuthorizedForDetailTypeException NotAuthorizedForSourceException ResourceNotFoundException",
-            ),
+            (Permanent, "InvalidArgument MalformedDetail RedactionFailure"),
+            (Denied, "AccessDeniedException InvalidAccountIdException ResourceNotFoundException"),
+            (Unclear, "NotAuthorizedForDetailTypeException NotAuthorizedForSourceException"),
         ] {
             for code in codes.split(' ') {
                 let body = format!(r#"{{"Entries":[{{"ErrorCode":"{code}","EventId":"1"}}]}}"#);

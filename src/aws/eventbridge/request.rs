@@ -5,6 +5,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::aws::eventbridge::event_bus::EventBus;
 use crate::event::{Attribute, AttributeType, Event};
@@ -86,10 +87,16 @@ impl Serialize for DetailAttributes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for Attribute { name, data_type, value } in self.0 {
-            // A rule compares numbers with numbers only.
-            match (data_type, value.parse::<u64>()) {
-                (AttributeType::Number, Ok(number)) => map.serialize_entry(name, &number)?,
-                _ => map.serialize_entry(name, value)?,
+            let json = match data_type {
+                AttributeType::String => None,
+                // A rule compares numbers with numbers only, and looks into lists.
+                AttributeType::Number | AttributeType::StringArray => {
+                    serde_json::from_slice::<&RawValue>(value.as_bytes()).ok()
+                }
+            };
+            match json {
+                Some(json) => map.serialize_entry(name, json)?,
+                None => map.serialize_entry(name, value)?,
             }
         }
         map.end()
@@ -134,6 +141,8 @@ mod tests {
             attribute("event_type", AttributeType::String, "order.placed"),
             attribute("status", AttributeType::Number, "201"),
             attribute("number", AttributeType::String, "7"),
+            attribute("price", AttributeType::Number, "-1.50e3"),
+            attribute("tags", AttributeType::StringArray, r#"["a",1,null]"#),
         ];
         let (typed, bare) = (event(r#"{"event_id":"é\n"}"#, attributes), event(r#"{"event_id":"b"}"#, vec![]));
         let entries = entries(&[&typed, &bare]);
@@ -141,7 +150,7 @@ mod tests {
             detail_of(&entries[0]),
             json!({
                 "event_id": "é\n",
-                "attributes": {"event_type": "order.placed", "status": 201, "number": "7"},
+                "attributes": {"event_type": "order.placed", "status": 201, "number": "7", "price": -1500.0, "tags": ["a", 1, null]},
             })
         );
         let mut first = entries[0].clone();

@@ -10,6 +10,7 @@ pub(crate) mod topic_arn;
 
 use http::header::{HeaderMap, CONTENT_TYPE};
 
+use crate::aws::decimal::DecimalRange;
 use crate::aws::error::Outcome;
 use crate::aws::protocol::{self, Protocol, TargetKind};
 use crate::callout::Reply;
@@ -25,6 +26,10 @@ pub(crate) use request::{body, size, FORM};
 /// SNS API Reference, actions Publish (parameter Message) and PublishBatch. A topic whose
 /// `MaximumMessageSize` is raised takes more; every topic takes this.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 262_144;
+
+/// Numbers that a filter policy compares: from -10^9 to 10^9 (SNS Developer Guide, "Filter policy
+/// constraints"). It regards five digits behind the point; that there are more is no fault.
+const NUMBERS: DecimalRange = DecimalRange { digits: 38, magnitudes: -128..=8, largest: Some(9) };
 
 /// Topics, by their ARN.
 pub(crate) static KIND: TargetKind = TargetKind {
@@ -58,6 +63,10 @@ impl Protocol for TopicArn {
 
     fn keeps_order(&self) -> bool {
         self.fifo
+    }
+
+    fn numbers(&self) -> &'static DecimalRange {
+        &NUMBERS
     }
 
     fn max_bytes(&self) -> usize {

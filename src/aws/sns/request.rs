@@ -2,9 +2,11 @@
 //!
 //! Never cuts or checks an event: whatever makes events and batches keeps to the limits.
 
+use std::borrow::Cow;
+
 use crate::aws::form::Form;
 use crate::aws::sns::topic_arn::TopicArn;
-use crate::event::{Attribute, Event};
+use crate::event::{Attribute, AttributeType, Event};
 
 /// The `content-type` of a request.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -14,8 +16,9 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8"
 /// AWS counts the message and the names, types and values of the attributes (SNS API Reference,
 /// MessageAttributeValue). The subject is counted too, to be on the safe side.
 pub(crate) fn size(event: &Event) -> usize {
-    let attribute =
-        |Attribute { name, data_type, value }: &Attribute| name.len() + data_type.as_str().len() + value.len();
+    let attribute = |attribute: &Attribute| {
+        attribute.name.len() + attribute.data_type.as_str().len() + string_value(attribute).len()
+    };
     event.message.len()
         + event.subject.as_ref().map_or(0, String::len)
         + event.attributes.iter().map(attribute).sum::<usize>()
@@ -57,16 +60,27 @@ pub(crate) fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
     form.into_bytes()
 }
 
+/// Returns the value of an attribute as a filter policy reads it: in a text, quotes and backslashes
+/// are escaped as in JSON. With one that is not, a message is not delivered where a subscription has
+/// a filter policy (SNS Developer Guide, "Filter policy constraints").
+fn string_value(attribute: &Attribute) -> Cow<'_, str> {
+    let value = &attribute.value;
+    if attribute.data_type != AttributeType::String || !value.contains(['"', '\\']) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(value.replace('\\', r"\\").replace('"', "\\\""))
+}
+
 fn add_entry(form: &mut Form, prefix: &str, topic: &TopicArn, event: &Event) {
     form.field(prefix, "Message", &event.message);
     if let Some(subject) = &event.subject {
         form.field(prefix, "Subject", subject);
     }
-    for (position, Attribute { name, data_type, value }) in event.attributes.iter().enumerate() {
+    for (position, attribute) in event.attributes.iter().enumerate() {
         let prefix = format!("{prefix}MessageAttributes.entry.{}.", position + 1);
-        form.field(&prefix, "Name", name);
-        form.field(&prefix, "Value.DataType", data_type.as_str());
-        form.field(&prefix, "Value.StringValue", value);
+        form.field(&prefix, "Name", &attribute.name);
+        form.field(&prefix, "Value.DataType", attribute.data_type.as_str());
+        form.field(&prefix, "Value.StringValue", &string_value(attribute));
     }
     let own_group = topic.fifo.then_some(&event.id);
     if let Some(group) = event.group_id.as_ref().or(own_group) {
@@ -83,7 +97,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::AttributeType;
 
     pub(crate) fn topic(fifo: bool) -> TopicArn {
         let name = if fifo { "events.fifo" } else { "events" };
@@ -130,9 +143,15 @@ pub(super) mod tests {
                 let data_type = match attribute.data_type {
                     AttributeType::String => "String",
                     AttributeType::Number => "Number",
+                    AttributeType::StringArray => "String.Array",
                 };
                 add(key(&format!("MessageAttributes.entry.{}.Value.DataType", n + 1)), data_type);
-                add(key(&format!("MessageAttributes.entry.{}.Value.StringValue", n + 1)), &attribute.value);
+                let escaped = |c| ['\\', c].into_iter().skip(usize::from(!matches!(c, '"' | '\\')));
+                let value = match attribute.data_type {
+                    AttributeType::String => attribute.value.chars().flat_map(escaped).collect(),
+                    _ => attribute.value.clone(),
+                };
+                add(key(&format!("MessageAttributes.entry.{}.Value.StringValue", n + 1)), &value);
             }
             match (&event.group_id, topic.fifo) {
                 (Some(group), _) => add(key("MessageGroupId"), group),

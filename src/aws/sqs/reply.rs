@@ -108,7 +108,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::error::FailureClass::{BatchTooLarge, Credentials, EntryTooLarge, Permanent, Throttled, Transient};
+    use crate::aws::error::FailureClass::{
+        BatchTooLarge, Credentials, Denied, EntryTooLarge, Permanent, Throttled, Transient,
+    };
     use crate::aws::error::Outcome::Delivered;
     use crate::aws::reply::testing::{failed, response};
     use crate::aws::reply::MAX_JSON_BYTES;
@@ -197,11 +199,11 @@ mod tests {
     #[test]
     fn errors_are_classified() {
         for (status, code, class) in [
-            (400, "com.amazonaws.sqs#QueueDoesNotExist", Permanent),
+            (400, "com.amazonaws.sqs#QueueDoesNotExist", Denied),
             (403, "com.amazonaws.sqs#RequestThrottled", Throttled),
             (400, "com.amazonaws.sqs#BatchRequestTooLong", BatchTooLarge),
             (403, "com.amazon.coral.service#ExpiredTokenException", Credentials),
-            (400, "com.amazon.coral.service#AccessDeniedException", Permanent),
+            (400, "com.amazon.coral.service#AccessDeniedException", Denied),
             (500, "com.amazonaws.sqs#InternalError", Transient),
         ] {
             let body = format!(r#"{{"__type":"{code}","message":"because"}}"#);

@@ -13,9 +13,8 @@ pub(crate) mod tick_gate;
 
 pub(crate) use rules::Rules;
 
-use crate::capture::Captures;
 use crate::clock::Timestamp;
-use crate::config::HostChoice;
+use crate::config::{Config, HostChoice};
 use crate::exchange::{ClientRequest, Exchange};
 use crate::filter::hostcalls;
 use crate::publish::route::{Matched, OnFailure, Route, Routes};
@@ -25,7 +24,7 @@ pub(crate) struct Gateway {
     /// Its rules.
     pub(crate) rules: &'static Rules,
     /// Makes the reader of one worker.
-    pub(crate) reader: fn(&Routes, &Captures) -> Box<dyn GatewayReader>,
+    pub(crate) reader: fn(&Config) -> Box<dyn GatewayReader>,
 }
 
 const ENVOY: Gateway = Gateway { rules: &envoy::RULES, reader: envoy::reader };
@@ -69,9 +68,15 @@ pub(crate) trait GatewayReader {
     /// Returns `None` if no route wants its method.
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>>;
 
+    /// Returns what the log should say of the exchanges that were read, once.
+    fn warning(&self) -> Option<&'static str>;
+
     /// Returns the status of a refusal that the gateway has put behind a status of success, if the
     /// response whose headers have come is one.
     fn hidden_status(&self) -> Option<u16>;
+
+    /// Returns how an exchange ended whose response was held to the last.
+    fn end_while_held(&self) -> EndWhileHeld;
 
     /// Forgets what may be out of date. Called at each tick.
     fn refresh(&self, now: Timestamp);
@@ -94,6 +99,9 @@ pub(crate) trait Candidate {
     /// Looks at the headers of the response, of which there are `count`.
     fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook;
 
+    /// Notes that a part of the response's body has come, and whether it is the last.
+    fn see_body(&mut self, ended: bool);
+
     /// Returns the route that wants the exchange as far as it has come.
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route>;
 
@@ -110,6 +118,17 @@ pub(crate) enum Outlook {
     Wanted,
     /// A route lets the response wait until the event is acknowledged.
     Awaited(OnFailure),
+}
+
+/// End of an exchange whose response the filter held to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndWhileHeld {
+    /// The client left, or the gateway answered in place of the response.
+    Unanswered,
+    /// The gateway answered because it could not keep so much of the response.
+    Overflowed,
+    /// The client got the response all the same.
+    Passed,
 }
 
 /// The head of a request that a capture takes.

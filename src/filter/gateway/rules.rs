@@ -20,6 +20,8 @@ pub(crate) struct Rules {
     pub(crate) normalised_target: Option<Place>,
     /// Where the status of a response is, once its headers have come.
     pub(crate) response_status: Place,
+    /// The property of a request by which filters of different VMs know of each other.
+    pub(crate) mark: Option<&'static str>,
     /// Returns what the gateway notes beside an answer of the filter with this status.
     pub(crate) answer_details: fn(u16) -> String,
     /// Returns why the gateway cannot keep to a configuration that is good elsewhere.

@@ -2,6 +2,8 @@
 //! and hands out what is in them. Copies nothing: an adopted segment stays where it is, so that a
 //! successor that dies has a successor.
 
+use std::time::Duration;
+
 use crate::event::Event;
 use crate::notice::{Level, Notice};
 
@@ -47,7 +49,7 @@ impl Journal {
     fn adopt(&mut self, segment: u32, lease: Lease, version: u32) -> bool {
         let Some(lease) = self.leases.take_over(segment, lease, version) else { return false };
         self.inherit(lease.reported, 1);
-        let segment = Segment::new(segment, self.next_epoch(), lease, Unread::below(lease.slots));
+        let segment = Segment::new(segment, self.next_epoch(), lease, Unread::below(lease.slots), self.last_renewal);
         self.adopted.push(segment);
         true
     }
@@ -64,9 +66,9 @@ impl Journal {
     }
 
     /// Returns the next event of an adopted segment, in the order in which its previous owner
-    /// accepted them. `None` also if another call is needed to find out: a long segment is scanned
+    /// accepted them, and its age: the time for which anybody had it. `None` also if another call is needed to find out: a long segment is scanned
     /// in portions.
-    pub(crate) fn next_adopted(&mut self) -> Option<(Event, Slot)> {
+    pub(crate) fn next_adopted(&mut self) -> Option<(Event, Slot, Duration)> {
         let segment = self.adopted.iter_mut().find(|segment| !segment.unread.is_empty())?;
         let (store, keys, number) = (&self.store, &self.keys, segment.number);
         let sequence_in = |slot| {
@@ -79,9 +81,10 @@ impl Journal {
         }
         while let Some(slot) = segment.unread.take() {
             let key = keys.slot(number, slot);
-            if let Some(event) = store.get(&key).and_then(|(value, _)| encoding::decode(&key, &value)) {
+            if let Some((event, written_at)) = store.get(&key).and_then(|(value, _)| encoding::decode(&key, &value)) {
                 segment.live += 1;
-                return Some((event, Slot { epoch: segment.epoch, number: slot }));
+                let age = segment.age(written_at, self.last_renewal);
+                return Some((event, Slot { epoch: segment.epoch, number: slot }, age));
             }
             store.remove(&key);
             self.failures.add(self.last_renewal);

@@ -93,13 +93,14 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Encodes an event for `key`; `sequence` is its position in the order of its queue.
-pub(crate) fn encode(key: &[u8], sequence: u64, event: &Event) -> Vec<u8> {
+/// Encodes an event for `key`; `sequence` is its position in the order of its queue, and
+/// `written_at` the time of its segment.
+pub(crate) fn encode(key: &[u8], sequence: u64, written_at: Timestamp, event: &Event) -> Vec<u8> {
     let Event { id, message, attributes, subject, group_id, at } = event;
     let of_attributes: usize = attributes.iter().map(|each| each.name.len() + each.value.len() + 16).sum();
     let texts = [subject, group_id].into_iter().flatten().map(String::len).sum::<usize>() + id.len() + message.len();
-    let mut encoder = Encoder::new(key, texts + of_attributes + 40);
-    encoder.number(sequence).number(at.0);
+    let mut encoder = Encoder::new(key, texts + of_attributes + 48);
+    encoder.number(sequence).number(written_at.0).number(at.0);
     encoder.bytes(id.as_bytes());
     encoder.bytes(message.as_bytes());
     encoder.optional(subject.as_ref());
@@ -108,6 +109,7 @@ pub(crate) fn encode(key: &[u8], sequence: u64, event: &Event) -> Vec<u8> {
         encoder.number(match data_type {
             AttributeType::String => 0,
             AttributeType::Number => 1,
+            AttributeType::StringArray => 2,
         });
         encoder.bytes(name.as_bytes());
         encoder.bytes(value.as_bytes());
@@ -120,10 +122,11 @@ pub(crate) fn sequence(key: &[u8], value: &[u8]) -> Option<u64> {
     Decoder::new(key, value)?.number()
 }
 
-/// Decodes the event under `key`.
-pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
+/// Decodes the event under `key`, and when it was written.
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<(Event, Timestamp)> {
     let mut decoder = Decoder::new(key, value)?;
     decoder.number()?;
+    let written_at = Timestamp(decoder.number()?);
     let at = Timestamp(decoder.number()?);
     let (id, message) = (decoder.text()?, decoder.text()?);
     let (subject, group_id) = (decoder.optional()?, decoder.optional()?);
@@ -132,11 +135,12 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
         let data_type = match decoder.number()? {
             0 => AttributeType::String,
             1 => AttributeType::Number,
+            2 => AttributeType::StringArray,
             _ => return None,
         };
         attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
     }
-    Some(Event { id, message, attributes, subject, group_id, at })
+    Some((Event { id, message, attributes, subject, group_id, at }, written_at))
 }
 
 #[cfg(test)]
@@ -147,11 +151,15 @@ mod tests {
     prop_compose! {
         fn any_event()(
             texts: (String, String, Option<String>, Option<String>),
-            attributes: Vec<(String, bool, String)>,
+            attributes: Vec<(String, Option<bool>, String)>,
             at: u64,
         ) -> Event {
             let attribute = |(name, number, value)| {
-                let data_type = if number { AttributeType::Number } else { AttributeType::String };
+                let data_type = match number {
+                    Some(true) => AttributeType::Number,
+                    Some(false) => AttributeType::StringArray,
+                    None => AttributeType::String,
+                };
                 Attribute { name, data_type, value }
             };
             let attributes = attributes.into_iter().map(attribute).collect();
@@ -162,16 +170,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_event_is_read_as_it_was_written_and_only_under_its_key(event in any_event(), order: u64, key: Vec<u8>, other: Vec<u8>, cut: usize) {
-            let value = encode(&key, order, &event);
+        fn an_event_is_read_as_it_was_written_and_only_under_its_key(event in any_event(), order: u64, at: u64, key: Vec<u8>, other: Vec<u8>, cut: usize) {
+            let value = encode(&key, order, Timestamp(at), &event);
             prop_assert_eq!(sequence(&key, &value), Some(order));
-            prop_assert_eq!(decode(&key, &value), Some(event));
+            prop_assert_eq!(decode(&key, &value), Some((event, Timestamp(at))));
             prop_assume!(key != other);
             prop_assert_eq!(decode(&other, &value), None);
             let cut = cut % value.len();
             // A value that is cut behind an attribute is one with fewer of them.
-            if let Some(shorter) = decode(&key, &value[..cut]) {
-                prop_assert_eq!(encode(&key, order, &shorter), &value[..cut]);
+            if let Some((shorter, at)) = decode(&key, &value[..cut]) {
+                prop_assert_eq!(encode(&key, order, at, &shorter), &value[..cut]);
             }
         }
 

@@ -18,10 +18,10 @@ pub(crate) struct Keys(Vec<u8>);
 
 impl Keys {
     /// Creates the keys of the target with these names. Kong takes the part before the first slash
-    /// as the name of a zone; `1` is the version of all that is written, so that two versions never
+    /// as the name of a zone; `2` is the version of all that is written, so that two versions never
     /// read each other.
     pub(crate) fn new(names: [&str; 3]) -> Keys {
-        Keys(format!("retrohook/journal/1/{}/", names.join("/")).into_bytes())
+        Keys(format!("retrohook/journal/2/{}/", names.join("/")).into_bytes())
     }
 
     /// Returns the key of a segment's lease.

@@ -6,6 +6,8 @@
 
 use std::rc::Rc;
 
+use crate::clock::Timestamp;
+
 use super::encoding::{Decoder, Encoder};
 use super::keys::{Keys, MAX_SEGMENTS, MAX_SLOTS};
 use super::store::Store;
@@ -20,6 +22,8 @@ pub(crate) struct Lease {
     pub(crate) owner: u64,
     /// Number of slots: events are below it.
     pub(crate) slots: u32,
+    /// When it was renewed last, by the segment's own time.
+    pub(crate) renewed_at: Timestamp,
     /// Share of the host's gauges that the owner has reported for its queue.
     pub(crate) reported: GaugeShare,
 }
@@ -41,8 +45,8 @@ impl Lease {
     }
 
     fn encode(self, key: &[u8]) -> Vec<u8> {
-        let mut encoder = Encoder::new(key, 32);
-        encoder.number(self.owner).number(self.slots.into());
+        let mut encoder = Encoder::new(key, 40);
+        encoder.number(self.owner).number(self.slots.into()).number(self.renewed_at.0);
         encoder.number(self.reported.entries).number(self.reported.bytes);
         encoder.finish()
     }
@@ -51,8 +55,9 @@ impl Lease {
     fn decode(key: &[u8], value: &[u8]) -> Option<Lease> {
         let mut decoder = Decoder::new(key, value)?;
         let (owner, slots) = (decoder.number()?, u32::try_from(decoder.number()?).ok()?);
+        let renewed_at = Timestamp(decoder.number()?);
         let reported = GaugeShare { entries: decoder.number()?, bytes: decoder.number()? };
-        Some(Lease { owner, slots: slots.min(MAX_SLOTS), reported })
+        Some(Lease { owner, slots: slots.min(MAX_SLOTS), renewed_at, reported })
     }
 }
 
@@ -80,11 +85,11 @@ impl Leases {
         values.flatten().filter(|(_, lease, _)| lease.owner != 0)
     }
 
-    /// Acquires a free segment; `None` if the store takes no lease.
-    pub(crate) fn acquire(&self) -> Option<(u32, Lease)> {
+    /// Acquires a free segment, whose own time begins at `now`; `None` if the store takes no lease.
+    pub(crate) fn acquire(&self, now: Timestamp) -> Option<(u32, Lease)> {
         for segment in 0..MAX_SEGMENTS {
             let key = self.keys.lease(segment);
-            let lease = Lease { owner: self.owner, ..Lease::default() };
+            let lease = Lease { owner: self.owner, renewed_at: now, ..Lease::default() };
             let acquired = match self.store.get(&key) {
                 None => {
                     let created = self.store.create(&key, &lease.encode(&key));
@@ -135,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_lease_is_read_as_it_was_written_and_only_under_its_key() {
-        let lease = Lease { owner: 7, slots: 64, reported: GaugeShare { entries: 3, bytes: 300 } };
+        let lease =
+            Lease { owner: 7, slots: 64, renewed_at: Timestamp(9), reported: GaugeShare { entries: 3, bytes: 300 } };
         let value = lease.encode(b"key");
         assert_eq!(Lease::decode(b"key", &value), Some(lease));
         assert_eq!((Lease::decode(b"other", &value), Lease::decode(b"key", b"")), (None, None));

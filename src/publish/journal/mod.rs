@@ -44,9 +44,9 @@ use unread::Unread;
 /// Time between two renewals, and between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Age of a renewal from which leases are checked before a write: by then this journal may have
-/// lost them.
-const STALE: Duration = Duration::from_millis(2_500);
+/// Age of a renewal, by the host's clock, from which leases are checked before a write: by then
+/// this journal may have lost them. A clock that was set costs a check for nothing.
+const STALE_MILLIS: u64 = 2_500;
 
 /// Where an event is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub(crate) struct Journal {
     clock: SteadyClock,
     next_sweep: Timestamp,
     last_renewal: Timestamp,
+    /// The host's time then: only that says that this worker stood still.
+    renewed_at: Timestamp,
     failures: Failures,
     /// Difference between this queue's share of the gauges and what it has reported to them itself.
     inherited: (i64, i64),
@@ -94,6 +96,7 @@ impl Journal {
             clock: SteadyClock::default(),
             next_sweep: Timestamp(0),
             last_renewal: Timestamp(0),
+            renewed_at: Timestamp(0),
             failures: Failures::default(),
             inherited: (0, 0),
             notices: Vec::new(),
@@ -107,8 +110,12 @@ impl Journal {
         // Also before a segment is acquired: it may be one that this journal has lost without
         // knowing it yet.
         let holds_any = self.own.is_some() || !self.adopted.is_empty();
-        if holds_any && steady.since(self.last_renewal) >= STALE {
+        if holds_any && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS {
+            self.renewed_at = now;
             self.renew_all(steady);
+        }
+        if self.own.is_none() {
+            self.renewed_at = now;
         }
         let slot = self.put(event, steady);
         if slot.is_none() {
@@ -120,15 +127,15 @@ impl Journal {
     fn put(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         if self.own.is_none() {
             self.last_renewal = now;
-            let (number, lease) = self.leases.acquire()?;
-            self.own = Some(Segment::new(number, self.next_epoch(), lease, Unread::default()));
+            let (number, lease) = self.leases.acquire(now)?;
+            self.own = Some(Segment::new(number, self.next_epoch(), lease, Unread::default(), now));
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let segment = self.own.as_mut()?;
         let number = take_slot(segment, &self.leases)?;
         let key = self.keys.slot(segment.number, number);
-        if !self.store.put(&key, &encoding::encode(&key, sequence, event)) {
+        if !self.store.put(&key, &encoding::encode(&key, sequence, segment.time(now), event)) {
             // The slot is not tried again: its key may be someone else's.
             return None;
         }
@@ -160,6 +167,7 @@ impl Journal {
             return;
         }
         self.next_sweep = steady + SWEEP_INTERVAL;
+        self.renewed_at = now;
         self.renew_all(steady);
         if self.adopts {
             self.sweep();
@@ -179,7 +187,8 @@ impl Journal {
     /// more.
     fn renew(&mut self, segment: Segment) -> Option<Segment> {
         let idle = segment.is_idle();
-        let lease = if idle { Lease::default() } else { segment.lease };
+        let renewed_at = segment.time(self.last_renewal);
+        let lease = if idle { Lease::default() } else { Lease { renewed_at, ..segment.lease } };
         if self.leases.renew(segment.number, lease) {
             return (!idle).then_some(segment);
         }

@@ -103,7 +103,7 @@ impl Worker {
     pub(super) fn read(&mut self) -> Vec<(String, Slot)> {
         let mut events = Vec::new();
         while self.journal.is_reading() {
-            events.extend(self.journal.next_adopted().map(|(event, slot)| (event.id, slot)));
+            events.extend(self.journal.next_adopted().map(|(event, slot, _)| (event.id, slot)));
         }
         events
     }
@@ -234,7 +234,7 @@ fn a_successor_that_dies_has_a_successor() {
     let mut first = Worker::new(&store, 2);
     first.write("own").unwrap();
     first.seconds(SWEEPS_TO_EXPIRY + 1);
-    let (event, slot) = first.journal.next_adopted().unwrap();
+    let (event, slot, _) = first.journal.next_adopted().unwrap();
     assert_eq!(event.id, "a");
     first.clear(slot);
     let mut second = Worker::new(&store, 3);
@@ -293,7 +293,7 @@ fn malformed_values_are_counted_and_removed() {
     let mut gone = Worker::new(&store, 1);
     ["a", "b"].iter().for_each(|id| assert!(gone.write(id).is_some()));
     let key = gone.journal.keys.slot(0, 0);
-    let value = encoding::encode(&key, 0, &event("a"));
+    let value = encoding::encode(&key, 0, START, &event("a"));
     store.values.borrow_mut().insert(key, (value[..value.len() - 1].to_vec(), 1));
     let mut successor = Worker::new(&store, 2);
     successor.seconds(EXPIRY);
@@ -324,4 +324,35 @@ fn a_successor_inherits_the_share_of_the_gauges() {
     let mut last = Worker::new(&store, 5);
     last.seconds(3 * EXPIRY);
     assert_eq!(last.journal.take_inherited(), (0, 0));
+}
+
+#[test]
+fn an_adopted_event_has_the_age_that_it_had_under_any_clock() {
+    let store = Rc::new(Fake::default());
+    let hour = Duration::from_secs(3_600);
+    let mut first = Worker::new(&store, 1);
+    first.write("a").unwrap();
+    first.seconds(20);
+    first.now = first.now + hour;
+    first.seconds(10);
+    first.write("b").unwrap();
+    // It is gone for hours, and the clock of its successor is another one.
+    let mut second = Worker::new(&store, 2);
+    second.now = Timestamp(START.0 - 7_200_000);
+    let ages = |worker: &mut Worker| {
+        let mut ages = vec![];
+        while worker.journal.is_reading() {
+            ages.extend(worker.journal.next_adopted().map(|(event, _, age)| (event.id, age.as_secs())));
+        }
+        ages
+    };
+    second.seconds(EXPIRY);
+    assert!(second.journal.is_reading());
+    second.seconds(60);
+    // It has them for a minute before there is room, and is gone as well.
+    second.now = second.now + hour;
+    second.seconds(30);
+    let mut third = Worker::new(&store, 3);
+    third.seconds(EXPIRY);
+    assert_eq!(ages(&mut third), [("a".to_owned(), 30 + 90), ("b".to_owned(), 90)]);
 }

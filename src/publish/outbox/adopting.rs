@@ -1,6 +1,8 @@
 //! Events that other workers left behind in the journal: how many are taken over at a time, and
 //! what of their age they keep. Which workers are gone, the journal finds out.
 
+use std::time::Duration;
+
 use super::queue::Entry;
 use super::Outbox;
 use crate::clock::Timestamp;
@@ -16,19 +18,21 @@ impl Outbox {
     /// Keeps the journal alive, and takes over some of what a worker that is gone has left, as far
     /// as there is room. `size` gives the bytes of an event.
     pub(crate) fn tend_journal(&mut self, now: Timestamp, size: impl Fn(&Event) -> usize) {
+        // A look at the clock at each tick, also while nothing is sent.
+        self.clock.at(now);
         if let Some(journal) = &mut self.journal {
             journal.tend(now);
         }
         let mut bytes = 0;
         for _ in 0..ADOPTED_AT_ONCE {
-            let Some((event, slot)) = self.next_adopted() else { break };
+            let Some((event, slot, age)) = self.next_adopted() else { break };
             let size = size(&event);
             bytes += size;
             if bytes > ADOPTED_BYTES_AT_ONCE || !self.has_room(size) {
                 self.journal.iter_mut().for_each(|journal| journal.put_back(slot));
                 break;
             }
-            self.adopt(event, size, slot, now);
+            self.adopt(event, size, slot, age, now);
         }
     }
 
@@ -37,24 +41,23 @@ impl Outbox {
     pub(crate) fn stop_adopting(&mut self, now: Timestamp, size: impl Fn(&Event) -> usize) {
         self.journal.iter_mut().for_each(Journal::stop_adopting);
         while self.journal.as_ref().is_some_and(Journal::is_reading) {
-            let Some((event, slot)) = self.next_adopted() else { continue };
+            let Some((event, slot, age)) = self.next_adopted() else { continue };
             let size = size(&event);
-            self.adopt(event, size, slot, now);
+            self.adopt(event, size, slot, age, now);
         }
     }
 
-    fn next_adopted(&mut self) -> Option<(Event, Slot)> {
+    fn next_adopted(&mut self) -> Option<(Event, Slot, Duration)> {
         self.journal.as_mut()?.next_adopted()
     }
 
     /// Queues an event that another worker had accepted, and that is in the journal at `slot`: its
-    /// time goes on.
-    fn adopt(&mut self, event: Event, size: usize, slot: Slot, now: Timestamp) {
+    /// time goes on, without that in which nobody had it.
+    fn adopt(&mut self, event: Event, size: usize, slot: Slot, age: Duration, now: Timestamp) {
         self.counts.adopted += 1;
-        let age = now.millis_since(event.at);
         let now = self.clock.at(now);
         let mut entry = Entry::new(event, size, now);
-        entry.queued_at = Timestamp(now.0.saturating_sub(age));
+        entry.queued_at = now.before(age);
         entry.slot = Some(slot);
         self.enqueue(entry);
     }

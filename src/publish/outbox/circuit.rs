@@ -8,13 +8,12 @@
 use std::time::Duration;
 
 use crate::aws::error::FailureClass;
+use crate::aws::retry;
 use crate::clock::Timestamp;
 
 /// Tokens of a full bucket.
 const CAPACITY: u32 = 500;
-/// Cost of a throttled call.
-const THROTTLED_COST: u32 = 5;
-/// Cost of any other failed call; one that succeeds gives as much back.
+/// Cost of a failed call; one that succeeds gives as much back.
 const FAILED_COST: u32 = 14;
 /// Failed calls in a row that open the circuit whatever the bucket holds: at a low rate it would
 /// take hours to empty.
@@ -24,8 +23,6 @@ const STREAK: u32 = 5;
 const FIRST_PROBE: Duration = Duration::from_millis(100);
 /// Longest time between probes: a service that is back has the whole traffic again within a second.
 const LONGEST_PROBE: Duration = Duration::from_millis(900);
-/// Longest time between probes of a service that throttles, which a call a second does not help.
-const LONGEST_THROTTLED_PROBE: Duration = Duration::from_secs(5);
 
 /// How a service has done of late, and when it may be called.
 #[derive(Debug)]
@@ -42,6 +39,8 @@ struct Open {
     since: Timestamp,
     probes: u32,
     next_probe: Timestamp,
+    /// True if somebody has to mend something before a call can succeed.
+    refused: bool,
 }
 
 impl Circuit {
@@ -60,28 +59,46 @@ impl Circuit {
         self.open.is_some()
     }
 
-    /// Notes a failed call whose events are tried again. `jitter`, in thousandths, spreads the
+    /// Returns true if it is open because the target refuses its caller.
+    pub(super) fn is_refused(&self) -> bool {
+        self.open.is_some_and(|open| open.refused)
+    }
+
+    /// Notes a failed call whose events are tried again, unless it was throttled. `jitter`, in thousandths, spreads the
     /// probes of a fleet.
     pub(super) fn failed(&mut self, class: FailureClass, jitter: u32, now: Timestamp) {
-        let throttled = class == FailureClass::Throttled;
-        self.tokens = self.tokens.saturating_sub(if throttled { THROTTLED_COST } else { FAILED_COST });
+        self.tokens = self.tokens.saturating_sub(FAILED_COST);
         self.streak = self.streak.saturating_add(1);
+        let refused = class.is_held();
+        let opens = class == FailureClass::Denied || self.tokens < FAILED_COST || self.streak >= STREAK;
         let (since, probes) = match self.open {
-            Some(open) => (open.since, open.probes.saturating_add(1)),
-            None if self.tokens < FAILED_COST || self.streak >= STREAK => (now, 0),
+            // Not a probe: it was under way when the circuit opened.
+            Some(open) if open.refused && refused && now < open.next_probe => return,
+            Some(open) if open.refused == refused => (open.since, open.probes.saturating_add(1)),
+            Some(open) => (open.since, 0),
+            None if opens => (now, 0),
             None => return,
         };
-        let longest = if throttled { LONGEST_THROTTLED_PROBE } else { LONGEST_PROBE };
-        let bound = FIRST_PROBE.saturating_mul(2u32.saturating_pow(probes)).min(longest);
-        let delay = bound.saturating_mul(500 + jitter.min(1_000) / 2) / 1_000;
-        self.open = Some(Open { since, probes, next_probe: now + delay });
+        let delay = if refused {
+            retry::held(probes, jitter)
+        } else {
+            let bound = FIRST_PROBE.saturating_mul(2u32.saturating_pow(probes)).min(LONGEST_PROBE);
+            bound.saturating_mul(500 + jitter.min(1_000) / 2) / 1_000
+        };
+        self.open = Some(Open { since, probes, next_probe: now + delay, refused });
     }
 
     /// Notes an answer of a service that works. Returns how long the circuit was open, if that
     /// closes it.
     pub(super) fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
-        self.streak = 0;
         self.silent_until = Timestamp(0);
+        self.answered(now)
+    }
+
+    /// Notes an answer of a service that is there. Returns how long the circuit was open, if that
+    /// closes it.
+    pub(super) fn answered(&mut self, now: Timestamp) -> Option<Duration> {
+        self.streak = 0;
         let closed = self.open.take().map(|open| now.since(open.since));
         self.tokens = if closed.is_some() { CAPACITY } else { (self.tokens + FAILED_COST).min(CAPACITY) };
         closed
@@ -96,7 +113,7 @@ impl Circuit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use FailureClass::{Throttled, Transient};
+    use FailureClass::{Denied, Transient, Unclear};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -144,12 +161,28 @@ mod tests {
     }
 
     #[test]
-    fn throttling_costs_less_and_is_probed_more_slowly() {
+    fn one_refusal_opens_it_and_it_is_probed_slowly_until_somebody_has_mended_it() {
         let mut circuit = Circuit::new();
-        for _ in 0..STREAK + 20 {
-            circuit.failed(Throttled, 1_000, NOW);
-        }
-        assert!(!circuit.admits(0, millis(4_999)) && circuit.admits(0, millis(5_000)));
+        circuit.failed(Denied, 0, NOW);
+        assert!(circuit.is_refused() && !circuit.admits(0, millis(4_999)) && circuit.admits(0, millis(5_000)));
+        // Replies to what was under way are no probes.
+        (0..8).for_each(|_| circuit.failed(Denied, 0, NOW));
+        assert!(circuit.admits(0, millis(5_000)));
+        circuit.failed(Denied, 1_000, millis(5_000));
+        assert!(!circuit.admits(0, millis(24_999)) && circuit.admits(0, millis(25_000)));
+        (0..9).for_each(|probe| circuit.failed(Denied, 1_000, millis(25_000 + 30_000 * probe)));
+        assert!(!circuit.admits(0, millis(294_999)) && circuit.admits(0, millis(295_000)));
+        circuit.failed(Transient, 1_000, millis(295_000));
+        assert!(!circuit.is_refused() && circuit.admits(0, millis(295_100)), "and something else is found soon");
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_of_one_event_opens_it_only_if_it_is_repeated() {
+        let mut circuit = Circuit::new();
+        (1..STREAK).for_each(|_| circuit.failed(Unclear, 0, NOW));
+        assert!(!circuit.is_open());
+        circuit.failed(Unclear, 0, NOW);
+        assert!(circuit.is_refused() && !circuit.admits(0, millis(4_999)));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct OutboxCounts {
     pub(crate) retried: u64,
     /// Responses that waited, and were released without an acknowledgement.
     pub(crate) undelivered_responses: u64,
+    /// Calls that were refused for what somebody has to mend.
+    pub(crate) refused_calls: u64,
     /// Calls that were given up at their deadline.
     pub(crate) lost_calls: u64,
     /// Events taken over from workers that are gone.

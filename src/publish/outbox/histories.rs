@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
+use crate::clock::testing::ticks;
 use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;
@@ -31,12 +32,14 @@ enum Step {
     /// A client leaves whose response waits.
     Leave(usize),
     Wait(u64),
+    /// The clock is set forward, or the worker stands still.
+    Leap(u64),
     TurnBack(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let wait = prop_oneof![2 => Just(None), 1 => Just(Some(OnFailure::Pass)), 1 => Just(Some(OnFailure::Fail))];
-    let fates = prop::collection::vec(0u8..8, 3);
+    let fates = prop::collection::vec(0u8..10, 3);
     prop_oneof![
         4 => (1usize..400, 0u8..4, wait).prop_map(|(size, group, wait)| Step::Push { size, group, wait }),
         3 => (any::<usize>(), fates, prop::option::weighted(0.1, any::<u16>()))
@@ -45,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Leave),
         2 => (0u64..10_000).prop_map(Step::Wait),
         1 => (0u64..7_200_000).prop_map(Step::Wait),
+        1 => (0u64..7_200_000).prop_map(Step::Leap),
         1 => (0u64..7_200_000).prop_map(Step::TurnBack),
     ]
 }
@@ -55,6 +59,8 @@ fn outcome(fate: u8) -> Outcome {
         3 | 4 => failure(FailureClass::Transient),
         5 => failure(FailureClass::Permanent),
         6 => failure(FailureClass::Throttled),
+        7 => failure(FailureClass::Denied),
+        8 => failure(FailureClass::Unclear),
         _ => failure(FailureClass::BatchTooLarge),
     }
 }
@@ -64,6 +70,11 @@ struct History {
     outbox: Outbox,
     now: Timestamp,
     ordered: bool,
+    /// The time that passed, however the clock was set; and what of it had passed when each event
+    /// came, and when each was sent that is under way.
+    passed: Duration,
+    came: Vec<Duration>,
+    left: BTreeMap<usize, Duration>,
     /// Events by number: their groups.
     groups: Vec<u8>,
     acknowledged: BTreeSet<usize>,
@@ -74,6 +85,11 @@ struct History {
     waiting: BTreeMap<usize, OnFailure>,
     /// Events whose client was told that they failed.
     refused: BTreeSet<usize>,
+    /// Events that were sent at least once.
+    sent: BTreeSet<usize>,
+    /// Batches in a row without an event that a response waits for, while there was one that had
+    /// never been sent.
+    passed_over: u32,
     /// Events that the counters say have come to their end.
     ended: u64,
 }
@@ -84,6 +100,9 @@ impl History {
             ordered: settings.ordered,
             outbox: Outbox::new(settings, None, 7),
             now: Timestamp(10_000_000),
+            passed: Duration::ZERO,
+            came: Vec::new(),
+            left: BTreeMap::new(),
             groups: Vec::new(),
             acknowledged: BTreeSet::new(),
             dead: BTreeSet::new(),
@@ -91,6 +110,8 @@ impl History {
             landed: Vec::new(),
             waiting: BTreeMap::new(),
             refused: BTreeSet::new(),
+            sent: BTreeSet::new(),
+            passed_over: 0,
             ended: 0,
         }
     }
@@ -98,6 +119,7 @@ impl History {
     fn push(&mut self, size: usize, group: u8, wait: Option<OnFailure>) {
         let number = self.groups.len();
         self.groups.push(group);
+        self.came.push(self.passed);
         let event = Event {
             id: number.to_string(),
             message: String::new(),
@@ -132,6 +154,7 @@ impl History {
             }
         }
         self.outbox.settle(batch, outcomes, retry_after, self.now);
+        self.left.retain(|number, _| !numbers.contains(number));
         self.landed.push((batch, numbers.len()));
     }
 
@@ -154,9 +177,23 @@ impl History {
                 self.outbox.forget_response(Ticket(number as u32));
             }
             Step::Settle { .. } | Step::Repeat(_) | Step::Leave(_) => {}
-            Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
+            Step::Wait(millis) => self.wait(Duration::from_millis(millis)),
+            Step::Leap(millis) => {
+                self.now = self.now + Duration::from_millis(millis);
+                self.passed += Duration::from_millis(millis).min(SECOND);
+            }
             Step::TurnBack(millis) => self.now = Timestamp(self.now.0.saturating_sub(millis)),
         }
+    }
+
+    /// Lets time pass, with ticks at which nothing is sent.
+    fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        for now in ticks(self.now, end) {
+            self.outbox.clock.at(now);
+        }
+        self.now = end;
+        self.passed += duration;
     }
 
     /// Does the work of the filter at a tick.
@@ -168,8 +205,21 @@ impl History {
             for number in &numbers {
                 assert!(!self.acknowledged.contains(number), "{number} is sent again after its acknowledgement");
                 assert!(!self.dead.contains(number), "{number} is sent after it was given up");
+                let sent_before = self.left.insert(*number, self.passed);
+                let in_vain = sent_before.is_none_or(|before| self.passed - before >= settings().deadline);
+                assert!(in_vain, "{number} is sent twice before its deadline");
                 assert!(!self.refused.contains(number), "{number} is sent after its client was told that it failed");
             }
+            // Where order matters, it may wait for its group.
+            let mut waiting = self.outbox.waits.tickets().map(|ticket| ticket.0 as usize);
+            let passes_over = !self.ordered && waiting.any(|number| !self.sent.contains(&number));
+            if passes_over && !numbers.iter().any(|number| self.waiting.contains_key(number)) {
+                self.passed_over += 1;
+                assert!(self.passed_over < 2, "{:?} are passed over for {numbers:?}", self.waiting);
+            } else {
+                self.passed_over = 0;
+            }
+            self.sent.extend(&numbers);
             self.flying.push((batch, numbers));
         }
         for (ticket, release) in self.outbox.take_releases(usize::MAX) {
@@ -189,6 +239,11 @@ impl History {
 
     fn check(&mut self) {
         for letter in self.outbox.take_dead_letters() {
+            if letter.reason == DropReason::Expired {
+                let number: usize = letter.event.id.parse().unwrap();
+                let age = self.passed - self.came[number];
+                assert!(age >= settings().bounds.max_age, "{number} expired after {age:?}");
+            }
             assert!(self.dead.insert(letter.event.id.parse().unwrap()), "a dead letter comes once");
         }
         let queued: Vec<usize> = self.outbox.undelivered().map(|event| event.id.parse().unwrap()).collect();
@@ -224,7 +279,7 @@ impl History {
             for (batch, numbers) in std::mem::take(&mut self.flying) {
                 self.settle(batch, &numbers, &[0], None);
             }
-            self.now = self.now + Duration::from_millis(25);
+            self.wait(Duration::from_millis(25));
         }
         self.tick();
     }
@@ -246,10 +301,10 @@ proptest! {
         }
         // Whatever has happened, a service that works again gets all that is left: a wake-up that
         // was missed would leave something behind. The longest that anything waits for is the
-        // silence that a service may ask for.
+        // silence that a service may ask for, and for as long what somebody has to mend.
         history.flying.clear();
-        history.now = history.now + settings().deadline;
-        history.heal(20 * SECOND);
+        history.wait(settings().deadline);
+        history.heal(60 * SECOND);
         prop_assert_eq!(history.outbox.backlog().entries, 0);
         prop_assert!(history.waiting.is_empty(), "no response waits for ever");
         // And it is as good as new: what comes now is delivered at once.

@@ -8,11 +8,15 @@
 //! letter is handed out.
 
 mod adopting;
+mod awaited;
 mod circuit;
 mod counts;
 mod drops;
+mod groups;
 mod health;
+mod pace;
 mod queue;
+mod refusal;
 mod responses;
 pub(crate) mod settings;
 mod settling;
@@ -31,7 +35,9 @@ use circuit::Circuit;
 pub(crate) use counts::{Dropped, OutboxCounts};
 use drops::Drops;
 use health::Health;
+use pace::Pace;
 use queue::{BatchLimits, Entry, Queue, Queued};
+use refusal::TargetRefusal;
 use settings::{Batch, Bounds, OutboxSettings, WhenFull};
 use waits::Waits;
 pub(crate) use waits::{Release, Ticket, Wait};
@@ -71,10 +77,14 @@ pub(crate) struct Outbox {
     journal: Option<Journal>,
     next_batch: u64,
     circuit: Circuit,
+    pace: Pace,
     waits: Waits,
     drops: Drops,
     watermark: Watermark,
     health: Health,
+    refusal: TargetRefusal,
+    /// Calls of which the target took something.
+    taken_calls: u64,
     dead_letters: Vec<Buried>,
     dead_bytes: usize,
     counts: OutboxCounts,
@@ -95,10 +105,13 @@ impl Outbox {
             journal,
             next_batch: 0,
             circuit: Circuit::new(),
+            pace: Pace::new(settings.max_in_flight),
             waits: Waits::default(),
             drops: Drops::default(),
             watermark: Watermark::default(),
             health: Health::default(),
+            refusal: TargetRefusal::default(),
+            taken_calls: 0,
             dead_letters: Vec::new(),
             dead_bytes: 0,
             counts: OutboxCounts::default(),
@@ -152,12 +165,17 @@ impl Outbox {
         let now = self.clock.at(now);
         self.queue.wake(now);
         let in_flight = self.flights.len();
-        if in_flight >= self.settings.max_in_flight || !self.circuit.admits(in_flight, now) {
+        self.pace.grow(self.queue.oldest().is_some(), now);
+        if in_flight >= self.settings.max_in_flight
+            || !self.circuit.admits(in_flight, now)
+            || !self.pace.admits(in_flight, now)
+        {
             return None;
         }
         let Batch { max_entries, max_delay } = self.settings.batch;
         let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes };
         let entries = self.queue.take_batch(limits, |oldest| now.since(oldest.queued_at) >= max_delay)?;
+        self.pace.called(self.rng.u32(0..=1_000), now);
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         self.flights.push(Flight { id, entries, since: now, deadline: now + self.settings.deadline });
@@ -194,6 +212,9 @@ impl Outbox {
     /// Takes an entry off the books that is neither queued nor in flight any more.
     fn ended(&mut self, entry: &mut Entry) {
         self.queue.settled(entry);
+        if entry.aside.is_some() {
+            self.refusal.ended();
+        }
         self.held.entries -= 1;
         self.held.bytes -= entry.size;
     }
@@ -224,9 +245,10 @@ impl Outbox {
     fn drop_expired(&mut self, now: Timestamp) {
         let max_age = self.settings.bounds.max_age;
         while self.queue.oldest().is_some_and(|oldest| now.since(oldest.queued_at) >= max_age) {
-            if let Some(entry) = self.queue.pop_oldest() {
-                self.dropped(entry, DropReason::Expired, None);
-            }
+            let Some(entry) = self.queue.pop_oldest() else { return };
+            let held = entry.aside.is_some() || self.circuit.is_refused();
+            let refusal = self.refusal.last().filter(|_| held).cloned();
+            self.dropped(entry, DropReason::Expired, refusal.as_ref());
         }
     }
 
@@ -264,6 +286,12 @@ impl Outbox {
         Backlog { entries: entries + unread, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }
 
+    /// Returns true if the target refuses its caller, or some of what it is sent, for what somebody
+    /// has to mend.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusal.stands() || self.circuit.is_refused()
+    }
+
     /// Takes what was counted since the last visit.
     pub(crate) fn take_counts(&mut self) -> OutboxCounts {
         let dropped = self.drops.take_counts();
@@ -271,11 +299,13 @@ impl Outbox {
         OutboxCounts { dropped, journal_failures, ..std::mem::take(&mut self.counts) }
     }
 
-    /// Returns what the operator should read, since the last time.
-    pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
+    /// Returns what the operator should read, since the last time; `name` is that of the target.
+    pub(crate) fn take_notices(&mut self, name: &str, now: Timestamp) -> Vec<Notice> {
         let steady = self.clock.at(now);
         let oldest = self.queue.oldest().map(|entry| entry.queued_at);
         let mut notices = Vec::new();
+        let refused = self.is_refused();
+        notices.extend(self.refusal.take_notice(name, refused, self.held.entries, &self.settings.bounds, steady));
         notices.extend(self.health.take_notice(self.held.entries, oldest, steady));
         notices.extend(self.watermark.take_notice(self.held, &self.settings.bounds));
         notices.extend(self.drops.take_notices(steady));
@@ -287,6 +317,10 @@ impl Outbox {
 }
 
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod priority;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Entries of an outbox that are not in flight, in the order they came: ready to be sent, or
-//! waiting for another attempt. Knows nothing of why an attempt failed.
+//! waiting for another attempt. Those that responses wait for go first. Knows nothing of why an
+//! attempt failed.
 
 use std::collections::VecDeque;
 
@@ -7,11 +8,21 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::journal::Slot;
 
+use super::awaited::Awaited;
+use super::groups::MessageGroups;
 use super::waits::Ticket;
 
 /// Ready entries that an ordered queue looks at for one batch, so that a long queue costs no more
 /// than a short one. Beyond them, entries of free groups wait for those of busy groups before them.
 const ORDERED_SCAN: usize = 1_000;
+
+/// Entries that responses wait for of which a queue looks at for one batch: those before them may
+/// be in flight, or wait for another attempt.
+const AWAITED_SCAN: usize = 1_000;
+
+/// Batches in a row in which entries that responses wait for may overtake others. Of ten batches
+/// one goes by age, so that nothing waits for ever, however many responses wait.
+const OVERTAKING_BATCHES: u32 = 9;
 
 /// An event on its way.
 #[derive(Debug)]
@@ -26,6 +37,9 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// True if it is sent in a batch of its own.
     pub(super) alone: bool,
+    /// Where it was refused for what somebody has to mend, the calls that the target had taken
+    /// before that. It then waits for its own time, whatever becomes of others.
+    pub(super) aside: Option<u64>,
     /// When it may be sent at the earliest.
     pub(super) not_before: Timestamp,
     /// Where it is in the journal.
@@ -52,6 +66,7 @@ impl Entry {
             queued_at: now,
             attempts: 0,
             alone: false,
+            aside: None,
             not_before: now,
             slot: None,
             ticket: None,
@@ -72,13 +87,12 @@ pub(super) struct Queue {
     waiting: Line,
     /// When the first entry stops waiting.
     next_wake: Option<Timestamp>,
-    /// Groups with an entry in flight or waiting, whose later entries must not overtake it. Empty
-    /// if order does not matter.
-    busy_groups: Vec<String>,
-    ordered: bool,
+    /// The groups, if order matters: an entry in flight or waiting is not overtaken by its group.
+    groups: Option<MessageGroups>,
+    awaited: Awaited,
+    /// Batches in a row in which entries have overtaken others.
+    overtaking: u32,
     next_sequence: u64,
-    /// Entries with a lower sequence do not wait for company.
-    due_before: u64,
 }
 
 /// How much one batch may hold.
@@ -97,10 +111,10 @@ impl Queue {
             ready: Line::new(),
             waiting: Line::new(),
             next_wake: None,
-            busy_groups: Vec::new(),
-            ordered,
+            groups: ordered.then(MessageGroups::default),
+            awaited: Awaited::default(),
+            overtaking: 0,
             next_sequence: 0,
-            due_before: 0,
         }
     }
 
@@ -124,34 +138,50 @@ impl Queue {
     pub(super) fn push(&mut self, mut entry: Queued) {
         entry.sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.ready.push_back(entry);
+        if let Some(ticket) = entry.ticket {
+            self.awaited.add(ticket, entry.sequence);
+        }
+        self.make_ready(entry);
     }
 
-    /// Lets nothing that is queued by now wait for company.
-    pub(super) fn hurry(&mut self) {
-        self.due_before = self.next_sequence;
+    /// Lets the entry that a response waited for go like any other.
+    pub(super) fn await_no_longer(&mut self, ticket: Ticket) {
+        self.awaited.remove(ticket);
     }
 
     /// Takes out the entry that a response waits for, if it is here. The caller gives it to
     /// [`Queue::settled`].
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
-        let place = |line: &Line| line.iter().position(|entry| entry.ticket == Some(ticket));
-        if let Some(position) = place(&self.ready) {
-            return self.ready.remove(position);
+        let sequence = self.awaited.remove(ticket)?;
+        if let Some(position) = position(&self.ready, sequence) {
+            return self.take_ready(position);
         }
-        self.waiting.remove(place(&self.waiting)?)
+        self.waiting.remove(position(&self.waiting, sequence)?)
     }
 
     /// Makes the entries ready whose time has come.
     pub(super) fn wake(&mut self, now: Timestamp) {
-        if self.next_wake.is_none_or(|next_wake| now < next_wake) {
-            return;
+        if self.next_wake.is_some_and(|next_wake| next_wake <= now) {
+            self.wake_those(|entry| entry.not_before <= now);
         }
+    }
+
+    /// Makes all entries ready, however long they were to wait.
+    pub(super) fn wake_all(&mut self) {
+        self.wake_those(|_| true);
+    }
+
+    /// Makes all entries ready but those set aside.
+    pub(super) fn wake_the_others(&mut self) {
+        self.wake_those(|entry| entry.aside.is_none());
+    }
+
+    fn wake_those(&mut self, is_woken: impl Fn(&Entry) -> bool) {
         self.next_wake = None;
         for mut entry in std::mem::take(&mut self.waiting) {
-            if entry.not_before <= now {
+            if is_woken(&entry) {
                 self.free_group_of(&mut entry);
-                insert(&mut self.ready, entry);
+                self.make_ready(entry);
             } else {
                 self.next_wake = earlier(self.next_wake, entry.not_before);
                 self.waiting.push_back(entry);
@@ -159,48 +189,74 @@ impl Queue {
         }
     }
 
-    /// Makes all entries ready, however long they were to wait.
-    pub(super) fn wake_all(&mut self) {
-        self.next_wake = None;
-        for mut entry in std::mem::take(&mut self.waiting) {
-            self.free_group_of(&mut entry);
-            insert(&mut self.ready, entry);
-        }
-    }
-
-    /// Takes the next batch out of what is ready, if it is full, or if `is_due` says of its oldest
-    /// entry that it has waited for others long enough. The caller gives each entry to
-    /// [`Queue::put_back`] or [`Queue::settled`].
+    /// Takes the next batch out of what is ready, if a response waits for one of its entries, if it
+    /// is full, or if `is_due` says of its oldest entry that it has waited for others long enough.
+    /// The caller gives each entry to [`Queue::put_back`] or [`Queue::settled`].
     pub(super) fn take_batch(&mut self, limits: BatchLimits, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<Queued>> {
-        let (positions, full) = self.choose(limits);
-        let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
-        let hurried = oldest.sequence < self.due_before;
-        if !full && !hurried && oldest.attempts == 0 && !is_due(oldest) {
-            return None;
-        }
+        let ahead = self.ahead(limits.entries);
+        let by_age = if ahead.is_empty() || self.overtaking >= OVERTAKING_BATCHES {
+            self.due_by_age(limits, is_due)
+        } else {
+            None
+        };
+        let mut positions = match by_age {
+            Some(positions) => positions,
+            None if ahead.is_empty() => return None,
+            None => self.choose(limits, &ahead).0,
+        };
+        positions.sort_unstable();
+        let overtakes = positions.last().is_some_and(|last| *last >= positions.len());
+        self.overtaking = if ahead.is_empty() || !overtakes { 0 } else { self.overtaking.saturating_add(1) };
         let from_the_back = positions.into_iter().rev();
-        let mut batch: Vec<_> = from_the_back.filter_map(|position| self.ready.remove(position)).collect();
+        let mut batch: Vec<_> = from_the_back.filter_map(|position| self.take_for_batch(position)).collect();
         batch.reverse();
-        if self.ordered {
-            self.busy_groups.extend(batch.iter().filter_map(|entry| entry.event.group_id.clone()));
-            batch.iter_mut().for_each(|entry| entry.holds_group = true);
-        }
         Some(batch)
     }
 
-    /// Returns the positions of the entries of the next batch, and whether it is full.
-    fn choose(&self, limits: BatchLimits) -> (Vec<usize>, bool) {
-        let mut positions = Vec::with_capacity(limits.entries);
-        let mut groups: Vec<&str> = Vec::new();
-        let mut bytes = 0;
-        let scan = if self.ordered { ORDERED_SCAN } else { limits.entries };
-        for (position, entry) in self.ready.iter().enumerate().take(scan) {
-            if let Some(group) = entry.event.group_id.as_deref().filter(|_| self.ordered) {
-                if groups.contains(&group) || self.busy_groups.iter().any(|busy| busy == group) {
-                    continue;
-                }
-                groups.push(group);
+    /// Returns the positions of the entries that are to be sent before all others, so many at most:
+    /// those that responses wait for, and where order matters, those before them in their groups.
+    #[inline(never)]
+    fn ahead(&self, most: usize) -> Vec<usize> {
+        let mut ahead = Vec::new();
+        for sequence in self.awaited.sequences().take(AWAITED_SCAN) {
+            let Some(position) = self.first_of_its_group(sequence).filter(|position| !ahead.contains(position)) else {
+                continue;
+            };
+            ahead.push(position);
+            if ahead.len() >= most {
+                break;
             }
+        }
+        ahead
+    }
+
+    /// Returns the position of the ready entry with this sequence, or where order matters, of the
+    /// one that its group sends next.
+    fn first_of_its_group(&self, sequence: u64) -> Option<usize> {
+        let own = position(&self.ready, sequence)?;
+        match (&self.groups, self.ready.get(own)?.event.group_id.as_deref()) {
+            (Some(groups), Some(group)) => position(&self.ready, groups.next(group)?),
+            _ => Some(own),
+        }
+    }
+
+    /// Returns the positions of the next batch by age alone, if it is due.
+    fn due_by_age(&self, limits: BatchLimits, is_due: impl Fn(&Entry) -> bool) -> Option<Vec<usize>> {
+        let (positions, full) = self.choose(limits, &[]);
+        let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
+        (full || oldest.attempts > 0 || is_due(oldest)).then_some(positions)
+    }
+
+    /// Returns the positions of the entries of the next batch, of which those at `ahead` are the
+    /// first, and whether it is full.
+    #[inline(never)]
+    fn choose(&self, limits: BatchLimits, ahead: &[usize]) -> (Vec<usize>, bool) {
+        let mut positions = Vec::with_capacity(limits.entries);
+        let mut bytes = 0;
+        let scan = if self.groups.is_some() { ORDERED_SCAN } else { limits.entries + ahead.len() };
+        let others = (0..self.ready.len().min(scan)).filter(|position| !ahead.contains(position));
+        for position in ahead.iter().copied().chain(others) {
+            let Some(entry) = self.ready.get(position).filter(|entry| self.may_go(entry)) else { continue };
             if !positions.is_empty() && (bytes + entry.size > limits.bytes || entry.alone) {
                 return (positions, true);
             }
@@ -213,33 +269,69 @@ impl Queue {
         (positions, false)
     }
 
+    /// Returns true if a ready entry overtakes none of its group.
+    fn may_go(&self, entry: &Entry) -> bool {
+        match (&self.groups, entry.event.group_id.as_deref()) {
+            (Some(groups), Some(group)) => groups.next(group) == Some(entry.sequence),
+            _ => true,
+        }
+    }
+
+    /// Takes a ready entry out, which keeps its group busy from now on.
+    fn take_for_batch(&mut self, position: usize) -> Option<Queued> {
+        let entry = self.ready.get_mut(position)?;
+        if let (Some(groups), Some(group)) = (&mut self.groups, entry.event.group_id.as_deref()) {
+            groups.set_busy(group, true);
+            entry.holds_group = true;
+        }
+        self.take_ready(position)
+    }
+
+    #[inline(never)]
+    fn take_ready(&mut self, position: usize) -> Option<Queued> {
+        let entry = self.ready.remove(position)?;
+        if let (Some(groups), Some(group)) = (&mut self.groups, entry.event.group_id.as_deref()) {
+            groups.remove(group, entry.sequence);
+        }
+        Some(entry)
+    }
+
+    #[inline(never)]
+    fn make_ready(&mut self, entry: Queued) {
+        if let (Some(groups), Some(group)) = (&mut self.groups, entry.event.group_id.as_deref()) {
+            groups.add(group, entry.sequence);
+        }
+        insert(&mut self.ready, entry);
+    }
+
     /// Lets an entry of a batch wait for another attempt, until its `not_before`.
     pub(super) fn put_back(&mut self, entry: Queued) {
         self.next_wake = earlier(self.next_wake, entry.not_before);
         insert(&mut self.waiting, entry);
     }
 
-    /// Frees the group of an entry that was taken out and will not come back.
+    /// Takes note that an entry that was taken out will not come back.
     pub(super) fn settled(&mut self, entry: &mut Entry) {
         self.free_group_of(entry);
+        if let Some(ticket) = entry.ticket {
+            self.awaited.remove(ticket);
+        }
     }
 
     /// Takes out the entry that came first. The caller gives it to [`Queue::settled`].
     pub(super) fn pop_oldest(&mut self) -> Option<Queued> {
         let sequence = self.oldest()?.sequence;
         if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
-            return self.ready.pop_front();
+            return self.take_ready(0);
         }
         self.waiting.pop_front()
     }
 
+    #[inline(never)]
     fn free_group_of(&mut self, entry: &mut Entry) {
-        if !std::mem::take(&mut entry.holds_group) {
-            return;
-        }
-        let group = entry.event.group_id.as_deref();
-        if let Some(position) = self.busy_groups.iter().position(|busy| Some(busy.as_str()) == group) {
-            self.busy_groups.swap_remove(position);
+        let held = std::mem::take(&mut entry.holds_group);
+        if let (Some(groups), Some(group), true) = (&mut self.groups, entry.event.group_id.as_deref(), held) {
+            groups.set_busy(group, false);
         }
     }
 }
@@ -250,6 +342,15 @@ fn earlier(time: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
 
 /// Inserts an entry where it belongs in the order.
 fn insert(line: &mut Line, entry: Queued) {
+    if line.back().is_none_or(|last| last.sequence < entry.sequence) {
+        return line.push_back(entry);
+    }
     let position = line.partition_point(|other| other.sequence < entry.sequence);
     line.insert(position, entry);
+}
+
+/// Returns the position of the entry with this sequence.
+#[inline(never)]
+fn position(line: &Line, sequence: u64) -> Option<usize> {
+    line.binary_search_by_key(&sequence, |entry| entry.sequence).ok()
 }

@@ -9,17 +9,18 @@ use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
 impl Outbox {
-    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it does not wait
-    /// for others, and nor does what came before it.
+    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it waits neither for
+    /// company nor behind what came before it, but for those of its group where order matters.
     ///
     /// While the circuit is open, only the response waits whose event finds out whether the service
-    /// is back.
+    /// is back, and none for a service that throttles so much that no call is due in time.
     pub(crate) fn push_awaited(&mut self, event: Event, size: usize, wait: Wait, now: Timestamp) {
         let steady = self.clock.at(now);
         let mut entry = Entry::new(event, size, steady);
-        if self.circuit.admits(self.flights.len(), steady) {
+        let until = steady + self.settings.longest_wait;
+        if self.circuit.admits(self.flights.len(), steady) && self.pace.admits_before(until) {
             entry.ticket = Some(wait.ticket);
-            self.waits.begin(wait, steady + self.settings.longest_wait);
+            self.waits.begin(wait, until);
         } else {
             self.waits.refuse(wait);
             self.counts.undelivered_responses += 1;
@@ -28,7 +29,6 @@ impl Outbox {
             }
         }
         self.add(entry, now);
-        self.queue.hurry();
     }
 
     /// Releases a response whose event was not acknowledged.
@@ -36,7 +36,7 @@ impl Outbox {
         let Some(wait) = self.waits.failed(ticket) else { return };
         self.counts.undelivered_responses += 1;
         if wait.on_failure == OnFailure::Pass {
-            return;
+            return self.queue.await_no_longer(ticket);
         }
         if let Some(entry) = self.queue.remove(ticket) {
             return self.dropped(entry, DropReason::Withdrawn, None);
@@ -78,5 +78,6 @@ impl Outbox {
     /// Forgets a response whose client has left. Its event goes on like any other.
     pub(crate) fn forget_response(&mut self, ticket: Ticket) {
         self.waits.forget(ticket);
+        self.queue.await_no_longer(ticket);
     }
 }

@@ -4,11 +4,15 @@
 use std::time::Duration;
 
 use super::queue::Queued;
-use super::{BatchId, Outbox};
+use super::{BatchId, Flight, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::publish::dead_letter::DropReason;
+
+/// Throttled calls in a row that are worth a line in the log: fewer are how a worker finds its
+/// share.
+const THROTTLED_FOR_LONG: u32 = 5;
 
 impl Outbox {
     /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time
@@ -25,23 +29,35 @@ impl Outbox {
         if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
             self.circuit.hold(steady + retry_after);
         }
-        self.settle_at(id, outcomes, Moment { now, steady });
+        self.settle_at(id, outcomes, steady);
     }
 
-    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, moment: Moment) {
+    fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, now: Timestamp) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
         let split = refused_as_one(&outcomes);
+        let (aside, mended) = self.see_aside(&flight, &outcomes);
         // Events that failed together wait together, so that they are one batch again and not one
         // call for each.
         let jitter = self.rng.u32(0..=1_000);
-        let took = moment.steady.since(flight.since);
-        self.judge(&outcomes, jitter, took, moment.steady);
+        if !aside {
+            self.judge(&outcomes, jitter, flight.since, now);
+        }
+        if mended {
+            self.refusal.hurry();
+            self.queue.wake_all();
+        }
+        let again = Again {
+            jitter,
+            aside_until: self.note_refusal(&flight, &outcomes, split, jitter, now),
+            taken_before: self.taken_calls,
+        };
+        self.taken_calls += u64::from(outcomes.contains(&Outcome::Delivered));
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.delivered(entry, moment.now),
-                Outcome::Failed(_) if split => self.split_off(entry, moment.steady),
-                Outcome::Failed(failure) => self.failed(entry, &failure, jitter, moment.steady),
+                Outcome::Delivered => self.delivered(entry, now),
+                Outcome::Failed(_) if split => self.split_off(entry, now),
+                Outcome::Failed(failure) => self.failed(entry, &failure, &again, now),
             }
         }
         if self.circuit.is_open() {
@@ -50,34 +66,96 @@ impl Outbox {
         self.watermark.see(self.held, &self.settings.bounds);
     }
 
+    /// Compares the outcomes of a call with what was set aside of its entries. Returns whether that
+    /// leaves the target out of it, because it has taken others since it first refused these; and
+    /// whether it takes again what it had refused.
+    fn see_aside(&self, flight: &Flight, outcomes: &[Outcome]) -> (bool, bool) {
+        let known = |entry: &Queued| entry.aside.is_some_and(|before| before < self.taken_calls);
+        let refused = outcomes.iter().all(|outcome| refusal(outcome).is_some());
+        let known = refused && flight.entries.iter().all(known);
+        let mut pairs = flight.entries.iter().zip(outcomes);
+        (known, pairs.any(|(entry, outcome)| entry.aside.is_some() && *outcome == Outcome::Delivered))
+    }
+
+    /// Notes if entries of a call were refused for what somebody has to mend. Returns until when
+    /// they are set aside.
+    fn note_refusal(
+        &mut self,
+        flight: &Flight,
+        outcomes: &[Outcome],
+        split: bool,
+        jitter: u32,
+        now: Timestamp,
+    ) -> Timestamp {
+        let Some(failure) = outcomes.iter().find_map(refusal) else { return now };
+        self.counts.refused_calls += 1;
+        if split {
+            return now;
+        }
+        let attempts = flight.entries.iter().map(|entry| entry.attempts).min().unwrap_or_default();
+        self.refusal.refused(failure, retry::held(attempts, jitter), now)
+    }
+
+    /// Keeps an entry that was refused for what may not be in it.
+    fn set_aside(&mut self, mut entry: Queued, again: &Again) {
+        match entry.aside {
+            None => self.refusal.set_aside(),
+            // The target takes others: if it is this one after all, no other suffers for it.
+            Some(taken_before) => entry.alone |= taken_before < again.taken_before,
+        }
+        entry.aside.get_or_insert(again.taken_before);
+        entry.attempts += 1;
+        self.retry(entry, again.aside_until);
+    }
+
     /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
     /// or refuses one for good, works.
-    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, took: Duration, now: Timestamp) {
-        let failure = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Failed(failure) => Some(failure),
-            Outcome::Delivered => None,
-        });
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, begun: Timestamp, now: Timestamp) {
+        let denied = outcomes.iter().find_map(refusal).filter(|failure| failure.class == FailureClass::Denied);
+        let failure = denied.or_else(|| outcomes.iter().find_map(failure));
         let works = |outcome: &Outcome| match outcome {
             Outcome::Delivered => true,
-            Outcome::Failed(failure) => !is_passing(failure.class),
+            Outcome::Failed(failure) => denied.is_none() && !is_passing(failure.class),
         };
         match failure {
             Some(failure) if !outcomes.iter().any(works) => {
-                self.circuit.failed(failure.class, jitter, now);
+                if failure.class == FailureClass::Throttled {
+                    self.throttled(failure, jitter, begun, now);
+                } else {
+                    self.circuit.failed(failure.class, jitter, now);
+                }
                 if self.settings.yields {
-                    self.circuit.hold(now + took);
+                    self.circuit.hold(now + now.since(begun));
                 }
                 if self.circuit.is_open() {
-                    self.health.failed(failure, now);
+                    self.pace.begin();
+                    if !self.circuit.is_refused() {
+                        self.health.failed(failure, now);
+                    }
                     // From now on the circuit says when to try again, not the entries.
-                    self.queue.wake_all();
+                    self.queue.wake_the_others();
                 }
             }
             _ => {
-                if self.circuit.succeeded(now).is_some() {
+                let refused = self.circuit.is_refused();
+                let closed = self.circuit.succeeded(now).is_some();
+                self.pace.taken(self.settings.max_in_flight, now);
+                if closed || !self.pace.is_limited() || self.queue.oldest().is_none() {
                     self.health.recovered(now);
                 }
+                if refused {
+                    self.refusal.hurry();
+                    self.queue.wake_all();
+                }
             }
+        }
+    }
+
+    /// Slows down before a service that throttles; it is not down.
+    fn throttled(&mut self, failure: &Failure, jitter: u32, begun: Timestamp, now: Timestamp) {
+        self.circuit.answered(now);
+        if self.pace.throttled(begun, jitter, now) >= THROTTLED_FOR_LONG {
+            self.health.failed(failure, now);
         }
     }
 
@@ -88,7 +166,7 @@ impl Outbox {
             self.waits.acknowledged(ticket);
         }
         self.counts.acknowledged += 1;
-        self.counts.delivery_millis.push(now.millis_since(entry.event.at));
+        self.counts.delivery_millis.push(now.millis_since(entry.queued_at));
     }
 
     /// Has an entry tried alone, at once: its batch was refused as a whole, and the fault may be
@@ -101,15 +179,17 @@ impl Outbox {
         self.retry(entry, now);
     }
 
-    fn failed(&mut self, mut entry: Queued, failure: &Failure, jitter: u32, now: Timestamp) {
+    fn failed(&mut self, mut entry: Queued, failure: &Failure, again: &Again, now: Timestamp) {
         let reason = match failure.class {
             FailureClass::BatchTooLarge | FailureClass::EntryTooLarge => DropReason::TooLarge,
             FailureClass::Permanent => DropReason::Refused,
             _ if entry.withdrawn => DropReason::Withdrawn,
+            FailureClass::Denied | FailureClass::Unclear => return self.set_aside(entry, again),
             FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => {
-                let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, jitter);
+                let delay = retry::delay(&self.settings.retry, failure.class, entry.attempts, again.jitter);
                 entry.attempts += 1;
-                let delay = if self.circuit.is_open() { Duration::ZERO } else { delay };
+                let paced = failure.class == FailureClass::Throttled && self.pace.is_limited();
+                let delay = if self.circuit.is_open() || paced { Duration::ZERO } else { delay };
                 return self.retry(entry, now + delay);
             }
         };
@@ -127,23 +207,42 @@ impl Outbox {
             let (id, count) = (flight.id, flight.entries.len());
             let lost = Failure::new(FailureClass::Transient, "NoReply", "no reply before the deadline");
             self.counts.lost_calls += 1;
-            let moment = Moment { now: self.clock.restore(now), steady: now };
-            self.settle_at(id, vec![Outcome::Failed(lost); count], moment);
+            self.settle_at(id, vec![Outcome::Failed(lost); count], now);
         }
     }
 }
 
-/// A moment, by the host's clock and by the outbox's.
-#[derive(Clone, Copy)]
-struct Moment {
-    now: Timestamp,
-    steady: Timestamp,
+/// How entries of one call are tried again.
+struct Again {
+    /// Thousandths of the longest delay.
+    jitter: u32,
+    /// The next try of those set aside.
+    aside_until: Timestamp,
+    /// Calls of which the target had taken something before this one.
+    taken_before: u64,
+}
+
+fn failure(outcome: &Outcome) -> Option<&Failure> {
+    match outcome {
+        Outcome::Failed(failure) => Some(failure),
+        Outcome::Delivered => None,
+    }
+}
+
+/// Returns the failure of an entry that is held for it.
+fn refusal(outcome: &Outcome) -> Option<&Failure> {
+    failure(outcome).filter(|failure| failure.class.is_held())
 }
 
 /// Returns true if another try may not meet the failure.
 fn is_passing(class: FailureClass) -> bool {
     match class {
-        FailureClass::Transient | FailureClass::Throttled | FailureClass::Credentials | FailureClass::Clock => true,
+        FailureClass::Transient
+        | FailureClass::Throttled
+        | FailureClass::Credentials
+        | FailureClass::Clock
+        | FailureClass::Denied
+        | FailureClass::Unclear => true,
         FailureClass::BatchTooLarge | FailureClass::EntryTooLarge | FailureClass::Permanent => false,
     }
 }
@@ -151,12 +250,13 @@ fn is_passing(class: FailureClass) -> bool {
 /// Returns true if a batch of several was refused as a whole, for what may be the fault of one of
 /// its entries.
 fn refused_as_one(outcomes: &[Outcome]) -> bool {
-    let mut classes = outcomes.iter().map(|outcome| match outcome {
-        Outcome::Failed(failure) => Some((failure.class, failure.code.as_str())),
-        Outcome::Delivered => None,
-    });
+    let mut classes =
+        outcomes.iter().map(|outcome| failure(outcome).map(|failure| (failure.class, failure.code.as_str())));
     let Some(Some((class, code))) = classes.next() else { return false };
     outcomes.len() > 1
-        && matches!(class, FailureClass::Permanent | FailureClass::BatchTooLarge | FailureClass::EntryTooLarge)
+        && matches!(
+            class,
+            FailureClass::Permanent | FailureClass::BatchTooLarge | FailureClass::EntryTooLarge | FailureClass::Unclear
+        )
         && classes.all(|other| other == Some((class, code)))
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::aws::retry::Retry;
+use crate::clock::testing::ticks;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -20,17 +21,17 @@ pub(super) fn settings() -> OutboxSettings {
     }
 }
 
-struct Bench {
-    outbox: Outbox,
-    now: Timestamp,
+pub(super) struct Bench {
+    pub(super) outbox: Outbox,
+    pub(super) now: Timestamp,
 }
 
 impl Bench {
-    fn new(settings: OutboxSettings) -> Bench {
+    pub(super) fn new(settings: OutboxSettings) -> Bench {
         Bench { outbox: Outbox::new(settings, None, 7), now: Timestamp(1_000_000) }
     }
 
-    fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
+    pub(super) fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
         let event = Event {
             id: id.to_owned(),
             message: String::new(),
@@ -42,27 +43,32 @@ impl Bench {
         self.outbox.push(event, size, self.now);
     }
 
-    fn push(&mut self, ids: &[&str]) {
+    pub(super) fn push(&mut self, ids: &[&str]) {
         for id in ids {
             self.push_sized(id, None, 50);
         }
     }
 
-    fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
+    pub(super) fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
         let batch = self.outbox.poll(self.now)?;
         Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
     }
 
-    fn poll_ids(&mut self) -> Vec<String> {
+    pub(super) fn poll_ids(&mut self) -> Vec<String> {
         self.poll().map(|(_, ids)| ids).unwrap_or_default()
     }
 
-    fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
+    pub(super) fn settle(&mut self, batch: BatchId, outcomes: Vec<Outcome>) {
         self.outbox.settle(batch, outcomes, None, self.now);
     }
 
-    fn wait(&mut self, delay: Duration) {
-        self.now = self.now + delay;
+    /// Lets time pass in which nothing is sent.
+    pub(super) fn wait(&mut self, delay: Duration) {
+        let end = self.now + delay;
+        for now in ticks(self.now, end) {
+            self.outbox.clock.at(now);
+        }
+        self.now = end;
     }
 }
 
@@ -129,7 +135,7 @@ fn each_entry_has_its_own_fate() {
     assert_eq!(bench.outbox.backlog().entries, 1);
     bench.wait(Duration::from_millis(50));
     assert_eq!(bench.poll_ids(), ["b"], "what failed for now is tried again, alone and without waiting for company");
-    let notices = bench.outbox.take_notices(bench.now);
+    let notices = bench.outbox.take_notices("t", bench.now);
     assert!(notices.iter().any(|notice| notice.text.contains("event c: Permanent")), "{notices:?}");
 }
 
@@ -139,7 +145,7 @@ fn what_failed_together_is_one_batch_again() {
     bench.push(&["a", "b", "c"]);
     let (batch, _) = bench.poll().unwrap();
     bench.settle(batch, vec![failure(FailureClass::Throttled); 3]);
-    bench.wait(SECOND);
+    bench.wait(4 * SECOND);
     assert_eq!(bench.poll_ids(), ["a", "b", "c"]);
 }
 
@@ -252,7 +258,7 @@ fn run(bench: &mut Bench, duration: Duration, outcome: &Outcome, lines: &mut Vec
             calls += 1;
             bench.settle(batch, vec![outcome.clone(); ids.len()]);
         }
-        lines.extend(bench.outbox.take_notices(bench.now).into_iter().map(|notice| notice.text));
+        lines.extend(bench.outbox.take_notices("t", bench.now).into_iter().map(|notice| notice.text));
         bench.wait(Duration::from_millis(25));
     }
     calls
@@ -297,13 +303,51 @@ fn a_service_that_asks_for_silence_gets_it() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_by_hours_holds_nothing_up() {
+fn a_clock_that_is_set_changes_nothing_for_what_is_queued_and_in_flight() {
+    let hour = 3_600_000;
+    let noon = 1_767_268_800_000;
+    for set_to in [noon + hour, noon + 6_000, noon - hour, 1_000, noon + 25] {
+        let mut bench = Bench::new(settings());
+        bench.now = Timestamp(noon);
+        bench.push(&["a", "b", "c", "d"]);
+        let (batch, _) = bench.poll().unwrap();
+        bench.now = Timestamp(set_to);
+        bench.outbox.tend(bench.now);
+        bench.wait(Duration::from_millis(100));
+        assert_eq!(bench.poll_ids(), ["d"], "no later than its delay after {set_to}");
+        assert!(bench.outbox.is_in_flight(batch), "no sooner than its deadline");
+        bench.wait(4 * SECOND);
+        assert_eq!(bench.poll_ids(), [""; 0]);
+        bench.wait(2 * SECOND);
+        bench.poll();
+        assert!(!bench.outbox.is_in_flight(batch), "no later than its deadline");
+        assert_eq!(bench.outbox.take_counts().dropped.expired, 0);
+        bench.wait(60 * SECOND);
+        bench.poll();
+        assert_eq!(bench.outbox.backlog().entries, 0, "they expire in their time");
+    }
+}
+
+#[test]
+fn a_worker_that_stands_still_for_hours_expires_nothing() {
     let mut bench = Bench::new(settings());
-    bench.now = Timestamp(1_000_000_000);
+    bench.push(&["a", "b", "c", "d"]);
+    let (batch, _) = bench.poll().unwrap();
+    bench.now = bench.now + 3_600 * SECOND;
+    bench.settle(batch, vec![Outcome::Delivered; 3]);
+    assert_eq!(bench.poll_ids(), ["d"]);
+    assert_eq!(bench.outbox.take_counts().delivery_millis, [1_000; 3], "the time in which it did anything");
+}
+
+#[test]
+fn under_load_with_seldom_ticks_time_goes_on() {
+    let mut bench = Bench::new(settings());
     bench.push(&["a"]);
-    bench.poll();
-    bench.now = Timestamp(1_000);
-    bench.poll();
-    bench.wait(Duration::from_millis(100));
-    assert_eq!(bench.poll_ids(), ["a"]);
+    // A tick each second and a half: a third of the time is not seen.
+    let expired = (1..).find(|_| {
+        bench.now = bench.now + Duration::from_millis(1_500);
+        bench.outbox.tend(bench.now);
+        bench.outbox.backlog().entries == 0
+    });
+    assert_eq!(expired, Some(60));
 }

@@ -1,6 +1,6 @@
 //! The message of an event, in the JSON shape of Kong's file-log plugin (Kong Gateway
-//! documentation, "Log format"). Three fields are our own: `event_id`, `event_type`, and
-//! `truncated` where something was cut. What the host does not know is absent.
+//! documentation, "Log format"). Fields of our own: `event_id`, `event_type`, `truncated` where
+//! something was cut, and what the response says of gRPC and of its end. What the host does not know is absent.
 
 use std::borrow::Cow;
 
@@ -35,6 +35,9 @@ pub(super) fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str
         },
         response: ResponseJson {
             status: response.status,
+            grpc_status: response.grpc_status,
+            complete: response.broke_off.then_some(false),
+            details: response.details.as_deref(),
             size: response.size,
             headers: HeadersJson(&response.headers),
         },
@@ -157,6 +160,12 @@ struct RequestJson<'a> {
 #[derive(Serialize)]
 struct ResponseJson<'a> {
     status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     headers: HeadersJson<'a>,

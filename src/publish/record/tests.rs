@@ -3,6 +3,8 @@ use crate::aws::sns;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers, Latencies, Tls};
+use crate::publish::attribute::{TypedAttribute, ValueTemplate};
+use crate::publish::dead_letter::{self, Address, DropReason};
 use crate::publish::route::{DeliveryMode, Statuses};
 use proptest::prelude::*;
 use serde_json::{json, Value};
@@ -10,16 +12,22 @@ use serde_json::{json, Value};
 const ID: &str = "018f3c5e-0000-7000-8000-000000000000";
 const NOW: Timestamp = Timestamp(1_726_783_839_711);
 
+fn text(name: &str, template: &str) -> TypedAttribute {
+    TypedAttribute { name: name.into(), value: ValueTemplate::Text(template.parse().unwrap()) }
+}
+
 fn route() -> Route {
     Route {
         methods: Methods::Any,
         matcher: Matcher::new("/profile/(?<id>[0-9]+)").unwrap(),
         statuses: Statuses::success(),
+        grpc_statuses: Statuses::grpc_success(),
+        complete_only: false,
         event_type: Some("profile.updated".into()),
         attributes: vec![
-            ("auth".into(), "${request.headers.authorization}".parse().unwrap()),
-            ("nothing".into(), "${request.headers.nothing}".parse().unwrap()),
-            ("profile_id".into(), "${path.id}".parse().unwrap()),
+            text("auth", "${request.headers.authorization}"),
+            text("nothing", "${request.headers.nothing}"),
+            text("profile_id", "${path.id}"),
         ],
         subject: Some("profile ${path.id}".parse().unwrap()),
         message_group_id: Some("${path.id}".parse().unwrap()),
@@ -54,6 +62,7 @@ fn exchange() -> Exchange<'static> {
             status: 200,
             headers: headers(&[("content-type", "application/json")]),
             size: Some(9_982),
+            ..ClientResponse::default()
         },
         latencies: Latencies { request: Some(173), upstream: Some(171), receive: None },
         started_at: Some(Timestamp(1_726_783_839_538)),
@@ -159,7 +168,7 @@ fn attributes_are_for_filter_policies() {
 
 #[test]
 fn no_more_attributes_than_a_message_may_have() {
-    let attributes = (0..8).map(|n| (format!("own{n}"), "x".parse().unwrap())).collect();
+    let attributes = (0..8).map(|n| text(&format!("own{n}"), "x")).collect();
     let route = Route { attributes, ..route() };
     let event = event_for(exchange(), &route, false);
     assert_eq!(event.attributes.len(), MAX_ATTRIBUTES);
@@ -225,8 +234,123 @@ fn even_a_flood_of_small_headers_fits() {
     assert_eq!(message(&event)["truncated"], json!(["request.headers", "response.headers", "request.querystring"]));
 }
 
+#[test]
+fn a_group_of_the_path_is_hidden_wherever_the_path_is_shown() {
+    let redact = Redact { path: vec!["id".into()], ..Redact::default() };
+    let route = Route { attributes: vec![text("path", "${request.path}")], ..route() };
+    let mut exchange = exchange();
+    let texts = [
+        ("referer", "https://shop.example/mockbin/profile/42?a=1"),
+        ("x-forwarded-uri", "%2Fprofile%2F42%2Fedit"),
+        ("x-number", "420 and 42"),
+    ];
+    exchange.request.headers = headers(&texts);
+    exchange.response.headers = headers(&[("location", "/v2/profile/42")]);
+    let topic = topic(false);
+    let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
+    let message = message(&event);
+    let uri = "/mockbin/profile/REDACTED?a=1&a=2&flag&b=x%20y&empty=";
+    assert_eq!(message["request"]["uri"], uri);
+    assert_eq!(message["request"]["url"], format!("https://shop.example:443{uri}"));
+    assert_eq!(message["upstream_uri"], "/profile/REDACTED");
+    assert_eq!(
+        message["request"]["headers"],
+        json!({
+            "referer": "https://shop.example/mockbin/profile/REDACTED?a=1",
+            "x-forwarded-uri": "%2Fprofile%2FREDACTED%2Fedit",
+            "x-number": "420 and 42",
+        })
+    );
+    assert_eq!(message["response"]["headers"]["location"], "/v2/profile/REDACTED");
+    assert_eq!(event.subject.as_deref(), Some("profile REDACTED"));
+    assert_eq!(event.group_id.as_deref(), Some("REDACTED"));
+    let path = event.attributes.iter().find(|attribute| attribute.name == "path").unwrap();
+    assert_eq!(path.value, "/mockbin/profile/REDACTED");
+}
+
+#[test]
+fn a_group_that_is_longer_than_what_is_searched_is_hidden_to_its_end() {
+    let secret = "s3cret".repeat(2_000);
+    let mut exchange = exchange();
+    exchange.request.target = format!("/profile/{secret}/edit?a=1").into();
+    exchange.request.headers = Headers(vec![("referer".into(), format!("https://h/profile/{secret}").into())]);
+    let route = Route { matcher: Matcher::new("/profile/(?<id>[^/]+)").unwrap(), ..route() };
+    let redact = Redact { path: vec!["id".into()], ..Redact::default() };
+    let topic = topic(false);
+    let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
+    assert!(!format!("{event:?}").contains("s3cret"), "{event:?}");
+}
+
+#[test]
+fn a_group_shows_what_is_not_hidden_of_the_path_as_it_was_asked_for() {
+    let route = Route {
+        matcher: Matcher::new("/profile/(?<id>[^/?]+)/(?<rest>.*)").unwrap(),
+        subject: Some("${path.id} ${path.rest}".parse().unwrap()),
+        ..route()
+    };
+    let redact = Redact { query: vec!["token".into()], ..Redact::default() };
+    let mut exchange = exchange();
+    exchange.request.target = "/profile/42;token=s3cret/a?token=s3cret".into();
+    let topic = topic(false);
+    let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
+    // Where the value ends is not known, so that more is hidden.
+    assert_eq!(event.subject.as_deref(), Some("42;token=REDACTED REDACTED"));
+    assert_eq!(message(&event)["request"]["uri"], "/profile/42;token=REDACTED?token=REDACTED");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Wherever a secret stands that is named, no form of it is in the event or its letter.
+    #[test]
+    fn a_secret_that_is_named_is_nowhere(
+        secret in "[a-zA-Z0-9.~_-]{8,20}",
+        key in prop::sample::select(vec!["token", "Token", "%74oken", "token[]", "token%5Bx%5D", "TOKEN.y"]),
+        before in prop::sample::select(vec!["?", "?a=1&", "?a=1;", "#", "?next=https%3A%2F%2Fh%2F%3Fb%3D1%26"]),
+    ) {
+        let pair = format!("{before}{key}={secret}&b=1");
+        let nested = format!("https://h/login?next={}", form_urlencoded::byte_serialize(pair.as_bytes()).collect::<String>());
+        let twice = format!("/login?next={}", form_urlencoded::byte_serialize(nested.as_bytes()).collect::<String>());
+        let links = format!("<https://h/?a=1>; rel=a, <https://h/{pair}>; rel=b");
+        let path = format!("/mockbin/profile/{secret}/edit");
+        let mut exchange = exchange();
+        exchange.request.id = Some(pair.clone().into());
+        exchange.request.target = format!("{path}{pair}&of={secret}").into();
+        let named: [(&'static str, String); 7] = [
+            ("authorization", secret.clone()),
+            ("x-internal", secret.clone()),
+            ("referer", format!("https://shop.example{path}")),
+            ("link", links),
+            ("x-url", nested.clone()),
+            ("x-original-url", twice.clone()),
+            ("x-note", format!("what? see {pair}")),
+        ];
+        exchange.request.headers.0.extend(named.map(|(name, value)| (name.into(), value.into())));
+        exchange.response.headers.0.extend([("location".into(), twice.into()), ("link".into(), nested.into())]);
+        exchange.upstream_uri = Some(format!("/{secret}/edit{pair}").into());
+        let names = ["authorization", "x-internal", "referer", "link", "x-url", "x-original-url", "x-note"];
+        let header = |name: &str| text(name, &format!("${{request.headers.{name}}}"));
+        let route = Route {
+            matcher: Matcher::new("/profile/(?<id>[^/]+)").unwrap(),
+            attributes: names.into_iter().map(header).collect(),
+            subject: Some("${path.id} ${request.path} ${request.query.token} ${request.query.next}".parse().unwrap()),
+            message_group_id: Some("${request.id}${response.headers.location}".parse().unwrap()),
+            ..route()
+        };
+        let names = |name: &str| vec![name.to_owned()];
+        let redact = Redact { headers: names("x-internal"), query: names("token"), path: names("id") };
+        let topic = topic(true);
+        let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
+        let address = Address { key: "topic_arn", name: "t", region: "us-east-1" };
+        let letter = dead_letter::json(&event, DropReason::QueueFull, None, address);
+        let everything = format!("{event:?}{letter}");
+        let mut decoded = everything.clone();
+        for _ in 0..4 {
+            prop_assert!(!decoded.contains(&secret), "{}", everything);
+            decoded = form_urlencoded::parse(decoded.as_bytes()).map(|(key, value)| format!("{key}={value}&")).collect();
+        }
+        prop_assert_eq!(&message(&event)["request"]["headers"]["accept"], &json!(["a", "b"]));
+    }
 
     /// Whatever clients send, the event is JSON, fits, and shows no secret.
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::headers::Headers;
 use crate::profile::{Profile, Rules};
-use crate::spec::ExchangeSpec;
+use crate::spec::{Ending, ExchangeSpec};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
@@ -15,13 +15,26 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64) -> Exchange {
-        let (request, response) = match rules.profile {
-            Profile::Envoy => envoy_maps(spec),
-            Profile::Kong => kong_maps(rules, spec),
+    /// Makes the exchange of this `number`. No two begin in one microsecond, or have one id, unless
+    /// the test has given it.
+    pub(crate) fn new(rules: &Rules, spec: &ExchangeSpec, now: u64, number: u32) -> Exchange {
+        let mut spec = spec.clone();
+        if let (Some(id), true) = (&mut spec.request_id, number > 0 && spec.has_default_id) {
+            id.replace_range(28.., &format!("{number:08x}"));
+        }
+        let never_began = spec.ending == Ending::NoResponse;
+        if never_began {
+            spec.status = if rules.is_kong() { 499 } else { 0 };
+        }
+        let (request, mut response) = match rules.profile {
+            Profile::Envoy => envoy_maps(&spec),
+            Profile::Kong => kong_maps(rules, &spec),
         };
-        let started_at = now.saturating_sub(nanos(spec.duration));
-        Exchange { spec: spec.clone(), request, response, started_at }
+        if never_began {
+            response = Headers::default();
+        }
+        let started_at = now.saturating_sub(nanos(spec.duration)) + u64::from(number % 1_000) * 1_000;
+        Exchange { spec, request, response, started_at }
     }
 
     /// Envoy's router changes the header map of the request on its way to the upstream.

@@ -17,6 +17,17 @@ pub struct Tls {
     pub client_verified: bool,
 }
 
+/// How an exchange ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    Whole,
+    /// In the middle of the response, for this reason in Envoy's words.
+    CutOff(String),
+    /// Before the response began: the client left.
+    NoResponse,
+}
+
 /// One exchange. Everything has a sensible default; bytes may be anything, valid UTF-8 or not.
 #[derive(Clone, Debug)]
 pub struct ExchangeSpec {
@@ -31,11 +42,14 @@ pub struct ExchangeSpec {
     pub(crate) response_headers: Headers,
     pub(crate) response_body: Vec<Vec<u8>>,
     pub(crate) request_id: Option<String>,
+    pub(crate) has_default_id: bool,
     pub(crate) client: (String, u16),
     pub(crate) tls: Option<Tls>,
     pub(crate) upstream: Option<String>,
     pub(crate) rewritten_path: Option<Vec<u8>>,
     pub(crate) left_open: bool,
+    pub(crate) ending: Ending,
+    pub(crate) response_trailers: Headers,
     pub(crate) duration: Duration,
     pub(crate) upstream_latency: Duration,
     pub(crate) route: Option<String>,
@@ -58,12 +72,15 @@ impl ExchangeSpec {
             status: 200,
             response_headers: Headers::default(),
             response_body: Vec::new(),
+            has_default_id: true,
             request_id: Some("6d1f1f0e-7d0e-4a53-9c53-3f0a54e4a8a1".into()),
             client: ("192.0.2.7".into(), 52_114),
             tls: None,
             upstream: Some("10.0.0.5:8080".into()),
             rewritten_path: None,
             left_open: false,
+            ending: Ending::Whole,
+            response_trailers: Headers::default(),
             duration: Duration::from_millis(12),
             upstream_latency: Duration::from_millis(9),
             route: None,
@@ -139,9 +156,10 @@ impl ExchangeSpec {
     }
 
     /// The host's id of the request: `request.id` on Envoy (which also sends `x-request-id`
-    /// upstream), `ngx.kong_request_id` on Kong.
+    /// upstream), `ngx.kong_request_id` on Kong. By default each exchange has its own.
     pub fn request_id(mut self, id: Option<&str>) -> Self {
         self.request_id = id.map(str::to_owned);
+        self.has_default_id = false;
         self
     }
 
@@ -174,6 +192,25 @@ impl ExchangeSpec {
     /// The end of the response does not come before [`crate::Host::finish_exchange`].
     pub fn left_open(mut self) -> Self {
         self.left_open = true;
+        self
+    }
+
+    /// The response breaks off after its head and what there is of its body; `details` is what
+    /// Envoy says of that. Kong says nothing, and never shows a last part.
+    pub fn cut_off(mut self, details: &str) -> Self {
+        self.ending = Ending::CutOff(details.into());
+        self
+    }
+
+    /// The client leaves before the response begins.
+    pub fn left_by_client(mut self) -> Self {
+        self.ending = Ending::NoResponse;
+        self
+    }
+
+    /// Adds a trailer of the response.
+    pub fn response_trailer(mut self, name: &str, value: &str) -> Self {
+        self.response_trailers.add(name, value);
         self
     }
 

@@ -74,6 +74,8 @@ pub(crate) struct Vm {
     pub random: u64,
     pub contexts: BTreeMap<u32, Context>,
     pub next_context: u32,
+    /// How many exchanges there were.
+    pub exchanges: u32,
     pub next_token: u32,
     pub active: Option<Active>,
     pub reply: Option<Reply>,

@@ -243,3 +243,28 @@ proptest! {
         prop_assert_eq!(got, Some(None));
     }
 }
+
+#[test]
+fn a_clock_that_is_set_back_delays_no_call() {
+    let back = |seconds| Timestamp(at(seconds).0 - 3_600_000);
+    let (mut keeper, script) = scripted(Err(down()), 7);
+    run(&mut keeper, at(0), at(10));
+    let asked = script.borrow().asked;
+    run(&mut keeper, back(10), back(60));
+    assert!(script.borrow().asked > asked, "after a failure");
+
+    let (mut keeper, script) = scripted(Ok(keys(1, None)), 7);
+    run(&mut keeper, at(0), at(10));
+    let (generation, _) = keeper.current(back(10)).unwrap();
+    keeper.poll(back(10));
+    keeper.refused(generation, true, back(10));
+    run(&mut keeper, back(10), back(15));
+    assert!(script.borrow().asked > 1, "after a refusal");
+
+    let (mut keeper, _) = scripted(Ok(keys(1, None)), 7);
+    let (call, _) = keeper.poll(at(0)).unwrap();
+    keeper.poll(back(1));
+    assert!(keeper.awaits(call));
+    keeper.poll(back(8));
+    assert!(!keeper.awaits(call), "a call without a reply is lost in its time");
+}

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aws::error::FailureClass::{
-    BatchTooLarge, Clock, Credentials, EntryTooLarge, Permanent, Throttled, Transient,
+    BatchTooLarge, Clock, Credentials, Denied, EntryTooLarge, Permanent, Throttled, Transient, Unclear,
 };
 use crate::aws::error::Outcome::Delivered;
 use crate::aws::reply::testing::{failed, response};
@@ -84,7 +84,7 @@ fn whose_fault_it_was_decides_on_unknown_codes() {
         let member = format!("<member><Id>0</Id><Code>New</Code>{fault}</member>");
         shared(&parse(200, batch("-0").replace("<member><Id>0</Id></member>", &member), 1)).class
     };
-    assert_eq!(reply("<SenderFault>true</SenderFault>"), Permanent);
+    assert_eq!(reply("<SenderFault>true</SenderFault>"), Unclear);
     assert_eq!(reply("<SenderFault>false</SenderFault>"), Transient);
     assert_eq!(reply(""), Transient);
 }
@@ -143,7 +143,7 @@ fn error_replies_are_classified() {
         shared(&parse(status, body, 3))
     };
     for (status, code, message, class) in [
-        (403, "AuthorizationError", "User: a is not authorized", Permanent),
+        (403, "AuthorizationError", "User: a is not authorized", Denied),
         (403, "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2", Clock),
         (403, "ExpiredToken", "The security token included in the request is expired", Credentials),
         (400, "Throttling", "Rate exceeded", Throttled),
@@ -182,9 +182,7 @@ fn what_a_proxy_says_is_named_by_its_status() {
     assert_eq!(shared(&parse(503, envoy, 2)), expected);
     let nginx = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<hr>\r\n</html>\r\n";
     assert_eq!(shared(&parse(502, nginx, 2)).code, "HTTP 502");
-    for (status, class) in
-        [(504, Transient), (429, Throttled), (404, Permanent), (413, BatchTooLarge), (301, Transient)]
-    {
+    for (status, class) in [(504, Transient), (429, Throttled), (404, Denied), (413, BatchTooLarge), (301, Transient)] {
         assert_eq!(
             shared(&parse(status, "", 2)),
             Failure { class, code: format!("HTTP {status}"), message: "".into() }
@@ -194,7 +192,7 @@ fn what_a_proxy_says_is_named_by_its_status() {
 
 #[test]
 fn a_single_event_cannot_be_split() {
-    assert_eq!(shared(&parse(413, "", 1)).class, EntryTooLarge);
+    assert_eq!(shared(&parse(413, "", 1)).class, Unclear, "the limit is not of AWS");
     let body = "<ErrorResponse><Error><Code>BatchRequestTooLong</Code></Error></ErrorResponse>";
     assert_eq!(shared(&parse(400, body, 1)).class, EntryTooLarge);
 }

@@ -1,17 +1,20 @@
 //! Reads an exchange from Envoy: which property and which header means what.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
+use super::ending::Ending;
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
-use crate::filter::gateway::{Candidate, Head, Outlook};
+use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
-use crate::publish::route::{DeliveryMode, Matched, OnFailure, Route, Routes};
+use crate::filter::once::hash;
+use crate::publish::route::{DeliveryMode, Matched, OnFailure, Outcome, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -24,8 +27,8 @@ pub(super) struct EnvoyCandidate {
     /// The request's headers, as far as they were read: where the response may wait, as they came,
     /// because Envoy has them at the head and at the end, and not in between.
     request_headers: Option<Vec<u8>>,
-    response_headers: Vec<u8>,
     status: u16,
+    ending: OnceCell<Ending>,
     stage: ExchangeStage,
 }
 
@@ -50,45 +53,87 @@ impl EnvoyCandidate {
             target: head.target,
             matched,
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
-            response_headers: Vec::new(),
             status: 0,
+            ending: OnceCell::new(),
             stage: ExchangeStage::Request,
         }
     }
 
-    /// Takes an exchange that is over and was not seen before, if a route wants its method.
-    pub(super) fn of_logged(routes: &Routes) -> Option<EnvoyCandidate> {
+    /// Takes an exchange that is over and was not seen before, if a route wants its method. Also
+    /// returns true if a route would want it if `x-envoy-original-path` were believed.
+    pub(super) fn of_logged(routes: &Routes, trusts_original_path: bool) -> Option<(EnvoyCandidate, bool)> {
         let method = hostcalls::header(MapType::HttpRequestHeaders, ":method")?;
         if !routes.want_method(&method) {
             return None;
         }
         let headers = hostcalls::header_map(MapType::HttpRequestHeaders);
-        let target = client_target(&headers)?;
-        Some(EnvoyCandidate {
-            matched: routes.matched(&method, target),
+        let find = |wanted: &[u8]| pairs(&headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        // When the router rewrites the path, it keeps the client's in this header. When it does
+        // not, the header may be of the client's own making.
+        let (own, original) = (find(b":path"), find(b"x-envoy-original-path"));
+        let target = if trusts_original_path { original.or(own) } else { own }?;
+        let matched = routes.matched(&method, target);
+        let is_wanted = |target: &[u8]| !routes.matched(&method, target).is_empty();
+        let disbelieved = !trusts_original_path && matched.is_empty() && original.is_some_and(is_wanted);
+        let target = text(target.to_vec());
+        let candidate = EnvoyCandidate {
             method: text(method),
-            target: text(target.to_vec()),
+            target,
+            matched,
             request_headers: Some(headers),
-            response_headers: Vec::new(),
             status: 0,
+            ending: OnceCell::new(),
             stage: ExchangeStage::Over,
-        })
+        };
+        Some((candidate, disbelieved))
     }
 
     /// Returns the position of the route that wants the exchange, whose status is known.
-    fn position(&self, routes: &Routes) -> Option<usize> {
-        routes.position(self.matched, self.status)
+    fn position(&self, routes: &Routes, is_over: bool) -> Option<usize> {
+        let outcome = EnvoyOutcome { status: self.status, ending: &self.ending, is_over };
+        routes.position(self.matched, &outcome)
     }
 
     /// Returns the position of the route that wants the exchange and lets the response wait, whose
     /// headers have come.
     fn awaited_by(&mut self, routes: &Routes) -> Option<(usize, OnFailure)> {
         self.status = RULES.response_status.text()?.parse().ok()?;
-        let position = self.position(routes)?;
-        match routes.all.get(position)?.delivery {
+        let awaited = self.position(routes, false).and_then(|position| match routes.all.get(position)?.delivery {
             DeliveryMode::BeforeResponse(on_failure) => Some((position, on_failure)),
             DeliveryMode::AfterResponse => None,
+        });
+        if awaited.is_none() {
+            // The end may be another than it seems now.
+            self.ending = OnceCell::new();
         }
+        awaited
+    }
+}
+
+/// The outcome of an exchange as far as it has come.
+struct EnvoyOutcome<'a> {
+    status: u16,
+    ending: &'a OnceCell<Ending>,
+    is_over: bool,
+}
+
+impl EnvoyOutcome<'_> {
+    fn ending(&self) -> &Ending {
+        self.ending.get_or_init(|| Ending::read(self.status, self.is_over))
+    }
+}
+
+impl Outcome for EnvoyOutcome<'_> {
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn grpc_status(&self) -> Option<u16> {
+        self.ending().grpc_status
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.ending().broke_off
     }
 }
 
@@ -102,12 +147,20 @@ impl Candidate for EnvoyCandidate {
         Outlook::Awaited(on_failure)
     }
 
+    /// Envoy tells at the end.
+    fn see_body(&mut self, _: bool) {}
+
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
         let position = match self.stage {
             ExchangeStage::Response(position) => position,
             ExchangeStage::Request | ExchangeStage::Over => {
-                self.status = u16::try_from(number("response\0code")?).ok()?;
-                self.position(routes)?
+                // There is none if the client left before the response began.
+                self.status = u16::try_from(number("response\0code").unwrap_or(0)).ok()?;
+                let position = self.position(routes, true)?;
+                if self.ending.get().is_some_and(Ending::is_followed) {
+                    return None;
+                }
+                position
             }
         };
         routes.all.get(position)
@@ -118,23 +171,27 @@ impl Candidate for EnvoyCandidate {
         if self.stage == ExchangeStage::Request {
             self.request_headers = Some(hostcalls::header_map(MapType::HttpRequestHeaders));
         }
-        self.response_headers = hostcalls::header_map(MapType::HttpResponseHeaders);
+        let ending = self.ending.get_or_init(|| Ending::read(self.status, is_over));
         let map = self.request_headers.as_deref().unwrap_or_default();
         let (request_headers, status) = (headers(map), self.status);
         let final_number = |property| if is_over { number(property) } else { None };
         let duration = final_number("request\0duration").map(Duration::from_nanos);
-        let via_upstream = hostcalls::property("response\0code_details").is_some_and(|text| text == b"via_upstream");
         let tls = text_property("connection\0tls_version").map(|version| Tls {
             version: Some(version.into()),
             client_verify: Some(if client_is_verified() { "SUCCESS" } else { "NONE" }.into()),
             cipher: None,
         });
+        let (began, client) = (number("request\0time"), text_property("source\0address"));
         Exchange {
+            // Envoy begins no two requests of one connection in one microsecond, which is what its
+            // clock has.
+            fingerprint: began
+                .map(|began| hash(&[&began.to_le_bytes(), client.as_deref().unwrap_or_default().as_bytes()])),
             request: ClientRequest {
                 id: request_id(&request_headers),
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
-                scheme: text_property("request\0scheme").map(Cow::Owned),
+                scheme: pseudo(map, b":scheme"),
                 host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
                 port: None,
                 headers: request_headers,
@@ -143,19 +200,22 @@ impl Candidate for EnvoyCandidate {
             },
             response: ClientResponse {
                 status,
-                headers: headers(&self.response_headers),
+                grpc_status: ending.grpc_status,
+                broke_off: ending.broke_off,
+                details: ending.word().map(Cow::Borrowed),
+                headers: headers(&ending.headers),
                 size: final_number("response\0total_size"),
             },
             latencies: Latencies {
                 request: duration.map(millis),
-                upstream: final_number("response\0backend_latency").map(Duration::from_nanos).map(millis),
+                upstream: ending.upstream_latency.map(millis),
                 receive: None,
             },
-            started_at: number("request\0time").map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-            client_ip: text_property("source\0address").map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
-            upstream_uri: upstream_uri(map).filter(|_| via_upstream && is_over),
-            upstream_status: via_upstream.then(|| Cow::Owned(status.to_string())),
-            source: via_upstream.then_some(Cow::Borrowed("upstream")),
+            started_at: began.map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
+            client_ip: client.map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
+            upstream_uri: pseudo(map, b":path").filter(|_| ending.is_upstream && is_over),
+            upstream_status: ending.is_upstream.then(|| Cow::Owned(status.to_string())),
+            source: ending.is_upstream.then_some(Cow::Borrowed("upstream")),
             route: entity("xds\0route_name"),
             service: entity("xds\0cluster_name"),
             consumer: None,
@@ -166,11 +226,17 @@ impl Candidate for EnvoyCandidate {
     }
 }
 
-/// Returns the target that the client asked for: when the router rewrites the path, it keeps the
-/// client's in `x-envoy-original-path`.
-fn client_target(request_headers: &[u8]) -> Option<&[u8]> {
-    let find = |wanted: &[u8]| pairs(request_headers).find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    find(b"x-envoy-original-path").or_else(|| find(b":path"))
+/// Returns how the exchange ended whose response was held to the last. Envoy notes that a response
+/// is the upstream's as soon as it comes, and writes over it if the exchange ends in another way.
+pub(super) fn end_while_held() -> EndWhileHeld {
+    let details = text_property("response\0code_details").unwrap_or_default();
+    let is_success = number("response\0code").is_some_and(|status| status < 400);
+    let has_body = number("response\0size").is_some_and(|size| size > 0);
+    match details.as_str() {
+        "response_payload_too_large" => EndWhileHeld::Overflowed,
+        _ if is_success && (details == "via_upstream" || has_body) => EndWhileHeld::Passed,
+        _ => EndWhileHeld::Unanswered,
+    }
 }
 
 /// Returns true if the client showed a certificate that Envoy accepted.
@@ -178,8 +244,9 @@ fn client_is_verified() -> bool {
     hostcalls::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
 }
 
-fn upstream_uri(request_headers: &[u8]) -> Option<Cow<'_, str>> {
-    pairs(request_headers).find(|(name, _)| *name == b":path").map(|(_, path)| String::from_utf8_lossy(path))
+/// Returns a pseudo header.
+fn pseudo<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, str>> {
+    pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| String::from_utf8_lossy(value))
 }
 
 fn entity(property: &str) -> Option<Entity<'static>> {
@@ -190,7 +257,7 @@ fn entity(property: &str) -> Option<Entity<'static>> {
 
 /// Reads a number, time or duration (in nanoseconds), which Envoy writes as eight bytes,
 /// little-endian.
-fn number(property: &str) -> Option<u64> {
+pub(super) fn number(property: &str) -> Option<u64> {
     let bytes: [u8; 8] = hostcalls::property(property)?.try_into().ok()?;
     u64::try_from(i64::from_le_bytes(bytes)).ok()
 }

@@ -1,9 +1,11 @@
 //! Envoy: its rules, and what it gives of a request at its head.
 
 mod candidate;
+mod ending;
 mod local_reply;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
@@ -11,9 +13,9 @@ use proxy_wasm::types::MapType;
 use super::metrics::GaugeMode;
 use super::rules::Place;
 use super::shared_data::WriteNumbers;
-use super::{BodyArrival, Candidate, GatewayReader, Head, Rules, Webhook};
-use crate::capture::Captures;
+use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Rules, Webhook};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::exchange::{ClientRequest, Headers};
 use crate::filter::header_pairs::{count, pairs};
 use crate::filter::hostcalls;
@@ -26,6 +28,7 @@ pub(super) static RULES: Rules = Rules {
     target: Place::RequestHeader(":path"),
     normalised_target: None,
     response_status: Place::ResponseHeader(":status"),
+    mark: Some("retrohook"),
     answer_details: local_reply::details,
     objection: |_| None,
     unstarted_root: None,
@@ -53,12 +56,17 @@ const INTERNAL_HEADERS: [&str; 3] =
     ["x-envoy-original-path", "x-envoy-expected-rq-timeout-ms", "x-envoy-decorator-operation"];
 
 /// Makes the reader of one worker.
-pub(super) fn reader(_: &Routes, _: &Captures) -> Box<dyn GatewayReader> {
-    Box::new(EnvoyReader)
+pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
+    Box::new(EnvoyReader { trusts_original_path: config.trusts_original_path, disbelieved: Cell::new(false) })
 }
 
 /// Reads from Envoy, which gives everything whenever it is asked for, as long as it has it.
-struct EnvoyReader;
+struct EnvoyReader {
+    /// True if no client can send `x-envoy-original-path`.
+    trusts_original_path: bool,
+    /// True if a route wants a path of that header that was not believed.
+    disbelieved: Cell<bool>,
+}
 
 impl GatewayReader for EnvoyReader {
     fn candidate(&self, head: Head, matched: Matched, may_wait: bool) -> Box<dyn Candidate> {
@@ -70,11 +78,26 @@ impl GatewayReader for EnvoyReader {
     }
 
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>> {
-        EnvoyCandidate::of_logged(routes).map(|candidate| Box::new(candidate) as Box<dyn Candidate>)
+        let (candidate, disbelieved) = EnvoyCandidate::of_logged(routes, self.trusts_original_path)?;
+        if disbelieved {
+            self.disbelieved.set(true);
+        }
+        Some(Box::new(candidate))
+    }
+
+    fn warning(&self) -> Option<&'static str> {
+        self.disbelieved.get().then_some(
+            "a request has a path in x-envoy-original-path that a route wants, and is no event, because the header is not \
+             believed: see `trust_original_path` (envoy/README.md)",
+        )
     }
 
     fn hidden_status(&self) -> Option<u16> {
         local_reply::hidden_status()
+    }
+
+    fn end_while_held(&self) -> EndWhileHeld {
+        candidate::end_while_held()
     }
 
     fn refresh(&self, _: Timestamp) {}

@@ -10,7 +10,8 @@ use super::values::{is_uuid, last, millis, number, text_property};
 use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
-use crate::publish::route::{Matched, Route, Routes};
+use crate::filter::once::hash;
+use crate::publish::route::{Matched, Outcome, Route, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub(super) struct KongCandidate {
@@ -21,14 +22,32 @@ pub(super) struct KongCandidate {
     destination: Rc<Destination>,
     names: Rc<HeaderNames>,
     response: Option<ResponseHead>,
+    body: BodyProgress,
 }
 
-/// The head of a response, and the position of the route that wants it.
+/// The head of a response.
 struct ResponseHead {
     status: u16,
+    /// gRPC's own status, if the response is one of gRPC and has told it.
+    grpc_status: Option<u16>,
     headers: KongHeaders,
-    position: usize,
 }
+
+/// How far the body of the response has come. Of one that a service does not bring to its end,
+/// nginx never shows the last part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyProgress {
+    /// No part has come, and none ever does where there is no body.
+    None,
+    Begun,
+    Ended,
+}
+
+/// nginx's status of an exchange whose client left before the response began.
+const CLIENT_LEFT: u16 = 499;
+
+/// gRPC's `UNKNOWN`, which a response has that ends without a status.
+const UNKNOWN: u16 = 2;
 
 impl KongCandidate {
     /// Takes a request that has just begun and goes to `destination`. Reads the headers of `names`
@@ -47,32 +66,96 @@ impl KongCandidate {
             destination,
             names: Rc::clone(names),
             response: None,
+            body: BodyProgress::None,
         }
     }
 
-    fn response(&self, routes: &Routes, count: usize) -> Option<ResponseHead> {
-        let headers = KongHeaders::of_response(count, &self.names);
+    /// Returns the position of the route that wants the exchange as far as it has come.
+    fn position(&self, routes: &Routes) -> Option<usize> {
+        let outcome = KongOutcome { response: self.response.as_ref()?, broke_off: self.broke_off() };
+        routes.position(self.matched, &outcome)
+    }
+
+    /// Returns true if the response has begun and is not at its end, or never began. While it is
+    /// under way, no part of the body has come when this is asked.
+    fn broke_off(&self) -> bool {
+        self.body == BodyProgress::Begun || self.response.as_ref().is_some_and(|head| head.status == CLIENT_LEFT)
+    }
+}
+
+impl ResponseHead {
+    /// Reads the head that has come, which has `count` headers.
+    fn read(count: usize, names: &HeaderNames) -> Option<ResponseHead> {
+        let headers = KongHeaders::of_response(count, names);
         let status = match headers.pseudo(":status") {
             Some(status) => status.parse().ok(),
             None => number("response.code"),
         };
-        let status = status?;
-        let position = routes.position(self.matched, status)?;
-        Some(ResponseHead { status, headers, position })
+        let grpc_status = if is_grpc(&headers) { own_grpc_status(&headers) } else { None };
+        Some(ResponseHead { status: status?, grpc_status, headers })
+    }
+
+    /// Returns what stands for a head that never came, if the client left before it.
+    fn of_client_that_left() -> Option<ResponseHead> {
+        let status = number("response.code").filter(|status| *status == CLIENT_LEFT)?;
+        Some(ResponseHead { status, grpc_status: None, headers: KongHeaders::none() })
+    }
+
+    /// Takes gRPC's own status from the end of the response, if it was not in the head.
+    fn end(&mut self) {
+        if self.grpc_status.is_none() && is_grpc(&self.headers) {
+            self.grpc_status = number("ngx.upstream_trailer_grpc_status").or(Some(UNKNOWN));
+        }
+    }
+}
+
+fn is_grpc(headers: &KongHeaders) -> bool {
+    headers.value("content-type").is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
+}
+
+fn own_grpc_status(headers: &KongHeaders) -> Option<u16> {
+    std::str::from_utf8(headers.value("grpc-status")?).ok()?.parse().ok()
+}
+
+/// The outcome of an exchange as far as it has come.
+struct KongOutcome<'a> {
+    response: &'a ResponseHead,
+    broke_off: bool,
+}
+
+impl Outcome for KongOutcome<'_> {
+    fn status(&self) -> u16 {
+        self.response.status
+    }
+
+    fn grpc_status(&self) -> Option<u16> {
+        self.response.grpc_status
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.broke_off
     }
 }
 
 impl Candidate for KongCandidate {
     fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook {
-        self.response = self.response(routes, count);
-        match self.response {
+        self.response = ResponseHead::read(count, &self.names);
+        match self.position(routes) {
             Some(_) => Outlook::Wanted,
             None => Outlook::Unwanted,
         }
     }
 
+    fn see_body(&mut self, ended: bool) {
+        self.body = if ended { BodyProgress::Ended } else { BodyProgress::Begun };
+    }
+
     fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
-        routes.all.get(self.response.as_ref()?.position)
+        match &mut self.response {
+            Some(response) => response.end(),
+            None => self.response = ResponseHead::of_client_that_left(),
+        }
+        routes.all.get(self.position(routes)?)
     }
 
     fn exchange(&mut self, now: Timestamp) -> Exchange<'_> {
@@ -86,13 +169,15 @@ impl Candidate for KongCandidate {
         // place.
         let from_upstream = upstream_status.as_deref().and_then(last).and_then(|status| status.parse().ok());
         let incomplete = [("request.headers", &self.headers), ("response.headers", &response.headers)];
+        let id = request_id();
         let mut exchange = Exchange {
+            fingerprint: id.as_ref().map(|id| hash(&[id.as_bytes()])),
             consumer: consumer(&header),
             // The header has the id of the credential only after some plugins; after others it is a
             // user name or a key.
             credential_id: header("x-credential-identifier").filter(|id| is_uuid(id)),
             request: ClientRequest {
-                id: request_id(),
+                id,
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
                 scheme: match self.headers.pseudo(":scheme") {
@@ -107,6 +192,9 @@ impl Candidate for KongCandidate {
             },
             response: ClientResponse {
                 status: response.status,
+                grpc_status: response.grpc_status,
+                broke_off: self.broke_off(),
+                details: None,
                 headers: response.headers.headers(),
                 size: number("ngx.bytes_sent"),
             },

@@ -35,7 +35,7 @@ const REQUEST_HEADERS: [&str; 11] = [
 ];
 
 /// Headers to read of a response that has too many.
-const RESPONSE_HEADERS: [&str; 4] = ["content-type", "content-length", "location", "etag"];
+const RESPONSE_HEADERS: [&str; 5] = ["content-type", "content-length", "location", "etag", "grpc-status"];
 
 /// Names of the headers to read where there are too many to read all: the usual ones, and those
 /// that the configuration names.
@@ -91,6 +91,23 @@ impl KongHeaders {
         }
         let found = names.iter().filter_map(|name| Some((name.clone(), hostcalls::header(map, name)?)));
         KongHeaders::Some(found.collect())
+    }
+
+    /// Returns the headers of a message that has none.
+    pub(super) fn none() -> KongHeaders {
+        KongHeaders::Whole(Vec::new())
+    }
+
+    /// Returns the value of the header `wanted` (lower case).
+    pub(super) fn value(&self, wanted: &str) -> Option<&[u8]> {
+        match self {
+            KongHeaders::Whole(map) => {
+                pairs(map).find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes())).map(|(_, value)| value)
+            }
+            KongHeaders::Some(found) => {
+                found.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice())
+            }
+        }
     }
 
     /// Returns true if some may be missing.

@@ -16,9 +16,9 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::{BodyArrival, Candidate, GatewayReader, Head, Webhook};
-use crate::capture::Captures;
+use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Webhook};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::exchange::ClientRequest;
 use crate::filter::hostcalls;
 use crate::publish::route::{Matched, Routes};
@@ -28,8 +28,8 @@ use header_map::{HeaderNames, KongHeaders};
 pub(super) use rules::RULES;
 
 /// Makes the reader of one worker.
-pub(super) fn reader(routes: &Routes, captures: &Captures) -> Box<dyn GatewayReader> {
-    let names = Rc::new(HeaderNames::needed_by(routes, captures));
+pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
+    let names = Rc::new(HeaderNames::needed_by(&config.routes, &config.captures));
     Box::new(KongReader { names, destinations: Destinations::default() })
 }
 
@@ -53,9 +53,19 @@ impl GatewayReader for KongReader {
         None
     }
 
+    /// Returns `None`: there is nothing to warn of.
+    fn warning(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Returns `None`: Kong sends the status that an answer has.
     fn hidden_status(&self) -> Option<u16> {
         None
+    }
+
+    /// Returns `Unanswered`: Kong holds no response.
+    fn end_while_held(&self) -> EndWhileHeld {
+        EndWhileHeld::Unanswered
     }
 
     fn refresh(&self, now: Timestamp) {

@@ -19,6 +19,8 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     normalised_target: Some(Place::RequestHeader(":path")),
     response_status: Place::Property("response.code"),
     // Kong would write them into the status line.
+    // Filters of one chain have one instance, unless they have different names.
+    mark: None,
     answer_details: |_| String::new(),
     objection,
     // Kong starts its roots when it begins. A root in an instance of the module that Kong makes in

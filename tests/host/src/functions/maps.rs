@@ -9,6 +9,7 @@ use crate::vm::Vm;
 
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_TRAILERS: u32 = 3;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 
 /// What the host finds under a map's number.
@@ -29,12 +30,17 @@ fn find(vm: &Vm, map: u32) -> Map<'_> {
             None => Map::Missing,
         };
     }
-    if !matches!(map, REQUEST_HEADERS | RESPONSE_HEADERS) {
+    if !matches!(map, REQUEST_HEADERS | RESPONSE_HEADERS | RESPONSE_TRAILERS) {
         return Map::Missing;
     }
     let Some(exchange) = vm.context().and_then(Context::exchange) else {
         return if kong { Map::Crash } else { Map::Missing };
     };
+    if map == RESPONSE_TRAILERS {
+        // Kong has no trailers.
+        let is_shown = !kong && callback == Callback::Log;
+        return if is_shown { Map::There(&exchange.spec.response_trailers) } else { Map::Missing };
+    }
     let headers = if map == REQUEST_HEADERS { &exchange.request } else { &exchange.response };
     let held = match vm.stream() {
         Some(stream) if map == REQUEST_HEADERS => stream.request_headers_held,

@@ -213,6 +213,12 @@ impl Host {
         self.vm().contexts.values().filter_map(|context| Some(context.as_root()?.id)).collect()
     }
 
+    /// A property that the module has set on a request that is open.
+    pub fn property(&self, stream: u32, path: &str) -> Option<Vec<u8>> {
+        let exchange = self.vm().contexts.get(&stream)?.exchange()?;
+        exchange.spec.properties.get(path)?.clone()
+    }
+
     /// The requests that are open.
     pub fn streams(&self) -> Vec<u32> {
         self.vm().contexts.iter().filter(|(_, context)| context.as_root().is_none()).map(|(id, _)| *id).collect()

@@ -8,7 +8,7 @@ use crate::error::{Error, Trap, TrapKind};
 use crate::exchange::Exchange;
 use crate::headers::Headers;
 use crate::profile::Profile;
-use crate::spec::ExchangeSpec;
+use crate::spec::{Ending, ExchangeSpec};
 
 /// How far an exchange came, and what the client got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Host {
         let vm = self.vm_mut();
         let id = vm.next_context;
         vm.next_context += 1;
-        let exchange = Exchange::new(&vm.rules, spec, vm.now);
+        let exchange = Exchange::new(&vm.rules, spec, vm.now, vm.exchanges);
+        vm.exchanges += 1;
         vm.contexts.insert(id, Context::Stream(Box::new(Stream::new(id, root, exchange))));
         self.call(Callback::ContextCreate, id, &[id, root])?;
         let outcome = self.go_on(id)?;
@@ -49,7 +50,8 @@ impl Host {
         if vm.rules.is_kong() {
             return Err(Error::Misused("Kong has no access loggers".into()));
         }
-        let mut exchange = Exchange::new(&vm.rules, spec, vm.now);
+        let mut exchange = Exchange::new(&vm.rules, spec, vm.now, vm.exchanges);
+        vm.exchanges += 1;
         exchange.rewrite_path(&vm.rules);
         if let Some(root) = vm.root_mut(id) {
             root.logging = Some(exchange);
@@ -60,6 +62,17 @@ impl Host {
         }
         outcome?;
         self.settle()
+    }
+
+    /// The next exchange is the last one once more, as another filter of the chain sees it.
+    pub fn see_again(&mut self) {
+        let vm = self.vm_mut();
+        vm.exchanges = vm.exchanges.saturating_sub(1);
+    }
+
+    /// Sends new exchanges to a plugin that was started before.
+    pub fn choose_plugin(&mut self, root: u32) {
+        self.plugin = Some(root);
     }
 
     /// Ends an exchange that was left open.
@@ -75,6 +88,16 @@ impl Host {
         self.stream(stream)?.exchange.spec.left_open = false;
         self.end(stream)?;
         self.settle()
+    }
+
+    /// Runs a paused exchange to its end, whatever the module says, as no host should.
+    pub fn let_go(&mut self, stream: u32) -> Result<(), Error> {
+        loop {
+            self.stream(stream)?.continued = true;
+            if self.go_on(stream)?.paused_at.is_none() {
+                return self.settle();
+            }
+        }
     }
 
     /// An exchange that was paused, once it is over.
@@ -167,13 +190,18 @@ impl Host {
         let stream = self.stream(id)?;
         stream.exchange.rewrite_path(&rules);
         stream.body_in_view.clear();
+        if stream.exchange.spec.ending == Ending::NoResponse && !stream.answered_locally {
+            stream.phase = Phase::End;
+            return Ok(());
+        }
         stream.response_headers_held = true;
         let announced = stream.exchange.announced(&rules, &stream.exchange.response);
         // nginx sends an empty last buffer through the body filter, Envoy ends the stream with the
         // headers.
         let has_body = rules.is_kong() || !stream.exchange.spec.response_body.is_empty();
         stream.phase = if has_body { Phase::ResponseBody(0) } else { Phase::End };
-        if !self.step(Callback::ResponseHeaders, id, &[id, announced, u32::from(!has_body)], true)? {
+        let gives_body = rules.bodies_of_held && has_body;
+        if !self.step(Callback::ResponseHeaders, id, &[id, announced, u32::from(!has_body)], !gives_body)? {
             self.stream(id)?.response_headers_held = false;
         }
         Ok(())
@@ -187,7 +215,8 @@ impl Host {
         stream.body_in_view.extend(new);
         stream.phase = if last { Phase::End } else { Phase::ResponseBody(chunk + 1) };
         let len = stream.body_in_view.len() as u32;
-        if !self.step(Callback::ResponseBody, id, &[id, len, u32::from(last)], last)? || last {
+        let ends = last && stream.exchange.spec.ending == Ending::Whole;
+        if !self.step(Callback::ResponseBody, id, &[id, len, u32::from(ends)], last)? || last {
             self.stream(id)?.body_in_view.clear();
         }
         Ok(())

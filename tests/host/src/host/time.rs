@@ -20,8 +20,17 @@ impl Host {
     /// Moves the clock, and on the way fires every tick and every timeout of a callout that falls
     /// due, in order.
     pub fn advance(&mut self, by: Duration) -> Result<(), Error> {
+        self.pass(by, true)
+    }
+
+    /// Lets time pass with its ticks, in which the host forgets that calls have timeouts.
+    pub fn advance_without_timeouts(&mut self, by: Duration) -> Result<(), Error> {
+        self.pass(by, false)
+    }
+
+    fn pass(&mut self, by: Duration, with_timeouts: bool) -> Result<(), Error> {
         let until = self.vm().now.saturating_add(nanos(by));
-        while let Some((at, event)) = self.next_event().filter(|(at, _)| *at <= until) {
+        while let Some((at, event)) = self.next_event(with_timeouts).filter(|(at, _)| *at <= until) {
             let vm = self.vm_mut();
             vm.now = vm.now.max(at);
             match event {
@@ -33,16 +42,29 @@ impl Host {
         Ok(())
     }
 
-    /// Moves the clock without any timer firing: the process was stopped, or the clock was set.
+    /// Moves the clock without any timer firing: the process was stopped.
     pub fn skip(&mut self, by: Duration) {
         let vm = self.vm_mut();
         vm.now = vm.now.saturating_add(nanos(by));
     }
 
-    fn next_event(&self) -> Option<(u64, Event)> {
+    /// Sets the clock forward, or back. Timers do not go by it, as on both hosts.
+    pub fn set_clock(&mut self, by_millis: i64) {
+        let set = |time: &mut u64| *time = time.saturating_add_signed(by_millis.saturating_mul(1_000_000));
+        let vm = self.vm_mut();
+        set(&mut vm.now);
+        for context in vm.contexts.values_mut() {
+            if let Context::Root(root) = context {
+                root.timers.iter_mut().for_each(set);
+            }
+        }
+        vm.pending.iter_mut().filter_map(|pending| pending.deadline.as_mut()).for_each(set);
+    }
+
+    fn next_event(&self, with_timeouts: bool) -> Option<(u64, Event)> {
         let roots = self.vm().contexts.values().filter_map(Context::as_root);
         let ticks = roots.flat_map(|root| root.timers.iter().map(|at| (*at, Event::Tick(root.id))));
-        let open = self.vm().pending.iter().filter(|pending| !pending.answered);
+        let open = self.vm().pending.iter().filter(|pending| with_timeouts && !pending.answered);
         let timeouts = open.filter_map(|pending| Some((pending.deadline?, Event::TimedOut(pending.callout.token))));
         // Between two at the same time the earlier in this list: a timeout before a tick.
         timeouts.chain(ticks).min_by_key(|(at, _)| *at)

@@ -6,6 +6,7 @@ use crate::callback::Callback;
 use crate::contexts::Context;
 use crate::exchange::{nanos, Exchange};
 use crate::headers::Headers;
+use crate::spec::Ending;
 use crate::vm::Vm;
 
 fn number(value: u64) -> Property {
@@ -120,14 +121,20 @@ fn request(view: &View<'_>, name: &str) -> Property {
 fn response(view: &View<'_>, name: &str) -> Property {
     let spec = &view.exchange.spec;
     match name {
+        "code" if spec.ending == Ending::NoResponse => Property::Absent,
         "code" if view.responded => number(u64::from(spec.status)),
-        "code_details" if view.responded => {
-            text(Some(if spec.upstream.is_some() { "via_upstream" } else { "direct_response" }))
-        }
+        "code_details" if view.responded => text(Some(match &spec.ending {
+            Ending::NoResponse => "downstream_remote_disconnect",
+            Ending::CutOff(details) if view.over => details,
+            _ if spec.upstream.is_some() => "via_upstream",
+            _ => "direct_response",
+        })),
         "flags" => number(0),
         "size" if view.over => number(view.exchange.response_body_len() as u64),
         "total_size" if view.over => number((view.exchange.response.size() + view.exchange.response_body_len()) as u64),
-        "backend_latency" if view.over && spec.upstream.is_some() => number(nanos(spec.upstream_latency)),
+        "backend_latency" if view.over && spec.upstream.is_some() && spec.ending == Ending::Whole => {
+            number(nanos(spec.upstream_latency))
+        }
         _ => match name.strip_prefix("headers.") {
             Some(name) => header(view.response, name),
             None => Property::Absent,

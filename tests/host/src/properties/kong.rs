@@ -188,6 +188,9 @@ fn nginx_variable(vm: &Vm, exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
         "upstream_header_time" => upstream.and_then(|_| text(&seconds_of(spec.upstream_latency / 3 * 2))),
         "upstream_response_time" => upstream.and_then(|_| text(&seconds_of(spec.upstream_latency))),
         "upstream_uri" => spec.upstream.as_ref().and(spec.rewritten_path.clone().or(path)),
+        "upstream_trailer_grpc_status" => {
+            upstream.and_then(|_| spec.response_trailers.get("grpc-status").map(<[u8]>::to_vec))
+        }
         "kong_request_id" => spec.request_id.as_deref().and_then(text),
         "ssl_server_name" => tls.and_then(|tls| text(&tls.server_name)),
         "ssl_protocol" => tls.and_then(|tls| text(&tls.version)),

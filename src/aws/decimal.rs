@@ -1,0 +1,157 @@
+//! Numbers as they are written in attributes: what a service takes of one, and how it is written so
+//! that JSON has it, too. Nothing is rounded.
+
+use std::ops::RangeInclusive;
+
+/// A number, as JSON writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    /// The number in JSON.
+    pub(crate) text: String,
+    /// Digits, without zeros at either end.
+    digits: usize,
+    /// The power of ten of the first digit; that of zero is as good as any.
+    magnitude: i64,
+    /// True if it is a one and zeros: 1000, or 0.001.
+    is_power_of_ten: bool,
+}
+
+/// Numbers that a service takes as an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DecimalRange {
+    /// Digits that a number may have.
+    pub(crate) digits: usize,
+    /// Powers of ten that its first digit may have.
+    pub(crate) magnitudes: RangeInclusive<i64>,
+    /// The power of ten that is the largest number, if that is one.
+    pub(crate) largest: Option<i64>,
+}
+
+impl Decimal {
+    /// Reads a number: digits, with a sign, a fraction and an exponent if it has them. White space
+    /// around it is left out, and so are zeros in front, which JSON does not have.
+    pub(crate) fn parse(text: &str) -> Option<Decimal> {
+        let text = text.trim_ascii();
+        let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |unsigned| ("-", unsigned));
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+            None => (unsigned, None),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (mantissa, None),
+        };
+        let power: i64 = match exponent {
+            Some(exponent) if are_digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)) => {
+                exponent.parse().ok()?
+            }
+            Some(_) => return None,
+            None => 0,
+        };
+        if !are_digits(whole) || !fraction.is_none_or(are_digits) {
+            return None;
+        }
+        let whole = whole.trim_start_matches('0');
+        let fraction = fraction.unwrap_or_default().trim_end_matches('0');
+        let digits = [whole, fraction].concat();
+        let significant = digits.trim_matches('0');
+        let leading = digits.len() - digits.trim_start_matches('0').len();
+        let magnitude = length(whole) - 1 - i64::try_from(leading).ok()?;
+        Some(Decimal {
+            text: rewritten(sign, whole, fraction, exponent),
+            digits: significant.len(),
+            magnitude: if significant.is_empty() { 0 } else { magnitude.checked_add(power)? },
+            is_power_of_ten: significant == "1",
+        })
+    }
+
+    /// Returns true if the number is one of `range`.
+    pub(crate) fn is_in(&self, range: &DecimalRange) -> bool {
+        let is_largest = self.is_power_of_ten && range.largest == Some(self.magnitude);
+        self.digits <= range.digits && (self.digits == 0 || is_largest || range.magnitudes.contains(&self.magnitude))
+    }
+}
+
+fn rewritten(sign: &str, whole: &str, fraction: &str, exponent: Option<&str>) -> String {
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let dot = if fraction.is_empty() { "" } else { "." };
+    let (e, exponent) = exponent.map_or(("", ""), |exponent| ("e", exponent));
+    [sign, whole, dot, fraction, e, exponent].concat()
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn length(text: &str) -> i64 {
+    // No text has more bytes than 32 bits address.
+    i64::try_from(text.len()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RANGE: DecimalRange = DecimalRange { digits: 5, magnitudes: -3..=8, largest: Some(9) };
+
+    #[test]
+    fn a_number_is_written_as_json_has_it() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("-0.0", "-0"),
+            (" 007\t", "7"),
+            ("12.50", "12.5"),
+            ("-1.5e+3", "-1.5e+3"),
+            ("0E5", "0e5"),
+            ("1.0e007", "1e007"),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().text, expected, "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e+",
+            "0x1",
+            "1 2",
+            "1,5",
+            "NaN",
+            "Infinity",
+            "1e99999999999999999999",
+            "٣",
+        ] {
+            assert_eq!(Decimal::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_one_of_size_and_of_digits() {
+        let is_in = |text: &str| Decimal::parse(text).unwrap().is_in(&RANGE);
+        for text in
+            ["0", "0e999", "1000000000", "-1e9", "999990000", "0.001", "10000e5", "0.0000001e7", "12345", "1.2345e8"]
+        {
+            assert!(is_in(text), "{text}");
+        }
+        for text in ["1100000000", "1e10", "0.0001", "123456", "1e-4", "1e999999999999"] {
+            assert!(!is_in(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_number_that_was_written(text in "-?[0-9]{1,6}(\\.[0-9]{1,6})?([eE][+-]?[0-9]{1,2})?", any in ".{0,12}") {
+            let decimal = Decimal::parse(&text).unwrap();
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&decimal.text).unwrap().is_number());
+            let (read, written): (f64, f64) = (decimal.text.parse().unwrap(), text.parse().unwrap());
+            prop_assert_eq!(read, written);
+            prop_assert!(read == 0.0 || (read.abs().log10() - decimal.magnitude as f64).abs() < 1.0 + 1e-9);
+            if let Some(decimal) = Decimal::parse(&any) {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&decimal.text).unwrap().is_number(), "{}", any);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Values of listed parameters, wherever a text has one: `?token=…`, `;Token=…`, `#token[]=…`, the
+//! second URL in a header, a URL in a URL.
+//!
+//! A text has no structure that every reader agrees on, so that this looks for a pattern: a listed
+//! name as a word, an equals sign behind it, and all up to the next separator. Where it is not sure
+//! it hides more. One pass over the text for all names.
+
+use std::ops::Range;
+
+use super::decoded::Unit;
+
+/// Bytes of the name of the next parameter that are looked for behind a character that may separate
+/// or belong to the value. Names are shorter.
+const MAX_NAME_BYTES: usize = 64;
+
+/// More than any depth.
+const ANY_DEPTH: u16 = 256;
+
+/// Names of parameters.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// In lower case.
+    names: Vec<String>,
+    /// True for each byte that a name begins with, which are few: most are looked at once.
+    begins: Box<[bool; 256]>,
+}
+
+impl Names {
+    /// Takes names in lower case.
+    pub(super) fn new(names: Vec<String>) -> Names {
+        let mut begins = Box::new([false; 256]);
+        for byte in names.iter().filter_map(|name| name.as_bytes().first()) {
+            for spelling in [*byte, byte.to_ascii_uppercase()] {
+                begins.get_mut(usize::from(spelling)).into_iter().for_each(|begins| *begins = true);
+            }
+        }
+        Names { names, begins }
+    }
+
+    /// Returns true if there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Returns the name that stands at `position` and is not a part of a longer word.
+    fn at(&self, units: &[Unit], position: usize, unit: &Unit) -> Option<&String> {
+        let may_begin = self.begins.get(usize::from(unit.byte)) == Some(&true);
+        may_begin.then(|| self.names.iter().find(|name| is_word_at(units, position, name.as_bytes())))?
+    }
+}
+
+/// Returns the positions of all values of the parameters `names`.
+pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
+    if names.is_empty() || !units.iter().any(|unit| unit.byte == b'=') {
+        return values;
+    }
+    let mut position = 0;
+    // An equals sign that was encoded less often than this ends a name that is listed.
+    let mut limit = 0;
+    let mut in_brackets = false;
+    let mut in_query = false;
+    while let Some(unit) = units.get(position) {
+        if let Some(name) = names.at(units, position, unit) {
+            position += name.len();
+            (limit, in_brackets) = (ANY_DEPTH, false);
+            continue;
+        }
+        let depth = u16::from(unit.depth);
+        match unit.byte {
+            b'=' if depth < limit => {
+                let start = run(units, position + 1, |unit| is_space(unit.byte) && unit.depth == 0);
+                let end = end_of_value(units, start, unit.depth, in_query);
+                values.push(start..end);
+                (limit, position) = (0, end);
+                continue;
+            }
+            // `token =`.
+            byte if is_space(byte) && limit > 0 => {
+                let end = run(units, position, |unit| is_space(unit.byte));
+                if !in_brackets && units.get(end).is_none_or(|next| next.byte != b'=') {
+                    limit = limit.min(depth);
+                }
+                in_query &= depth > 0;
+                position = end;
+                continue;
+            }
+            b'[' => in_brackets = limit > 0,
+            b']' => in_brackets = false,
+            b'&' | b'#' | b'=' => limit = limit.min(depth),
+            b'?' | b';' | b',' | b'"' | b'<' | b'>' if !in_brackets => limit = limit.min(depth),
+            _ => {}
+        }
+        match unit.byte {
+            b'?' | b'#' | b'&' => in_query |= depth == 0,
+            b'"' | b'<' | b'>' | b' ' => in_query &= depth > 0,
+            _ => {}
+        }
+        position += 1;
+    }
+    values
+}
+
+/// Returns true if `name` stands at `position` and is not a part of a longer word.
+fn is_word_at(units: &[Unit], position: usize, name: &[u8]) -> bool {
+    let stands = units
+        .get(position..position + name.len())
+        .is_some_and(|units| units.iter().zip(name).all(|(unit, byte)| unit.byte.to_ascii_lowercase() == *byte));
+    let joins = |inner: Option<&u8>, outer: Option<&Unit>| {
+        inner.is_some_and(|byte| is_of_word(*byte)) && outer.is_some_and(|unit| is_of_word(unit.byte))
+    };
+    let before = position.checked_sub(1).and_then(|before| units.get(before));
+    stands && !joins(name.first(), before) && !joins(name.last(), units.get(position + name.len()))
+}
+
+/// Returns the position behind the value that begins at `start`, behind an equals sign of this
+/// depth. A separator that was encoded more often belongs to the value.
+fn end_of_value(units: &[Unit], start: usize, depth: u8, in_query: bool) -> usize {
+    let quoted = units.get(start).is_some_and(|unit| unit.byte == b'"' && unit.depth == 0);
+    if quoted {
+        return end_of_quoted(units, start + 1);
+    }
+    let ends = |(position, unit): (usize, &Unit)| match unit.byte {
+        _ if unit.depth > depth => false,
+        b'&' | b'#' => true,
+        // Of an encoded text all of these may be a part.
+        b'"' | b'<' | b'>' => unit.depth == 0,
+        byte if is_space(byte) => unit.depth == 0,
+        b';' | b',' => is_parameter(units, position + 1, depth),
+        b'?' => !in_query && is_parameter(units, position + 1, depth),
+        _ => false,
+    };
+    let end = units.iter().enumerate().skip(start).find(|candidate| ends(*candidate));
+    end.map_or(units.len(), |(end, _)| end)
+}
+
+/// Returns the position behind the quote that ends a quoted value.
+fn end_of_quoted(units: &[Unit], start: usize) -> usize {
+    let mut position = start;
+    while let Some(unit) = units.get(position) {
+        position += match unit.byte {
+            b'\\' => 2,
+            b'"' if unit.depth == 0 => return position + 1,
+            _ => 1,
+        };
+    }
+    units.len()
+}
+
+/// Returns true if a name, an equals sign and the beginning of a value stand at `start`.
+fn is_parameter(units: &[Unit], start: usize, depth: u8) -> bool {
+    let separates = |unit: &Unit| {
+        unit.depth <= depth && (is_space(unit.byte) || matches!(unit.byte, b'=' | b'&' | b'#' | b';' | b',' | b'?'))
+    };
+    let ahead = units.get(start..).unwrap_or_default();
+    let ahead = ahead.get(..MAX_NAME_BYTES).unwrap_or(ahead);
+    let spaces = run(ahead, 0, |unit| is_space(unit.byte));
+    let end = run(ahead, spaces, |unit| !separates(unit));
+    let is_equals = ahead.get(end).is_some_and(|unit| unit.byte == b'=' && unit.depth <= depth);
+    end > spaces && is_equals && ahead.get(end + 1).is_some_and(|unit| !separates(unit))
+}
+
+/// Returns the position behind the run from `start` on of units that are as asked for.
+fn run(units: &[Unit], start: usize, is_part: impl Fn(&Unit) -> bool) -> usize {
+    start + units.iter().skip(start).take_while(|unit| is_part(unit)).count()
+}
+
+fn is_space(byte: u8) -> bool {
+    byte <= b' '
+}
+
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || !byte.is_ascii()
+}

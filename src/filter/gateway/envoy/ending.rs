@@ -1,0 +1,153 @@
+//! How a response ended on Envoy: who made it, whether it came whole, and gRPC's own status. Reads
+//! what Envoy tells; never decides whether that is a success.
+//!
+//! What Envoy's details say was read off Envoy 1.40, where a service cut responses off, and clients
+//! left, in every way that `tests/envoy/test_endings.py` knows.
+
+use std::time::Duration;
+
+use proxy_wasm::types::MapType;
+
+use super::candidate::number;
+use crate::filter::header_pairs::pairs;
+use crate::filter::hostcalls::{self, text};
+
+/// What Envoy says of a response that it has from a service, unless something went wrong.
+const VIA_UPSTREAM: &str = "via_upstream";
+
+/// Begins what it says of one that the service did not bring to its end.
+const UPSTREAM_RESET: &str = "upstream_reset_after_response_started";
+
+/// The header that Envoy's router adds to a service's responses, unless `suppress_envoy_headers`
+/// keeps it from that.
+const SERVICE_TIME: &[u8] = b"x-envoy-upstream-service-time";
+
+/// gRPC's `UNKNOWN`, which a response has that ends without a status.
+const UNKNOWN: u16 = 2;
+
+/// The end of a response, or what is known of it while it is under way.
+pub(super) struct Ending {
+    /// Its headers, as the host serialises them.
+    pub(super) headers: Vec<u8>,
+    /// Envoy's own word for how it ended.
+    details: Option<String>,
+    /// True if a service made it.
+    pub(super) is_upstream: bool,
+    /// True if it broke off, or never began.
+    pub(super) broke_off: bool,
+    /// The time from the first byte to the service to the last one from it.
+    pub(super) upstream_latency: Option<Duration>,
+    /// gRPC's own status, if it is one of gRPC.
+    pub(super) grpc_status: Option<u16>,
+}
+
+impl Ending {
+    /// Reads the end of a response with this `status`, which is 0 if there is no response.
+    pub(super) fn read(status: u16, is_over: bool) -> Ending {
+        let headers = hostcalls::header_map(MapType::HttpResponseHeaders);
+        let details = hostcalls::property("response\0code_details").map(text);
+        let latency = if is_over { number("response\0backend_latency").map(Duration::from_nanos) } else { None };
+        let trailer = || hostcalls::header(MapType::HttpResponseTrailers, "grpc-status");
+        let is_upstream = is_upstream(details.as_deref().unwrap_or_default(), status, &headers);
+        // A client that resets a stream of HTTP/2 leaves no other trace than that the service's
+        // last byte never came.
+        let is_whole = details.as_deref() == Some(VIA_UPSTREAM) && (latency.is_some() || !is_over);
+        Ending {
+            grpc_status: grpc_status(&headers, trailer),
+            broke_off: is_over && (status == 0 || is_upstream && !is_whole),
+            upstream_latency: latency,
+            is_upstream,
+            details,
+            headers,
+        }
+    }
+
+    /// Returns true if Envoy has followed a redirect in the client's place: the answer that the
+    /// client gets is that of another exchange.
+    pub(super) fn is_followed(&self) -> bool {
+        self.details.as_deref() == Some("internal_redirect")
+    }
+
+    /// Returns Envoy's own word for how the response broke off, if it did and Envoy has one.
+    pub(super) fn word(&self) -> Option<&str> {
+        self.details.as_deref().filter(|details| self.broke_off && *details != VIA_UPSTREAM)
+    }
+}
+
+/// Returns true if a service made the response, although it may have broken off.
+///
+/// Once it has, Envoy says why, in the words in which it also says why it answered by itself
+/// (`response_timeout`). Its own answers to such ends have statuses from 400 on, and to a client of
+/// gRPC a `grpc-status` in the head; and none has the router's header.
+fn is_upstream(details: &str, status: u16, headers: &[u8]) -> bool {
+    if details == VIA_UPSTREAM || details.starts_with(UPSTREAM_RESET) {
+        return true;
+    }
+    let has = |wanted: &[u8]| value(headers, wanted).is_some();
+    has(SERVICE_TIME) || (is_end(details) && (100..400).contains(&status) && !has(b"grpc-status"))
+}
+
+/// Returns true if Envoy says so of what was under way when something ended it.
+fn is_end(details: &str) -> bool {
+    ["timeout", "disconnect", "reset", "max_stream_duration", "overload"].iter().any(|word| details.contains(word))
+}
+
+/// Returns gRPC's own status, if the response is one of gRPC; `trailer` reads the one that comes at
+/// its end.
+fn grpc_status(headers: &[u8], trailer: impl Fn() -> Option<Vec<u8>>) -> Option<u16> {
+    if !value(headers, b"content-type")?.starts_with(b"application/grpc") {
+        return None;
+    }
+    let status = value(headers, b"grpc-status").map(<[u8]>::to_vec).or_else(trailer);
+    Some(status.and_then(|status| text(status).parse().ok()).unwrap_or(UNKNOWN))
+}
+
+fn value<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::header_pairs::serialise;
+
+    #[test]
+    fn a_response_of_a_service_stays_one_when_it_breaks_off() {
+        let from_service = serialise(&[(SERVICE_TIME, &b"3"[..])]);
+        let bare = serialise::<&[u8]>(&[]);
+        let as_grpc = serialise(&[(&b"grpc-status"[..], &b"14"[..])]);
+        for (details, status, headers, expected) in [
+            ("via_upstream", 200, &bare, true),
+            ("via_upstream", 503, &bare, true),
+            ("upstream_reset_after_response_started{protocol_error}", 503, &bare, true),
+            ("upstream_reset_before_response_started{connection_failure}", 503, &bare, false),
+            ("response_timeout", 200, &bare, true),
+            ("response_timeout", 504, &bare, false),
+            ("response_timeout", 504, &from_service, true),
+            ("response_timeout", 200, &as_grpc, false),
+            ("stream_idle_timeout", 200, &bare, true),
+            ("max_duration_timeout", 200, &bare, true),
+            ("downstream_remote_disconnect", 200, &bare, true),
+            ("downstream_remote_disconnect", 0, &bare, false),
+            ("direct_response", 200, &bare, false),
+            ("", 0, &bare, false),
+        ] {
+            assert_eq!(is_upstream(details, status, headers), expected, "{details} {status}");
+        }
+    }
+
+    #[test]
+    fn a_status_of_grpc_is_in_the_head_or_at_the_end_and_without_one_it_is_unknown() {
+        let head = |pairs: &[(&str, &str)]| serialise(pairs);
+        let status = |pairs: &[(&str, &str)], trailer: Option<&str>| {
+            grpc_status(&head(pairs), || trailer.map(|text| text.as_bytes().to_vec()))
+        };
+        let of_grpc = ("content-type", "application/grpc+proto");
+        assert_eq!(status(&[of_grpc, ("grpc-status", "0")], Some("7")), Some(0));
+        assert_eq!(status(&[of_grpc], Some("7")), Some(7));
+        assert_eq!(status(&[of_grpc], Some("seven")), Some(UNKNOWN));
+        assert_eq!(status(&[of_grpc], None), Some(UNKNOWN));
+        assert_eq!(status(&[("content-type", "application/json"), ("grpc-status", "7")], Some("7")), None);
+        assert_eq!(status(&[], Some("7")), None);
+    }
+}

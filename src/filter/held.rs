@@ -1,0 +1,63 @@
+//! The responses that a worker holds until their events are acknowledged, by their contexts. Knows
+//! which are held; never decides when one is released.
+
+use std::cell::{Cell, RefCell};
+
+use super::gateway::EndWhileHeld;
+use super::hostcalls;
+use crate::notice::Level;
+
+/// The line for a response that Envoy could not hold.
+const OVERFLOWED: &str =
+    "a response that waited for its event was larger than the gateway's buffer, and its client got a 500: leave \
+     `allow_on_headers_stop_iteration` out of this filter's plugin configuration, or raise `per_connection_buffer_limit_bytes`";
+
+/// Responses that are held.
+#[derive(Default)]
+pub(crate) struct HeldResponses {
+    /// Their contexts, in order.
+    contexts: RefCell<Vec<u32>>,
+    /// True once the log says that a response did not wait for its event.
+    has_warned_of_unheld: Cell<bool>,
+    /// True once the log says that a response was too large to be held.
+    has_warned_of_overflow: Cell<bool>,
+}
+
+impl HeldResponses {
+    /// Notes that the response of a context is held.
+    pub(crate) fn add(&self, context: u32) {
+        let mut contexts = self.contexts.borrow_mut();
+        if let Err(position) = contexts.binary_search(&context) {
+            contexts.insert(position, context);
+        }
+    }
+
+    /// Notes that the response of a context is not held any more.
+    pub(crate) fn remove(&self, context: u32) {
+        let mut contexts = self.contexts.borrow_mut();
+        if let Ok(position) = contexts.binary_search(&context) {
+            contexts.remove(position);
+        }
+    }
+
+    /// Returns true if the response of a context is held.
+    pub(crate) fn contains(&self, context: u32) -> bool {
+        self.contexts.borrow().binary_search(&context).is_ok()
+    }
+
+    /// Looks at the end of an exchange whose response was held to the last. Returns true if the
+    /// client got the response all the same.
+    pub(crate) fn has_passed(&self, end: EndWhileHeld) -> bool {
+        if end == EndWhileHeld::Overflowed && !self.has_warned_of_overflow.replace(true) {
+            hostcalls::log(Level::Warn, OVERFLOWED);
+        }
+        end == EndWhileHeld::Passed
+    }
+
+    /// Says, once, why a response did not wait for its event.
+    pub(crate) fn warn_of_unheld(&self, why: &str) {
+        if !self.has_warned_of_unheld.replace(true) {
+            hostcalls::log(Level::Warn, &format!("`delivery: before_response` is not kept: {why}"));
+        }
+    }
+}

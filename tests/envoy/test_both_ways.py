@@ -1,0 +1,53 @@
+"""The HTTP filter and the access logger at once, as while moving from one to the other, and two filters in one chain."""
+
+from collections.abc import Callable
+
+import pytest
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import StartGateway
+from rig.http import send
+from rig.http2 import send_together
+from rig.sns_sink import SnsSink
+from rig.waiting import wait_for
+
+TWICE = "is published TWICE"
+ONCE = "an exchange came to two filters"
+
+
+def logger_in_the_same_vm(config: EnvoyConfig) -> None:
+    config.add_the_other_way("retrohook")
+
+
+@pytest.mark.parametrize("adjust", [logger_in_the_same_vm, EnvoyConfig.add_filter_again])
+@pytest.mark.parametrize("delivery", ["after_response", "before_response"])
+def test_an_exchange_is_one_event_and_the_log_says_so_once(
+    start_gateway: StartGateway, sink: SnsSink, adjust: Callable[[EnvoyConfig], None], delivery: str
+) -> None:
+    routes = [{"method": "PUT", "matcher": "/profile", "delivery": delivery}]
+    envoy = start_gateway("http-filter", sink.address, adjust=adjust, routes=routes, trust_original_path=True)
+    gateway = envoy.address_of()
+    # Equal requests in one packet are exchanges of their own.
+    assert send_together(gateway, "PUT", "/mockbin/profile?mark=0", 50) == [200] * 50
+    for number in range(1, 21):
+        assert send(gateway, "PUT", f"/mockbin/profile?mark={number}").status == 200
+    sink.wait_for_events(70)
+    assert len(sink.entries()) == 70 and sink.marks == set(range(21))
+    wait_for(lambda: envoy.metric("retrohook_events_published_total") == 70, "the counters")
+    assert envoy.metric("retrohook_events_matched_total") == 70
+    assert (envoy.log().count(ONCE), envoy.log().count(TWICE)) == (1, 0)
+
+
+def test_where_the_vms_differ_the_log_says_that_events_come_twice(start_gateway: StartGateway, sink: SnsSink) -> None:
+    envoy = start_gateway(
+        "http-filter", sink.address, adjust=lambda config: config.add_the_other_way("another"), trust_original_path=True
+    )
+    assert send(envoy.address_of(), "PUT", "/mockbin/profile").status == 200
+    sink.wait_for_events(2)
+    wait_for(lambda: TWICE in envoy.log(), "the line")
+
+
+def test_one_way_alone_needs_no_word(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address)
+    assert send_together(envoy.address_of(), "PUT", "/mockbin/profile", 50) == [200] * 50
+    sink.wait_for_events(50)
+    assert ONCE not in envoy.log() and TWICE not in envoy.log()
