@@ -32,7 +32,7 @@ impl Statuses {
 
 /// How an exchange ended, as far as routes ask for it. Each answer may take calls to the host, and
 /// is asked for only where those before it are as a route wants them.
-pub trait Outcome {
+pub trait ResponseEnd {
     /// Returns the status of the response; 0 if there is none, as on Envoy where the client left
     /// before the response began.
     fn status(&self) -> u16;
@@ -45,7 +45,7 @@ pub trait Outcome {
 }
 
 /// The outcome of a whole response that is none of gRPC.
-impl Outcome for u16 {
+impl ResponseEnd for u16 {
     fn status(&self) -> u16 {
         *self
     }
@@ -106,7 +106,7 @@ pub struct Route {
 
 impl Route {
     /// Returns true if a request whose status is wanted ended as the route wants it.
-    fn wants_end(&self, outcome: &dyn Outcome) -> bool {
+    fn wants_end(&self, outcome: &dyn ResponseEnd) -> bool {
         outcome.grpc_status().is_none_or(|status| self.grpc_statuses.contain(status))
             && (!self.complete_only || outcome.is_complete())
     }
@@ -168,7 +168,7 @@ impl Routes {
 
     /// Returns the position of the first route that wants an exchange with this `outcome`, whose
     /// request has `matched`.
-    pub fn position(&self, matched: Matched, outcome: &dyn Outcome) -> Option<usize> {
+    pub fn position(&self, matched: Matched, outcome: &dyn ResponseEnd) -> Option<usize> {
         let status = outcome.status();
         let is_wanted = |route: &Route| route.statuses.contain(status) && route.wants_end(outcome);
         matched.0.positions().find(|position| self.all.get(*position).is_some_and(is_wanted))
@@ -275,7 +275,7 @@ mod tests {
         complete: bool,
     }
 
-    impl Outcome for End {
+    impl ResponseEnd for End {
         fn status(&self) -> u16 {
             200
         }

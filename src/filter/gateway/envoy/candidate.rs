@@ -14,7 +14,7 @@ use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
 use crate::filter::once::hash;
-use crate::publish::route::{DeliveryMode, Matched, OnFailure, Outcome, Route, Routes};
+use crate::publish::route::{DeliveryMode, Matched, OnFailure, ResponseEnd, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -90,7 +90,7 @@ impl EnvoyCandidate {
 
     /// Returns the position of the route that wants the exchange, whose status is known.
     fn position(&self, routes: &Routes, is_over: bool) -> Option<usize> {
-        let outcome = EnvoyOutcome { status: self.status, ending: &self.ending, is_over };
+        let outcome = EnvoyEnd { status: self.status, ending: &self.ending, is_over };
         routes.position(self.matched, &outcome)
     }
 
@@ -111,19 +111,19 @@ impl EnvoyCandidate {
 }
 
 /// The outcome of an exchange as far as it has come.
-struct EnvoyOutcome<'a> {
+struct EnvoyEnd<'a> {
     status: u16,
     ending: &'a OnceCell<Ending>,
     is_over: bool,
 }
 
-impl EnvoyOutcome<'_> {
+impl EnvoyEnd<'_> {
     fn ending(&self) -> &Ending {
         self.ending.get_or_init(|| Ending::read(self.status, self.is_over))
     }
 }
 
-impl Outcome for EnvoyOutcome<'_> {
+impl ResponseEnd for EnvoyEnd<'_> {
     fn status(&self) -> u16 {
         self.status
     }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::once::hash;
-use crate::publish::route::{Matched, Outcome, Route, Routes};
+use crate::publish::route::{Matched, ResponseEnd, Route, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub(super) struct KongCandidate {
@@ -72,7 +72,7 @@ impl KongCandidate {
 
     /// Returns the position of the route that wants the exchange as far as it has come.
     fn position(&self, routes: &Routes) -> Option<usize> {
-        let outcome = KongOutcome { response: self.response.as_ref()?, broke_off: self.broke_off() };
+        let outcome = KongEnd { response: self.response.as_ref()?, broke_off: self.broke_off() };
         routes.position(self.matched, &outcome)
     }
 
@@ -118,12 +118,12 @@ fn own_grpc_status(headers: &KongHeaders) -> Option<u16> {
 }
 
 /// The outcome of an exchange as far as it has come.
-struct KongOutcome<'a> {
+struct KongEnd<'a> {
     response: &'a ResponseHead,
     broke_off: bool,
 }
 
-impl Outcome for KongOutcome<'_> {
+impl ResponseEnd for KongEnd<'_> {
     fn status(&self) -> u16 {
         self.response.status
     }
