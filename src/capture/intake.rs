@@ -10,6 +10,7 @@ use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
 use super::counts::IntakeCounts;
 use super::delivery_id::Nonce;
+use super::distrust::Distrust;
 use super::room::{Reservation, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
@@ -84,6 +85,8 @@ pub struct Intake {
     schedule: Schedule,
     /// One for each queue, by the number that the room gives it.
     troubles: Vec<Trouble>,
+    /// One for each capture.
+    distrust: Vec<Distrust>,
     notices: Vec<Notice>,
     /// Refusals that the log explains once, and has explained.
     told: Vec<Refusal>,
@@ -98,6 +101,7 @@ impl Intake {
         let room = Room::new(&captures, &settings);
         Intake {
             troubles: room.queues().iter().map(|queue| Trouble::new(queue)).collect(),
+            distrust: captures.all.iter().map(|_| Distrust::default()).collect(),
             room,
             captures,
             settings,
@@ -188,7 +192,15 @@ impl Intake {
             // Nothing is checked or written for a webhook that is sent away.
             Err(Refusal::Busy)
         } else {
-            storing(capture, &self.redaction, request, body, attempts, nonce)
+            let verify = capture.verify.as_ref();
+            let checked = verify.map(|verify| verify.check(&request.headers, body, now));
+            if let (Some(verify), Some(Err(why)), Some(distrust)) =
+                (verify, &checked, self.distrust.get_mut(under_way.position))
+            {
+                let steady = self.clock.at(now);
+                self.notices.extend(distrust.note(under_way.position, why, verify.on_failure, steady));
+            }
+            storing(capture, &self.redaction, request, body, checked.as_ref(), attempts, nonce)
         };
         let taken = storing.and_then(|storing| {
             let queue = self.room.queue(under_way.position, storing.unverified);

@@ -10,6 +10,7 @@ mod attempts;
 mod body;
 mod counts;
 mod delivery_id;
+mod distrust;
 mod envelope;
 mod intake;
 mod room;

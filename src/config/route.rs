@@ -42,7 +42,7 @@ pub(super) fn read(
     target: Checked<Option<Target>>,
     may_be_without: bool,
 ) -> Checked<(Vec<Route>, Vec<Target>)> {
-    let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
+    let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`, or `capture`";
     let field = root.optional(KEY);
     if may_be_without && field.is_none() && target == Ok(None) {
         return Ok((Vec::new(), Vec::new()));

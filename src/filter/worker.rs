@@ -6,6 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use proxy_wasm::types::Status;
+
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
@@ -264,7 +266,11 @@ impl Worker {
                 true
             }
             Err(status) => {
-                let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
+                let mut reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
+                // Who has no credentials is told so, with more.
+                if status == Status::BadArgument && !matches!(call, Call::Credentials(_)) {
+                    reason.push_str("; (Envoy) is there a cluster of that name? `upstream` names another");
+                }
                 self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 false
             }
