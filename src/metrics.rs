@@ -50,6 +50,7 @@ macro_rules! metrics {
 
 metrics! {
     EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
+    PathsTooLong Counter "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
     AttributesLeftOut Counter "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
     EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
@@ -233,10 +234,10 @@ impl BacklogGauges {
         }
         let refused = unsigned(refused);
         // Repeated while it is so, because another worker may have been able to say that it is not;
-        // and said at first, because a worker before this one may have been unable to.
+        // and said with the first event, because a worker before this one may have been unable to.
         let is_known =
             |(reported, at): (u64, Timestamp)| reported == refused && (refused == 0 || now.since(at) < REPEATED_AFTER);
-        if !self.reported_refused.is_some_and(is_known) {
+        if !self.reported_refused.map_or(backlog.entries == 0, is_known) {
             self.reported_refused = Some((refused, now));
             updates.set(Metric::TargetsRefused, refused);
         }
@@ -341,8 +342,11 @@ mod tests {
     #[test]
     fn a_refusal_is_said_again_and_again_and_its_end_once() {
         let mut gauges = BacklogGauges::default();
-        let mut visit =
-            |refused, millis| visited(|updates| gauges.visit(Backlog::default(), refused, Timestamp(millis), updates));
+        let mut visit = |refused, millis| {
+            let backlog = Backlog { entries: 1, ..Backlog::default() };
+            let updates = visited(|updates| gauges.visit(backlog, refused, Timestamp(millis), updates));
+            updates.into_iter().filter(|update| update.metric() == Metric::TargetsRefused).collect::<Vec<_>>()
+        };
         let said = |refused| [Update::Record(Metric::TargetsRefused, refused)];
         assert_eq!(visit(0, 0), said(0), "whatever a worker before had said");
         assert_eq!(visit(0, 5_000), []);

@@ -12,6 +12,11 @@ use http::StatusCode;
 /// line of a megabyte.
 pub(crate) const MAX_KEPT_CHARS: usize = 300;
 
+/// Words behind which a refused signature is explained by what was signed, the session token among
+/// it. The text of AWS has the first of them ("The Canonical String for this request should have
+/// been"), and a proxy or an emulator may quote the header alone.
+const BEFORE_SECRETS: &[&str] = &["the canonical string", "canonicalrequest", "x-amz-security-token"];
+
 /// A class of failures, by what to do about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureClass {
@@ -65,8 +70,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Makes a failure whose texts are fit for one log line: without line breaks or control
-    /// characters, and of at most [`MAX_KEPT_CHARS`] characters each.
+    /// Makes a failure whose texts are fit for one log line: without line breaks, control
+    /// characters or what was signed, and of at most [`MAX_KEPT_CHARS`] characters each.
     pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
@@ -308,6 +313,7 @@ pub(super) fn without_namespace(code: &str) -> &str {
     code.rsplit_once('#').map_or(code, |(_, name)| name).trim()
 }
 
+/// Returns the beginning of a text on one line, without what may be secret.
 fn excerpt(text: &str) -> String {
     let mut kept = String::with_capacity(text.len().min(MAX_KEPT_CHARS));
     let mut chars = 0;
@@ -327,6 +333,10 @@ fn excerpt(text: &str) -> String {
         }
         kept.push(c);
         chars += 1;
+    }
+    let lower = kept.to_ascii_lowercase();
+    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| lower.find(words)).min() {
+        kept.truncate(end);
     }
     kept
 }

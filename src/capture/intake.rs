@@ -101,7 +101,7 @@ impl Intake {
         let room = Room::new(&captures, &settings);
         Intake {
             troubles: room.queues().iter().map(|queue| Trouble::new(queue)).collect(),
-            distrust: captures.0.iter().map(|_| Distrust::default()).collect(),
+            distrust: captures.all.iter().map(|_| Distrust::default()).collect(),
             room,
             captures,
             settings,
@@ -125,7 +125,7 @@ impl Intake {
     /// answer, if it is refused.
     pub fn admit(&mut self, id: CaptureId, position: usize, size: Size, now: Timestamp) -> Option<Answer> {
         self.forget(id);
-        let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
+        let most = self.captures.all.get(position).map_or(0, |capture| capture.max_body_bytes);
         if size.body.is_some_and(|announced| announced > most as u64) {
             return Some(self.refuse(Refusal::TooLarge));
         }
@@ -147,7 +147,7 @@ impl Intake {
         let under_way = self.under_way.get_mut(&id)?;
         let CaptureStage::Receiving { last, .. } = &mut under_way.stage else { return None };
         *last = steady;
-        let most = self.captures.0.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
+        let most = self.captures.all.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
         let refusal =
             if bytes > most { Some(Refusal::TooLarge) } else { self.room.receive(&mut under_way.held, bytes).err() };
         self.reschedule(id);
@@ -185,7 +185,7 @@ impl Intake {
         let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way =
             self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
-        let capture = self.captures.0.get(under_way.position)?;
+        let capture = self.captures.all.get(under_way.position)?;
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
         } else if !self.room.has_place(&under_way.held) {
@@ -230,7 +230,7 @@ impl Intake {
     fn step(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
-        let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
+        let Some(capture) = self.captures.all.get(under_way.position) else { return Progress::Wait };
         let storing = match &mut under_way.stage {
             CaptureStage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);

@@ -1,14 +1,14 @@
 //! The objects `attributes`: names that SNS takes, values of a type, with placeholders, and no more
 //! of them than a message may have.
 
-use super::fault::{listed, Checked};
 use serde_json::Value;
 
+use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
 use super::template;
 use crate::aws::decimal::Decimal;
 use crate::event::{AttributeType, BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
-use crate::publish::attribute::{parse_list, Element, TypedAttribute, ValueTemplate};
+use crate::publish::attribute::{element, parse_list, Element, TypedAttribute, ValueTemplate};
 
 const KEY: &str = "attributes";
 const MAX_NAME_LENGTH: usize = 256;
@@ -66,9 +66,9 @@ fn read_list(field: &Field<'_>) -> Checked<ValueTemplate> {
     let remedy = "give a list such as `[\"a\", \"${request.headers.x-role}\"]`, or one placeholder alone";
     if let Value::String(text) = field.value() {
         if let Some(elements) = parse_list(text) {
-            return each(elements, |element| match serde_json::from_str::<String>(element) {
-                Ok(text) => template::parse(field, &text).map(Element::Text),
-                Err(_) => Ok(Element::Constant(element.to_owned())),
+            return each(elements, |value| match value {
+                Value::String(text) => template::parse(field, &text).map(Element::Text),
+                constant => Ok(Element::Constant(element(&constant))),
             })
             .map(ValueTemplate::List);
         }
@@ -84,9 +84,7 @@ fn read_list(field: &Field<'_>) -> Checked<ValueTemplate> {
     each(field.items()?, |item| match item.value() {
         Value::String(_) => template::read(&item).map(Element::Text),
         Value::Array(_) | Value::Object(_) => Err(item.fault(format!("{} is no element", item.shown()), remedy)),
-        Value::Number(number) => Ok(Element::Constant(number.to_string())),
-        Value::Bool(boolean) => Ok(Element::Constant(boolean.to_string())),
-        Value::Null => Ok(Element::Constant("null".to_owned())),
+        constant => Ok(Element::Constant(element(constant))),
     })
     .map(ValueTemplate::List)
 }
@@ -128,7 +126,7 @@ pub(super) fn merge(
         check_count(route, merged.len(), has_event_type);
     }
     let merged = merged.into_iter();
-    merged.map(|attribute| TypedAttribute { name: attribute.name.to_owned(), value: attribute.value.clone() }).collect()
+    merged.map(|each| TypedAttribute { name: each.name.to_owned(), value: each.value.clone() }).collect()
 }
 
 /// Returns the number of attributes that a message has room for beside the built-in ones that are

@@ -246,6 +246,11 @@ impl<'a> Section<'a> {
         self.reading.faults.report(&member(&self.path, key), problem, remedy)
     }
 
+    /// Notes what is accepted and was probably not meant so, somewhere below.
+    pub(super) fn warn_at(&self, path: &str, problem: &str, remedy: &str) {
+        self.reading.faults.warn(path, problem, remedy);
+    }
+
     /// Reports every key that nothing asked for.
     pub(super) fn finish(self) {
         let keys = self.entries().into_iter().map(|(key, _)| key).filter(|key| !self.known.contains(key));

@@ -66,7 +66,8 @@ impl Redaction {
     /// Returns the redaction of a request in whose path the matcher has found `groups`.
     pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
         let spans: Vec<_> = self.path.iter().filter_map(|name| groups.span(name)).collect();
-        let texts = spans.iter().filter_map(|span| GroupText::new(groups.path(), span.clone())).collect();
+        let text = |span: &Range<usize>| GroupText::new(groups.path(), span.clone(), groups.may_go_on(span.end));
+        let texts = spans.iter().filter_map(text).collect();
         let mut redaction = RequestRedaction { settings: self, spans, texts, groups, hidden: Hidden::default() };
         redaction.hidden = redaction.hidden_in_path_or_target(redaction.groups.path());
         redaction
@@ -141,7 +142,12 @@ impl RequestRedaction<'_> {
 
     fn hidden_in_path_or_target(&self, text: &str) -> Hidden {
         let mut parts = self.parts(text);
-        parts.extend_from_slice(&self.spans);
+        // Where a group might go on behind what is searched of the path, nothing behind it is shown.
+        let whole = |span: &Range<usize>| match self.groups.may_go_on(span.end) {
+            true => span.start..text.len(),
+            false => span.clone(),
+        };
+        parts.extend(self.spans.iter().map(whole));
         Hidden::new(text.len(), &parts)
     }
 

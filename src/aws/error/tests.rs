@@ -136,3 +136,21 @@ fn texts_fit_one_log_line() {
     assert!(failure.message.starts_with("é é") && failure.message.ends_with('é'));
     assert_eq!(Failure::new(Transient, "", &"x".repeat(301)).message.len(), MAX_KEPT_CHARS);
 }
+
+#[test]
+fn no_text_shows_what_was_signed() {
+    let signed = "'POST\n/\n\nhost:sns.us-east-1.amazonaws.com\nx-amz-security-token:FwoGtoken\n'";
+    for (text, kept) in [
+        (
+            format!("It does not match.\n\nThe Canonical String for this request should have been\n{signed}"),
+            "It does not match. ",
+        ),
+        (format!("It does not match: {signed}"), "It does not match: 'POST / host:sns.us-east-1.amazonaws.com "),
+        (format!("<CanonicalRequest>{signed}"), "<"),
+        ("403 for X-Amz-Security-Token=FwoGtoken&Action=Publish".to_owned(), "403 for "),
+        ("The\nCanonical\tString for this request: FwoGtoken".to_owned(), ""),
+    ] {
+        assert_eq!(Failure::new(Transient, "", &text).message, kept);
+        assert!(!Failure::new(Transient, &text, "").code.contains("FwoGtoken"));
+    }
+}

@@ -90,7 +90,9 @@ impl Serialize for DetailAttributes<'_> {
             let json = match data_type {
                 AttributeType::String => None,
                 // A rule compares numbers with numbers only, and looks into lists.
-                AttributeType::Number | AttributeType::StringArray => serde_json::from_str::<&RawValue>(value).ok(),
+                AttributeType::Number | AttributeType::StringArray => {
+                    serde_json::from_slice::<&RawValue>(value.as_bytes()).ok()
+                }
             };
             match json {
                 Some(json) => map.serialize_entry(name, json)?,

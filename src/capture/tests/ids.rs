@@ -74,7 +74,7 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
     });
     entry.as_object_mut().unwrap().extend(capture.as_object().unwrap().clone());
     let config = Config::from_json(json!({"capture": [entry]}).to_string().as_bytes()).unwrap();
-    let capture = &config.captures.0[0];
+    let capture = &config.captures.all[0];
     let redaction =
         Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], path: vec![] });
     let mut rng = fastrand::Rng::with_seed(seed);

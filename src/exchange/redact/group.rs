@@ -20,11 +20,13 @@ pub(super) struct GroupText {
     borders: Vec<usize>,
     /// The bytes of the path before and behind it.
     neighbours: (Option<u8>, Option<u8>),
+    /// True if it might go on where it is cut.
+    goes_on: bool,
 }
 
 impl GroupText {
-    /// Takes the text at `span` of `path`; `None` if it is empty.
-    pub(super) fn new(path: &str, span: Range<usize>) -> Option<GroupText> {
+    /// Takes the text at `span` of `path`, which might go on behind that; `None` if it is empty.
+    pub(super) fn new(path: &str, span: Range<usize>, goes_on: bool) -> Option<GroupText> {
         let bytes: Vec<u8> = decode(path.get(span.clone())?).iter().map(|unit| unit.byte).collect();
         let before = span.start.checked_sub(1).and_then(|before| path.as_bytes().get(before));
         let neighbours = (before.copied(), path.as_bytes().get(span.end).copied());
@@ -34,7 +36,7 @@ impl GroupText {
             matched = if position == 0 { 0 } else { next(&bytes, &borders, matched, *byte) };
             borders.push(matched);
         }
-        (!bytes.is_empty()).then_some(GroupText { bytes, borders, neighbours })
+        (!bytes.is_empty()).then_some(GroupText { bytes, borders, neighbours, goes_on })
     }
 
     /// Returns the positions at which the text stands.
@@ -46,7 +48,7 @@ impl GroupText {
             matched = next(&self.bytes, &self.borders, matched, unit.byte);
             let end = position + 1;
             if matched == length && self.is_meant(units, end - length..end) {
-                positions.push(end - length..end);
+                positions.push(end - length..if self.goes_on { units.len() } else { end });
             }
         }
         positions
@@ -79,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn positions(path: &str, span: Range<usize>, text: &str) -> Vec<Range<usize>> {
-        GroupText::new(path, span).map_or_else(Vec::new, |group| group.positions(&decode(text)))
+        GroupText::new(path, span, false).map_or_else(Vec::new, |group| group.positions(&decode(text)))
     }
 
     #[test]
@@ -94,7 +96,7 @@ mod tests {
         for text in ["Mon, 7 Jan", "/77", "q=0.7", ""] {
             assert_eq!(positions(path, 9..10, text).len(), 0, "{text}");
         }
-        assert!(GroupText::new(path, 3..3).is_none());
+        assert!(GroupText::new(path, 3..3, false).is_none());
     }
 
     proptest! {

@@ -269,6 +269,19 @@ fn a_group_of_the_path_is_hidden_wherever_the_path_is_shown() {
 }
 
 #[test]
+fn a_group_that_is_longer_than_what_is_searched_is_hidden_to_its_end() {
+    let secret = "s3cret".repeat(2_000);
+    let mut exchange = exchange();
+    exchange.request.target = format!("/profile/{secret}/edit?a=1").into();
+    exchange.request.headers = Headers(vec![("referer".into(), format!("https://h/profile/{secret}").into())]);
+    let route = Route { matcher: Matcher::new("/profile/(?<id>[^/]+)").unwrap(), ..route() };
+    let redact = Redact { path: vec!["id".into()], ..Redact::default() };
+    let topic = topic(false);
+    let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
+    assert!(!format!("{event:?}").contains("s3cret"), "{event:?}");
+}
+
+#[test]
 fn a_group_shows_what_is_not_hidden_of_the_path_as_it_was_asked_for() {
     let route = Route {
         matcher: Matcher::new("/profile/(?<id>[^/?]+)/(?<rest>.*)").unwrap(),
