@@ -75,6 +75,16 @@ impl Failure {
     pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
+
+    /// Returns the failure in words for the log, with its mend where waiting does not help.
+    pub(crate) fn explained(&self) -> String {
+        let Failure { class, code, message } = self;
+        let mend = if class.is_held() { Some(mend(code)) } else { listed_mend(code) };
+        match mend {
+            Some(mend) => format!("{code}: {message}; {mend}"),
+            None => format!("{code}: {message}"),
+        }
+    }
 }
 
 /// The outcome of one entry of a call.
@@ -268,16 +278,20 @@ fn by_status(status: StatusCode, refused: FailureClass) -> FailureClass {
 }
 
 /// Returns what an operator can do about a failure for which messages are held.
-pub(crate) fn mend(code: &str) -> &'static str {
+fn mend(code: &str) -> &'static str {
     if code.starts_with(UNWORDED) {
         return UNWORDED_MEND;
     }
     if is_of_kms(code) {
         return KMS_MEND;
     }
+    listed_mend(code).unwrap_or("look the code up in the API reference of the service")
+}
+
+/// Returns the mend of a code in [`DENIED`].
+fn listed_mend(code: &str) -> Option<&'static str> {
     let name = bare(code);
-    let known = DENIED.iter().find(|(names, _)| names.contains(&name));
-    known.map_or("look the code up in the API reference of the service", |(_, mend)| mend)
+    DENIED.iter().find(|(names, _)| names.contains(&name)).map(|(_, mend)| *mend)
 }
 
 /// Returns true for `KMSDisabledException`, `KmsDisabled` and `KMS.DisabledException`.
