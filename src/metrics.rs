@@ -246,6 +246,7 @@ impl BacklogGauges {
 
     /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is
     /// in this worker's backlog from now on.
+    #[inline(never)]
     pub(crate) fn inherit(&mut self, (entries, bytes): (i64, i64)) {
         let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
         self.reported.entries = add(self.reported.entries, entries);

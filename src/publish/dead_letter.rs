@@ -145,6 +145,7 @@ impl Serialize for LetterAttributes<'_> {
 impl DeadLetter {
     /// Makes the letter an event on a way of its own: its message is the letter as JSON. It keeps
     /// the id and the group of the event that is dead, and happened `now`.
+    #[inline(never)]
     pub(crate) fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
         let text = |name: &str, value: &str| Attribute {
             name: name.to_owned(),

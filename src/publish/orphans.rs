@@ -96,6 +96,7 @@ impl Orphans {
     }
 
     /// Reads so many events at most, and a megabyte of them at most.
+    #[inline(never)]
     fn read(&mut self, most: usize) {
         let (mut count, mut bytes) = (0, 0);
         for Orphan { journal, read } in &mut self.targets {
@@ -175,6 +176,7 @@ impl Orphans {
 }
 
 impl Orphan {
+    #[inline(never)]
     fn count(&self) -> usize {
         self.journal.unread() + self.read.len()
     }

@@ -67,6 +67,7 @@ impl Journal {
 
     /// Returns true if adopted segments have events that [`Journal::next_adopted`] has not returned
     /// yet.
+    #[inline(never)]
     pub(crate) fn is_reading(&self) -> bool {
         !self.adopted.iter().all(|segment| segment.unread.is_empty())
     }
@@ -110,6 +111,7 @@ impl Journal {
     }
 
     /// Returns the number of events in adopted segments that are known and not read yet.
+    #[inline(never)]
     pub(crate) fn unread(&self) -> usize {
         self.adopted.iter().map(|segment| segment.unread.count()).sum()
     }
