@@ -62,6 +62,7 @@ metrics! {
     EventsAdopted Counter "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
     JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
+    EventsDroppedOrphaned Counter "retrohook_events_dropped_orphaned_total" "Events lost because their worker was gone and no configuration had their target any more.";
     ResponsesUndelivered Counter "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
     ResponsesUnheld Counter "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
     CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
@@ -245,6 +246,7 @@ impl BacklogGauges {
 
     /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is
     /// in this worker's backlog from now on.
+    #[inline(never)]
     pub(crate) fn inherit(&mut self, (entries, bytes): (i64, i64)) {
         let add = |count: usize, change: i64| count.saturating_add_signed(isize::try_from(change).unwrap_or(0));
         self.reported.entries = add(self.reported.entries, entries);

@@ -43,6 +43,8 @@ pub(crate) enum DropReason {
     TooLarge,
     /// Its client got a 503 instead of the response that it tells of.
     Withdrawn,
+    /// Its worker is gone, and no configuration has its target any more.
+    Orphaned,
     /// The process ends while it is queued or in flight. Never counted: if the process lives on
     /// after all, it is sent.
     Shutdown,
@@ -57,6 +59,7 @@ impl DropReason {
             DropReason::Refused => "refused",
             DropReason::TooLarge => "too_large",
             DropReason::Withdrawn => "withdrawn",
+            DropReason::Orphaned => "orphaned",
             DropReason::Shutdown => "shutdown",
         }
     }
@@ -90,7 +93,7 @@ pub(crate) struct DeadLetter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address<'a> {
     /// The key of the configuration that names it, such as `topic_arn`.
-    pub(crate) key: &'static str,
+    pub(crate) key: &'a str,
     /// The value of that key, such as the topic's ARN.
     pub(crate) name: &'a str,
     /// The region that requests are signed for.
@@ -142,6 +145,7 @@ impl Serialize for LetterAttributes<'_> {
 impl DeadLetter {
     /// Makes the letter an event on a way of its own: its message is the letter as JSON. It keeps
     /// the id and the group of the event that is dead, and happened `now`.
+    #[inline(never)]
     pub(crate) fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
         let text = |name: &str, value: &str| Attribute {
             name: name.to_owned(),

@@ -5,6 +5,7 @@
 pub(crate) mod attribute;
 pub mod dead_letter;
 pub(crate) mod journal;
+mod orphans;
 pub(crate) mod outbox;
 mod record;
 pub mod route;
@@ -25,6 +26,7 @@ use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
 use journal::Store;
+use orphans::Orphans;
 use outbox::settings::{Batch, Bounds};
 use outbox::{BatchId, Release, Ticket, Wait};
 use record::Recorder;
@@ -71,6 +73,8 @@ pub struct Publisher {
     senders: Vec<Sender>,
     /// Position of the sender that carries dead letters, if they go to a queue.
     letters: Option<usize>,
+    /// Events whose target nobody has, where there are journals.
+    orphans: Option<Orphans>,
     /// Position of the sender that is asked first.
     turn: usize,
     /// True if dead letters are written to the log.
@@ -102,6 +106,7 @@ impl Publisher {
         Publisher {
             senders: targets.into_iter().enumerate().map(sender).collect(),
             letters,
+            orphans: store.map(|store| Orphans::new(Rc::clone(store), seed)),
             turn: 0,
             log_dead_letters: dead_letter.log,
             letter_mark: dead_letter.mark,
@@ -206,12 +211,16 @@ impl Publisher {
     /// it at each tick.
     pub(crate) fn tend_journals(&mut self, now: Timestamp) {
         self.senders.iter_mut().for_each(|sender| sender.tend_journal(now));
+        if let Some(orphans) = &mut self.orphans {
+            orphans.tend(self.senders.iter().filter_map(|sender| sender.outbox.journal()), now);
+        }
     }
 
     /// Takes over nothing more of workers that may go yet, and all that was begun with: the host
     /// wants to stop this one.
     pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
         self.senders.iter_mut().for_each(|sender| sender.stop_adopting(now));
+        self.orphans.iter_mut().for_each(Orphans::stop_adopting);
     }
 
     /// Handles the reply to a call; ignored after its deadline, when the call counts as lost.
@@ -237,7 +246,8 @@ impl Publisher {
     }
 
     fn backlog(&self) -> Backlog {
-        self.senders.iter().map(|sender| sender.outbox.backlog()).fold(Backlog::default(), |sum, backlog| Backlog {
+        let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
+        self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {
             entries: sum.entries + backlog.entries,
             bytes: sum.bytes + backlog.bytes,
             oldest: [sum.oldest, backlog.oldest].into_iter().flatten().min(),
@@ -250,6 +260,7 @@ impl Publisher {
     pub(crate) fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
+        letters.extend(self.orphans.iter_mut().flat_map(|orphans| orphans.take_letters(now)));
         if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
@@ -285,6 +296,9 @@ impl Publisher {
                 sender.outbox.note_reported();
             }
         }
+        if let Some(orphans) = &mut self.orphans {
+            orphans.visit_metrics(sums_gauges, &mut self.gauges, updates);
+        }
         let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
         self.gauges.visit(self.backlog(), refused, now, updates);
     }
@@ -293,7 +307,7 @@ impl Publisher {
     /// names its own.
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let several = self.senders.len() > 1;
-        let mut notices = Vec::new();
+        let mut notices = self.orphans.as_mut().map_or(Vec::new(), Orphans::take_notices);
         for sender in &mut self.senders {
             let name = sender.target().protocol.name().to_owned();
             for Notice { level, text } in sender.outbox.take_notices(&name, now) {

@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::metrics::{CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter, DropReason};
 use crate::publish::journal::{Journal, Store};
+use crate::publish::orphans::LETTERS;
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
 use crate::publish::outbox::{BatchId, Dropped, Outbox, OutboxCounts};
 
@@ -88,8 +89,8 @@ impl Sender {
         };
         let journal = |store: &Rc<dyn Store>| {
             // Dead letters that were left are not taken over as events, which are counted.
-            let service = if cargo == Cargo::Letters { "dead-letters" } else { protocol.service() };
-            let names = [service, &target.region, protocol.name()];
+            let service = if cargo == Cargo::Letters { LETTERS } else { protocol.service() };
+            let names = [protocol.kind().key, service, &target.region, protocol.name()];
             Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
         };
         Sender {

@@ -1,6 +1,8 @@
 """What kills a queue in a running Envoy: ten changes of the configuration under load, and traps under load. Every event that was
-accepted arrives; only what was in flight may come twice.
+accepted arrives; only what was in flight may come twice. What nobody can send any more has a dead letter.
 """
+
+import json
 
 from pathlib import Path
 
@@ -135,3 +137,43 @@ def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_threa
     wait_until_drained(envoy)
     assert "wasm.retrohook.vm_reload_success: 0" in envoy.admin_get("/stats?filter=vm_reload")
     assert (traps(envoy), adopted(envoy), twice(sink)) == (1, 200, 0)
+
+
+def test_a_change_of_topic_and_a_trap_leave_a_letter_of_each_event(
+    start_gateway: StartGateway, sink: SnsSink, way: str, tmp_path: Path
+) -> None:
+    sink.answers = error(503)
+    documents: list[EnvoyConfig] = []
+
+    def adjust(document: EnvoyConfig) -> None:
+        document.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
+        document.serve_listeners(tmp_path / "lds" / "listeners.json")
+        documents.append(document)
+
+    (tmp_path / "lds").mkdir()
+    envoy = start_gateway(way, sink.address, adjust=adjust, workers=1, arguments=["--drain-time-s", "1"])
+    (document,) = documents
+    wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
+    load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 100, RATE)
+    assert load.result().statuses == {200: 100}
+    wait_for(lambda: envoy.metric(QUEUED) == 100, "the gauge")
+
+    other = "arn:aws:sns:us-east-1:123456789012:other"
+    document.update_listeners(topic_arn=other)
+    updates = "listener_manager.lds.update_success: 2\n"
+    wait_for(lambda: updates in envoy.admin_get("/stats?filter=update_success"), "the update")
+    # A request may still come to the old listener for a moment, and that is one of its events, too.
+    trap(envoy)
+    sink.answers = slow(0)
+    wait_for(lambda: envoy.metric(QUEUED) == 0, "the gauge to come down", 120)
+
+    lines = [line for line in envoy.log().splitlines() if "retrohook-dead-letter " in line]
+    letters = [
+        json.loads(line.partition("retrohook-dead-letter ")[2].partition(" retrohook-end")[0]) for line in lines
+    ]
+    assert {(letter["reason"], letter["target"]["topic_arn"] == other) for letter in letters} == {("orphaned", False)}
+    # Requests that were to trap a VM have no mark, and one of them may have been an event as well.
+    uris = [json.loads(letter["message"])["request"]["uri"] for letter in letters]
+    marked = [uri for uri in uris if "mark=" in uri]
+    assert len(marked) == len(set(marked)) == 100
+    assert envoy.metric("retrohook_events_dropped_orphaned_total") == len(letters)

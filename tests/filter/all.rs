@@ -26,6 +26,7 @@ mod lives;
 mod matching;
 mod memory;
 mod metrics;
+mod orphans;
 mod replies;
 mod shutdown;
 mod size;

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Longer than a lease lives without a renewal, also for a worker without traffic.
-const EXPIRY: Duration = Duration::from_secs(13);
+pub(crate) const EXPIRY: Duration = Duration::from_secs(13);
 
 /// Lets time pass in all workers at once, and returns what each delivered.
 fn deliver_by_all(hosts: &mut [Host], time: Duration) -> Vec<Vec<Entry>> {
@@ -27,9 +27,11 @@ fn deliver_by_all(hosts: &mut [Host], time: Duration) -> Vec<Vec<Entry>> {
     delivered
 }
 
-fn events_in(shared: &SharedData) -> usize {
+pub(crate) fn events_in(shared: &SharedData) -> usize {
     let is_event = |key: &Vec<u8>| {
-        let slot = key[key.len() - 4..] != [0, 0, 0, 0] && key[key.len() - 3..] != [0, 0, 0];
+        let slot = !key.starts_with(b"retrohook/journal/2/targets/")
+            && key[key.len() - 4..] != [0, 0, 0, 0]
+            && key[key.len() - 3..] != [0, 0, 0];
         slot && shared.get(key).is_some_and(|value| value.len() > key.len() + 60)
     };
     shared.keys().iter().filter(|key| is_event(key)).count()
@@ -240,7 +242,7 @@ fn segments_of_another_version_are_left_alone() {
 }
 
 #[test]
-fn events_of_another_topic_are_left_alone() {
+fn events_of_another_topic_are_left_alone_for_a_minute() {
     let shared = left_by_a_worker(2);
     let other = json!({"topic_arn": "arn:aws:sns:us-east-1:123456789012:other"});
     let mut host = Way::HttpFilter.journaled_as(&other, shared.clone(), 2);

@@ -78,6 +78,13 @@ fn every_counter_counts_what_it_says() {
     run_numbered(&mut adopted, 3);
     adopted.revive().unwrap();
     adopted.advance(Duration::from_secs(13)).unwrap();
+    let mut orphaned = busy();
+    run_numbered(&mut orphaned, 2);
+    orphaned.advance(TICK).unwrap();
+    let other = json!({"topic_arn": "arn:aws:sns:us-east-1:123456789012:other"});
+    orphaned.replace_plugin(config(other).to_string()).unwrap();
+    orphaned.revive().unwrap();
+    orphaned.advance(Duration::from_secs(75)).unwrap();
     let mut forgetful = Way::Kong.journaled(&json!({}), SharedData::with_capacity(4_000));
     (0..9).for_each(|number| Way::Kong.run(&mut forgetful, &numbered(number)));
     deliver(&mut forgetful, MAX_DELAY * 2);
@@ -114,6 +121,7 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedExpired, vec![(&all, 0), (&expired, 4)]),
         (Metric::EventsDroppedRefused, vec![(&all, 0), (&partly, 1), (&error, 0)]),
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
+        (Metric::EventsDroppedOrphaned, vec![(&all, 0), (&adopted, 0), (&orphaned, 2)]),
         (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
         (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),

@@ -57,10 +57,17 @@ impl Journal {
     /// Ends adoption: the segments of others stay theirs from now on.
     pub(crate) fn stop_adopting(&mut self) {
         self.adopts = false;
+        self.is_listed = false;
+    }
+
+    /// Returns true if segments of others may still become this journal's.
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.adopts
     }
 
     /// Returns true if adopted segments have events that [`Journal::next_adopted`] has not returned
     /// yet.
+    #[inline(never)]
     pub(crate) fn is_reading(&self) -> bool {
         !self.adopted.iter().all(|segment| segment.unread.is_empty())
     }
@@ -68,6 +75,7 @@ impl Journal {
     /// Returns the next event of an adopted segment, in the order in which its previous owner
     /// accepted them, and its age: the time for which anybody had it. `None` also if another call is needed to find out: a long segment is scanned
     /// in portions.
+    #[inline(never)]
     pub(crate) fn next_adopted(&mut self) -> Option<(Event, Slot, Duration)> {
         let segment = self.adopted.iter_mut().find(|segment| !segment.unread.is_empty())?;
         let (store, keys, number) = (&self.store, &self.keys, segment.number);
@@ -103,6 +111,7 @@ impl Journal {
     }
 
     /// Returns the number of events in adopted segments that are known and not read yet.
+    #[inline(never)]
     pub(crate) fn unread(&self) -> usize {
         self.adopted.iter().map(|segment| segment.unread.count()).sum()
     }

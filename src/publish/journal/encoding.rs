@@ -46,6 +46,12 @@ impl Encoder {
         }
     }
 
+    /// Adds a text, and returns the whole value.
+    pub(crate) fn with_text(mut self, text: &str) -> Vec<u8> {
+        self.bytes(text.as_bytes());
+        self.finish()
+    }
+
     /// Returns the whole value.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.0
@@ -88,7 +94,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn text(&mut self) -> Option<String> {
+    /// Reads a text that is not absent.
+    pub(crate) fn text(&mut self) -> Option<String> {
         self.optional()?
     }
 }

@@ -17,14 +17,14 @@ const LEASE: u32 = 0;
 pub(crate) struct Keys(Vec<u8>);
 
 impl Keys {
-    /// Creates the keys of the target with these names. Kong takes the part before the first slash
+    /// Creates the keys of the target with these names, or of the directory. Kong takes the part before the first slash
     /// as the name of a zone; `2` is the version of all that is written, so that two versions never
     /// read each other.
-    pub(crate) fn new(names: [&str; 3]) -> Keys {
-        Keys(format!("retrohook/journal/2/{}/", names.join("/")).into_bytes())
+    pub(crate) fn new(names: &[&str]) -> Keys {
+        Keys(["retrohook/journal/2/", &names.join("/"), "/"].concat().into_bytes())
     }
 
-    /// Returns the key of a segment's lease.
+    /// Returns the key of a segment's lease, or of an entry of the directory.
     pub(crate) fn lease(&self, segment: u32) -> Vec<u8> {
         self.key(segment, LEASE)
     }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn no_two_keys_of_a_target_are_the_same_to_kong() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        let keys = Keys::new(["sns", "us-east-1", "arn:aws:sns:us-east-1:123456789012:profile-events"]);
+        let keys = Keys::new(&["sns", "us-east-1", "arn:aws:sns:us-east-1:123456789012:profile-events"]);
         let mut seen = HashSet::new();
         for segment in [0, 1, 2, 3, 255, MAX_SEGMENTS - 1] {
             let slots = (0..10_000).chain([MAX_SLOTS - 1]).map(|slot| keys.slot(segment, slot));

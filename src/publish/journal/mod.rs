@@ -8,11 +8,16 @@
 //! first, and removes what it settles. Sweeps are counted and times are not compared, so that no
 //! clock that is set makes a lease expire.
 //!
+//! A directory of targets tells of segments whose target no worker has any more. A journal for such
+//! a target adopts them like any other; what becomes of events that nobody sends is not decided
+//! here.
+//!
 //! A worker that only stood still finds its segment adopted when it goes on. Its events may then be
 //! delivered twice, never not at all. The store is handed in, and nothing here reads a clock or
 //! logs.
 
 mod adoption;
+pub(crate) mod directory;
 mod encoding;
 mod failures;
 #[cfg(test)]
@@ -22,7 +27,7 @@ mod lease;
 mod segment;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod unread;
 
 use std::rc::Rc;
@@ -34,6 +39,7 @@ use crate::metrics::Backlog;
 use crate::notice::{Level, Notice};
 
 use adoption::Sighting;
+use directory::Directory;
 use failures::Failures;
 use keys::Keys;
 use lease::{GaugeShare, Lease, Leases};
@@ -42,7 +48,7 @@ pub(crate) use store::Store;
 use unread::Unread;
 
 /// Time between two renewals, and between two sweeps.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Age of a renewal, by the host's clock, from which leases are checked before a write: by then
 /// this journal may have lost them. A clock that was set costs a check for nothing.
@@ -57,6 +63,10 @@ pub(crate) struct Slot {
 
 /// The journal of one queue.
 pub(crate) struct Journal {
+    /// The target, as the directory has it.
+    name: String,
+    /// True if it is listed there for as long as this worker goes on.
+    is_listed: bool,
     store: Rc<dyn Store>,
     keys: Rc<Keys>,
     leases: Leases,
@@ -79,11 +89,16 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Creates a journal in `store` for the target with these names: only journals of one target
-    /// read each other's segments. `owner` is unique and not zero.
-    pub(crate) fn new(store: Rc<dyn Store>, names: [&str; 3], owner: u64) -> Journal {
-        let keys = Rc::new(Keys::new(names));
+    /// Creates a journal in `store` for the target with these names, of which the first is the key
+    /// of the configuration: only journals of one target read each other's segments. `owner` is
+    /// unique and not zero.
+    #[inline(never)]
+    pub(crate) fn new(store: Rc<dyn Store>, names: [&str; 4], owner: u64) -> Journal {
+        let [_, service, region, target] = names;
+        let keys = Rc::new(Keys::new(&[service, region, target]));
         Journal {
+            name: names.join("/"),
+            is_listed: false,
             leases: Leases::new(Rc::clone(&store), Rc::clone(&keys), owner.max(1)),
             store,
             keys,
@@ -107,12 +122,14 @@ impl Journal {
     /// failure: the event is then in memory only.
     pub(crate) fn write(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         let steady = self.clock.at(now);
-        // Also before a segment is acquired: it may be one that this journal has lost without
-        // knowing it yet.
-        let holds_any = self.own.is_some() || !self.adopted.is_empty();
-        if holds_any && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS {
-            self.renewed_at = now;
-            self.renew_all(steady);
+        if now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS {
+            self.is_listed = false;
+            // Also before a segment is acquired: it may be one that this journal has lost without
+            // knowing it yet.
+            if self.is_holding() {
+                self.renewed_at = now;
+                self.renew_all(steady);
+            }
         }
         if self.own.is_none() {
             self.renewed_at = now;
@@ -127,6 +144,10 @@ impl Journal {
     fn put(&mut self, event: &Event, now: Timestamp) -> Option<Slot> {
         if self.own.is_none() {
             self.last_renewal = now;
+            // Nobody claims the target of a filter that drains: its entry may be gone.
+            if !std::mem::replace(&mut self.is_listed, self.adopts) {
+                Directory::new(Rc::clone(&self.store)).list(&self.name);
+            }
             let (number, lease) = self.leases.acquire(now)?;
             self.own = Some(Segment::new(number, self.next_epoch(), lease, Unread::default(), now));
         }
@@ -148,7 +169,24 @@ impl Journal {
         self.last_epoch
     }
 
+    /// Returns the target, as the directory has it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns true if this journal holds a segment.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.own.is_some() || !self.adopted.is_empty()
+    }
+
+    /// Returns true if no journal holds a segment of the target.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.leases.held().next().is_none()
+    }
+
     /// Removes an event that was settled.
+    // Inlined for what is settled: 12 of 383 instructions.
+    #[inline(always)]
     pub(crate) fn clear(&mut self, slot: Slot) {
         let mut segments = self.own.iter_mut().chain(&mut self.adopted);
         let Some(segment) = segments.find(|segment| segment.epoch == slot.epoch) else { return };
@@ -161,6 +199,7 @@ impl Journal {
     }
 
     /// Renews the leases of this journal and sweeps those of others, once a second.
+    #[inline(never)]
     pub(crate) fn tend(&mut self, now: Timestamp) {
         let steady = self.clock.at(now);
         if steady < self.next_sweep {
@@ -205,6 +244,7 @@ impl Journal {
 
     /// Writes this queue's share of the gauges, before they are reported, to the lease of one of
     /// its segments: a successor takes it back.
+    #[inline(never)]
     pub(crate) fn note_reported(&mut self, backlog: Backlog) {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let mut reported = GaugeShare { entries: number(backlog.entries), bytes: number(backlog.bytes) };
@@ -235,6 +275,7 @@ impl Journal {
     }
 
     /// Takes the lines for the operator since the last time.
+    #[inline(never)]
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.notices.extend(self.failures.take_notice());
         std::mem::take(&mut self.notices)

@@ -9,7 +9,7 @@ type Versioned = (Vec<u8>, u32);
 /// A store like Kong's: each key counts its own writes, and a removed key is gone. Takes nothing
 /// while it is `full`.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(in crate::publish) struct Fake {
     values: RefCell<BTreeMap<Vec<u8>, Versioned>>,
     full: Cell<bool>,
     /// The act of another worker right after the next `get`.
@@ -28,14 +28,15 @@ impl Fake {
     }
 
     /// Returns the number of keys with an event.
-    pub(super) fn events(&self) -> usize {
+    pub(in crate::publish) fn events(&self) -> usize {
         let is_event = |key: &&Vec<u8>| key[key.len() - 3..] != [0; 3] && key[key.len() - 1] != 0;
         self.values.borrow().keys().filter(is_event).count()
     }
 
     /// Returns the number of keys with a lease.
-    pub(super) fn leases(&self) -> usize {
-        self.values.borrow().len() - self.events()
+    pub(in crate::publish) fn leases(&self) -> usize {
+        let targets = |key: &&Vec<u8>| key.starts_with(b"retrohook/journal/2/targets/");
+        self.values.borrow().len() - self.events() - self.values.borrow().keys().filter(targets).count()
     }
 }
 
@@ -65,11 +66,11 @@ impl Store for Fake {
     }
 }
 
-const START: Timestamp = Timestamp(1_767_268_800_000);
+pub(in crate::publish) const START: Timestamp = Timestamp(1_767_268_800_000);
 
 /// Seconds after which a lease has expired for every worker, also for one without events of its
 /// own.
-pub(super) const EXPIRY: u32 = SWEEPS_TO_EXPIRY_WHEN_IDLE + 1;
+pub(in crate::publish) const EXPIRY: u32 = SWEEPS_TO_EXPIRY_WHEN_IDLE + 1;
 
 pub(super) struct Worker {
     pub(super) journal: Journal,
@@ -78,7 +79,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(store: &Rc<Fake>, owner: u64) -> Worker {
-        let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["sns", "r", "topic"], owner);
+        let journal = Journal::new(Rc::clone(store) as Rc<dyn Store>, ["topic_arn", "sns", "r", "topic"], owner);
         Worker { journal, now: START }
     }
 
@@ -117,7 +118,7 @@ impl Worker {
     }
 }
 
-fn event(id: &str) -> Event {
+pub(in crate::publish) fn event(id: &str) -> Event {
     Event { id: id.into(), message: "{}".into(), attributes: vec![], subject: None, group_id: None, at: START }
 }
 
@@ -282,7 +283,7 @@ fn events_of_another_target_are_left_alone() {
     let store = Rc::new(Fake::default());
     Worker::new(&store, 1).write("a").unwrap();
     let mut other = Worker::new(&store, 2);
-    other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, ["sns", "r", "another"], 2);
+    other.journal = Journal::new(Rc::clone(&store) as Rc<dyn Store>, ["topic_arn", "sns", "r", "another"], 2);
     other.seconds(3 * EXPIRY);
     assert!(!other.journal.is_reading());
 }

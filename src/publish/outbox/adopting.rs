@@ -62,6 +62,11 @@ impl Outbox {
         self.enqueue(entry);
     }
 
+    /// Returns the journal, if there is one.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
     /// Writes down what the host's gauges are about to say of this queue, so that a worker that
     /// takes it over can take that back.
     pub(crate) fn note_reported(&mut self) {

@@ -40,8 +40,9 @@ impl Drops {
             DropReason::Refused => &mut self.counts.refused,
             DropReason::TooLarge => &mut self.counts.too_large,
             DropReason::Withdrawn => &mut self.counts.withdrawn,
-            // Nothing is lost yet: if the process lives on, the event is sent.
-            DropReason::Shutdown => return,
+            // No outbox has ever had it; or nothing is lost yet: if the process lives on, the event is
+            // sent.
+            DropReason::Orphaned | DropReason::Shutdown => return,
         };
         *count += 1;
         let tally = REASONS.iter().zip(&mut self.tallies).find(|(candidate, _)| **candidate == reason);
@@ -90,6 +91,7 @@ fn describe(reason: DropReason) -> &'static str {
         DropReason::Refused => "refused for good",
         DropReason::TooLarge => "larger than the service takes",
         DropReason::Withdrawn => "withdrawn, for the client was answered with 503 (on_failure)",
+        DropReason::Orphaned => "no configuration has the target any more",
         DropReason::Shutdown => "the process ends",
     }
 }

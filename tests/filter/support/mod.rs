@@ -87,7 +87,7 @@ impl Way {
 }
 
 /// A configuration with one route, for every `PUT` to a profile, and with `changes` to its top
-/// level.
+/// level, where a null takes a key away.
 pub(crate) fn config(changes: Value) -> Value {
     let mut config = json!({
         "topic_arn": TOPIC,
@@ -98,6 +98,7 @@ pub(crate) fn config(changes: Value) -> Value {
     });
     let own = config.as_object_mut().unwrap();
     own.extend(changes.as_object().unwrap().clone());
+    own.retain(|_, value| !value.is_null());
     config
 }
 
