@@ -24,6 +24,7 @@ mod json;
 pub mod metrics;
 mod notice;
 pub mod publish;
+mod search;
 pub mod secret;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.

@@ -8,6 +8,7 @@ use crate::aws::sign::{sign, SignError, SigningScope};
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
 use crate::notice::Notice;
+use crate::search;
 
 /// The credentials, and the clock, that a callout was signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl Signer {
                 self.clock_offset != clock_offset
             }
             (Some(Failure { code, .. }), Signature { generation: Some(generation), .. }, Some(keeper)) => {
-                keeper.refused(generation, code.contains("ExpiredToken"), now)
+                keeper.refused(generation, search::contains(code, "ExpiredToken"), now)
             }
             (Some(_), ..) => false,
         }

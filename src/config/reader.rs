@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
+use crate::search;
 
 /// Context of the reading of one configuration.
 pub(super) struct Reading<'a> {
@@ -66,7 +67,7 @@ impl<'a> Field<'a> {
     /// Returns a text in which nothing is filled in.
     pub(super) fn text(&self) -> Checked<&'a str> {
         let text = self.template()?;
-        if text.contains("${") {
+        if search::contains(text, "${") {
             return Err(self.fault("has a placeholder, and none is filled in here", "give the text itself"));
         }
         Ok(text)
@@ -82,7 +83,7 @@ impl<'a> Field<'a> {
     pub(super) fn secret(&self) -> Checked<String> {
         let mut rest = self.template()?;
         let mut secret = String::new();
-        while let Some((before, after)) = rest.split_once("${") {
+        while let Some((before, after)) = search::split_once(rest, "${") {
             let placeholder = after.split_once('}');
             let variable = placeholder.and_then(|(name, tail)| Some((name.strip_prefix("env.")?, tail)));
             let Some((name, tail)) = variable.filter(|(name, _)| is_variable(name)) else {
