@@ -3,9 +3,9 @@
 
 use proxy_wasm_test_host::artifacts;
 
-/// The 850 KB that the module has, and 2 % of room for another compiler. What needs more raises this
-/// in its own commit, which says what the bytes are for; 900 KB are the most for all features.
-const MAX_BYTES: usize = 870_000;
+/// The most that users are promised, who load all of the module at each start, whatever they use
+/// of it. What would need more makes room for itself first.
+const MAX_BYTES: usize = 900_000;
 
 #[test]
 fn the_module_is_no_larger_than_it_is_known_to_be() {
