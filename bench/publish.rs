@@ -73,7 +73,7 @@ fn report(what: &str, time: Duration, beside: &str, other: Duration) {
 fn accept_and_publish() {
     let texts: Vec<_> = (0..12).map(|n| (format!("x-header-{n}"), format!("{n}").repeat(60))).collect();
     let (mut sample, routes) = agent();
-    sample.publishing().accept(exchange(&texts), &routes.0[0], NOW);
+    sample.publishing().accept(exchange(&texts), &routes.all[0], NOW);
     let later = NOW + Duration::from_secs(1);
     let size = sample.poll(later).map_or(0, |(_, callout)| callout.request.body().len());
     println!("One event: {size} bytes in a Publish call.\n");
@@ -83,7 +83,7 @@ fn accept_and_publish() {
     });
     let accept = shortest(EVENTS_PER_ROUND, || {
         let (mut agent, routes) = agent();
-        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.0[0], NOW)))
+        timed(|| (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.all[0], NOW)))
     });
     let (mut poll, mut settle) = (Duration::MAX, Duration::MAX);
     let members: String = (0..10).map(|id| format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")).collect();
@@ -91,7 +91,7 @@ fn accept_and_publish() {
     let reply = Reply::Response(http::Response::new(body.into_bytes()));
     for _ in 0..ROUNDS {
         let (mut agent, routes) = agent();
-        (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.0[0], NOW));
+        (0..EVENTS_PER_ROUND).for_each(|_| agent.publishing().accept(exchange(&texts), &routes.all[0], NOW));
         let (mut polls, mut settles) = (Duration::ZERO, Duration::ZERO);
         while !agent.is_idle() {
             let mut due = None;
@@ -114,7 +114,7 @@ fn matching() {
         shortest(EVENTS_PER_ROUND, || {
             timed(|| {
                 for n in 0..EVENTS_PER_ROUND as usize {
-                    black_box(routes.wanted_target(black_box(method), || Some(black_box(paths[n % 2]))));
+                    black_box(routes.matched(black_box(method), black_box(paths[n % 2])));
                 }
             })
         })

@@ -11,6 +11,7 @@ use crate::callout::{Callout, Limits, Reply};
 use crate::capture::{CaptureId, Intake, IntakeSettings, Progress};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::exchange::long_paths::LongPaths;
 use crate::exchange::redact::Redaction;
 use crate::metrics::{Update, Updates};
 use crate::notice::Notice;
@@ -98,6 +99,7 @@ pub struct Agent {
     signer: Signer,
     publisher: Publisher,
     intake: Intake,
+    long_paths: LongPaths,
     at_once: usize,
 }
 
@@ -136,6 +138,7 @@ impl Agent {
             signer: Signer::new(keeper),
             publisher: Publisher::new(publisher, store, seed),
             intake: Intake::new(config.captures.clone(), redaction, intake, seed),
+            long_paths: LongPaths::new(config.max_path_bytes),
             at_once: limits.at_once,
         }
     }
@@ -149,6 +152,11 @@ impl Agent {
     /// Returns the capturing wing: webhooks go in here.
     pub fn capturing(&mut self) -> &mut Intake {
         &mut self.intake
+    }
+
+    /// Notes requests whose paths were too long to be looked at.
+    pub(crate) fn note_long_paths(&mut self, count: u64) {
+        self.long_paths.add(count);
     }
 
     /// Returns the next callout to make for events or credentials, if one is due. Its reply is owed
@@ -210,6 +218,7 @@ impl Agent {
         let mut updates = Updates::default();
         self.publisher.visit_metrics(sums_gauges, now, &mut updates);
         self.intake.visit_metrics(&mut updates);
+        self.long_paths.visit_metrics(&mut updates);
         updates.into_vec()
     }
 
@@ -218,6 +227,7 @@ impl Agent {
         let mut notices = self.signer.take_notices(now, self.publisher.queued());
         notices.extend(self.publisher.take_notices(now));
         notices.extend(self.intake.take_notices(now));
+        notices.extend(self.long_paths.take_notice(now));
         notices
     }
 }

@@ -59,7 +59,7 @@ const MAX_STEP: Duration = Duration::from_secs(1);
 /// The time that passes for a worker, made of a clock that may be set: what is due in a second
 /// happens in a second, wherever the other clock goes meanwhile. It begins where the other clock
 /// is, stands still while that one is set back, and follows it forward by no more than
-/// [`MAX_STEP`] from one look to the next.
+/// `MAX_STEP` from one look to the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SteadyClock {
     /// The last look at the other clock, and the steady time then.

@@ -21,10 +21,10 @@ mod event;
 pub mod exchange;
 mod filter;
 mod json;
+mod lookup;
 pub mod metrics;
 mod notice;
 pub mod publish;
-mod search;
 pub mod secret;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.

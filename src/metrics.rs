@@ -57,6 +57,7 @@ macro_rules! metrics {
 
 metrics! {
     EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
+    PathsTooLong Counter "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
     AttributesLeftOut Counter "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
     EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";

@@ -8,7 +8,7 @@
 
 use http::StatusCode;
 
-use crate::search::{self, contains_any, is_one_of};
+use crate::lookup::{self, contains_any, is_one_of};
 
 /// Characters that are kept of a code or a message: a reply of a megabyte must not become a log
 /// line of a megabyte.
@@ -76,6 +76,16 @@ impl Failure {
     /// characters or what was signed, and of at most [`MAX_KEPT_CHARS`] characters each.
     pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
+    }
+
+    /// Returns the failure in words for the log, with its mend where waiting does not help.
+    pub(crate) fn explained(&self) -> String {
+        let Failure { class, code, message } = self;
+        let mend = if class.is_held() { Some(mend(code)) } else { listed_mend(code) };
+        match mend {
+            Some(mend) => format!("{code}: {message}; {mend}"),
+            None => format!("{code}: {message}"),
+        }
     }
 }
 
@@ -237,7 +247,7 @@ pub(crate) fn classify(status: StatusCode, code: &str, message: &str) -> Failure
         return FailureClass::Clock;
     }
     if is_one_of(name, PARAMETER_CODES) {
-        if search::contains(&message, SIZE_WORDS) {
+        if lookup::contains(&message, SIZE_WORDS) {
             return FailureClass::EntryTooLarge;
         }
         if TARGET_WORDS.iter().any(|words| message.starts_with(words)) {
@@ -270,16 +280,20 @@ fn by_status(status: StatusCode, refused: FailureClass) -> FailureClass {
 }
 
 /// Returns what an operator can do about a failure for which messages are held.
-pub(crate) fn mend(code: &str) -> &'static str {
+fn mend(code: &str) -> &'static str {
     if code.starts_with(UNWORDED) {
         return UNWORDED_MEND;
     }
     if is_of_kms(code) {
         return KMS_MEND;
     }
+    listed_mend(code).unwrap_or("look the code up in the API reference of the service")
+}
+
+/// Returns the mend of a code in [`DENIED`].
+fn listed_mend(code: &str) -> Option<&'static str> {
     let name = bare(code);
-    let known = DENIED.iter().find(|(names, _)| is_one_of(name, names));
-    known.map_or("look the code up in the API reference of the service", |(_, mend)| mend)
+    DENIED.iter().find(|(names, _)| is_one_of(name, names)).map(|(_, mend)| *mend)
 }
 
 /// Returns true for `KMSDisabledException`, `KmsDisabled` and `KMS.DisabledException`.
@@ -323,7 +337,7 @@ fn excerpt(text: &str) -> String {
         chars += 1;
     }
     let lower = kept.to_ascii_lowercase();
-    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| search::find(&lower, words)).min() {
+    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| lookup::find(&lower, words)).min() {
         kept.truncate(end);
     }
     kept

@@ -7,8 +7,8 @@ use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::sign::{sign, SignError, SigningScope};
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
+use crate::lookup;
 use crate::notice::Notice;
-use crate::search;
 
 /// The credentials, and the clock, that a callout was signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Signer {
                 self.clock_offset != clock_offset
             }
             (Some(Failure { code, .. }), Signature { generation: Some(generation), .. }, Some(keeper)) => {
-                keeper.refused(generation, search::contains(code, "ExpiredToken"), now)
+                keeper.refused(generation, lookup::contains(code, "ExpiredToken"), now)
             }
             (Some(_), ..) => false,
         }

@@ -131,7 +131,8 @@ impl Attempts {
 }
 
 fn no_credentials() -> Failure {
-    Failure::new(FailureClass::Credentials, "NoCredentials", "there are no credentials to sign with")
+    let why = "there are no credentials to sign with; a line that begins with `credentials:` says why";
+    Failure::new(FailureClass::Credentials, "NoCredentials", why)
 }
 
 #[cfg(test)]

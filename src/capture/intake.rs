@@ -10,6 +10,7 @@ use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
 use super::counts::IntakeCounts;
 use super::delivery_id::Nonce;
+use super::distrust::Distrust;
 use super::room::{Reservation, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
@@ -84,6 +85,8 @@ pub struct Intake {
     schedule: Schedule,
     /// One for each queue, by the number that the room gives it.
     troubles: Vec<Trouble>,
+    /// One for each capture.
+    distrust: Vec<Distrust>,
     notices: Vec<Notice>,
     /// Refusals that the log explains once, and has explained.
     told: Vec<Refusal>,
@@ -98,6 +101,7 @@ impl Intake {
         let room = Room::new(&captures, &settings);
         Intake {
             troubles: room.queues().iter().map(|queue| Trouble::new(queue)).collect(),
+            distrust: captures.all.iter().map(|_| Distrust::default()).collect(),
             room,
             captures,
             settings,
@@ -121,7 +125,7 @@ impl Intake {
     /// answer, if it is refused.
     pub fn admit(&mut self, id: CaptureId, position: usize, size: Size, now: Timestamp) -> Option<Answer> {
         self.forget(id);
-        let most = self.captures.0.get(position).map_or(0, |capture| capture.max_body_bytes);
+        let most = self.captures.all.get(position).map_or(0, |capture| capture.max_body_bytes);
         if size.body.is_some_and(|announced| announced > most as u64) {
             return Some(self.refuse(Refusal::TooLarge));
         }
@@ -143,7 +147,7 @@ impl Intake {
         let under_way = self.under_way.get_mut(&id)?;
         let CaptureStage::Receiving { last, .. } = &mut under_way.stage else { return None };
         *last = steady;
-        let most = self.captures.0.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
+        let most = self.captures.all.get(under_way.position).map_or(0, |capture| capture.max_body_bytes);
         let refusal =
             if bytes > most { Some(Refusal::TooLarge) } else { self.room.receive(&mut under_way.held, bytes).err() };
         self.reschedule(id);
@@ -181,14 +185,22 @@ impl Intake {
         let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way =
             self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
-        let capture = self.captures.0.get(under_way.position)?;
+        let capture = self.captures.all.get(under_way.position)?;
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
         } else if !self.room.has_place(&under_way.held) {
             // Nothing is checked or written for a webhook that is sent away.
             Err(Refusal::Busy)
         } else {
-            storing(capture, &self.redaction, request, body, attempts, nonce)
+            let verify = capture.verify.as_ref();
+            let checked = verify.map(|verify| verify.check(&request.headers, body, now));
+            if let (Some(verify), Some(Err(why)), Some(distrust)) =
+                (verify, &checked, self.distrust.get_mut(under_way.position))
+            {
+                let steady = self.clock.at(now);
+                self.notices.extend(distrust.note(under_way.position, why, verify.on_failure, steady));
+            }
+            storing(capture, &self.redaction, request, body, checked.as_ref(), attempts, nonce)
         };
         let taken = storing.and_then(|storing| {
             let queue = self.room.queue(under_way.position, storing.unverified);
@@ -218,7 +230,7 @@ impl Intake {
     fn step(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let steady = self.clock.at(now);
         let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
-        let Some(capture) = self.captures.0.get(under_way.position) else { return Progress::Wait };
+        let Some(capture) = self.captures.all.get(under_way.position) else { return Progress::Wait };
         let storing = match &mut under_way.stage {
             CaptureStage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);

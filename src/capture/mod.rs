@@ -10,6 +10,7 @@ mod attempts;
 mod body;
 mod counts;
 mod delivery_id;
+mod distrust;
 mod envelope;
 mod intake;
 mod room;
@@ -22,6 +23,7 @@ mod tests;
 mod trouble;
 pub mod verify;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -30,6 +32,7 @@ use crate::aws::retry::Retry;
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::path_of;
+use crate::exchange::search::PathSearch;
 use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
 pub use intake::{Intake, Progress};
@@ -117,50 +120,86 @@ pub type Answer = http::Response<String>;
 
 /// The captures in the order of the configuration. The first that matches a request takes it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Captures(pub(crate) Vec<Capture>);
+pub(crate) struct Captures {
+    /// The captures.
+    pub(crate) all: Vec<Capture>,
+    paths: PathSearch,
+    paths_in_any_case: PathSearch,
+    /// Paths that were too long to be looked at, since the last visit.
+    too_long: Cell<u64>,
+}
 
 impl Captures {
+    /// Prepares to look for these captures in paths of at most `max_path_bytes`.
+    pub(crate) fn new(all: Vec<Capture>, max_path_bytes: usize) -> Captures {
+        let matchers: Vec<&Matcher> = all.iter().map(|capture| &capture.matcher).collect();
+        let paths = PathSearch::new(&matchers, max_path_bytes, false);
+        // A plain spelling may have a slash more at its start, and one at its end.
+        let paths_in_any_case = PathSearch::new(&matchers, max_path_bytes + 2, true);
+        Captures { all, paths, paths_in_any_case, too_long: Cell::default() }
+    }
+
     /// Returns true if some capture has this method, in whatever case: the first question, answered
     /// without the path.
     pub(crate) fn want_method(&self, method: &[u8]) -> bool {
-        self.0.iter().any(|capture| capture.methods.contain_in_any_case(method))
+        self.all.iter().any(|capture| capture.methods.contain_in_any_case(method))
     }
 
-    /// Which capture takes a request of this method and target.
+    /// Returns the position of the capture that takes a request of this method and target.
     pub(crate) fn position(&self, method: &[u8], target: &[u8]) -> Option<usize> {
-        self.0.iter().position(|capture| capture.methods.contain(method) && capture.matcher.is_match(target))
+        let is_wanted = |position: &usize| self.all.get(*position).is_some_and(|each| each.methods.contain(method));
+        self.paths.find(target)?.positions().find(is_wanted)
     }
 
     /// Returns true if a capture would take a request of this method and target if they were
     /// spelled in another way. No capture takes them as they are; an application behind the gateway
     /// may. True also of a path that is too long to tell.
     pub(crate) fn know_by_another_spelling(&self, method: &[u8], target: &[u8]) -> bool {
-        let captures = || self.0.iter().filter(|capture| capture.methods.contain_in_any_case(method));
-        let path = path_of(target);
-        if is_plain(path) && captures().all(|each| each.methods.contain(method) && each.matcher.expects_plain()) {
+        let Some(path) = self.paths.bounded(target).map(path_of) else {
+            self.too_long.set(self.too_long.get() + 1);
+            return true;
+        };
+        let mut captures = self.all.iter().filter(|capture| capture.methods.contain_in_any_case(method));
+        if is_plain(path) && captures.all(|each| each.methods.contain(method) && each.matcher.expects_plain()) {
             return false;
         }
-        let Some(plain) = plain(path) else { return true };
+        let plain = plain(path);
         let with_slash = [&plain[..], b"/"].concat();
+        let has_method =
+            |position: usize| self.all.get(position).is_some_and(|capture| capture.methods.contain_in_any_case(method));
+        let is_known = |spelling: &[u8]| {
+            self.paths_in_any_case.find(spelling).is_none_or(|found| found.positions().any(has_method))
+        };
         let spellings = [&plain, &with_slash, without_format(&plain)];
-        captures().any(|capture| spellings.iter().any(|spelling| capture.matcher.is_match_in_any_case(spelling)))
+        spellings.iter().any(|spelling| is_known(spelling))
+    }
+
+    /// Returns how many paths were too long to be looked at, since the last visit.
+    pub(crate) fn take_too_long(&self) -> u64 {
+        self.too_long.take()
+    }
+
+    /// Returns the searches, for those who ask what they cost.
+    pub(crate) fn paths(&self) -> [&PathSearch; 2] {
+        [&self.paths, &self.paths_in_any_case]
     }
 
     /// Returns every queue, as often as it is named.
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Target> {
-        self.0.iter().flat_map(|capture| [&capture.target].into_iter().chain(&capture.unverified))
+        self.all.iter().flat_map(|capture| [&capture.target].into_iter().chain(&capture.unverified))
     }
 
     /// Returns the headers that signatures and ids are in, for a host that cannot give them all.
     pub(crate) fn needed_headers(&self) -> impl Iterator<Item = String> + '_ {
-        let of_signatures = self.0.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
-        let of_ids = sender_id::headers().filter(|_| !self.0.is_empty());
+        let of_signatures =
+            self.all.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::headers);
+        let of_ids = sender_id::headers().filter(|_| !self.all.is_empty());
         of_signatures.map(str::to_owned).chain(of_ids.map(str::to_owned))
     }
 
     /// Every placeholder in what is stored and answered.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
-        let templates = self.0.iter().flat_map(|capture| {
+        let templates = self.all.iter().flat_map(|capture| {
             let id = match &capture.id {
                 IdRule::Template(template) => Some(template),
                 IdRule::Sender | IdRule::BodyHash => None,

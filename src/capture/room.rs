@@ -61,7 +61,7 @@ impl Room {
             receiving: Shares::new(RECEIVING_AT_ONCE, targets.len()),
             storing: Shares::new(settings.at_once, targets.len()),
             bytes: Shares::new(settings.max_bytes, targets.len()),
-            numbers: captures.0.iter().map(numbers).collect(),
+            numbers: captures.all.iter().map(numbers).collect(),
             queues: targets.iter().map(|target| target.protocol.name().to_owned()).collect(),
         }
     }

@@ -8,7 +8,7 @@ use super::attempts::Attempts;
 use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
 use super::sender_id::{Origin, SenderId, UNKNOWN};
-use super::verify::{OnUnverified, Verification};
+use super::verify::{OnUnverified, Rejection, Signed, Verification};
 use super::Capture;
 use crate::aws::signer::Signature;
 use crate::aws::{sqs, text};
@@ -71,19 +71,19 @@ impl Storing {
     }
 }
 
-/// Makes a request a message, unless its signature or its size is against it.
+/// Makes a request, whose signature was `checked` if it has to have one, a message, unless its signature or its size is against it.
 pub(super) fn storing(
     capture: &Capture,
     redaction: &Redaction,
     request: ClientRequest<'_>,
     body: &[u8],
+    checked: Option<&Result<Signed, Rejection>>,
     attempts: Attempts,
     nonce: Nonce,
 ) -> Result<Storing, Refusal> {
     let now = nonce.at;
     let verify = capture.verify.as_ref();
-    let checked = verify.map(|verify| verify.check(&request.headers, body, now));
-    let trust = match &checked {
+    let trust = match checked {
         None => Trust::Unchecked,
         Some(Ok(_)) => Trust::Verified,
         Some(Err(_)) => Trust::Unverified,
@@ -93,7 +93,7 @@ pub(super) fn storing(
     }
     let path = request.path().to_owned();
     let groups = capture.matcher.groups(&path);
-    let signed = checked.as_ref().and_then(|checked| checked.as_ref().ok()?.id.as_deref());
+    let signed = checked.and_then(|checked| checked.as_ref().ok()?.id.as_deref());
     let mut exchange = Exchange { request, ..Exchange::default() };
     let (origin, own_text, source, (id, body_sha256)) = {
         let found = SenderId::find(capture, &exchange, &groups, body, signed);
@@ -114,7 +114,7 @@ pub(super) fn storing(
     };
     let delivery = Delivery { id, sender_id, source, body_sha256 };
     let (message, attributes) = {
-        let (request, delivery, capture, verified) = (&exchange.request, &delivery, &capture.name, checked.as_ref());
+        let (request, delivery, capture, verified) = (&exchange.request, &delivery, &capture.name, checked);
         let envelope = Envelope { request, body, delivery, capture, received_at: now, verified };
         (envelope.message(), envelope.attributes())
     };

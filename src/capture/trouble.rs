@@ -58,7 +58,6 @@ impl Trouble {
 
     /// Notes a webhook that was refused because it could not be stored.
     pub(super) fn refused(&mut self, failure: &Failure, now: Timestamp) {
-        let Failure { code, message, .. } = failure;
         let episode = self.episode.get_or_insert_with(|| Episode {
             since: now,
             last: now,
@@ -70,7 +69,7 @@ impl Trouble {
         episode.last = now;
         episode.is_over = false;
         episode.refused += 1;
-        episode.reason = format!("{code}: {message}");
+        episode.reason = failure.explained();
         if let Some(line) = &mut episode.line {
             line.refused += 1;
         }
@@ -158,6 +157,21 @@ mod tests {
         let line = trouble.take_notice(at(20_000)).unwrap();
         assert_eq!(line.text, "webhooks for q cannot be stored and are answered 503: NoReply: refused");
         assert!(trouble.take_notice(at(20_025)).unwrap().text.contains("are stored again"));
+    }
+
+    #[test]
+    fn what_somebody_has_to_mend_is_named_with_the_mend() {
+        for (class, code, words) in [
+            (FailureClass::Denied, "QueueDoesNotExist", "correct its name"),
+            (FailureClass::Denied, "AccessDenied", "sqs:SendMessage"),
+            (FailureClass::Unclear, "SomethingNew", "API reference"),
+            (FailureClass::Credentials, "InvalidClientTokenId", "give access keys"),
+        ] {
+            let mut trouble = Trouble::new("q");
+            trouble.refused(&Failure::new(class, code, "why"), at(0));
+            let line = trouble.take_notice(at(0)).unwrap().text;
+            assert!(line.contains(&format!("503: {code}: why; ")) && line.contains(words), "{line}");
+        }
     }
 
     #[test]

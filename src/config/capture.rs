@@ -26,7 +26,7 @@ const BODY_HASH: &str = "body_hash";
 const OWN_HEADERS: [&str; 5] =
     ["content-length", "transfer-encoding", "connection", "content-type", "x-retrohook-message-id"];
 
-pub(super) fn read(root: &mut Section<'_>) -> Checked<Captures> {
+pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize) -> Checked<Captures> {
     let Some(field) = root.optional("capture") else { return Ok(Captures::default()) };
     let captures = field.items()?;
     if captures.len() > MAX_CAPTURES {
@@ -42,7 +42,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Checked<Captures> {
         capture
     };
     check_names(&captures);
-    each(captures, read).map(Captures)
+    each(captures, read).map(|captures| Captures::new(captures, max_path_bytes))
 }
 
 /// Reports a name that several captures have.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::search;
+use crate::lookup;
 
 /// A fault of a configuration, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub(super) fn borrowed<T>(checked: &Checked<T>) -> Checked<&T> {
 pub(super) struct Faultbook {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
+    /// Keys that are like none of their section: the position of the fault, and the key.
+    strays: RefCell<Vec<(usize, String)>>,
+    /// Every section that was read: its place and its keys.
+    sections: RefCell<Vec<(String, Vec<&'static str>)>>,
 }
 
 impl Faultbook {
@@ -69,6 +73,32 @@ impl Faultbook {
         Reported(())
     }
 
+    /// Notes the keys of the section at `path`, and reports `strays`, which are keys of none of its.
+    pub(super) fn finish_section(&self, path: &str, known: Vec<&'static str>, strays: &[(&str, String)]) {
+        for (key, place) in strays {
+            let near = nearest(key, &known);
+            if near.is_none() {
+                self.strays.borrow_mut().push((self.faults.borrow().len(), (*key).to_owned()));
+            }
+            let remedy = near
+                .map_or_else(|| format!("known here are {}", listed(&known)), |name| format!("did you mean `{name}`?"));
+            self.report(place, "unknown key", remedy);
+        }
+        self.sections.borrow_mut().push((path.to_owned(), known));
+    }
+
+    /// Says of a key in the wrong section which one it is a key of.
+    fn send_strays_home(&self) {
+        for (position, key) in self.strays.take() {
+            let sections = self.sections.borrow();
+            let home = sections.iter().find(|(_, keys)| keys.contains(&key.as_str()));
+            if let (Some((place, _)), Some(fault)) = (home, self.faults.borrow_mut().get_mut(position)) {
+                let place = if place.is_empty() { "the top level".to_owned() } else { format!("`{place}`") };
+                fault.remedy = format!("it is a key of {place}: move it there");
+            }
+        }
+    }
+
     /// Notes what is accepted and was probably not meant so.
     pub(super) fn warn(&self, path: &str, problem: &str, remedy: &str) {
         let warning = Fault { path: path.to_owned(), problem: problem.to_owned(), remedy: remedy.to_owned() };
@@ -77,6 +107,7 @@ impl Faultbook {
 
     /// Returns what was read and the warnings, unless there was any fault.
     pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<(T, Vec<Fault>), Faults> {
+        self.send_strays_home();
         match read {
             Ok(value) if self.faults.borrow().is_empty() => Ok((value, self.warnings.into_inner())),
             _ => Err(Faults(self.faults.into_inner())),
@@ -130,7 +161,7 @@ fn looks_secret(text: &str) -> bool {
         let has_letters = run.bytes().any(|byte| byte.is_ascii_alphabetic());
         has_both_cases(run) || (has_letters && run.bytes().any(|byte| byte.is_ascii_digit()))
     };
-    search::contains_any(text, &["whsec_", "sk_", "rk_", "ghp_", "glpat-", "xox"])
+    lookup::contains_any(text, &["whsec_", "sk_", "rk_", "ghp_", "glpat-", "xox"])
         || text.split(|c| !is_of_base64(c)).any(|run| run.len() >= LONG && has_both_cases(run))
         || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() >= MIXED && is_mixed(run))
 }

@@ -16,7 +16,7 @@ use crate::exchange::redact::Redact;
 use crate::json::{self, JsonPath};
 use crate::publish::dead_letter::DeadLetterSettings;
 use crate::publish::outbox::settings::{Batch, Bounds};
-use crate::publish::route::Routes;
+use crate::publish::route::{Route, Routes};
 
 mod attributes;
 mod capture;
@@ -24,6 +24,7 @@ mod credentials;
 mod delivery;
 mod fault;
 mod other_syntax;
+mod paths;
 mod reader;
 mod redact;
 mod route;
@@ -66,6 +67,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Number of callouts at once, per worker.
     pub(crate) max_in_flight: usize,
+    /// Bytes of the longest path that matches anything.
+    pub(crate) max_path_bytes: usize,
     /// Captures: which requests are stored before they are answered.
     pub(crate) captures: Rc<Captures>,
     /// Number of webhooks that may be in the middle of being stored, per worker.
@@ -128,7 +131,7 @@ impl Config {
 /// Parses a text. Two values under one key are a fault wherever they stand: of
 /// `"verify": {…}, "verify": null` a parser would keep the last.
 fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
-    let remedy = "give one JSON object with at least `topic_arn` (or `queue_url`, or `event_bus`) and `routes`";
+    let remedy = "give one JSON object: `routes` with `topic_arn` (or `queue_url`, or `event_bus`), or `capture`";
     if text.trim_ascii().is_empty() {
         return Err(faults.report("", "the configuration is empty", remedy));
     }
@@ -150,8 +153,10 @@ fn shown(path: JsonPath<'_>) -> String {
 fn read(root: &mut Section<'_>) -> Checked<Config> {
     let target = target::read(root, None);
     let attributes = attributes::read_shared(root);
-    let captures = capture::read(root);
-    let may_be_without = !matches!(&captures, Ok(captures) if captures.0.is_empty());
+    // The gateways take no path of more than 8 KB unless they are told to.
+    let max_path_bytes = root.integer("max_path_bytes", 256..=8_192, 2_048) as usize;
+    let captures = capture::read(root, max_path_bytes);
+    let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
     let groups = borrowed(&routes).and_then(|(routes, _)| Ok(group_names(routes, borrowed(&captures)?)));
@@ -170,6 +175,9 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
+    let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
+    paths::check(root, "routes", &[routes.paths()]);
+    paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;
     let (log, letters, mark) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());
@@ -188,7 +196,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         dead_letter: DeadLetterSettings { log, target, mark },
         timeout,
         max_in_flight,
-        captures: Rc::new(captures?),
+        captures: Rc::new(captures),
+        max_path_bytes,
         max_captures,
         max_capture_bytes,
         warnings: Vec::new(),
@@ -196,17 +205,17 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
 }
 
 /// Returns the region of the first target, or of the first capture where there are no targets.
-fn region<'a>(routes: Checked<&'a (Routes, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
+fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
     if let Some(target) = routes?.1.first() {
         return Ok(&target.region);
     }
-    Ok(captures?.0.first().map_or("", |capture| &capture.target.region))
+    Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
 }
 
 /// Returns the named groups of all matchers.
-fn group_names<'a>(routes: &'a Routes, captures: &'a Captures) -> Vec<&'a str> {
-    let matchers = routes.0.iter().map(|route| &route.matcher);
-    let matchers = matchers.chain(captures.0.iter().map(|capture| &capture.matcher));
+fn group_names<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a str> {
+    let matchers = routes.iter().map(|route| &route.matcher);
+    let matchers = matchers.chain(captures.all.iter().map(|capture| &capture.matcher));
     matchers.flat_map(Matcher::group_names).collect()
 }
 

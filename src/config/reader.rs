@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
-use crate::search;
+use super::fault::{excerpt, kind, listed, Checked, Faultbook, Reported};
+use crate::lookup;
 
 /// Context of the reading of one configuration.
 pub(super) struct Reading<'a> {
@@ -17,6 +17,10 @@ pub(super) struct Reading<'a> {
     /// The variables of the environment, which secrets may be taken from.
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
 }
+
+/// The remedy where the environment lacks a variable.
+const HAND_OVER: &str = "set it, and let the gateway hand it to the filter: Envoy by `host_env_keys`, Kong by \
+                         `nginx_main_env` (docs/credentials.md)";
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -67,7 +71,7 @@ impl<'a> Field<'a> {
     /// Returns a text in which nothing is filled in.
     pub(super) fn text(&self) -> Checked<&'a str> {
         let text = self.template()?;
-        if search::contains(text, "${") {
+        if lookup::contains(text, "${") {
             return Err(self.fault("has a placeholder, and none is filled in here", "give the text itself"));
         }
         Ok(text)
@@ -82,8 +86,11 @@ impl<'a> Field<'a> {
     /// Its text is never shown.
     pub(super) fn secret(&self) -> Checked<String> {
         let mut rest = self.template()?;
+        if rest.strip_prefix('$').is_some_and(is_variable) {
+            self.warn("looks like a variable of a shell, and is taken as it is", "write `${env.NAME}` for a variable");
+        }
         let mut secret = String::new();
-        while let Some((before, after)) = search::split_once(rest, "${") {
+        while let Some((before, after)) = lookup::split_once(rest, "${") {
             let placeholder = after.split_once('}');
             let variable = placeholder.and_then(|(name, tail)| Some((name.strip_prefix("env.")?, tail)));
             let Some((name, tail)) = variable.filter(|(name, _)| is_variable(name)) else {
@@ -92,7 +99,7 @@ impl<'a> Field<'a> {
             };
             let value = (self.reading.environment)(name).filter(|value| !value.is_empty()).ok_or_else(|| {
                 let problem = format!("the filter's environment has no {}, or it is empty", excerpt(name));
-                self.fault(problem, "set it, and let the gateway hand it to the filter (docs/credentials.md)")
+                self.fault(problem, HAND_OVER)
             })?;
             secret.push_str(before);
             secret.push_str(&value);
@@ -220,9 +227,8 @@ impl<'a> Section<'a> {
         Ok(names.iter().position(|name| *name == text).unwrap_or(names.len()))
     }
 
-    fn unknown_name(&mut self, key: &'static str, names: &[&str]) -> Reported {
-        let shown = self.optional(key).map_or_else(String::new, |field| field.shown());
-        self.fault_at(key, format!("{shown} is not known here"), format!("give one of {}", listed(names)))
+    fn unknown_name(&self, key: &'static str, names: &[&str]) -> Reported {
+        self.fault_at(key, "is not known here", format!("give one of {}", listed(names)))
     }
 
     /// Returns the items of the list under `key`, none where there is no list.
@@ -241,18 +247,16 @@ impl<'a> Section<'a> {
         self.reading.faults.report(&member(&self.path, key), problem, remedy)
     }
 
+    /// Notes what is accepted and was probably not meant so, somewhere below.
+    pub(super) fn warn_at(&self, path: &str, problem: &str, remedy: &str) {
+        self.reading.faults.warn(path, problem, remedy);
+    }
+
     /// Reports every key that nothing asked for.
     pub(super) fn finish(self) {
-        for (key, _) in self.entries() {
-            if self.known.contains(&key) {
-                continue;
-            }
-            let remedy = match nearest(key, &self.known) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("known here are {}", listed(&self.known)),
-            };
-            self.fault_at(key, "unknown key", remedy);
-        }
+        let keys = self.entries().into_iter().map(|(key, _)| key).filter(|key| !self.known.contains(key));
+        let strays: Vec<_> = keys.map(|key| (key, member(&self.path, key))).collect();
+        self.reading.faults.finish_section(&self.path, self.known, &strays);
     }
 
     fn section_or_empty(&mut self, key: &'static str, confidential: bool) -> Section<'a> {
@@ -345,7 +349,7 @@ mod tests {
             assert_eq!((chosen, faults), (Some(expected), vec![]));
         }
         for (value, says) in [
-            (json!("A"), "c: a string is not known here; give one of `a`, `b`"),
+            (json!("A"), "c: is not known here; give one of `a`, `b`"),
             (json!(1), "c: 1 is not a string; give a string"),
         ] {
             let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
@@ -379,6 +383,27 @@ mod tests {
                 "[\"a\\nb\"]: unknown key; known here are `timeout_ms`, `n`",
                 "timeout: unknown key; did you mean `timeout_ms`?",
                 "zzz: unknown key; known here are `timeout_ms`, `n`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_section_is_sent_home() {
+        let value = json!({"verify": 1, "capture": [{"timeout_ms": 1, "zzz": 1}, {}]});
+        let (_, faults) = read(&value, |section| {
+            for field in section.list("capture").unwrap() {
+                let mut capture = field.section().unwrap();
+                capture.optional("verify");
+                capture.finish();
+            }
+            section.optional("timeout_ms");
+        });
+        assert_eq!(
+            faults,
+            [
+                "capture[0].timeout_ms: unknown key; it is a key of the top level: move it there",
+                "capture[0].zzz: unknown key; known here are `verify`",
+                "verify: unknown key; it is a key of `capture[0]`: move it there",
             ]
         );
     }

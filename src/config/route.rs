@@ -14,7 +14,7 @@ use crate::aws::protocol::{Protocol, TargetKind};
 use crate::aws::target::Target;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::Template;
-use crate::publish::route::{DeliveryMode, OnFailure, Route, Routes, Statuses};
+use crate::publish::route::{DeliveryMode, OnFailure, Route, Statuses};
 
 const KEY: &str = "routes";
 const EVENT_TYPE_KEY: &str = "event_type";
@@ -41,11 +41,11 @@ pub(super) fn read(
     attributes: &[AttributeTemplate<'_>],
     target: Checked<Option<Target>>,
     may_be_without: bool,
-) -> Checked<(Routes, Vec<Target>)> {
-    let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`";
+) -> Checked<(Vec<Route>, Vec<Target>)> {
+    let remedy = "give a list of routes, such as `[{\"method\": \"PUT\", \"matcher\": \"/profile\"}]`, or `capture`";
     let field = root.optional(KEY);
     if may_be_without && field.is_none() && target == Ok(None) {
-        return Ok((Routes(Vec::new()), Vec::new()));
+        return Ok((Vec::new(), Vec::new()));
     }
     let field = field.ok_or_else(|| root.fault_at(KEY, "is missing", remedy));
     let routes = field.and_then(|field| Ok((field.items()?, field)));
@@ -81,7 +81,7 @@ pub(super) fn read(
     });
     let groups: Option<Vec<&str>> = groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect());
     attributes::check_groups(attributes, groups.as_deref())?;
-    Ok((Routes(routes?), targets.all))
+    Ok((routes?, targets.all))
 }
 
 fn read_route(

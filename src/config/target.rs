@@ -107,6 +107,12 @@ fn read_region(
             "give one such as `us-east-1`, or leave it out where the target names it",
         ));
     }
+    if protocol.is_ok_and(|protocol| protocol.region().is_some_and(|named| named != text)) {
+        field.warn(
+            "is not the one that the target names",
+            "leave it out: AWS refuses what is signed for another region",
+        );
+    }
     Ok(text.to_owned())
 }
 

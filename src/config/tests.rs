@@ -95,10 +95,26 @@ fn a_matcher_in_another_syntax_is_accepted_with_a_warning() {
     ]);
     config["capture"][0]["matcher"] = json!("^/(?<provider>stripe)/*");
     let config = Config::from_json(config.to_string().as_bytes()).unwrap();
-    assert_eq!(config.routes.0.len(), 3);
+    assert_eq!(config.routes.all.len(), 3);
     let mut paths: Vec<&str> = config.warnings.iter().map(|warning| warning.path.as_str()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["capture[0].matcher", "routes[0].matcher", "routes[2].matcher"]);
+}
+
+#[test]
+fn what_aws_or_a_provider_will_refuse_is_accepted_with_a_warning() {
+    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+    let config = |region: &str, secret: &str| {
+        let verify = json!({"scheme": "github", "secrets": [secret]});
+        let capture = json!({"method": "POST", "matcher": "/", "queue_url": queue, "region": region, "verify": verify});
+        let config = Config::from_json(json!({"capture": [capture]}).to_string().as_bytes()).unwrap();
+        config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(config("us-east-1", "$ecret-9"), "");
+    let warnings = config("eu-central-1", "$HOOK_SECRET");
+    assert!(warnings.contains("capture[0].region: is not the one that the target names"), "{warnings}");
+    assert!(warnings.contains("capture[0].verify.secrets[0]: looks like a variable of a shell"), "{warnings}");
+    assert!(!warnings.contains("HOOK_SECRET"), "{warnings}");
 }
 
 #[test]
@@ -149,15 +165,19 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.journal, JournalChoice::Auto);
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(50), max_delay: Duration::from_secs(20) });
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_secs(5), 4));
-    let [route] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
+    let [route] = config.routes.all.as_slice() else { panic!("{:?}", config.routes) };
     assert_eq!(route.methods, Methods::OneOf(vec!["PUT".into()]));
-    assert!(route.matcher.is_match(b"/mockbin/profile") && route.statuses.contain(204) && !route.statuses.contain(302));
+    assert!(
+        !config.routes.matched(b"PUT", b"/mockbin/profile").is_empty()
+            && route.statuses.contain(204)
+            && !route.statuses.contain(302)
+    );
     assert!(route.event_type.is_none() && route.attributes.is_empty() && route.subject.is_none());
 }
 
 #[test]
 fn a_response_waits_only_where_the_route_says_so() {
-    let deliveries = |name| valid(name).routes.0.iter().map(|route| route.delivery).collect::<Vec<_>>();
+    let deliveries = |name| valid(name).routes.all.iter().map(|route| route.delivery).collect::<Vec<_>>();
     assert_eq!(deliveries("full.json"), [DeliveryMode::AfterResponse; 2]);
     assert_eq!(
         deliveries("before_response.json"),
@@ -183,7 +203,7 @@ fn what_is_given_is_taken() {
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(10), max_delay: Duration::from_secs(5) });
     assert_eq!((config.timeout, config.max_in_flight), (Duration::from_millis(2500), 8));
 
-    let [profile, health] = config.routes.0.as_slice() else { panic!("{:?}", config.routes) };
+    let [profile, health] = config.routes.all.as_slice() else { panic!("{:?}", config.routes) };
     assert_eq!(profile.methods, Methods::OneOf(vec!["PUT".into(), "PATCH".into()]));
     for (status, wanted) in [(200, true), (299, true), (300, false), (304, true), (404, true), (405, false)] {
         assert_eq!(profile.statuses.contain(status), wanted, "{status}");
@@ -217,7 +237,7 @@ fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String
         let Target { protocol, region, endpoint, upstream } = config.targets[route.target].clone();
         (protocol.kind().key, protocol.service(), region, endpoint.host().to_owned(), upstream)
     };
-    config.routes.0.iter().map(target).collect()
+    config.routes.all.iter().map(target).collect()
 }
 
 #[test]
@@ -256,7 +276,7 @@ fn fips_dual_stack_and_vpc_endpoints_are_given() {
 #[test]
 fn a_route_may_have_its_own_target_and_one_that_others_have_too_counts_once() {
     let config = valid("targets.json");
-    assert_eq!(config.routes.0.iter().map(|route| route.target).collect::<Vec<_>>(), [0, 1, 2, 2, 3]);
+    assert_eq!(config.routes.all.iter().map(|route| route.target).collect::<Vec<_>>(), [0, 1, 2, 2, 3]);
     let places = places("targets.json");
     let bus = &places[1];
     assert_eq!(
@@ -366,7 +386,7 @@ fn secrets_may_be_of_the_environment() {
         ("hunter2", "hunter2")
     );
     let plain = read("hunter2", "standard-webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-    let keys = |config: &Config| config.captures.0[0].verify.as_ref().unwrap().keys.clone();
+    let keys = |config: &Config| config.captures.all[0].verify.as_ref().unwrap().keys.clone();
     assert_eq!(keys(&config), keys(&plain));
     assert!(!format!("{config:?}").contains("hunter2"));
     for (text, secret, says) in [
@@ -509,9 +529,9 @@ proptest! {
     fn any_json_is_a_configuration_or_has_faults(value in prop_oneof![any_json(), nearly_valid()]) {
         match Config::from_json(value.to_string().as_bytes()) {
             Ok(config) => {
-                prop_assert!((1..=100).contains(&config.routes.0.len()));
-                prop_assert!(config.routes.0.iter().all(|route| route.target < config.targets.len()));
-                prop_assert!(config.routes.0.iter().all(|route| route.attributes.len() <= 9));
+                prop_assert!((1..=100).contains(&config.routes.all.len()));
+                prop_assert!(config.routes.all.iter().all(|route| route.target < config.targets.len()));
+                prop_assert!(config.routes.all.iter().all(|route| route.attributes.len() <= 9));
             }
             Err(faults) => {
                 prop_assert!(faults.iter().count() > 0);

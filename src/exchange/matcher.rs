@@ -7,8 +7,6 @@ use std::ops::Range;
 
 use regex_lite::{Captures, Regex};
 
-use super::path_of;
-use super::plain_text::PlainText;
 use super::template::PathGroups;
 
 /// The methods of a route or a capture.
@@ -28,7 +26,8 @@ impl Methods {
             Methods::Any => true,
             Methods::OneOf(methods) => methods.iter().any(|candidate| {
                 let candidate = candidate.as_bytes();
-                // Most methods of one length differ in the first byte, and to compare all is a call.
+                // Most methods of one length differ in the first byte, and to compare all is a
+                // call.
                 candidate.first() == method.first() && candidate == method
             }),
         }
@@ -75,23 +74,14 @@ impl MethodSketch {
     }
 }
 
-/// Bytes of a target that a matcher looks at. A regular expression costs about a thousand
-/// instructions for each byte, on the request's time.
+/// Bytes of a path that groups are looked for in: as many as a path may have that matches. It has
+/// more as text where its bytes are not.
 const MAX_PATH_BYTES: usize = 8_192;
 
-/// Bytes of another spelling of a path that a matcher looks at: each path has three, and a longer
-/// one is hardly taken for that of a capture.
-const MAX_SPELLING_BYTES: usize = 1_024;
-
-/// A regular expression that is searched, not anchored, in the first 8,192 bytes of the path.
+/// A regular expression that is searched, not anchored, in the path.
 #[derive(Clone, Debug)]
 pub(crate) struct Matcher {
     regex: Regex,
-    /// The expression, where it is plain text: searching that is many times faster.
-    plain_text: Option<PlainText>,
-    /// The expression without regard to case, compiled once somebody asks. `None` if it is too
-    /// large so.
-    in_any_case: OnceCell<Option<Regex>>,
     /// True if, as far as the pattern shows, the paths that it matches are spelled plainly: without
     /// upper case, and without a slash at the end.
     expects_plain: bool,
@@ -103,25 +93,11 @@ impl Matcher {
     /// # Errors
     /// If the pattern is not valid, or too large for `regex-lite`.
     pub(crate) fn new(pattern: &str) -> Result<Matcher, regex_lite::Error> {
-        let is_plain = !pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c));
         let expects_slash = pattern.trim_end_matches(['$', '?']).ends_with('/');
         Ok(Matcher {
             regex: Regex::new(pattern)?,
-            plain_text: is_plain.then(|| PlainText::new(pattern)),
-            in_any_case: OnceCell::new(),
             expects_plain: !expects_slash && !pattern.contains(|c: char| c.is_ascii_uppercase()),
         })
-    }
-
-    /// Returns true if the pattern is found in the path of `target`; a query string does not count.
-    pub(crate) fn is_match(&self, target: &[u8]) -> bool {
-        let target = target.get(..MAX_PATH_BYTES).unwrap_or(target);
-        match &self.plain_text {
-            // Most targets do not have the text at all, so that the end of their path is not looked
-            // for.
-            Some(text) => text.is_in(target) && text.is_in(path_of(target)),
-            None => self.regex.is_match(&String::from_utf8_lossy(path_of(target))),
-        }
     }
 
     /// Returns true if, as far as the pattern shows, the paths that it matches are spelled plainly.
@@ -129,12 +105,16 @@ impl Matcher {
         self.expects_plain
     }
 
-    /// Returns true if the pattern is found in `path`, whatever the case of its letters; the first
-    /// 1,024 bytes count.
-    pub(crate) fn is_match_in_any_case(&self, path: &[u8]) -> bool {
-        let path = String::from_utf8_lossy(path.get(..MAX_SPELLING_BYTES).unwrap_or(path));
-        let regex = self.in_any_case.get_or_init(|| Regex::new(&format!("(?i){}", self.regex.as_str())).ok());
-        regex.as_ref().unwrap_or(&self.regex).is_match(&path)
+    /// Returns the pattern, if it is plain text.
+    pub(crate) fn plain_text(&self) -> Option<&str> {
+        Some(self.pattern()).filter(|pattern| !pattern.contains(|c: char| r"\.+*?()|[]{}^$".contains(c)))
+    }
+
+    /// Returns the expression, without regard to the case of letters if `any_case`. If it is too
+    /// large so, case counts.
+    pub(crate) fn regex(&self, any_case: bool) -> Regex {
+        let in_any_case = any_case.then(|| Regex::new(&format!("(?i){}", self.pattern())));
+        in_any_case.and_then(Result::ok).unwrap_or_else(|| self.regex.clone())
     }
 
     /// Returns the pattern as it was given.
@@ -142,7 +122,8 @@ impl Matcher {
         self.regex.as_str()
     }
 
-    /// Returns the named groups in as much of `path` as a match is looked for in.
+    /// Returns the named groups in `path`, in which the pattern has been found, as far as it is
+    /// searched.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         let searched = path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or(path);
         Groups { matcher: self, path: searched, is_cut: searched.len() < path.len(), captures: OnceCell::new() }
@@ -219,22 +200,5 @@ mod tests {
         assert!(MethodSketch::of([&one_of(&[&long])].into_iter()).may_contain(long.as_bytes()));
         assert!(MethodSketch::of([&one_of(&["PUT"]), &Methods::Any].into_iter()).may_contain(b"GET"));
         assert!(!MethodSketch::of(std::iter::empty()).may_contain(b"GET"));
-    }
-
-    #[test]
-    fn the_matcher_is_searched_not_anchored() {
-        for pattern in ["/profile", "/prof.le"] {
-            let matcher = Matcher::new(pattern).unwrap();
-            assert!(matcher.is_match(b"/mockbin/profile/7"), "{pattern}");
-            assert!(!matcher.is_match(b"/mockbin/prof"), "{pattern}");
-        }
-        assert!(!Matcher::new("^/profile$").unwrap().is_match(b"/mockbin/profile"));
-        assert!(Matcher::new("").unwrap().is_match(b"/anything"));
-        for pattern in ["/profile", "/prof.le"] {
-            assert!(
-                !Matcher::new(pattern).unwrap().is_match(b"/account?of=/profile"),
-                "the query string does not count"
-            );
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! One observed request and its response, in one form for every host. Everything that a host may
 //! not know is optional: what is unknown stays absent, and nothing is guessed.
 
+pub(crate) mod long_paths;
 pub(crate) mod matcher;
 mod plain_text;
 pub(crate) mod redact;
+pub(crate) mod search;
 pub(crate) mod spelling;
 pub(crate) mod template;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::exchange::Exchange;
-use crate::search;
+use crate::lookup;
 
 /// The part of an exchange that a placeholder takes its value from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl FromStr for Template {
     fn from_str(text: &str) -> Result<Template, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some((before, after)) = search::split_once(rest, "${") {
+        while let Some((before, after)) = lookup::split_once(rest, "${") {
             let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));

@@ -119,13 +119,15 @@ impl HttpContext for HttpFilter {
                 Begun::NotWanted => {}
             }
         }
-        if !worker.methods.may_contain(&method) {
+        if !worker.methods.may_contain(&method) || !worker.routes.want_method(&method) {
             return Action::Continue;
         }
-        if let Some(target) = worker.routes.wanted_target(&method, || worker.rules.target.read()) {
-            let may_wait = worker.can_hold() && worker.routes.may_hold(&method, &target);
+        let Some(target) = worker.rules.target.read() else { return Action::Continue };
+        let matched = worker.routes.matched(&method, &target);
+        if !matched.is_empty() {
+            let may_wait = worker.can_hold() && worker.routes.may_hold(matched);
             let head = Head { method: text(method), target: text(target), header_count, ended };
-            self.watched = Some(Watched::Candidate(worker.reader.candidate(head, may_wait)));
+            self.watched = Some(Watched::Candidate(worker.reader.candidate(head, matched, may_wait)));
             worker.once.mark();
         }
         Action::Continue

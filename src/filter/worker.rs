@@ -6,6 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use proxy_wasm::types::Status;
+
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
@@ -100,13 +102,13 @@ impl Worker {
         mut agent: Agent,
         tick: Duration,
     ) -> Worker {
-        let events = routes.0.iter().map(|route| event_hash(agent.publishing(), route));
+        let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
             once: Once::new(rules.mark, events, name_of_vm()),
             has_warned: Cell::new(false),
-            stores_webhooks: !captures.0.is_empty(),
+            stores_webhooks: !captures.all.is_empty(),
             holds_responses: routes.hold_responses(),
-            methods: MethodSketch::of(routes.0.iter().map(|route| &route.methods)),
+            methods: MethodSketch::of(routes.all.iter().map(|route| &route.methods)),
             reader,
             routes,
             captures,
@@ -264,7 +266,11 @@ impl Worker {
                 true
             }
             Err(status) => {
-                let reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
+                let mut reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
+                // Who has no credentials is told so, with more.
+                if status == Status::BadArgument && !matches!(call, Call::Credentials(_)) {
+                    reason.push_str("; (Envoy) is there a cluster of that name? `upstream` names another");
+                }
                 self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 false
             }
@@ -337,6 +343,7 @@ impl Worker {
         self.write_dead_letters(now);
         let (updates, notices) = {
             let mut agent = self.agent.borrow_mut();
+            agent.note_long_paths(self.routes.take_too_long() + self.captures.take_too_long());
             (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
         };
         for update in updates {

@@ -21,9 +21,9 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
+use crate::lookup;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
-use crate::search;
 use dead_letter::DeadLetterSettings;
 use journal::Store;
 use outbox::settings::{Batch, Bounds};
@@ -298,7 +298,7 @@ impl Publisher {
         for sender in &mut self.senders {
             let name = sender.target().protocol.name().to_owned();
             for Notice { level, text } in sender.outbox.take_notices(&name, now) {
-                let text = if several && !search::contains(&text, &name) { format!("{name}: {text}") } else { text };
+                let text = if several && !lookup::contains(&text, &name) { format!("{name}: {text}") } else { text };
                 notices.push(Notice { level, text });
             }
         }

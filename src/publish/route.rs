@@ -1,9 +1,11 @@
 //! Routes: which exchanges become events. Asks for the method first, then the path, then the
 //! status: the cheapest question first.
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use crate::exchange::matcher::{Groups, Matcher, Methods};
+use crate::exchange::search::{PathMatches, PathSearch};
 use crate::exchange::template::{Template, Variable};
 use crate::publish::attribute::TypedAttribute;
 
@@ -30,7 +32,7 @@ impl Statuses {
 
 /// How an exchange ended, as far as routes ask for it. Each answer may take calls to the host, and
 /// is asked for only where those before it are as a route wants them.
-pub trait Outcome {
+pub trait ResponseEnd {
     /// Returns the status of the response; 0 if there is none, as on Envoy where the client left
     /// before the response began.
     fn status(&self) -> u16;
@@ -43,7 +45,7 @@ pub trait Outcome {
 }
 
 /// The outcome of a whole response that is none of gRPC.
-impl Outcome for u16 {
+impl ResponseEnd for u16 {
     fn status(&self) -> u16 {
         *self
     }
@@ -103,13 +105,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Returns true if a request may become an event of this route, as far as the request tells.
-    pub(crate) fn wants_request(&self, method: &[u8], target: &[u8]) -> bool {
-        self.methods.contain(method) && self.matcher.is_match(target)
-    }
-
     /// Returns true if a request whose status is wanted ended as the route wants it.
-    fn wants_end(&self, outcome: &dyn Outcome) -> bool {
+    fn wants_end(&self, outcome: &dyn ResponseEnd) -> bool {
         outcome.grpc_status().is_none_or(|status| self.grpc_statuses.contain(status))
             && (!self.complete_only || outcome.is_complete())
     }
@@ -123,55 +120,89 @@ impl Route {
 /// The routes in the order of the configuration. The first that matches an exchange takes it: one
 /// event each.
 #[derive(Clone, Debug)]
-pub struct Routes(pub Vec<Route>);
+pub struct Routes {
+    /// The routes.
+    pub all: Vec<Route>,
+    paths: PathSearch,
+    /// Paths that were too long to be looked at, since the last visit.
+    too_long: Cell<u64>,
+}
+
+/// The routes that want a request, as far as the request tells: its method and its path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Matched(PathMatches);
+
+impl Matched {
+    /// Returns true if no route wants the request.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Routes {
-    /// Returns true if some route has this method: the first question, answered without the path.
-    pub fn want_method(&self, method: &[u8]) -> bool {
-        self.0.iter().any(|route| route.methods.contain(method))
+    /// Prepares to look for these routes in paths of at most `max_path_bytes`.
+    pub(crate) fn new(all: Vec<Route>, max_path_bytes: usize) -> Routes {
+        let matchers: Vec<&Matcher> = all.iter().map(|route| &route.matcher).collect();
+        let paths = PathSearch::new(&matchers, max_path_bytes, false);
+        Routes { all, paths, too_long: Cell::default() }
     }
 
-    /// Reads the target of a request if a route wants its method. Returns the target if some route
-    /// wants the request, whatever its response.
-    pub fn wanted_target<T: AsRef<[u8]>>(&self, method: &[u8], read: impl FnOnce() -> Option<T>) -> Option<T> {
-        let first = self.0.iter().position(|route| route.methods.contain(method))?;
-        let target = read()?;
-        // The first has the method: they are not compared again.
-        let mut routes = self.0.iter().enumerate().skip(first);
-        let wants = |(at, route): (usize, &Route)| {
-            (at == first || route.methods.contain(method)) && route.matcher.is_match(target.as_ref())
+    /// Returns true if some route has this method: the first question, answered without the path.
+    pub fn want_method(&self, method: &[u8]) -> bool {
+        self.all.iter().any(|route| route.methods.contain(method))
+    }
+
+    /// Returns the routes that want a request of this method and target, whatever its response.
+    /// This is the only time that the path is looked at.
+    #[inline]
+    pub fn matched(&self, method: &[u8], target: &[u8]) -> Matched {
+        if self.paths.finds_nothing(target) {
+            return Matched::default();
+        }
+        let Some(found) = self.paths.find(target) else {
+            self.too_long.set(self.too_long.get() + 1);
+            return Matched::default();
         };
-        routes.any(wants).then_some(target)
+        Matched(found.only(|position| self.all.get(position).is_some_and(|route| route.methods.contain(method))))
+    }
+
+    /// Returns the position of the first route that wants an exchange with this `outcome`, whose
+    /// request has `matched`.
+    pub fn position(&self, matched: Matched, outcome: &dyn ResponseEnd) -> Option<usize> {
+        let status = outcome.status();
+        let is_wanted = |route: &Route| route.statuses.contain(status) && route.wants_end(outcome);
+        matched.0.positions().find(|position| self.all.get(*position).is_some_and(is_wanted))
     }
 
     /// Returns the first route that wants an exchange of this status, whole and none of gRPC.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
-        self.0.get(self.position(method, path, &status)?)
-    }
-
-    /// Returns the position of the first route that wants an exchange with this `outcome`.
-    pub fn position(&self, method: &str, path: &str, outcome: &dyn Outcome) -> Option<usize> {
-        let (method, path, status) = (method.as_bytes(), path.as_bytes(), outcome.status());
-        self.0.iter().position(|route| {
-            route.statuses.contain(status) && route.wants_request(method, path) && route.wants_end(outcome)
-        })
+        self.all.get(self.position(self.matched(method.as_bytes(), path.as_bytes()), &status)?)
     }
 
     /// Returns true if any response waits for its event.
     pub(crate) fn hold_responses(&self) -> bool {
-        self.0.iter().any(|route| route.delivery != DeliveryMode::AfterResponse)
+        self.all.iter().any(|route| route.delivery != DeliveryMode::AfterResponse)
     }
 
-    /// Returns true if the response to a request may have to wait for its event, as far as the
-    /// request tells.
-    pub(crate) fn may_hold(&self, method: &[u8], target: &[u8]) -> bool {
-        let mut held = self.0.iter().filter(|route| route.delivery != DeliveryMode::AfterResponse);
-        held.any(|route| route.wants_request(method, target))
+    /// Returns true if the response to a request that has `matched` may have to wait for its event.
+    pub(crate) fn may_hold(&self, matched: Matched) -> bool {
+        let mut routes = matched.0.positions().filter_map(|position| self.all.get(position));
+        routes.any(|route| route.delivery != DeliveryMode::AfterResponse)
+    }
+
+    /// Returns how many paths were too long to be looked at, since the last visit.
+    pub(crate) fn take_too_long(&self) -> u64 {
+        self.too_long.take()
+    }
+
+    /// Returns the search, for those who ask what it costs.
+    pub(crate) fn paths(&self) -> &PathSearch {
+        &self.paths
     }
 
     /// Returns every placeholder in what the routes' events carry.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
-        let templates = self.0.iter().flat_map(|route| {
+        let templates = self.all.iter().flat_map(|route| {
             let attributes = route.attributes.iter().flat_map(|attribute| attribute.value.templates());
             attributes.chain(&route.subject).chain(&route.message_group_id)
         });
@@ -213,45 +244,30 @@ mod tests {
 
     #[test]
     fn the_first_route_that_matches_takes_it() {
-        let routes = Routes(vec![
+        let routes = vec![
             route(&["PUT"], "/profile", Statuses(vec![404..=404])),
             route(&["PUT", "PATCH"], "/profile", Statuses::success()),
             route(&["*"], "/pro", Statuses::success()),
-        ]);
+        ];
+        let routes = Routes::new(routes, 2_048);
         let position = |method: &str, path: &str, status| {
-            routes.find(method, path, status).and_then(|found| routes.0.iter().position(|r| std::ptr::eq(r, found)))
+            routes.position(routes.matched(method.as_bytes(), path.as_bytes()), &status)
         };
         assert_eq!(position("PUT", "/profile", 404), Some(0));
         assert_eq!(position("PATCH", "/profile", 204), Some(1));
         assert_eq!(position("DELETE", "/profile", 204), Some(2));
         assert_eq!(position("DELETE", "/profile", 500), None);
         assert_eq!(position("put", "/other", 200), None);
-        assert!(routes.want_method(b"GET"));
+        assert!(routes.want_method(b"GET") && !routes.matched(b"PUT", b"/profile").is_empty());
     }
 
     #[test]
-    fn a_target_is_read_for_a_method_that_a_route_has_and_kept_if_a_route_wants_it() {
-        let routes = Routes(vec![
-            route(&["PUT"], "/account", Statuses::success()),
-            route(&["POST"], "/order", Statuses::success()),
-            route(&["PUT", "PATCH"], "/profile", Statuses::success()),
-        ]);
-        for (method, target, is_wanted) in [
-            ("PUT", "/account/1", true),
-            ("PUT", "/profile/1", true),
-            ("PATCH", "/profile/1", true),
-            ("PUT", "/order/1", false),
-            ("PATCH", "/account/1", false),
-            ("POST", "/profile/1", false),
-        ] {
-            let wanted = routes.wanted_target(method.as_bytes(), || Some(target));
-            assert_eq!(wanted, is_wanted.then_some(target), "{method} {target}");
+    fn a_path_that_is_too_long_matches_no_route_and_is_counted() {
+        let routes = Routes::new(vec![route(&["*"], "/a", Statuses::success())], 4);
+        for (target, expected) in [("/a/b", true), ("/a/b?/a/b", true), ("/a/bc", false), ("/a/bc?", false)] {
+            assert_eq!(!routes.matched(b"GET", target.as_bytes()).is_empty(), expected, "{target}");
         }
-        assert_eq!(routes.wanted_target(b"PUT", || None::<&str>), None);
-        for method in ["GET", "PUSH", "PU", ""] {
-            let read = || -> Option<&str> { panic!("the target is not asked for") };
-            assert_eq!(routes.wanted_target(method.as_bytes(), read), None, "{method}");
-        }
+        assert_eq!([routes.take_too_long(), routes.take_too_long()], [2, 0]);
     }
 
     struct End {
@@ -259,7 +275,7 @@ mod tests {
         complete: bool,
     }
 
-    impl Outcome for End {
+    impl ResponseEnd for End {
         fn status(&self) -> u16 {
             200
         }
@@ -277,7 +293,7 @@ mod tests {
     fn a_response_of_grpc_has_a_status_of_its_own_and_one_that_broke_off_may_be_unwanted() {
         let every = Route { grpc_statuses: Statuses(vec![0..=16]), ..route(&["*"], "/every", Statuses::success()) };
         let whole = Route { complete_only: true, ..route(&["*"], "/whole", Statuses::success()) };
-        let routes = Routes(vec![every, whole, route(&["*"], "/default", Statuses::success())]);
+        let routes = Routes::new(vec![every, whole, route(&["*"], "/default", Statuses::success())], 2_048);
         for (grpc, complete, every, whole, default) in [
             (None, true, true, true, true),
             (None, false, true, false, true),
@@ -285,7 +301,9 @@ mod tests {
             (Some(0), false, true, false, true),
             (Some(7), true, true, false, false),
         ] {
-            let wanted = |path| routes.position("PUT", path, &End { grpc, complete }).is_some();
+            let wanted = |path: &str| {
+                routes.position(routes.matched(b"PUT", path.as_bytes()), &End { grpc, complete }).is_some()
+            };
             assert_eq!([wanted("/every"), wanted("/whole"), wanted("/default")], [every, whole, default], "{grpc:?}");
         }
     }

@@ -51,6 +51,24 @@ fn every_faulty_configuration_is_refused_with_the_place_of_each_fault() {
 }
 
 #[test]
+fn matchers_that_cost_more_than_others_draw_a_warning_at_the_start() {
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let mut host = load(with_keys(Host::builder(profile)));
+        let gaps = (0..40).map(|n| json!({"method": "PUT", "matcher": format!("/a{n}/.*/b")}));
+        let alone = json!({"method": "PUT", "matcher": r"\bprofile\b"});
+        let routes: Vec<Value> = gaps.chain([alone]).collect();
+        host.start_plugin(config(json!({"routes": routes})).to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        let says = |place: &str, words: &str| {
+            warnings.iter().any(|line| line.starts_with(&format!("{place}: ")) && line.contains(words))
+        };
+        assert!(says("routes", "cannot be looked for at once"), "{warnings:#?}");
+        assert!(says("routes[40].matcher", "cannot be looked for together with others"), "{warnings:#?}");
+        assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    }
+}
+
+#[test]
 fn a_matcher_in_another_syntax_draws_a_warning_at_the_start() {
     for profile in [Profile::Envoy, Profile::Kong] {
         let mut host = load(with_keys(Host::builder(profile)));

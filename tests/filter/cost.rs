@@ -80,6 +80,99 @@ fn what_matches_but_is_not_answered_as_wanted_costs_little_more() {
     }
 }
 
+/// A path of 2,048 bytes that begins and ends so.
+fn longest_path(begin: &str, filler: &str, end: &str) -> String {
+    let mut path = begin.to_owned();
+    while path.len() + filler.len() + end.len() <= 2_048 {
+        path.push_str(filler);
+    }
+    path + end
+}
+
+/// Returns the instructions that a request takes with this configuration, in its first callback,
+/// and those that the start takes.
+fn instructions(filter: &Module, config: &str, spec: &ExchangeSpec) -> (u64, u64) {
+    let mut host = Host::builder(Profile::Envoy).cluster("sns.us-east-1.amazonaws.com:443").load(filter).unwrap();
+    let (_, start) = host.measure(|host| host.start_plugin(config).unwrap());
+    host.exchange(spec).unwrap();
+    let (_, usage) = host.measure(|host| host.exchange(spec).unwrap());
+    (usage.instructions, start.instructions)
+}
+
+fn with_matchers(matchers: &[String]) -> String {
+    let route = |matcher: &String| format!(r#"{{"method": "PUT", "matcher": {}}}"#, serde_json::json!(matcher));
+    let routes: Vec<String> = matchers.iter().map(route).collect();
+    CONFIG.replace(r#"{"method": "PUT", "matcher": "/profile"}"#, &routes.join(","))
+}
+
+fn hundred(matcher: &dyn Fn(usize) -> String) -> Vec<String> {
+    (0..100).map(matcher).collect()
+}
+
+#[test]
+fn a_hostile_path_costs_a_bounded_time_however_many_routes_there_are() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let orders = hundred(&|n| format!("^/api/v[0-9]+/users/([^/]+)/orders{n}/(?<id>[^/]+)$"));
+    for (what, matchers, path, most) in [
+        ("another path", orders.clone(), "/mockbin/account/42".to_owned(), 2_200),
+        ("a path whose end is wrong", orders.clone(), longest_path("/api/v1/users/", "x", "/orders/7"), 100_000),
+        ("a path that is wrong early", orders, longest_path("/api/v1/users/a/orders1", "1", "/"), 100_000),
+        ("one long segment", hundred(&|n| format!("^/[^/]+/x{n}$")), longest_path("/", "a", "/y"), 100_000),
+        ("plain texts", hundred(&|n| format!("/profile{n}/a")), longest_path("/", "profile1/", ""), 100_000),
+        ("ambiguous", hundred(&|n| format!("(a|b|ab)*c{n}$")), longest_path("/", "ab", ""), 100_000),
+        ("a match at every byte", hundred(&|_| "x".to_owned()), longest_path("/", "x", ""), 200_000),
+        ("segments between", hundred(&|n| format!("/a{n}/[^/]+/b{n}$")), longest_path("/", "a1/x/", "b2"), 2_000_000),
+        ("anything between", hundred(&|n| format!("/a{n}/.*/b{n}$")), longest_path("/", "a1/x/", "b2"), 8_000_000),
+        ("one plain text", vec!["/profile/profile".to_owned()], longest_path("/", "rofile/profile/", ""), 100_000),
+        ("beyond ASCII", hundred(&|n| format!("^/[^/]+/x{n}$")), longest_path("/", "\u{e9}", "/y"), 200_000),
+        ("too long", hundred(&|n| format!("^/[^/]+/x{n}$")), "/a".repeat(30_000), 100_000),
+    ] {
+        let spec = ExchangeSpec::new("PUT", &path).status(500);
+        let (request, start) = instructions(&filter, &with_matchers(&matchers), &spec);
+        println!("{what}: {request} instructions, and {start} at the start");
+        assert!(request <= most, "{what}: {request}");
+        assert!(start < 600_000_000, "{what}: {start}");
+    }
+}
+
+#[test]
+fn the_groups_of_a_path_cost_a_bounded_time() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let cost = |path: &str, attribute: &str| {
+        let matcher = r#""matcher": "^/api/v[0-9]+/users/(?<user>[^/]+)/orders/(?<order>[^/]+)$""#;
+        let config = CONFIG.replace(r#""matcher": "/profile""#, matcher);
+        let config = config.replace(r#"$"}]"#, &format!(r#"$", "attributes": {{"a": "{attribute}"}}}}]"#));
+        instructions(&filter, &config, &ExchangeSpec::new("PUT", path)).0
+    };
+    let path = longest_path("/api/v1/users/", "x", "/orders/7");
+    let (with, without) = (cost(&path, "${path.order}"), cost(&path, "a"));
+    println!("groups of the longest path: {} instructions, of {with}", with - without);
+    assert!(with - without < 5_000_000);
+}
+
+/// A capture of `matcher`, and paths that an application may take for its path.
+#[test]
+fn a_hostile_spelling_costs_a_bounded_time() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+    let captures =
+        hundred(&|n| format!(r#"{{"method": "POST", "matcher": "^/hooks/[^/]+/x{n}$", "queue_url": "{queue}"}}"#));
+    let config = CONFIG.replacen('{', &format!(r#"{{"capture": [{}],"#, captures.join(",")), 1);
+    for (what, path) in [
+        ("plain", longest_path("/", "a", "/y")),
+        ("upper case", longest_path("/hooks/", "A", "/y")),
+        ("encoded twice", longest_path("/hooks/", "%2561", "/y")),
+        ("segments", longest_path("/hooks", "/a/..", "/y")),
+        ("parameters", longest_path("/hooks", "/;", "/y")),
+        ("dots", longest_path("/hooks/", "a.", "/y")),
+        ("too long", "/a".repeat(30_000)),
+    ] {
+        let (request, _) = instructions(&filter, &config, &ExchangeSpec::new("POST", &path));
+        println!("{what}: {request} instructions");
+        assert!(request < 650_000, "{what}: {request}");
+    }
+}
+
 /// A request whose event has about 2 KB.
 fn request_of_2_kb() -> ExchangeSpec {
     let names = (0..12).map(|number| format!("x-header-{number}"));

@@ -1,10 +1,11 @@
 //! Which exchanges are published, and when: only what a route names, and not before the response is
 //! over.
 
-use proxy_wasm_test_host::ExchangeSpec;
+use proxy_wasm_test_host::{ExchangeSpec, LogLevel};
+use retrohook::metrics::Metric;
 use serde_json::json;
 
-use crate::support::{config, deliver, published, put, GATEWAYS, MAX_DELAY, TICK, WAYS};
+use crate::support::{config, count, deliver, logged, published, put, GATEWAYS, LONG, MAX_DELAY, TICK, WAYS};
 
 #[test]
 fn only_what_a_route_names_is_published() {
@@ -55,6 +56,48 @@ fn a_route_may_name_other_methods_and_statuses_and_the_first_that_fits_takes_it(
             let entry = published(way, &mut way.start(&config), &spec);
             assert_eq!(entry.attribute("event_type"), Some(("String", expected)), "{way:?} {method} {path} {status}");
         }
+    }
+}
+
+#[test]
+fn a_path_that_is_too_long_matches_nothing_and_is_counted() {
+    let begin = "/profile/";
+    let of_length = |length: usize| format!("{begin}{}", "x".repeat(length - begin.len()));
+    for matcher in ["/profile", "^/profile/(?<id>[^/]+)$"] {
+        let routes = json!([{"method": "PUT", "matcher": matcher}]);
+        for (limit, path, expected) in [
+            (2_048, of_length(2_048), 1),
+            (2_048, of_length(2_048) + "?" + begin, 1),
+            (2_048, of_length(2_049), 0),
+            (2_048, of_length(60_000), 0),
+            (8_192, of_length(8_192), 1),
+            (8_192, of_length(8_193), 0),
+        ] {
+            for way in WAYS {
+                let mut host = way.start(&config(json!({"routes": routes, "max_path_bytes": limit})));
+                way.run(&mut host, &ExchangeSpec::new("PUT", &path));
+                way.run(&mut host, &ExchangeSpec::new("GET", &path));
+                assert_eq!(deliver(&mut host, MAX_DELAY).len(), expected, "{way:?} {matcher} {}", path.len());
+                assert_eq!(count(&host, Metric::PathsTooLong), 1 - expected as u64, "{way:?} {matcher} {}", path.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn paths_that_are_too_long_have_a_line_a_minute() {
+    for way in WAYS {
+        let mut host = way.start(&config(json!({})));
+        let mut lines = Vec::new();
+        for _ in 0..70 {
+            way.run(&mut host, &ExchangeSpec::new("PUT", "/profile".repeat(300)));
+            host.advance(LONG / 60).unwrap();
+            lines.extend(logged(&mut host, LogLevel::Warn));
+        }
+        assert!(
+            matches!(&lines[..], [first, second] if first.starts_with("1 request(s) had a path of more than 2048 bytes") && second.starts_with("60 ")),
+            "{way:?}: {lines:#?}"
+        );
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callout, FailureKind, Host, MetricKind as HostKind, Profile, Response, SharedData};
+use proxy_wasm_test_host::{
+    Callout, ExchangeSpec, FailureKind, Host, MetricKind as HostKind, Profile, Response, SharedData,
+};
 use retrohook::metrics::{Metric, MetricKind, DEFINITIONS};
 use serde_json::json;
 
@@ -91,12 +93,16 @@ fn every_counter_counts_what_it_says() {
     let mut lettered = with_dead_letter_queue(Way::HttpFilter);
     run_numbered(&mut lettered, 2);
     refused_by_sns(&mut lettered, sqs::accept);
+    let mut hostile = busy();
+    (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
+    hostile.advance(TICK).unwrap();
     let path = json!({"type": "Number", "value": "${request.path}"});
     let route = json!({"method": "PUT", "matcher": "/profile", "attributes": {"a": path, "b": path}});
     let mut mistyped = start(&config(json!({"routes": [route]})));
     let callout = send(&mut mistyped, 3);
     assert!(sns::entries(&callout).iter().all(|entry| !entry.attributes.contains_key("a")));
     let cases = [
+        (Metric::PathsTooLong, vec![(&all, 0), (&hostile, 3)]),
         (Metric::AttributesLeftOut, vec![(&all, 0), (&mistyped, 6)]),
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),

@@ -107,6 +107,21 @@ fn another_spelling_is_refused_and_goes_to_no_upstream() {
     }
 }
 
+#[test]
+fn a_path_that_is_too_long_to_tell_is_refused_where_a_capture_has_its_method() {
+    for way in GATEWAYS {
+        let mut host = start(way, &capturing(json!({"matcher": "^/hooks/"}), json!({})));
+        for path in [format!("/hooks/{}", "x".repeat(2_048)), format!("/{}/hooks/", ";".repeat(60_000))] {
+            assert_eq!(refused(&mut host, &spelled(&path)).status, 503, "{way:?}");
+            let get = host.exchange(&ExchangeSpec::new("GET", &path)).unwrap();
+            assert!(!get.local, "{way:?}");
+        }
+        host.advance(TICK).unwrap();
+        assert_eq!(count(&host, Metric::PathsTooLong), 2, "{way:?}");
+        assert_eq!(count(&host, Metric::CapturesRefusedMisspelled), 2, "{way:?}");
+    }
+}
+
 const GRPC: [&str; 2] = ["application/grpc", "application/grpc+json"];
 
 #[test]

@@ -74,7 +74,7 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
     });
     entry.as_object_mut().unwrap().extend(capture.as_object().unwrap().clone());
     let config = Config::from_json(json!({"capture": [entry]}).to_string().as_bytes()).unwrap();
-    let capture = &config.captures.0[0];
+    let capture = &config.captures.all[0];
     let redaction =
         Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], path: vec![] });
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -87,7 +87,10 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
         };
         let attempts = Attempts::new(Duration::from_secs(5), true, config.retry, NOW);
         let nonce = Nonce { random: rng.u128(..), at: NOW };
-        let storing = storing(capture, &redaction, request, body.as_bytes(), attempts, nonce).unwrap();
+        let verify = capture.verify.as_ref();
+        let checked = verify.map(|verify| verify.check(&request.headers, body.as_bytes(), NOW));
+        let storing =
+            storing(capture, &redaction, request, body.as_bytes(), checked.as_ref(), attempts, nonce).unwrap();
         Stored {
             message: serde_json::from_str(&storing.message).unwrap(),
             attributes: storing.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect(),
@@ -419,11 +422,10 @@ fn a_call_for_what_is_not_verified_is_for_its_queue() {
     agent.handle_reply(Call::Capture(ID), &response(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#), NOW);
     assert_eq!(answered(agent.poll_capture(ID, NOW)), 503);
     let lines = agent.take_notices(NOW);
-    assert!(
-        lines.len() == 1 && lines[0].text.contains(queue),
-        "{:?}",
-        lines.iter().map(|line| &line.text).collect::<Vec<_>>()
-    );
+    let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("capture[0]: 1 webhook(s) without a good signature, stored"), "{lines:?}");
+    assert!(lines[1].contains(queue) && lines[1].contains("correct its name"), "{lines:?}");
 }
 
 fn any_sent() -> impl Strategy<Value = Sent> {

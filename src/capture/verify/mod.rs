@@ -73,6 +73,25 @@ pub(crate) enum Rejection {
     Mismatch,
 }
 
+impl Rejection {
+    /// Returns what an operator can do about it, if the webhook is of the provider.
+    pub(crate) fn mend(&self) -> &'static str {
+        match self {
+            Rejection::Missing(_) | Rejection::Unreadable(_) => {
+                "unless a stranger sent it, its provider signs in another way: correct `scheme` (of `hmac`: `header`, \
+                 `encoding`, `prefix`)"
+            }
+            Rejection::Old { .. } | Rejection::Early { .. } => {
+                "unless somebody sends an old webhook again, set the clock of this machine"
+            }
+            Rejection::Mismatch => {
+                "unless a stranger sent it, give `secrets` that of its provider, and let nothing before the gateway \
+                 change bodies"
+            }
+        }
+    }
+}
+
 /// A good signature, and what it covers beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signed {

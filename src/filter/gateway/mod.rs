@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, HostChoice};
 use crate::exchange::{ClientRequest, Exchange};
 use crate::filter::hostcalls;
-use crate::publish::route::{OnFailure, Route, Routes};
+use crate::publish::route::{Matched, OnFailure, Route, Routes};
 
 /// A gateway that the filter can run in.
 pub(crate) struct Gateway {
@@ -56,9 +56,10 @@ impl Gateway {
 
 /// Reads requests and exchanges, each value in the way that the gateway gives it.
 pub(crate) trait GatewayReader {
-    /// Reads what an event needs of the request that has just begun, as far as it cannot be read
-    /// later. If `may_wait`, the response may have to wait for the event.
-    fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate>;
+    /// Reads what an event needs of the request that has just begun and that routes have `matched`,
+    /// as far as it cannot be read later. If `may_wait`, the response may have to wait for the
+    /// event.
+    fn candidate(&self, head: Head, matched: Matched, may_wait: bool) -> Box<dyn Candidate>;
 
     /// Reads the head of a request that a capture takes.
     fn webhook(&self, head: Head) -> Box<dyn Webhook>;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::settings::Bounds;
-use crate::aws::error::{mend, Failure};
+use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
@@ -72,14 +72,14 @@ impl TargetRefusal {
         bounds: &Bounds,
         now: Timestamp,
     ) -> Option<Notice> {
-        let Failure { code, message, .. } = self.last.as_ref()?;
+        let failure = self.last.as_ref()?;
         if stands && !self.told {
             self.told = true;
             let seconds = bounds.max_age.as_secs();
             let text = format!(
                 "calls to {name} are refused, and {queued} event(s) held, each for {seconds} s at most \
-                 (queue.max_age_seconds): {code}: {message}; {}",
-                mend(code)
+                 (queue.max_age_seconds): {}",
+                failure.explained()
             );
             return Some(Notice { level: Level::Error, text });
         }

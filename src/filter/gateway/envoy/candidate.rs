@@ -9,12 +9,12 @@ use proxy_wasm::types::MapType;
 use super::ending::Ending;
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
+use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
 use crate::filter::once::hash;
-use crate::publish::route::{DeliveryMode, OnFailure, Outcome, Route, Routes};
+use crate::publish::route::{DeliveryMode, Matched, OnFailure, ResponseEnd, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -23,6 +23,7 @@ use crate::publish::route::{DeliveryMode, OnFailure, Outcome, Route, Routes};
 pub(super) struct EnvoyCandidate {
     method: String,
     target: String,
+    matched: Matched,
     /// The request's headers, as far as they were read: where the response may wait, as they came,
     /// because Envoy has them at the head and at the end, and not in between.
     request_headers: Option<Vec<u8>>,
@@ -46,10 +47,11 @@ enum ExchangeStage {
 
 impl EnvoyCandidate {
     /// Takes a request that has just begun.
-    pub(super) fn of_request(head: Head, may_wait: bool) -> EnvoyCandidate {
+    pub(super) fn of_request(head: Head, matched: Matched, may_wait: bool) -> EnvoyCandidate {
         EnvoyCandidate {
             method: head.method,
             target: head.target,
+            matched,
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
             status: 0,
             ending: OnceCell::new(),
@@ -70,12 +72,14 @@ impl EnvoyCandidate {
         // not, the header may be of the client's own making.
         let (own, original) = (find(b":path"), find(b"x-envoy-original-path"));
         let target = if trusts_original_path { original.or(own) } else { own }?;
-        let is_wanted = |target: &[u8]| routes.wanted_target(&method, || Some(target.to_vec())).is_some();
-        let disbelieved = !trusts_original_path && original.is_some_and(is_wanted) && !is_wanted(target);
+        let matched = routes.matched(&method, target);
+        let is_wanted = |target: &[u8]| !routes.matched(&method, target).is_empty();
+        let disbelieved = !trusts_original_path && matched.is_empty() && original.is_some_and(is_wanted);
         let target = text(target.to_vec());
         let candidate = EnvoyCandidate {
             method: text(method),
             target,
+            matched,
             request_headers: Some(headers),
             status: 0,
             ending: OnceCell::new(),
@@ -86,15 +90,15 @@ impl EnvoyCandidate {
 
     /// Returns the position of the route that wants the exchange, whose status is known.
     fn position(&self, routes: &Routes, is_over: bool) -> Option<usize> {
-        let outcome = EnvoyOutcome { status: self.status, ending: &self.ending, is_over };
-        routes.position(&self.method, split_target(&self.target).0, &outcome)
+        let outcome = EnvoyEnd { status: self.status, ending: &self.ending, is_over };
+        routes.position(self.matched, &outcome)
     }
 
     /// Returns the position of the route that wants the exchange and lets the response wait, whose
     /// headers have come.
     fn awaited_by(&mut self, routes: &Routes) -> Option<(usize, OnFailure)> {
         self.status = RULES.response_status.text()?.parse().ok()?;
-        let awaited = self.position(routes, false).and_then(|position| match routes.0.get(position)?.delivery {
+        let awaited = self.position(routes, false).and_then(|position| match routes.all.get(position)?.delivery {
             DeliveryMode::BeforeResponse(on_failure) => Some((position, on_failure)),
             DeliveryMode::AfterResponse => None,
         });
@@ -107,19 +111,19 @@ impl EnvoyCandidate {
 }
 
 /// The outcome of an exchange as far as it has come.
-struct EnvoyOutcome<'a> {
+struct EnvoyEnd<'a> {
     status: u16,
     ending: &'a OnceCell<Ending>,
     is_over: bool,
 }
 
-impl EnvoyOutcome<'_> {
+impl EnvoyEnd<'_> {
     fn ending(&self) -> &Ending {
         self.ending.get_or_init(|| Ending::read(self.status, self.is_over))
     }
 }
 
-impl Outcome for EnvoyOutcome<'_> {
+impl ResponseEnd for EnvoyEnd<'_> {
     fn status(&self) -> u16 {
         self.status
     }
@@ -159,7 +163,7 @@ impl Candidate for EnvoyCandidate {
                 position
             }
         };
-        routes.0.get(position)
+        routes.all.get(position)
     }
 
     fn exchange(&mut self, _: Timestamp) -> Exchange<'_> {

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::exchange::{ClientRequest, Headers};
 use crate::filter::header_pairs::{count, pairs};
 use crate::filter::hostcalls;
-use crate::publish::route::Routes;
+use crate::publish::route::{Matched, Routes};
 use candidate::EnvoyCandidate;
 
 /// The rules of Envoy.
@@ -69,8 +69,8 @@ struct EnvoyReader {
 }
 
 impl GatewayReader for EnvoyReader {
-    fn candidate(&self, head: Head, may_wait: bool) -> Box<dyn Candidate> {
-        Box::new(EnvoyCandidate::of_request(head, may_wait))
+    fn candidate(&self, head: Head, matched: Matched, may_wait: bool) -> Box<dyn Candidate> {
+        Box::new(EnvoyCandidate::of_request(head, matched, may_wait))
     }
 
     fn webhook(&self, head: Head) -> Box<dyn Webhook> {

@@ -8,15 +8,16 @@ use super::destination::{Destination, Known};
 use super::header_map::{HeaderNames, KongHeaders};
 use super::values::{is_uuid, last, millis, number, text_property};
 use crate::clock::Timestamp;
-use crate::exchange::{split_target, ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
+use crate::exchange::{ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::once::hash;
-use crate::publish::route::{Outcome, Route, Routes};
+use crate::publish::route::{Matched, ResponseEnd, Route, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub(super) struct KongCandidate {
     method: String,
     target: String,
+    matched: Matched,
     headers: KongHeaders,
     destination: Rc<Destination>,
     names: Rc<HeaderNames>,
@@ -51,11 +52,17 @@ const UNKNOWN: u16 = 2;
 impl KongCandidate {
     /// Takes a request that has just begun and goes to `destination`. Reads the headers of `names`
     /// where there are too many to read all.
-    pub(super) fn of_request(head: Head, names: &Rc<HeaderNames>, destination: Rc<Destination>) -> KongCandidate {
+    pub(super) fn of_request(
+        head: Head,
+        matched: Matched,
+        names: &Rc<HeaderNames>,
+        destination: Rc<Destination>,
+    ) -> KongCandidate {
         KongCandidate {
             headers: KongHeaders::of_request(head.header_count, names),
             method: head.method,
             target: head.target,
+            matched,
             destination,
             names: Rc::clone(names),
             response: None,
@@ -65,8 +72,8 @@ impl KongCandidate {
 
     /// Returns the position of the route that wants the exchange as far as it has come.
     fn position(&self, routes: &Routes) -> Option<usize> {
-        let outcome = KongOutcome { response: self.response.as_ref()?, broke_off: self.broke_off() };
-        routes.position(&self.method, split_target(&self.target).0, &outcome)
+        let outcome = KongEnd { response: self.response.as_ref()?, broke_off: self.broke_off() };
+        routes.position(self.matched, &outcome)
     }
 
     /// Returns true if the response has begun and is not at its end, or never began. While it is
@@ -111,12 +118,12 @@ fn own_grpc_status(headers: &KongHeaders) -> Option<u16> {
 }
 
 /// The outcome of an exchange as far as it has come.
-struct KongOutcome<'a> {
+struct KongEnd<'a> {
     response: &'a ResponseHead,
     broke_off: bool,
 }
 
-impl Outcome for KongOutcome<'_> {
+impl ResponseEnd for KongEnd<'_> {
     fn status(&self) -> u16 {
         self.response.status
     }
@@ -148,7 +155,7 @@ impl Candidate for KongCandidate {
             Some(response) => response.end(),
             None => self.response = ResponseHead::of_client_that_left(),
         }
-        routes.0.get(self.position(routes)?)
+        routes.all.get(self.position(routes)?)
     }
 
     fn exchange(&mut self, now: Timestamp) -> Exchange<'_> {

@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::ClientRequest;
 use crate::filter::hostcalls;
-use crate::publish::route::Routes;
+use crate::publish::route::{Matched, Routes};
 use candidate::{request_id, KongCandidate};
 use destination::Destinations;
 use header_map::{HeaderNames, KongHeaders};
@@ -40,8 +40,8 @@ struct KongReader {
 }
 
 impl GatewayReader for KongReader {
-    fn candidate(&self, head: Head, _: bool) -> Box<dyn Candidate> {
-        Box::new(KongCandidate::of_request(head, &self.names, self.destinations.of_request()))
+    fn candidate(&self, head: Head, matched: Matched, _: bool) -> Box<dyn Candidate> {
+        Box::new(KongCandidate::of_request(head, matched, &self.names, self.destinations.of_request()))
     }
 
     fn webhook(&self, head: Head) -> Box<dyn Webhook> {

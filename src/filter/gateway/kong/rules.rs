@@ -59,7 +59,7 @@ fn objection(config: &Config) -> Option<String> {
             "credentials.source: is `host`, and Kong signs nothing; give another one, such as `auto`".to_owned(),
         );
     }
-    let held = config.routes.0.iter().position(|route| route.delivery != DeliveryMode::AfterResponse);
+    let held = config.routes.all.iter().position(|route| route.delivery != DeliveryMode::AfterResponse);
     if let Some(route) = held {
         return Some(format!(
             "routes[{route}].delivery: is `before_response`, and Kong lets no filter call out while it has a response in its \

@@ -1,6 +1,5 @@
-//! Searches for a text in a text, each in one place of the module: the searcher of the standard
-//! library is inlined wherever it is called, and is 300 bytes there. Never looks at what a text
-//! means.
+//! Looks for a text in a text or in a list, in one place of the module: the searcher of the standard
+//! library is inlined wherever it is called, and is 300 bytes there. Never knows what a text means.
 
 /// Returns the offset at which `part` first stands in `text`.
 #[inline(never)]
