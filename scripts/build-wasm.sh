@@ -60,8 +60,9 @@ name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$crate/Cargo.toml" | head -n 1 | tr - _
 built=$target_dir/$target/release/$name.wasm
 mkdir -p "$(dirname "$output")"
 if command -v wasm-opt >/dev/null || install_debian binaryen; then
-  # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
-  wasm-opt -Oz --converge --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+  # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it. The linker gives no data
+  # an address below 1024, where the stack ends, so that constants may move into the offsets of loads.
+  wasm-opt -Oz --converge --low-memory-unused --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
     --enable-reference-types --enable-sign-ext --enable-simd "$built" -o "$output.new"
   how="by $(wasm-opt --version) from $(wc -c <"$built")"
 else

@@ -21,6 +21,7 @@ mod event;
 pub mod exchange;
 mod filter;
 mod json;
+mod lookup;
 pub mod metrics;
 mod notice;
 pub mod publish;

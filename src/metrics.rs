@@ -32,6 +32,7 @@ pub struct Definition {
     /// The name that operators see, in the convention of Prometheus.
     pub name: &'static str,
     /// The thing that it counts or measures, for the documentation.
+    #[cfg(test)]
     pub meaning: &'static str,
 }
 
@@ -43,7 +44,13 @@ macro_rules! metrics {
 
         /// Every metric, in the order of [`Metric`].
         pub const DEFINITIONS: &[Definition] = &[
-            $(Definition { metric: Metric::$metric, kind: MetricKind::$kind, name: $name, meaning: $meaning },)*
+            $(Definition {
+                metric: Metric::$metric,
+                kind: MetricKind::$kind,
+                name: $name,
+                #[cfg(test)]
+                meaning: $meaning,
+            },)*
         ];
     };
 }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use http::uri::Scheme;
 use http::Uri;
 
+use crate::lookup;
+
 /// The base URL of an API. The host is in lower case, and the port is left out if it is the
 /// scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Endpoint {
     /// # Errors
     /// When it does not begin with an endpoint.
     pub(crate) fn split(url: &str) -> Result<(Endpoint, &str), EndpointError> {
-        let (scheme, rest) = url.split_once("://").ok_or(EndpointError::Scheme)?;
+        let (scheme, rest) = lookup::split_once(url, "://").ok_or(EndpointError::Scheme)?;
         let (scheme, usual) = [(Scheme::HTTP, HTTP_PORT), (Scheme::HTTPS, HTTPS_PORT)]
             .into_iter()
             .find(|(known, _)| known.as_str().eq_ignore_ascii_case(scheme))

@@ -8,6 +8,8 @@
 
 use http::StatusCode;
 
+use crate::lookup::{self, contains_any, is_one_of};
+
 /// Characters that are kept of a code or a message: a reply of a megabyte must not become a log
 /// line of a megabyte.
 pub(crate) const MAX_KEPT_CHARS: usize = 300;
@@ -241,21 +243,21 @@ const TARGET_WORDS: &[&str] = &["invalid parameter: topicarn", "invalid paramete
 pub(crate) fn classify(status: StatusCode, code: &str, message: &str) -> FailureClass {
     let name = bare(code);
     let message = message.to_ascii_lowercase();
-    if SIGNATURE_CODES.contains(&name) && CLOCK_WORDS.iter().any(|words| message.contains(words)) {
+    if is_one_of(name, &SIGNATURE_CODES) && contains_any(&message, CLOCK_WORDS) {
         return FailureClass::Clock;
     }
-    if PARAMETER_CODES.contains(&name) {
-        if message.contains(SIZE_WORDS) {
+    if is_one_of(name, PARAMETER_CODES) {
+        if lookup::contains(&message, SIZE_WORDS) {
             return FailureClass::EntryTooLarge;
         }
         if TARGET_WORDS.iter().any(|words| message.starts_with(words)) {
             return FailureClass::Denied;
         }
     }
-    if let Some((class, _)) = CODES.iter().find(|(_, names)| names.contains(&name)) {
+    if let Some((class, _)) = CODES.iter().find(|(_, names)| is_one_of(name, names)) {
         return *class;
     }
-    if is_of_kms(code) || DENIED.iter().any(|(names, _)| names.contains(&name)) {
+    if is_of_kms(code) || DENIED.iter().any(|(names, _)| is_one_of(name, names)) {
         return FailureClass::Denied;
     }
     by_status(status, FailureClass::Unclear)
@@ -291,7 +293,7 @@ fn mend(code: &str) -> &'static str {
 /// Returns the mend of a code in [`DENIED`].
 fn listed_mend(code: &str) -> Option<&'static str> {
     let name = bare(code);
-    DENIED.iter().find(|(names, _)| names.contains(&name)).map(|(_, mend)| *mend)
+    DENIED.iter().find(|(names, _)| is_one_of(name, names)).map(|(_, mend)| *mend)
 }
 
 /// Returns true for `KMSDisabledException`, `KmsDisabled` and `KMS.DisabledException`.
@@ -335,7 +337,7 @@ fn excerpt(text: &str) -> String {
         chars += 1;
     }
     let lower = kept.to_ascii_lowercase();
-    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| lower.find(words)).min() {
+    if let Some(end) = BEFORE_SECRETS.iter().filter_map(|words| lookup::find(&lower, words)).min() {
         kept.truncate(end);
     }
     kept

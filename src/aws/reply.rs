@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::aws::error::{classify, unworded, without_namespace, Failure, FailureClass, MAX_KEPT_CHARS};
 use crate::callout::Reply;
 use crate::json::tree;
+use crate::lookup;
 
 /// Bytes of a reply that are looked at. A reply to ten entries, each with a long error, has less
 /// than 10 KiB.
@@ -108,7 +109,7 @@ impl Success<'_> {
 /// Returns true if the text is an error of one of AWS's JSON protocols, whatever its status.
 fn is_error(text: &str) -> bool {
     // Looked for before it is parsed, which a success is once more.
-    text.contains("\"__type\"") && json(text).is_some_and(|reply| reply.get("__type").is_some())
+    lookup::contains(text, "\"__type\"") && json(text).is_some_and(|reply| reply.get("__type").is_some())
 }
 
 fn readable(body: &[u8]) -> &str {

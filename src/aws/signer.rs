@@ -7,6 +7,7 @@ use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::sign::{sign, SignError, SigningScope};
 use crate::callout::{Callout, Reply};
 use crate::clock::Timestamp;
+use crate::lookup;
 use crate::notice::Notice;
 
 /// The credentials, and the clock, that a callout was signed with.
@@ -107,7 +108,7 @@ impl Signer {
                 self.clock_offset != clock_offset
             }
             (Some(Failure { code, .. }), Signature { generation: Some(generation), .. }, Some(keeper)) => {
-                keeper.refused(generation, code.contains("ExpiredToken"), now)
+                keeper.refused(generation, lookup::contains(code, "ExpiredToken"), now)
             }
             (Some(_), ..) => false,
         }

@@ -8,6 +8,7 @@ use super::reader::{each, Field, Section};
 use super::template;
 use crate::aws::decimal::Decimal;
 use crate::event::{AttributeType, BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
+use crate::lookup;
 use crate::publish::attribute::{element, parse_list, Element, TypedAttribute, ValueTemplate};
 
 const KEY: &str = "attributes";
@@ -162,7 +163,7 @@ fn check_name(name: &str, field: &Field<'_>) -> Checked<()> {
         "has a name that is empty or too long"
     } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) {
         "has a character in its name that SNS does not take"
-    } else if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
+    } else if name.starts_with('.') || name.ends_with('.') || lookup::contains(name, "..") {
         "has a dot at the beginning or the end of its name, or two in a row"
     } else if is_reserved(name) {
         "has a name that is reserved for AWS"

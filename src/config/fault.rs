@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::lookup;
+
 /// A fault of a configuration, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -159,7 +161,7 @@ fn looks_secret(text: &str) -> bool {
         let has_letters = run.bytes().any(|byte| byte.is_ascii_alphabetic());
         has_both_cases(run) || (has_letters && run.bytes().any(|byte| byte.is_ascii_digit()))
     };
-    ["whsec_", "sk_", "rk_", "ghp_", "glpat-", "xox"].iter().any(|prefix| text.contains(prefix))
+    lookup::contains_any(text, &["whsec_", "sk_", "rk_", "ghp_", "glpat-", "xox"])
         || text.split(|c| !is_of_base64(c)).any(|run| run.len() >= LONG && has_both_cases(run))
         || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() >= MIXED && is_mixed(run))
 }

@@ -56,6 +56,7 @@ fn begins_a_name(next: Option<char>) -> bool {
 }
 
 impl Syntax {
+    #[inline(never)]
     fn is_in(&self, pattern: &str) -> bool {
         let mut marks = pattern.match_indices(self.mark).filter(|(at, _)| !self.at_start || *at == 0);
         marks.any(|(at, mark)| (self.follows)(pattern.get(at + mark.len()..).and_then(|rest| rest.chars().next())))

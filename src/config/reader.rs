@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::fault::{excerpt, kind, listed, Checked, Faultbook, Reported};
+use crate::lookup;
 
 /// Context of the reading of one configuration.
 pub(super) struct Reading<'a> {
@@ -70,7 +71,7 @@ impl<'a> Field<'a> {
     /// Returns a text in which nothing is filled in.
     pub(super) fn text(&self) -> Checked<&'a str> {
         let text = self.template()?;
-        if text.contains("${") {
+        if lookup::contains(text, "${") {
             return Err(self.fault("has a placeholder, and none is filled in here", "give the text itself"));
         }
         Ok(text)
@@ -89,7 +90,7 @@ impl<'a> Field<'a> {
             self.warn("looks like a variable of a shell, and is taken as it is", "write `${env.NAME}` for a variable");
         }
         let mut secret = String::new();
-        while let Some((before, after)) = rest.split_once("${") {
+        while let Some((before, after)) = lookup::split_once(rest, "${") {
             let placeholder = after.split_once('}');
             let variable = placeholder.and_then(|(name, tail)| Some((name.strip_prefix("env.")?, tail)));
             let Some((name, tail)) = variable.filter(|(name, _)| is_variable(name)) else {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::exchange::Exchange;
+use crate::lookup;
 
 /// The part of an exchange that a placeholder takes its value from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl FromStr for Template {
     fn from_str(text: &str) -> Result<Template, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
+        while let Some((before, after)) = lookup::split_once(rest, "${") {
             let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));

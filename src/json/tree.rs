@@ -48,7 +48,8 @@ pub(crate) fn texts<const N: usize>(text: &[u8], names: [&str; N]) -> Option<[Op
         return None;
     };
     let mut is_text = !is_repeated.get();
-    let texts = names.map(|name| match members.remove(name) {
+    // Taken out of the tree, because `remove` is 4 KB of code.
+    let texts = names.map(|name| match members.get_mut(name).map(Value::take) {
         Some(Value::String(text)) => Some(text),
         None | Some(Value::Null) => None,
         Some(_) => {

@@ -12,6 +12,7 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
 use crate::json::to_json;
+use crate::lookup;
 
 /// Begins a line that has a whole letter; the mark of the configuration follows, if there is one.
 pub const WHOLE: &str = "retrohook-dead-letter ";
@@ -179,7 +180,7 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
         group_id: event.group_id.as_deref(),
     };
     let json = to_json(&letter);
-    let json = if json.contains(MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
+    let json = if lookup::contains(&json, MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
     if json.is_ascii() && !json.contains('\u{7f}') {
         return json;
     }

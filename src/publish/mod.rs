@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
+use crate::lookup;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
@@ -311,7 +312,7 @@ impl Publisher {
         for sender in &mut self.senders {
             let name = sender.target().protocol.name().to_owned();
             for Notice { level, text } in sender.outbox.take_notices(&name, now) {
-                let text = if several && !text.contains(&name) { format!("{name}: {text}") } else { text };
+                let text = if several && !lookup::contains(&text, &name) { format!("{name}: {text}") } else { text };
                 notices.push(Notice { level, text });
             }
         }

@@ -89,11 +89,11 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 fn numbers(text: &str, separator: char) -> Option<[u16; 3]> {
-    let mut parts = text.split(separator).map(|part| {
-        let digits = !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
-        part.parse().ok().filter(|_| digits)
-    });
-    let found = [parts.next()??, parts.next()??, parts.next()??];
+    let (mut found, mut parts) = ([0; 3], text.split(separator));
+    for number in &mut found {
+        let part = parts.next().filter(|part| part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
     parts.next().is_none().then_some(found)
 }
 

@@ -199,12 +199,11 @@ impl Queue {
         } else {
             None
         };
-        let mut positions = match by_age {
+        let positions = match by_age {
             Some(positions) => positions,
             None if ahead.is_empty() => return None,
             None => self.choose(limits, &ahead).0,
         };
-        positions.sort_unstable();
         let overtakes = positions.last().is_some_and(|last| *last >= positions.len());
         self.overtaking = if ahead.is_empty() || !overtakes { 0 } else { self.overtaking.saturating_add(1) };
         let from_the_back = positions.into_iter().rev();
@@ -247,8 +246,8 @@ impl Queue {
         (full || oldest.attempts > 0 || is_due(oldest)).then_some(positions)
     }
 
-    /// Returns the positions of the entries of the next batch, of which those at `ahead` are the
-    /// first, and whether it is full.
+    /// Returns the positions of the entries of the next batch, in order, and whether it is full.
+    /// Those at `ahead` are the first that have a place in it.
     #[inline(never)]
     fn choose(&self, limits: BatchLimits, ahead: &[usize]) -> (Vec<usize>, bool) {
         let mut positions = Vec::with_capacity(limits.entries);
@@ -260,7 +259,8 @@ impl Queue {
             if !positions.is_empty() && (bytes + entry.size > limits.bytes || entry.alone) {
                 return (positions, true);
             }
-            positions.push(position);
+            // They are a few: a sort is 3 KB of code.
+            positions.insert(positions.partition_point(|earlier| *earlier < position), position);
             bytes += entry.size;
             if positions.len() >= limits.entries || entry.alone {
                 return (positions, true);

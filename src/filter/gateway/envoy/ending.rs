@@ -11,6 +11,7 @@ use proxy_wasm::types::MapType;
 use super::candidate::number;
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text};
+use crate::lookup;
 
 /// What Envoy says of a response that it has from a service, unless something went wrong.
 const VIA_UPSTREAM: &str = "via_upstream";
@@ -89,7 +90,7 @@ fn is_upstream(details: &str, status: u16, headers: &[u8]) -> bool {
 
 /// Returns true if Envoy says so of what was under way when something ended it.
 fn is_end(details: &str) -> bool {
-    ["timeout", "disconnect", "reset", "max_stream_duration", "overload"].iter().any(|word| details.contains(word))
+    lookup::contains_any(details, &["timeout", "disconnect", "reset", "max_stream_duration", "overload"])
 }
 
 /// Returns gRPC's own status, if the response is one of gRPC; `trailer` reads the one that comes at

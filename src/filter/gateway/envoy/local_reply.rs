@@ -8,6 +8,7 @@
 use proxy_wasm::types::MapType;
 
 use crate::filter::hostcalls::{self, text};
+use crate::lookup;
 
 /// The mark that the filter puts beside its own answers, in front of the status. Envoy has it among
 /// the details of a response, which an access log can show, too.
@@ -47,7 +48,7 @@ fn status_behind(grpc_status: &str, details: &str, has_allow: impl Fn() -> bool)
         "4" => 504,
         // All others are `UNKNOWN`, and only the details tell them apart.
         _ if details == "request_payload_too_large" => 413,
-        _ if details.contains("timeout") => 408,
+        _ if lookup::contains(details, "timeout") => 408,
         // A 405 has to name the methods that are allowed, and nothing else does.
         _ if has_allow() => 405,
         _ => 500,
