@@ -143,10 +143,13 @@ fn an_idle_filter_asks_for_the_time_and_once_a_second_for_others_that_are_gone()
         let (_, usage) = host.measure(|host| host.advance(TICK * ticks).unwrap());
         assert_eq!(usage.callbacks, u64::from(ticks));
         assert_eq!(usage.calls_of("proxy_get_current_time_nanoseconds"), u64::from(ticks));
-        // One record, or the end of the list of records.
-        let looks = if busy_before { 20 } else { 10 };
+        // One record, or the end of the list, in the list of segments and in that of targets.
+        let looks = if busy_before { 2 * 20 } else { 2 * 10 };
         assert_eq!(usage.calls_of("proxy_get_shared_data"), looks);
-        assert_eq!(usage.total_host_calls(), u64::from(ticks) + looks, "{:?}", usage.host_calls);
+        // Its target in that list is claimed again now and then.
+        let claims = usage.calls_of("proxy_set_shared_data");
+        assert_eq!(claims, u64::from(busy_before));
+        assert_eq!(usage.total_host_calls(), u64::from(ticks) + looks + claims, "{:?}", usage.host_calls);
         assert_eq!((usage.memory_grown_bytes, host.take_callouts().len()), (0, 0));
     }
 }
