@@ -25,7 +25,7 @@ const SWEEPS_TO_CLAIM: u32 = 10;
 pub(crate) const SWEEPS_TO_UNCLAIMED: u32 = 60;
 
 /// An entry, as the last sweep found it.
-struct Sighting {
+struct EntrySighting {
     /// The name of the target; empty if the entry is free.
     name: String,
     version: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Directory {
     store: Rc<dyn Store>,
     keys: Keys,
     /// One for each entry, in their order.
-    sightings: Vec<Sighting>,
+    sightings: Vec<EntrySighting>,
 }
 
 impl Directory {
@@ -100,7 +100,7 @@ impl Directory {
             if (is_new || unchanged >= SWEEPS_TO_CLAIM) && claims(&name) {
                 self.write(entry, &name, Some(version));
             }
-            self.sightings.push(Sighting { name, version, unchanged });
+            self.sightings.push(EntrySighting { name, version, unchanged });
         }
     }
 
@@ -119,7 +119,7 @@ impl Directory {
     pub(crate) fn strike(&mut self, name: &str) {
         for entry in 0..MAX_TARGETS {
             let sighting = self.sightings.get_mut(entry as usize).filter(|sighting| sighting.name == name);
-            if let Some(Sighting { version, unchanged, .. }) = sighting {
+            if let Some(EntrySighting { version, unchanged, .. }) = sighting {
                 *unchanged = 0;
                 let version = *version;
                 self.write(entry, "", Some(version));
