@@ -12,11 +12,20 @@ const OVERFLOWED: &str =
     "a response that waited for its event was larger than the gateway's buffer, and its client got a 500: leave \
      `allow_on_headers_stop_iteration` out of this filter's plugin configuration, or raise `per_connection_buffer_limit_bytes`";
 
+/// As much of a response as is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldPart {
+    /// All of it.
+    Whole,
+    /// The trailers of a response of gRPC, which have its status. The rest has gone.
+    Trailers,
+}
+
 /// Responses that are held.
 #[derive(Default)]
 pub(crate) struct HeldResponses {
-    /// Their contexts, in order.
-    contexts: RefCell<Vec<u32>>,
+    /// Their contexts, in order, with as much of each as is held.
+    contexts: RefCell<Vec<(u32, HeldPart)>>,
     /// True once the log says that a response did not wait for its event.
     has_warned_of_unheld: Cell<bool>,
     /// True once the log says that a response was too large to be held.
@@ -25,24 +34,26 @@ pub(crate) struct HeldResponses {
 
 impl HeldResponses {
     /// Notes that the response of a context is held.
-    pub(crate) fn add(&self, context: u32) {
-        let mut contexts = self.contexts.borrow_mut();
-        if let Err(position) = contexts.binary_search(&context) {
-            contexts.insert(position, context);
+    pub(crate) fn add(&self, context: u32, part: HeldPart) {
+        if let Err(position) = self.find(context) {
+            self.contexts.borrow_mut().insert(position, (context, part));
         }
     }
 
-    /// Notes that the response of a context is not held any more.
-    pub(crate) fn remove(&self, context: u32) {
-        let mut contexts = self.contexts.borrow_mut();
-        if let Ok(position) = contexts.binary_search(&context) {
-            contexts.remove(position);
-        }
+    /// Notes that the response of a context is not held any more. Returns what was held of it.
+    pub(crate) fn remove(&self, context: u32) -> Option<HeldPart> {
+        let position = self.find(context).ok()?;
+        Some(self.contexts.borrow_mut().remove(position).1)
     }
 
-    /// Returns true if the response of a context is held.
-    pub(crate) fn contains(&self, context: u32) -> bool {
-        self.contexts.borrow().binary_search(&context).is_ok()
+    /// Returns what is held of the response of a context.
+    pub(crate) fn part(&self, context: u32) -> Option<HeldPart> {
+        let position = self.find(context).ok()?;
+        self.contexts.borrow().get(position).map(|(_, part)| *part)
+    }
+
+    fn find(&self, context: u32) -> Result<usize, usize> {
+        self.contexts.borrow().binary_search_by_key(&context, |(context, _)| *context)
     }
 
     /// Looks at the end of an exchange whose response was held to the last. Returns true if the

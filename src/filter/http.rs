@@ -8,9 +8,10 @@ use proxy_wasm::types::{Action, MapType};
 
 use super::capture::{Begun, CapturedRequest};
 use super::gateway::{Candidate, Head, Outlook};
+use super::held::HeldPart;
 use super::hostcalls::{self, text};
 use super::once::OpenExchange;
-use super::worker::{release, Worker};
+use super::worker::{deny_in_trailers, release, Worker};
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::OnFailure;
 
@@ -40,8 +41,8 @@ impl HttpFilter {
         HttpFilter { id, worker, watched: None, waits: None }
     }
 
-    /// Publishes the event that the response waits for.
-    fn hold(&mut self, on_failure: OnFailure) -> Action {
+    /// Publishes the event that this part of the response waits for.
+    fn hold(&mut self, on_failure: OnFailure, part: HeldPart) -> Action {
         let (Some(Watched::Candidate(mut candidate)), Some(worker)) = (self.watched.take(), &self.worker) else {
             return Action::Continue;
         };
@@ -49,23 +50,28 @@ impl HttpFilter {
         let (wait, now) = (Wait { ticket: Ticket(self.id), on_failure }, hostcalls::now());
         let exchange = candidate.exchange(now);
         let fingerprint = exchange.fingerprint;
-        let how = worker.accept_awaited(exchange, route, wait, now);
+        let how = worker.accept_awaited(exchange, route, wait, part, now);
         self.waits = Some(Box::new(fingerprint.and_then(|fingerprint| worker.remember(fingerprint, route))));
-        match how {
-            Some(Release::Pass) => Action::Continue,
-            Some(Release::Refuse) => {
-                release(Release::Refuse);
+        match (how, part) {
+            (Some(Release::Pass), _) => Action::Continue,
+            (Some(Release::Refuse), HeldPart::Whole) => {
+                release(Release::Refuse, part);
                 Action::Pause
             }
-            None => Action::Pause,
+            (Some(Release::Refuse), HeldPart::Trailers) => {
+                deny_in_trailers();
+                Action::Continue
+            }
+            (None, _) => Action::Pause,
         }
     }
 
-    /// Returns the worker, if it holds the response.
+    /// Returns the worker, if it holds the response, and what it holds of it.
     #[inline]
-    fn holder(&self) -> Option<&Worker> {
+    fn holder(&self) -> Option<(&Worker, HeldPart)> {
         self.waits.as_ref()?;
-        self.worker.as_deref().filter(|worker| worker.holds(self.id))
+        let worker = self.worker.as_deref()?;
+        Some((worker, worker.holds(self.id)?))
     }
 
     /// Holds what follows the headers of a response as long as those are held. Where Envoy gives a
@@ -97,7 +103,7 @@ impl Context for HttpFilter {
     }
 
     fn on_done(&mut self) -> bool {
-        if let Some(worker) = self.holder() {
+        if let Some((worker, _)) = self.holder() {
             worker.forget_response(Ticket(self.id));
         }
         self.waits = None;
@@ -158,7 +164,7 @@ impl HttpContext for HttpFilter {
             Some(Watched::Candidate(candidate)) => match candidate.see_response(&worker.routes, count) {
                 Outlook::Wanted => {}
                 Outlook::Unwanted => self.watched = None,
-                Outlook::Awaited(on_failure) => return self.hold(on_failure),
+                Outlook::Awaited(on_failure) => return self.hold(on_failure, HeldPart::Whole),
             },
         }
         Action::Continue
@@ -172,13 +178,18 @@ impl HttpContext for HttpFilter {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if let (Some(Watched::Candidate(candidate)), Some(worker)) = (&mut self.watched, &self.worker) {
+            if let Outlook::Awaited(on_failure) = candidate.see_trailers(&worker.routes) {
+                return self.hold(on_failure, HeldPart::Trailers);
+            }
+        }
         self.hold_along()
     }
 
     fn on_log(&mut self) {
         #[cfg(feature = "trap")]
         super::trap::if_asked();
-        if let Some(worker) = self.holder() {
+        if let Some((worker, HeldPart::Whole)) = self.holder() {
             worker.see_end_while_held();
         }
         if let (Some(Watched::Candidate(candidate)), Some(worker)) = (&mut self.watched, &self.worker) {

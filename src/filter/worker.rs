@@ -6,12 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use proxy_wasm::types::Status;
+use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
 use super::gateway::tick_gate::TickGate;
 use super::gateway::{GatewayReader, Rules};
-use super::held::HeldResponses;
+use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
@@ -49,6 +49,12 @@ enum Life {
     Draining,
     Done,
 }
+
+/// What a client is told whose response was refused.
+const NOT_DELIVERED: &str = "the event of this request was not delivered";
+
+/// gRPC's status for what may succeed when it is tried again.
+const GRPC_UNAVAILABLE: &str = "14";
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, because the
 /// host may call back; except calls for the journal and for the log, from which it does not.
@@ -146,6 +152,7 @@ impl Worker {
         exchange: Exchange<'_>,
         route: &Route,
         wait: Wait,
+        part: HeldPart,
         now: Timestamp,
     ) -> Option<Release> {
         if !self.is_first(&exchange, route) {
@@ -159,14 +166,14 @@ impl Worker {
         }
         let release = self.agent.borrow_mut().publishing().take_release(wait.ticket);
         if release.is_none() {
-            self.held.add(wait.ticket.0);
+            self.held.add(wait.ticket.0, part);
         }
         release
     }
 
-    /// Returns true if the response of this context is held.
-    pub(crate) fn holds(&self, context: u32) -> bool {
-        self.held.contains(context)
+    /// Returns what is held of the response of this context.
+    pub(crate) fn holds(&self, context: u32) -> Option<HeldPart> {
+        self.held.part(context)
     }
 
     /// Remembers an exchange that is not over, and that has become the event of `route`.
@@ -226,9 +233,9 @@ impl Worker {
         }
         self.releases_left.set(left.saturating_sub(releases.len()));
         for (Ticket(context), how) in releases {
-            self.held.remove(context);
+            let part = self.held.remove(context).unwrap_or(HeldPart::Whole);
             if hostcalls::speak_for(context) {
-                release(how);
+                release(how, part);
             }
         }
         if let Some(root) = self.root.get() {
@@ -425,11 +432,22 @@ fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
 }
 
 /// Releases the response of the context that the host speaks for.
-pub(crate) fn release(release: Release) {
-    match release {
-        Release::Pass => hostcalls::continue_response(),
-        Release::Refuse => {
-            hostcalls::refuse(503, "retrohook_event_not_delivered", "the event of this request was not delivered\n")
+pub(crate) fn release(release: Release, part: HeldPart) {
+    match (release, part) {
+        (Release::Pass, _) => hostcalls::continue_response(),
+        (Release::Refuse, HeldPart::Whole) => {
+            hostcalls::refuse(503, "retrohook_event_not_delivered", &format!("{NOT_DELIVERED}\n"))
         }
+        (Release::Refuse, HeldPart::Trailers) => {
+            deny_in_trailers();
+            hostcalls::continue_response();
+        }
+    }
+}
+
+/// Makes the trailers of a response of gRPC a refusal.
+pub(crate) fn deny_in_trailers() {
+    for (name, value) in [("grpc-status", GRPC_UNAVAILABLE), ("grpc-message", NOT_DELIVERED)] {
+        hostcalls::set_header(MapType::HttpResponseTrailers, name, value);
     }
 }

@@ -99,6 +99,11 @@ pub(crate) trait Candidate {
     /// Looks at the headers of the response, of which there are `count`.
     fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook;
 
+    /// Looks at the trailers of a response that did not wait for its event.
+    fn see_trailers(&mut self, _: &Routes) -> Outlook {
+        Outlook::Wanted
+    }
+
     /// Notes that a part of the response's body has come, and whether it is the last.
     fn see_body(&mut self, ended: bool);
 

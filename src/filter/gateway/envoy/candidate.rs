@@ -29,6 +29,9 @@ pub(super) struct EnvoyCandidate {
     request_headers: Option<Vec<u8>>,
     status: u16,
     ending: OnceCell<Ending>,
+    /// The head of a response of gRPC that may wait, and whose status comes in its trailers: Envoy
+    /// has no headers any more then.
+    begun: Option<Box<Ending>>,
     stage: ExchangeStage,
 }
 
@@ -55,6 +58,7 @@ impl EnvoyCandidate {
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
             status: 0,
             ending: OnceCell::new(),
+            begun: None,
             stage: ExchangeStage::Request,
         }
     }
@@ -83,6 +87,7 @@ impl EnvoyCandidate {
             request_headers: Some(headers),
             status: 0,
             ending: OnceCell::new(),
+            begun: None,
             stage: ExchangeStage::Over,
         };
         Some((candidate, disbelieved))
@@ -94,19 +99,28 @@ impl EnvoyCandidate {
         routes.position(self.matched, &outcome)
     }
 
-    /// Returns the position of the route that wants the exchange and lets the response wait, whose
-    /// headers have come.
-    fn awaited_by(&mut self, routes: &Routes) -> Option<(usize, OnFailure)> {
-        self.status = RULES.response_status.text()?.parse().ok()?;
-        let awaited = self.position(routes, false).and_then(|position| match routes.all.get(position)?.delivery {
-            DeliveryMode::BeforeResponse(on_failure) => Some((position, on_failure)),
+    /// Decides whether the response waits, as far as it has come.
+    fn wait(&mut self, routes: &Routes) -> Option<OnFailure> {
+        let position = self.position(routes, false)?;
+        match routes.all.get(position)?.delivery {
+            DeliveryMode::BeforeResponse(on_failure) => {
+                self.stage = ExchangeStage::Response(position);
+                Some(on_failure)
+            }
             DeliveryMode::AfterResponse => None,
-        });
-        if awaited.is_none() {
-            // The end may be another than it seems now.
-            self.ending = OnceCell::new();
         }
-        awaited
+    }
+
+    /// Returns what follows for the response. If it does not wait, its end may be another than it
+    /// seems now.
+    fn outlook(&mut self, awaited: Option<OnFailure>) -> Outlook {
+        match awaited {
+            Some(on_failure) => Outlook::Awaited(on_failure),
+            None => {
+                self.ending = OnceCell::new();
+                Outlook::Wanted
+            }
+        }
     }
 }
 
@@ -142,9 +156,24 @@ impl Candidate for EnvoyCandidate {
         if self.request_headers.is_none() {
             return Outlook::Wanted;
         }
-        let Some((position, on_failure)) = self.awaited_by(routes) else { return Outlook::Wanted };
-        self.stage = ExchangeStage::Response(position);
-        Outlook::Awaited(on_failure)
+        let Some(status) = RULES.response_status.text().and_then(|status| status.parse().ok()) else {
+            return Outlook::Wanted;
+        };
+        self.status = status;
+        let awaited = self.wait(routes);
+        if self.ending.get().is_some_and(Ending::has_status_to_come) {
+            self.stage = ExchangeStage::Request;
+            self.begun = self.ending.take().map(Box::new);
+            return Outlook::Wanted;
+        }
+        self.outlook(awaited)
+    }
+
+    fn see_trailers(&mut self, routes: &Routes) -> Outlook {
+        let Some(begun) = self.begun.take() else { return Outlook::Wanted };
+        self.ending = OnceCell::from(begun.with_trailers());
+        let awaited = self.wait(routes);
+        self.outlook(awaited)
     }
 
     /// Envoy tells at the end.

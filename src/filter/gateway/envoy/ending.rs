@@ -48,19 +48,29 @@ impl Ending {
         let headers = hostcalls::header_map(MapType::HttpResponseHeaders);
         let details = hostcalls::property("response\0code_details").map(text);
         let latency = if is_over { number("response\0backend_latency").map(Duration::from_nanos) } else { None };
-        let trailer = || hostcalls::header(MapType::HttpResponseTrailers, "grpc-status");
         let is_upstream = is_upstream(details.as_deref().unwrap_or_default(), status, &headers);
         // A client that resets a stream of HTTP/2 leaves no other trace than that the service's
         // last byte never came.
         let is_whole = details.as_deref() == Some(VIA_UPSTREAM) && (latency.is_some() || !is_over);
         Ending {
-            grpc_status: grpc_status(&headers, trailer),
+            grpc_status: grpc_status(&headers, grpc_trailer),
             broke_off: is_over && (status == 0 || is_upstream && !is_whole),
             upstream_latency: latency,
             is_upstream,
             details,
             headers,
         }
+    }
+
+    /// Returns the end of a response of gRPC whose trailers have come.
+    pub(super) fn with_trailers(mut self) -> Ending {
+        self.grpc_status = grpc_status(&self.headers, grpc_trailer);
+        self
+    }
+
+    /// Returns true if it is one of gRPC whose status is not in its head.
+    pub(super) fn has_status_to_come(&self) -> bool {
+        self.grpc_status.is_some() && value(&self.headers, b"grpc-status").is_none()
     }
 
     /// Returns true if Envoy has followed a redirect in the client's place: the answer that the
@@ -91,6 +101,10 @@ fn is_upstream(details: &str, status: u16, headers: &[u8]) -> bool {
 /// Returns true if Envoy says so of what was under way when something ended it.
 fn is_end(details: &str) -> bool {
     lookup::contains_any(details, &["timeout", "disconnect", "reset", "max_stream_duration", "overload"])
+}
+
+fn grpc_trailer() -> Option<Vec<u8>> {
+    hostcalls::header(MapType::HttpResponseTrailers, "grpc-status")
 }
 
 /// Returns gRPC's own status, if the response is one of gRPC; `trailer` reads the one that comes at
