@@ -3,7 +3,7 @@
 //! its content type.
 
 use base64_simd::STANDARD;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use crate::json::is_deeper;
 
@@ -75,7 +75,7 @@ fn is_embedded(text: &str, content_type: Option<&str>) -> bool {
         Some(b'"') | None => false,
         Some(_) => content_type.is_some_and(is_json),
     };
-    candidate && serde_json::from_slice::<&RawValue>(text.as_bytes()).is_ok() && !is_deeper(text, MAX_DEPTH)
+    candidate && serde_json::from_slice::<IgnoredAny>(text.as_bytes()).is_ok() && !is_deeper(text, MAX_DEPTH)
 }
 
 /// `application/json`, `application/cloudevents+json; charset=utf-8`, ….

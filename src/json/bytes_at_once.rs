@@ -13,30 +13,30 @@ pub(super) struct Word(pub(super) u64);
 
 /// Bytes of a word: the highest bit of each that is among them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found(u64);
+pub(super) struct FoundBytes(u64);
 
 impl Word {
     /// Returns all bytes that are `byte`.
-    pub(super) fn equal(self, byte: u8) -> Found {
+    pub(super) fn equal(self, byte: u8) -> FoundBytes {
         let zero_where_equal = self.0 ^ (u64::from(byte) * ONES);
         // No carry leaves its byte, so that no byte is found because of the one before it.
-        Found(!(((zero_where_equal & LOW_BITS) + LOW_BITS) | zero_where_equal | LOW_BITS))
+        FoundBytes(!(((zero_where_equal & LOW_BITS) + LOW_BITS) | zero_where_equal | LOW_BITS))
     }
 
     /// Returns all bytes that are `byte` where they have the bits of `mask` set as well.
-    pub(super) fn equal_with(self, mask: u8, byte: u8) -> Found {
+    pub(super) fn equal_with(self, mask: u8, byte: u8) -> FoundBytes {
         Word(self.0 | (u64::from(mask) * ONES)).equal(byte)
     }
 
     /// Returns all bytes that are below 32.
-    pub(super) fn controls(self) -> Found {
+    pub(super) fn controls(self) -> FoundBytes {
         Word(self.0 & (0xE0 * ONES)).equal(0)
     }
 }
 
-impl Found {
-    pub(super) fn or(self, other: Found) -> Found {
-        Found(self.0 | other.0)
+impl FoundBytes {
+    pub(super) fn or(self, other: FoundBytes) -> FoundBytes {
+        FoundBytes(self.0 | other.0)
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -58,8 +58,8 @@ impl Found {
     }
 
     /// Returns what is left without the first.
-    pub(super) fn without_first(self) -> Found {
-        Found(self.0 & self.0.wrapping_sub(1))
+    pub(super) fn without_first(self) -> FoundBytes {
+        FoundBytes(self.0 & self.0.wrapping_sub(1))
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn positions(mut found: Found) -> Vec<usize> {
+    fn positions(mut found: FoundBytes) -> Vec<usize> {
         let mut positions = Vec::new();
         while !found.is_empty() {
             positions.push(found.before_first());

@@ -3,12 +3,12 @@
 
 use super::bytes_at_once::{words, Word, WORD};
 
-/// The bit in which neither `[` and `{` nor `]` and `}` differ, and those in which the one of a pair
-/// differs from the other.
+/// Bits in which brackets differ from one another. With all of them set `y`, `_` and a few others
+/// look like a bracket, too: a word that has one is passed byte by byte, which tells them apart.
 const BRACKET_BITS: u8 = 0x26;
 
-/// The place in a text of JSON.
-struct Place {
+/// A walk through a text of JSON.
+struct DepthScan {
     depth: usize,
     deepest: usize,
     /// True within a string.
@@ -19,14 +19,14 @@ struct Place {
 
 /// Returns true if more than `most` objects and lists are in one another, in a text that is JSON.
 pub(crate) fn is_deeper(json: &str, most: usize) -> bool {
-    let mut place = Place { depth: 0, deepest: 0, quoted: false, escaped: false };
+    let mut scan = DepthScan { depth: 0, deepest: 0, quoted: false, escaped: false };
     let (words, rest) = words(json.as_bytes());
-    words.for_each(|word| place.pass_word(word));
-    place.pass_bytes(rest);
-    place.deepest > most
+    words.for_each(|word| scan.pass_word(word));
+    scan.pass_bytes(rest);
+    scan.deepest > most
 }
 
-impl Place {
+impl DepthScan {
     /// Goes on behind a word. In a string without an end only backslashes at the end of it count,
     /// and where there are no backslashes and no brackets, quotes alone.
     fn pass_word(&mut self, word: Word) {

