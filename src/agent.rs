@@ -15,7 +15,7 @@ use crate::exchange::long_paths::LongPaths;
 use crate::exchange::redact::Redaction;
 use crate::metrics::{Update, Updates};
 use crate::notice::Notice;
-use crate::publish::journal::Store;
+use crate::publish::queue::Store;
 use crate::publish::{PublishCall, Publisher, PublisherSettings};
 
 /// Names a callout, so that its reply finds its way.
@@ -44,7 +44,7 @@ pub enum Call {
 /// 4. Visits take what has gathered: [`Agent::take_metric_updates`], [`Agent::take_notices`], and
 ///    the dead letters and the released responses of the publisher.
 ///
-/// A tick does these in order: it tends the journals, so that what they give is sent with the rest;
+/// A tick does these in order: it tends the queues, so that what they give is sent with the rest;
 /// polls; releases the responses whose events are settled; takes the dead letters, then metrics and
 /// notices, which tell of all that; and polls the captures that are due ([`Agent::due_captures`]),
 /// whose answers come last.
@@ -206,10 +206,10 @@ impl Agent {
         }
     }
 
-    /// Returns true if nothing is queued, nothing is in flight, and neither a response nor the
+    /// Returns true if nothing is left that this worker has to send, and neither a response nor the
     /// sender of a webhook waits.
     pub fn is_idle(&self) -> bool {
-        self.publisher.queued() == 0 && !self.publisher.has_releases() && self.intake.is_empty()
+        self.publisher.is_done() && !self.publisher.has_releases() && self.intake.is_empty()
     }
 
     /// Visits every part, and returns what changed in the metrics since the last visit.

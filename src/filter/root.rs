@@ -17,7 +17,7 @@ use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
-use crate::publish::journal::Store;
+use crate::publish::queue::Store;
 use crate::publish::route::DeliveryMode;
 
 /// The root context. Has a worker once its configuration is accepted.

@@ -334,7 +334,7 @@ impl Worker {
         self.once.refresh(now);
         self.refused.set(false);
         self.releases_left.set(RELEASES_BETWEEN_TICKS);
-        self.agent.borrow_mut().publishing().tend_journals(now);
+        self.agent.borrow_mut().publishing().tend_queues(now);
         self.send(now);
         self.release_responses();
         self.report(now);
@@ -394,7 +394,7 @@ impl Worker {
     /// from the other.
     pub(crate) fn stop(&self) -> bool {
         let now = hostcalls::now();
-        self.agent.borrow_mut().publishing().stop_adopting(now);
+        self.agent.borrow_mut().publishing().leave(now);
         // If nothing is left to do, this is the last chance to bring gauges down, which stay up for
         // ever otherwise.
         self.report(now);
@@ -409,20 +409,15 @@ impl Worker {
 
     /// Writes to the log what is not delivered yet, in case that the process ends.
     fn write_undelivered(&self) {
-        let mut agent = self.agent.borrow_mut();
-        let publisher = agent.publishing();
-        if publisher.queued() == 0 {
-            return;
-        }
-        let mut lines = 0;
         // Each line is written as soon as it is made, because all of them may be as large as the
         // queue. The agent stays borrowed meanwhile; from a log the host does not call back.
-        for line in publisher.undelivered_lines(self.rules.max_line_bytes) {
-            hostcalls::log_whole(Level::Error, &line);
-            lines += 1;
+        let write = |line: &str| hostcalls::log_whole(Level::Error, line);
+        let mut agent = self.agent.borrow_mut();
+        let (events, lines) = agent.publishing().write_undelivered(self.rules.max_line_bytes, write);
+        if events > 0 {
+            let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
+            hostcalls::log(Level::Warn, &format!("stopping with {events} event(s) not delivered: {end}"));
         }
-        let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-        hostcalls::log(Level::Warn, &format!("stopping with {} event(s) not delivered: {end}", publisher.queued()));
     }
 }
 

@@ -4,9 +4,9 @@
 
 pub(crate) mod attribute;
 pub mod dead_letter;
-pub(crate) mod journal;
 mod orphans;
 pub(crate) mod outbox;
+pub(crate) mod queue;
 mod record;
 pub mod route;
 mod sender;
@@ -26,10 +26,10 @@ use crate::lookup;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
-use journal::Store;
 use orphans::Orphans;
 use outbox::settings::{Batch, Bounds};
 use outbox::{BatchId, Release, Ticket, Wait};
+use queue::Store;
 use record::Recorder;
 use route::Route;
 use sender::{Cargo, Sender, SenderSettings};
@@ -74,7 +74,7 @@ pub struct Publisher {
     senders: Vec<Sender>,
     /// Position of the sender that carries dead letters, if they go to a queue.
     letters: Option<usize>,
-    /// Events whose target nobody has, where there are journals.
+    /// Events whose target nobody has, where workers share a store.
     orphans: Option<Orphans>,
     /// Position of the sender that is asked first.
     turn: usize,
@@ -92,7 +92,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Creates a publisher with empty queues, and with journals where there is a `store`. `seed`
+    /// Creates a publisher, whose queues are in `store`, or in memory where there is none. `seed`
     /// makes the ids of its events and its retries differ from those of other workers.
     pub(crate) fn new(settings: PublisherSettings, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
         let PublisherSettings { targets, dead_letter, redact, batch, bounds, retry, timeout, limits } = settings;
@@ -208,20 +208,24 @@ impl Publisher {
         self.senders.iter_mut().for_each(|sender| sender.outbox.tend(now));
     }
 
-    /// Keeps the journals alive, and takes over some of what workers that are gone have left. Call
-    /// it at each tick.
-    pub(crate) fn tend_journals(&mut self, now: Timestamp) {
-        self.senders.iter_mut().for_each(|sender| sender.tend_journal(now));
+    /// Looks at which worker sends what is queued, and takes over where none does. Call it at each
+    /// tick.
+    pub(crate) fn tend_queues(&mut self, now: Timestamp) {
+        self.senders.iter_mut().for_each(|sender| sender.outbox.tend_queue(now));
         if let Some(orphans) = &mut self.orphans {
-            orphans.tend(self.senders.iter().filter_map(|sender| sender.outbox.journal()), now);
+            orphans.tend(self.senders.iter().map(|sender| sender.outbox.queue()), now);
         }
     }
 
-    /// Takes over nothing more of workers that may go yet, and all that was begun with: the host
-    /// wants to stop this one.
-    pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
-        self.senders.iter_mut().for_each(|sender| sender.stop_adopting(now));
-        self.orphans.iter_mut().for_each(Orphans::stop_adopting);
+    /// Leaves what is queued to other workers, where there are any: the host wants to stop this one.
+    pub(crate) fn leave(&mut self, now: Timestamp) {
+        self.senders.iter_mut().for_each(|sender| sender.outbox.leave(now));
+        self.orphans.iter_mut().for_each(|orphans| orphans.leave(now));
+    }
+
+    /// Returns true if nothing is lost when this worker ends.
+    pub(crate) fn is_done(&self) -> bool {
+        self.senders.iter().all(|sender| sender.outbox.is_done())
     }
 
     /// Handles the reply to a call; ignored after its deadline, when the call counts as lost.
@@ -276,11 +280,22 @@ impl Publisher {
         self.senders.iter().map(|sender| sender.outbox.dead_bytes()).sum::<usize>() > MAX_DEAD_BYTES
     }
 
-    /// Iterates over the log lines of what is queued or in flight, in case the process ends now; it
-    /// stays queued and in flight.
-    pub(crate) fn undelivered_lines(&self, max_line_bytes: usize) -> impl Iterator<Item = String> + '_ {
-        let senders = self.senders.iter().filter(|_| self.log_dead_letters);
-        senders.flat_map(move |sender| sender.undelivered_lines(&self.letter_mark, max_line_bytes))
+    /// Has the log lines written of what is queued or in flight, in case the process ends now; it stays
+    /// queued and in flight. Returns how many events that are, and how many lines.
+    pub(crate) fn write_undelivered(&mut self, max_line_bytes: usize, mut write: impl FnMut(&str)) -> (usize, usize) {
+        let (mut events, mut lines) = (0, 0);
+        for sender in &mut self.senders {
+            for (id, json) in sender.undelivered() {
+                events += 1;
+                if self.log_dead_letters {
+                    for line in dead_letter::lines(&self.letter_mark, &id, &json, max_line_bytes) {
+                        write(&line);
+                        lines += 1;
+                    }
+                }
+            }
+        }
+        (events, lines)
     }
 
     /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
@@ -294,11 +309,11 @@ impl Publisher {
             sender.visit_metrics(updates);
             self.gauges.inherit(sender.outbox.take_inherited());
             if sums_gauges {
-                sender.outbox.note_reported();
+                sender.outbox.note_reported(now);
             }
         }
         if let Some(orphans) = &mut self.orphans {
-            orphans.visit_metrics(sums_gauges, &mut self.gauges, updates);
+            orphans.visit_metrics(sums_gauges, &mut self.gauges, now, updates);
         }
         let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
         self.gauges.visit(self.backlog(), refused, now, updates);

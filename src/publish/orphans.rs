@@ -1,19 +1,20 @@
-//! Orphans: events in the journal of a target that no worker has any more, because the
-//! configuration has another one, or another region or dead-letter queue. Adopts what workers that
-//! are gone have left of them, and makes each a dead letter. Never sends anything, and leaves a
-//! target alone that some worker has had in the last minute.
+//! Orphans: events in the queue of a target that no worker has any more, because the configuration
+//! has another one, or another region or dead-letter queue. Takes them over, and makes each a dead
+//! letter. Never sends anything, and leaves a target alone that some worker has had in the last
+//! minute.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::dead_letter::{Address, DeadLetter, DropReason};
-use super::journal::directory::Directory;
-use super::journal::{Journal, Slot, Store, SWEEP_INTERVAL};
+use super::queue::directory::Directory;
+use super::queue::{Amount, Claim, Claimed, EntryEnd, FoundEntry, Store, TargetQueue, Tenure, SWEEP_INTERVAL};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::{Level, Notice};
 
-/// Stands for the service in the names of a journal whose events are dead letters already.
+/// Stands for the service in the names of a queue whose events are dead letters already.
 pub(crate) const LETTERS: &str = "dead-letters";
 
 /// Events, and bytes of their messages, that become letters in one callback: each is a line of the
@@ -23,9 +24,11 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// A target that nobody has.
 struct Orphan {
-    journal: Journal,
-    /// Events that were read, and become letters in the same tick.
-    read: Vec<(Event, Slot)>,
+    queue: TargetQueue,
+    /// Entries that are not read yet.
+    found: VecDeque<FoundEntry>,
+    /// Entries that were read, and become letters in the same tick.
+    read: Vec<(FoundEntry, Claimed)>,
 }
 
 /// The targets that nobody has, as one worker sees them.
@@ -57,40 +60,60 @@ impl Orphans {
         }
     }
 
-    /// Claims the targets of this worker's own journals, and adopts some of what is left of those
+    /// Claims the targets of this worker's own queues, and takes over some of what is left of those
     /// that nobody has.
-    pub(crate) fn tend<'a>(&mut self, own: impl Iterator<Item = &'a Journal> + Clone, now: Timestamp) {
+    #[inline(never)]
+    pub(crate) fn tend<'a>(&mut self, own: impl Iterator<Item = &'a TargetQueue> + Clone, now: Timestamp) {
         let steady = self.clock.at(now);
         if steady >= self.next_sweep {
             self.next_sweep = steady + SWEEP_INTERVAL;
-            self.sweep(own);
+            self.sweep(own, steady);
         }
-        for orphan in &mut self.targets {
-            orphan.journal.tend(now);
+        for Orphan { queue, found, .. } in &mut self.targets {
+            let begun = matches!(queue.tend(steady, now), Tenure::Begun { .. });
+            if begun && queue.amount().entries > 0 {
+                let count = queue.amount().entries;
+                let name = parts(queue.name()).map_or("", |[.., name]| name).to_owned();
+                let text = format!(
+                    "{count} event(s) of a worker that is gone are taken over, but no configuration has {name} any \
+                     more: they become dead letters"
+                );
+                queue.note(Level::Error, text);
+            }
+            if queue.is_handing_over() {
+                // Its target has come back.
+                found.clear();
+                queue.hand_over(steady);
+            }
+            found.extend(queue.discover(steady, now));
         }
         self.read(LETTERS_AT_ONCE);
     }
 
-    fn sweep<'a>(&mut self, own: impl Iterator<Item = &'a Journal> + Clone) {
+    #[inline(never)]
+    fn sweep<'a>(&mut self, own: impl Iterator<Item = &'a TargetQueue> + Clone, steady: Timestamp) {
         let adopts = self.adopts;
-        self.directory.sweep(|name| adopts && own.clone().any(|journal| journal.name() == name));
+        self.directory.sweep(|name| adopts && own.clone().any(|queue| queue.name() == name));
         // A worker that stood still, or that is draining, may find its target gone.
-        let unlisted = own.filter(|journal| journal.is_holding() && !self.directory.has(journal.name()));
-        unlisted.for_each(|journal| self.directory.list(journal.name()));
-        for Orphan { journal, .. } in &mut self.targets {
-            if !self.directory.unclaimed().any(|name| name == journal.name()) {
-                journal.stop_adopting();
-            } else if !journal.is_holding() && journal.is_deserted() {
-                self.directory.strike(journal.name());
-                journal.stop_adopting();
+        let unlisted = own.filter(|queue| queue.holds_entries() && !self.directory.has(queue.name()));
+        unlisted.for_each(|queue| self.directory.list(queue.name()));
+        for Orphan { queue, .. } in self.targets.iter_mut().filter(|orphan| orphan.is_over()) {
+            self.directory.strike(queue.name());
+        }
+        for mut orphan in std::mem::take(&mut self.targets) {
+            let is_unclaimed = self.directory.unclaimed().any(|name| name == orphan.queue.name());
+            if is_unclaimed || orphan.queue.has_inherited() || !orphan.read.is_empty() {
+                self.targets.push(orphan);
+            } else {
+                orphan.queue.hand_over(steady);
             }
         }
-        self.targets.retain(|orphan| orphan.journal.is_adopting() || orphan.journal.is_holding());
         for name in self.directory.unclaimed().filter(|_| adopts) {
             let Some(names) = parts(name) else { continue };
-            if !self.targets.iter().any(|orphan| orphan.journal.name() == name) {
-                let journal = Journal::new(Rc::clone(&self.store), names, self.rng.u64(..));
-                self.targets.push(Orphan { journal, read: Vec::new() });
+            if !self.targets.iter().any(|orphan| orphan.queue.name() == name) {
+                let store = Rc::clone(&self.store);
+                let queue = TargetQueue::new(store, names, Amount::default(), false, self.rng.u64(..)).of_last_resort();
+                self.targets.push(Orphan { queue, found: VecDeque::new(), read: Vec::new() });
             }
         }
     }
@@ -99,32 +122,45 @@ impl Orphans {
     #[inline(never)]
     fn read(&mut self, most: usize) {
         let (mut count, mut bytes) = (0, 0);
-        for Orphan { journal, read } in &mut self.targets {
+        for Orphan { queue, found, read } in &mut self.targets {
             while count < most && bytes < BYTES_AT_ONCE {
-                let Some((event, slot, _)) = journal.next_adopted() else { break };
-                count += 1;
-                bytes += event.message.len();
-                read.push((event, slot));
+                let Some(next) = found.pop_front() else { break };
+                if let Claim::Own(claimed) = queue.claim_from_another(next.place) {
+                    count += 1;
+                    bytes += claimed.event.message.len();
+                    read.push((next, claimed));
+                } else {
+                    queue.forget(next.place.position);
+                }
             }
         }
     }
 
-    /// Begins with no further segment, and reads all of what was begun with.
-    pub(crate) fn stop_adopting(&mut self) {
+    /// Begins with no further target, and reads all of what was begun with.
+    #[inline(never)]
+    pub(crate) fn leave(&mut self, now: Timestamp) {
         self.adopts = false;
-        self.targets.iter_mut().for_each(|orphan| orphan.journal.stop_adopting());
-        while self.targets.iter().any(|orphan| orphan.journal.is_reading()) {
+        let steady = self.clock.at(now);
+        for Orphan { queue, found, .. } in &mut self.targets {
+            while queue.is_sender() && !queue.is_caught_up() {
+                found.extend(queue.discover(steady, now));
+            }
+        }
+        while self.targets.iter().any(|orphan| !orphan.found.is_empty()) {
             self.read(usize::MAX);
         }
     }
 
     /// Hands out the letters of what was read; from now on the caller answers for them.
+    #[inline(never)]
     pub(crate) fn take_letters(&mut self, now: Timestamp) -> Vec<Event> {
         let mut letters = Vec::new();
-        for Orphan { journal, read } in &mut self.targets {
-            for (event, slot) in std::mem::take(read) {
-                journal.clear(slot);
-                match parts(journal.name()) {
+        let steady = self.clock.at(now);
+        for Orphan { queue, read, .. } in &mut self.targets {
+            for (found, Claimed { event, version, watched, .. }) in std::mem::take(read) {
+                queue.release(found.size);
+                queue.remove(found.place, version, watched, EntryEnd::Dropped);
+                match parts(queue.name()) {
                     Some([key, service, region, name]) if service != LETTERS => {
                         self.dropped += 1;
                         let letter = DeadLetter { event, reason: DropReason::Orphaned, failure: None };
@@ -133,6 +169,7 @@ impl Orphans {
                     _ => letters.push(event),
                 }
             }
+            queue.flush(steady);
         }
         letters
     }
@@ -142,43 +179,45 @@ impl Orphans {
         self.targets.iter().map(Orphan::count).sum()
     }
 
-    /// Reports what was counted since the last visit. Where gauges are sums, journals note what
-    /// this worker has added to them.
-    pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, gauges: &mut BacklogGauges, updates: &mut Updates) {
+    /// Reports what was counted since the last visit. Where gauges are sums, leases note what this
+    /// worker has added to them.
+    #[inline(never)]
+    pub(crate) fn visit_metrics(
+        &mut self,
+        sums_gauges: bool,
+        gauges: &mut BacklogGauges,
+        now: Timestamp,
+        updates: &mut Updates,
+    ) {
         updates.add(Metric::EventsDroppedOrphaned, std::mem::take(&mut self.dropped));
         for orphan in &mut self.targets {
-            updates.add(Metric::JournalFailures, orphan.journal.take_failures());
-            gauges.inherit(orphan.journal.take_inherited());
+            updates.add(Metric::JournalFailures, orphan.queue.take_failures());
+            gauges.inherit(orphan.queue.take_inherited());
             if sums_gauges {
                 let entries = orphan.count();
-                orphan.journal.note_reported(Backlog { entries, ..Backlog::default() });
+                orphan.queue.note_reported(Backlog { entries, ..Backlog::default() }, now);
             }
         }
     }
 
     /// Returns what the operator should read, since the last time.
+    #[inline(never)]
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        for Orphan { journal, .. } in &mut self.targets {
-            for Notice { level, text } in journal.take_notices() {
-                let (name, is_adoption) = (parts(journal.name()).map_or("", |[.., name]| name), level == Level::Info);
-                notices.push(match is_adoption {
-                    true => Notice {
-                        level: Level::Error,
-                        text: format!("{text}, but no configuration has {name} any more: they become dead letters"),
-                    },
-                    false => Notice { level, text },
-                });
-            }
-        }
-        notices
+        self.targets.iter_mut().flat_map(|orphan| orphan.queue.take_notices()).collect()
     }
 }
 
 impl Orphan {
     #[inline(never)]
     fn count(&self) -> usize {
-        self.journal.unread() + self.read.len()
+        match self.queue.is_sender() {
+            true => usize::try_from(self.queue.amount().entries).unwrap_or(usize::MAX),
+            false => 0,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.queue.is_deserted() && self.read.is_empty() && !self.queue.has_inherited()
     }
 }
 

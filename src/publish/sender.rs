@@ -1,7 +1,6 @@
 //! The sender of one target: from its outbox to signed calls, and back from their replies. Does no
 //! I/O, and knows nothing of other targets.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,10 +15,11 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::metrics::{CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter, DropReason};
-use crate::publish::journal::{Journal, Store};
 use crate::publish::orphans::LETTERS;
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
 use crate::publish::outbox::{BatchId, Dropped, Outbox, OutboxCounts};
+use crate::publish::queue::memory::MemoryStore;
+use crate::publish::queue::{Store, TargetQueue};
 
 /// Everything that a sender obeys, whatever its target.
 #[derive(Clone, Copy, Debug)]
@@ -64,9 +64,8 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Creates a sender of `cargo` to `target` with an empty outbox, and a journal where there is a
-    /// `store`. `seed` drives the jitter of its retries, and tells its journal from those of other
-    /// workers.
+    /// Creates a sender of `cargo` to `target`, whose queue is in `store`, or in memory where there
+    /// is none. `seed` drives the jitter of its retries, and tells this worker from others.
     pub(crate) fn new(
         target: Target,
         cargo: Cargo,
@@ -87,14 +86,14 @@ impl Sender {
             ordered: protocol.keeps_order(),
             yields,
         };
-        let journal = |store: &Rc<dyn Store>| {
-            // Dead letters that were left are not taken over as events, which are counted.
-            let service = if cargo == Cargo::Letters { LETTERS } else { protocol.service() };
-            let names = [protocol.kind().key, service, &target.region, protocol.name()];
-            Journal::new(Rc::clone(store), names, fastrand::Rng::with_seed(seed).u64(..))
-        };
+        // Dead letters that were left are not taken over as events, which are counted.
+        let service = if cargo == Cargo::Letters { LETTERS } else { protocol.service() };
+        let names = [protocol.kind().key, service, &target.region, protocol.name()];
+        let store = store.cloned().unwrap_or_else(|| Rc::new(MemoryStore::default()));
+        let owner = fastrand::Rng::with_seed(seed).u64(..);
+        let queue = TargetQueue::new(store, names, outbox.amount(), outbox.ordered, owner);
         Sender {
-            outbox: Outbox::new(outbox, store.map(journal), seed),
+            outbox: Outbox::new(outbox, queue, seed),
             scope: target.scope(),
             timeout,
             max_event_bytes: protocol.max_bytes().min(bounds.max_bytes),
@@ -126,24 +125,13 @@ impl Sender {
         self.outbox.push(letter, size, now);
     }
 
-    /// Keeps the journal alive, and takes over some of what a worker that is gone has left.
-    pub(crate) fn tend_journal(&mut self, now: Timestamp) {
-        let protocol = &self.target.protocol;
-        self.outbox.tend_journal(now, |event| protocol.size(event));
-    }
-
-    /// Takes over nothing more of workers that may go yet, and all that was begun with.
-    pub(crate) fn stop_adopting(&mut self, now: Timestamp) {
-        let protocol = &self.target.protocol;
-        self.outbox.stop_adopting(now, |event| protocol.size(event));
-    }
-
     /// Returns the next call to make, if one is due. Its reply is owed to [`Sender::handle_reply`],
     /// also when the host could not start it.
+    #[inline(never)]
     pub(crate) fn poll(&mut self, signer: &Signer, now: Timestamp) -> Option<(BatchId, Callout)> {
         loop {
-            let batch = self.outbox.poll(now)?;
-            let mut callout = self.callout(batch);
+            let (batch, events) = self.outbox.poll(now)?;
+            let mut callout = self.callout(&events);
             match signer.sign(&mut callout, &self.scope, now) {
                 Ok(signature) => {
                     let outbox = &self.outbox;
@@ -152,7 +140,7 @@ impl Sender {
                     return Some((batch, callout));
                 }
                 Err(error) => {
-                    let count = self.outbox.events(batch).len();
+                    let count = events.len();
                     let class = match error {
                         // The next ones are asked for already.
                         SignError::NoCredentials => FailureClass::Credentials,
@@ -165,19 +153,21 @@ impl Sender {
         }
     }
 
-    fn callout(&self, batch: BatchId) -> Callout {
+    #[inline(never)]
+    fn callout(&self, events: &[Event]) -> Callout {
         let protocol = &self.target.protocol;
-        let events = self.outbox.events(batch);
+        let events: Vec<&Event> = events.iter().collect();
         self.target.callout(protocol.headers(events.len()), protocol.body(&events), self.timeout)
     }
 
     /// Handles the reply to a batch; ignored after its deadline, when the batch counts as lost.
+    #[inline(never)]
     pub(crate) fn handle_reply(&mut self, batch: BatchId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
         if !self.outbox.is_in_flight(batch) {
             return;
         }
         self.callouts.count(reply);
-        let mut outcomes = self.target.protocol.parse_reply(reply, self.outbox.events(batch).len());
+        let mut outcomes = self.target.protocol.parse_reply(reply, self.outbox.batch_len(batch));
         if let Some((_, signature)) = self.signatures.iter().find(|(candidate, _)| *candidate == batch) {
             if !signer.learn(*signature, &outcomes, reply, now) {
                 outcomes.iter_mut().for_each(deny_signature);
@@ -191,35 +181,27 @@ impl Sender {
     pub(crate) fn take_dead_letters(&mut self, now: Timestamp) -> Vec<Event> {
         let dead = self.outbox.take_dead_letters();
         let letter = |dead: DeadLetter| match self.cargo {
-            Cargo::Events => dead.into_event(self.address(), now),
+            Cargo::Events => dead.into_event(address(&self.target), now),
             Cargo::Letters => dead.event,
         };
         dead.into_iter().map(letter).collect()
     }
 
-    /// Iterates over the log lines, with this mark, of what is queued or in flight, in case the process
-    /// ends now; it stays queued and in flight.
-    pub(crate) fn undelivered_lines<'a>(
-        &'a self,
-        mark: &'a str,
-        max_line_bytes: usize,
-    ) -> impl Iterator<Item = String> + 'a {
-        self.outbox.undelivered().flat_map(move |event| {
-            let json = match self.cargo {
-                Cargo::Events => Cow::Owned(dead_letter::json(event, DropReason::Shutdown, None, self.address())),
-                Cargo::Letters => Cow::Borrowed(event.message.as_str()),
+    /// Iterates over the letters of what is queued or in flight, each with the id of its event, in case
+    /// the process ends now.
+    pub(crate) fn undelivered(&mut self) -> impl Iterator<Item = (String, String)> + '_ {
+        let (cargo, target) = (self.cargo, &self.target);
+        self.outbox.undelivered().map(move |event| {
+            let json = match cargo {
+                Cargo::Events => dead_letter::json(&event, DropReason::Shutdown, None, address(target)),
+                Cargo::Letters => event.message,
             };
-            dead_letter::lines(mark, &event.id, &json, max_line_bytes)
+            (event.id, json)
         })
     }
 
-    /// Returns the target as it stands in dead letters.
-    fn address(&self) -> dead_letter::Address<'_> {
-        let Target { protocol, region, .. } = &self.target;
-        dead_letter::Address { key: protocol.kind().key, name: protocol.name(), region }
-    }
-
     /// Reports what was counted since the last visit, under the names of what is carried.
+    #[inline(never)]
     pub(crate) fn visit_metrics(&mut self, updates: &mut Updates) {
         let counts = self.outbox.take_counts();
         self.callouts.count_lost(counts.lost_calls);
@@ -232,6 +214,12 @@ impl Sender {
             Cargo::Letters => updates.add(Metric::DeadLettersStored, counts.acknowledged),
         }
     }
+}
+
+/// Returns a target as it stands in dead letters.
+fn address(target: &Target) -> dead_letter::Address<'_> {
+    let Target { protocol, region, .. } = target;
+    dead_letter::Address { key: protocol.kind().key, name: protocol.name(), region }
 }
 
 /// Makes the refusal of a signature one that somebody has to mend.

@@ -1,4 +1,3 @@
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::callout::testing::response;
 use crate::config::Config;
 use crate::exchange::{ClientRequest, ClientResponse};
 use crate::metrics::Update;
+use crate::publish::queue::fake::{Fake, Gateway};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,7 +49,10 @@ impl Bench {
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
         let limits = Limits { at_once, deadline: 6 * SECOND, retries_captures: true, silent_sender: "silent" };
         let keeper = keeper(&config.credentials, &|_| None, config.timeout, limits.deadline, 7).unwrap();
-        Bench { agent: Agent::new(&config, keeper, limits, store, 7), config, now: Timestamp(1_767_268_800_000) }
+        let now = Timestamp(1_767_268_800_000);
+        let mut agent = Agent::new(&config, keeper, limits, store, 7);
+        agent.publishing().tend_queues(now);
+        Bench { agent, config, now }
     }
 
     fn push(&mut self, path: &'static str, count: usize) {
@@ -99,43 +102,6 @@ impl Bench {
         let updates = self.agent.take_metric_updates(true, self.now).into_iter();
         let counter = |update| if let Update::Add(metric, count) = update { Some((metric, count)) } else { None };
         updates.filter_map(counter).collect()
-    }
-}
-
-/// A store that counts the events in it; the journal puts nothing else.
-#[derive(Default)]
-struct CountingStore {
-    values: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
-    events: Cell<usize>,
-}
-
-impl CountingStore {
-    fn events(&self) -> usize {
-        self.events.get()
-    }
-}
-
-impl Store for CountingStore {
-    fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
-        self.values.borrow().get(key).map(|value| (value.clone(), 1))
-    }
-
-    fn create(&self, key: &[u8], value: &[u8]) -> bool {
-        self.values.borrow_mut().insert(key.to_vec(), value.to_vec()).is_none()
-    }
-
-    fn replace(&self, key: &[u8], value: &[u8], _: u32) -> bool {
-        self.values.borrow_mut().insert(key.to_vec(), value.to_vec()).is_some()
-    }
-
-    fn put(&self, key: &[u8], value: &[u8]) -> bool {
-        self.events.set(self.events.get() + 1);
-        self.create(key, value)
-    }
-
-    fn remove(&self, key: &[u8]) -> bool {
-        self.events.set(self.events.get() - 1);
-        self.values.borrow_mut().remove(key).is_some()
     }
 }
 
@@ -259,7 +225,7 @@ fn dead_letters_and_notices_name_their_target() {
 
 #[test]
 fn an_event_stays_in_the_journal_until_it_is_delivered_or_its_letter_is_handed_out() {
-    let counting = Rc::new(CountingStore::default());
+    let counting = Rc::new(Fake::new(Gateway::Envoy));
     let store: Rc<dyn Store> = counting.clone();
     let mut bench = Bench::with(8, json!({}), Some(&store));
     bench.push("/topic", 2);
@@ -276,7 +242,7 @@ fn an_event_stays_in_the_journal_until_it_is_delivered_or_its_letter_is_handed_o
 #[test]
 fn letters_on_their_way_to_a_queue_are_counted_as_letters() {
     let letters = "https://sqs.us-east-1.amazonaws.com/123456789012/letters";
-    let counting = Rc::new(CountingStore::default());
+    let counting = Rc::new(Fake::new(Gateway::Envoy));
     let store: Rc<dyn Store> = counting.clone();
     let mut bench = Bench::with(8, json!({"dead_letter": {"queue_url": letters, "log": false}}), Some(&store));
     bench.push("/topic", 1);

@@ -20,7 +20,7 @@ fn a_replaced_filter_still_delivers_what_it_has() {
         }
         let [old] = host.roots()[..] else { panic!("{:?}", host.roots()) };
         let new = host.replace_plugin(config(json!({"attributes": {"by": "new"}})).to_string()).unwrap();
-        assert_eq!(host.roots(), [old, new]);
+        assert_eq!(host.roots(), [old, new], "until the new one has taken over");
         run_numbered(&mut host, 1);
         let delivered = deliver(&mut host, MAX_DELAY + TICK);
         let by_new = |entry: &&Entry| entry.attribute("by").is_some();
@@ -143,12 +143,13 @@ fn an_idle_filter_asks_for_the_time_and_once_a_second_for_others_that_are_gone()
         let (_, usage) = host.measure(|host| host.advance(TICK * ticks).unwrap());
         assert_eq!(usage.callbacks, u64::from(ticks));
         assert_eq!(usage.calls_of("proxy_get_current_time_nanoseconds"), u64::from(ticks));
-        // One record, or the end of the list, in the list of segments and in that of targets.
-        let looks = if busy_before { 2 * 20 } else { 2 * 10 };
+        // The end of the queue at each tick; and once a second the lease, and one record, or the end
+        // of the list, in the list of targets.
+        let looks = u64::from(ticks) + if busy_before { 10 + 20 } else { 10 + 10 };
         assert_eq!(usage.calls_of("proxy_get_shared_data"), looks);
-        // Its target in that list is claimed again now and then.
+        // The lease is renewed, and the target in that list is claimed again now and then.
         let claims = usage.calls_of("proxy_set_shared_data");
-        assert_eq!(claims, u64::from(busy_before));
+        assert_eq!(claims, 10 + u64::from(busy_before));
         assert_eq!(usage.total_host_calls(), u64::from(ticks) + looks + claims, "{:?}", usage.host_calls);
         assert_eq!((usage.memory_grown_bytes, host.take_callouts().len()), (0, 0));
     }

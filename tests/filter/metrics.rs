@@ -75,6 +75,7 @@ fn every_counter_counts_what_it_says() {
     send(&mut expired, 4);
     expired.advance(Duration::from_secs(70)).unwrap();
     let mut adopted = busy();
+    adopted.advance(TICK).unwrap();
     run_numbered(&mut adopted, 3);
     adopted.revive().unwrap();
     adopted.advance(Duration::from_secs(13)).unwrap();

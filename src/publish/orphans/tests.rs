@@ -6,18 +6,30 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::metrics::Update;
-use crate::publish::journal::directory::{MAX_TARGETS, SWEEPS_TO_UNCLAIMED};
-use crate::publish::journal::tests::{event, Fake, EXPIRY, START};
+use crate::publish::queue::directory::{MAX_TARGETS, SWEEPS_TO_UNCLAIMED};
+use crate::publish::queue::fake::{Fake, Gateway};
+use crate::publish::queue::{EntryPlace, Mode};
 
-/// Seconds after which all that is left of a target that nobody has is being adopted.
+const START: Timestamp = Timestamp(1_767_268_800_000);
+
+/// Seconds after which a lease has expired for every worker.
+const EXPIRY: u32 = 6;
+
+/// Seconds after which all that is left of a target that nobody has is being taken over.
 const GRACE: u32 = SWEEPS_TO_UNCLAIMED + EXPIRY + 1;
 
-/// A worker with one target.
+const SIZE: usize = 10;
+
+fn event(id: &str) -> Event {
+    Event { id: id.into(), message: "{}".into(), attributes: vec![], subject: None, group_id: None, at: START }
+}
+
+/// A worker with one target, which claims what it sends and settles none of it by itself.
 struct Worker {
-    own: Journal,
+    own: TargetQueue,
     orphans: Orphans,
     gauges: BacklogGauges,
-    queue: Vec<(String, Slot)>,
+    queue: Vec<(String, EntryPlace, u32)>,
     letters: Vec<Event>,
     now: Timestamp,
 }
@@ -29,22 +41,38 @@ impl Worker {
 
     fn with_service(store: &Rc<Fake>, service: &str, target: &str, owner: u64) -> Worker {
         let store = Rc::clone(store) as Rc<dyn Store>;
-        let own = Journal::new(Rc::clone(&store), ["topic_arn", service, "r", target], owner);
-        let orphans = Orphans::new(store, owner);
+        let bounds = Amount { entries: 10_000, bytes: 1 << 20 };
+        // Each tenure has a number of its own.
+        let own = TargetQueue::new(Rc::clone(&store), ["topic_arn", service, "r", target], bounds, false, owner << 32);
+        let orphans = Orphans::new(store, owner << 32);
         Worker { own, orphans, gauges: BacklogGauges::default(), queue: vec![], letters: vec![], now: START }
     }
 
     fn push(&mut self, id: &str) {
-        let slot = self.own.write(&event(id), self.now).expect("the store works");
-        self.queue.push((id.to_owned(), slot));
+        self.own.append(&event(id), SIZE, Mode::Queued, self.now).expect("the store works");
+    }
+
+    fn settle(&mut self, (_, place, version): (String, EntryPlace, u32)) {
+        self.own.release(SIZE);
+        self.own.remove(place, version, false, EntryEnd::Delivered);
     }
 
     fn second(&mut self) {
         self.now = self.now + SWEEP_INTERVAL;
-        self.own.tend(self.now);
-        while self.own.is_reading() {
-            self.queue.extend(self.own.next_adopted().map(|(event, slot, _)| (event.id, slot)));
+        if self.own.tend(self.now, self.now) == Tenure::Ended {
+            self.queue.clear();
         }
+        if self.own.is_handing_over() {
+            self.own.hand_over(self.now);
+            self.queue.clear();
+        }
+        for found in self.own.discover(self.now, self.now) {
+            // Nobody claims anything here but to send it.
+            if let Claim::Own(claimed) = self.own.claim_from_another(found.place) {
+                self.queue.push((claimed.event.id, found.place, claimed.version));
+            }
+        }
+        self.own.flush(self.now);
         self.orphans.tend(std::iter::once(&self.own), self.now);
         let letters = self.orphans.take_letters(self.now);
         assert!(letters.len() <= LETTERS_AT_ONCE);
@@ -60,8 +88,9 @@ impl Worker {
         let mut updates = Updates::default();
         let backlog = Backlog { entries: self.queue.len() + self.orphans.backlog(), bytes: 0, oldest: None };
         self.gauges.inherit(self.own.take_inherited());
-        self.own.note_reported(Backlog { entries: self.queue.len(), bytes: 10, oldest: None });
-        self.orphans.visit_metrics(true, &mut self.gauges, &mut updates);
+        let bytes = 10 * usize::from(!self.queue.is_empty());
+        self.own.note_reported(Backlog { entries: self.queue.len(), bytes, oldest: None }, self.now);
+        self.orphans.visit_metrics(true, &mut self.gauges, self.now, &mut updates);
         self.gauges.visit(backlog, 0, self.now, &mut updates);
         let change = |update| match update {
             Update::Level { change, .. } => Some(change),
@@ -77,9 +106,11 @@ impl Worker {
 
 /// Returns a store where a worker of target `a` has left these events.
 fn left(ids: &[&str]) -> Rc<Fake> {
-    let store = Rc::new(Fake::default());
+    let store = Rc::new(Fake::new(Gateway::Envoy));
     let mut gone = Worker::new(&store, "a", 1);
+    gone.second();
     ids.iter().for_each(|id| gone.push(id));
+    gone.second();
     assert_eq!(gone.report(), [ids.len() as i64]);
     store
 }
@@ -106,13 +137,13 @@ fn what_is_left_of_a_target_that_nobody_has_becomes_letters_and_the_gauge_comes_
 
 #[test]
 fn letters_that_were_left_for_a_queue_that_nobody_has_stay_as_they_are() {
-    let store = Rc::new(Fake::default());
+    let store = Rc::new(Fake::new(Gateway::Envoy));
     Worker::with_service(&store, LETTERS, "https://sqs/1/dead", 1).push("1");
     let mut other = Worker::new(&store, "b", 2);
     other.seconds(GRACE);
     assert_eq!(other.letters, [event("1")]);
     let mut updates = Updates::default();
-    other.orphans.visit_metrics(true, &mut other.gauges, &mut updates);
+    other.orphans.visit_metrics(true, &mut other.gauges, other.now, &mut updates);
     assert_eq!(updates.into_vec(), [], "it was counted when it became a letter");
 }
 
@@ -139,8 +170,8 @@ fn a_target_that_comes_back_within_a_minute_has_its_events() {
     }
     assert_eq!((back.queue.len(), other.letters.len(), back.letters.len()), (2, 0, 0));
     // One without events of its own claims it as well.
-    let slots: Vec<_> = back.queue.drain(..).collect();
-    slots.into_iter().for_each(|(_, slot)| back.own.clear(slot));
+    let entries: Vec<_> = back.queue.drain(..).collect();
+    entries.into_iter().for_each(|entry| back.settle(entry));
     let mut trapped = Worker::new(&store, "a", 4);
     trapped.push("3");
     drop(trapped);
@@ -153,11 +184,12 @@ fn a_target_that_comes_back_within_a_minute_has_its_events() {
 
 #[test]
 fn a_filter_that_drains_keeps_its_events_until_it_dies() {
-    let store = Rc::new(Fake::default());
+    let store = Rc::new(Fake::new(Gateway::Envoy));
     let mut draining = Worker::new(&store, "a", 3);
     draining.push("1");
-    draining.own.stop_adopting();
-    draining.orphans.stop_adopting();
+    draining.second();
+    draining.own.leave(draining.now);
+    draining.orphans.leave(draining.now);
     let mut other = Worker::new(&store, "b", 2);
     for _ in 0..3 * GRACE {
         draining.second();
@@ -199,14 +231,14 @@ fn a_worker_that_stops_writes_all_that_it_has_adopted() {
     while other.letters.is_empty() {
         other.second();
     }
-    other.orphans.stop_adopting();
+    other.orphans.leave(other.now);
     let rest = other.orphans.take_letters(other.now);
     assert_eq!((other.letters.len() + rest.len(), store.events()), (300, 0));
 }
 
 #[test]
 fn entries_of_the_directory_are_used_again_and_a_full_one_costs_no_event() {
-    let store = Rc::new(Fake::default());
+    let store = Rc::new(Fake::new(Gateway::Envoy));
     let mut many: Vec<_> = (0..MAX_TARGETS + 5).map(|number| Worker::new(&store, &number.to_string(), 9)).collect();
     many.iter_mut().for_each(|worker| worker.push("1"));
     drop(many);
@@ -248,7 +280,7 @@ proptest! {
     /// become a letter: one of these, and once.
     #[test]
     fn nothing_is_orphaned(steps in prop::collection::vec(any_step(), 1..60)) {
-        let store = Rc::new(Fake::default());
+        let store = Rc::new(Fake::new(Gateway::Envoy));
         let (mut owner, mut accepted, mut settled) = (0, 0, Vec::new());
         let mut new = |target: usize| {
             owner += 1;
@@ -268,9 +300,9 @@ proptest! {
                     accepted += 1;
                 }
                 Step::Settle(at) => {
-                    if let Some((id, slot)) = workers[at].queue.pop() {
-                        workers[at].own.clear(slot);
-                        settled.push(id);
+                    if let Some(entry) = workers[at].queue.pop() {
+                        settled.push(entry.0.clone());
+                        workers[at].settle(entry);
                     }
                 }
                 Step::Restart(at, target) => {
@@ -279,8 +311,9 @@ proptest! {
                     workers[at].now = now;
                 }
                 Step::Drain(at) => {
-                    workers[at].own.stop_adopting();
-                    workers[at].orphans.stop_adopting();
+                    let now = workers[at].now;
+                    workers[at].own.leave(now);
+                    workers[at].orphans.leave(now);
                 }
                 Step::Pass(seconds) => pass(&mut workers, seconds),
             }
@@ -290,7 +323,7 @@ proptest! {
         workers[0].now = now;
         pass(&mut workers, 5 * GRACE);
         letters.extend(workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.letters)));
-        let queued: Vec<_> = workers.iter().flat_map(|worker| &worker.queue).map(|(id, _)| id.clone()).collect();
+        let queued: Vec<_> = workers.iter().flat_map(|worker| &worker.queue).map(|(id, ..)| id.clone()).collect();
         prop_assert_eq!(store.events(), queued.len());
         let mut all: Vec<_> = letters.into_iter().map(|letter| letter.id).chain(queued).chain(settled).collect();
         all.sort_by_key(|id| id.parse::<usize>().unwrap());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::settings::{Batch, Bounds, OutboxSettings};
-use super::tests::{failure, settings, Bench, SECOND};
+use super::tests::{failure, outbox, settings, Bench, SECOND};
 use super::*;
 use crate::aws::error::FailureClass::Throttled;
 use crate::aws::error::Outcome;
@@ -63,7 +63,7 @@ impl Fleet {
         };
         let now = Timestamp(1_000_000);
         let worker = |seed| {
-            let outbox = Outbox::new(settings, None, seed);
+            let outbox = outbox(settings, seed);
             let bench = Bench { outbox, now };
             Worker { bench, flying: vec![], taken: 0, last_taken: now, longest_gap: Duration::ZERO }
         };
@@ -94,7 +94,7 @@ impl Fleet {
         let Fleet { service, workers, now, rng, taken, throttled } = self;
         let worker = &mut workers[position];
         worker.bench.now = *now;
-        let missing = BACKLOG.saturating_sub(worker.bench.outbox.held.entries);
+        let missing = BACKLOG.saturating_sub(worker.bench.outbox.held().entries);
         (0..missing).for_each(|_| worker.bench.push_sized("e", None, 1));
         let (answered, flying) = worker.flying.drain(..).partition(|(at, ..)| *at <= *now);
         worker.flying = flying;

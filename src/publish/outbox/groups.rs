@@ -1,63 +1,105 @@
-//! Groups of an ordered queue: which entries of each are ready, in order, and which groups are
+//! Groups of an ordered index: which entries of each are ready, in order, and which groups are
 //! busy, so that none of their entries may be sent. Never holds an entry.
+
+use std::collections::VecDeque;
 
 /// One group.
 #[derive(Debug)]
 struct MessageGroup {
-    name: String,
+    /// Hash of its name. Two names with one hash are one group: the order of both is kept.
+    hash: u64,
     /// Sequences of its ready entries, in order.
-    ready: Vec<u64>,
-    /// True while an entry of it is in flight or waits for another attempt.
-    is_busy: bool,
+    ready: VecDeque<u64>,
+    /// Entries of it that are in flight or wait for another attempt.
+    busy: u32,
 }
 
-/// The groups that have a ready entry or are busy, by name. Boxes, because a group that comes or
-/// goes moves those behind it; a map would be 10 KB of the module.
+/// The groups that have a ready entry or are busy, by their hashes. Boxes, because a group that
+/// comes or goes moves those behind it; a map would be 10 KB of the module.
 #[derive(Debug, Default)]
-pub(super) struct MessageGroups(#[allow(clippy::vec_box)] Vec<Box<MessageGroup>>);
+pub(super) struct MessageGroups {
+    #[allow(clippy::vec_box)]
+    groups: Vec<Box<MessageGroup>>,
+    /// The first ready entry of each group that is not busy, and its group, in order.
+    free: VecDeque<(u64, u64)>,
+}
 
 impl MessageGroups {
     /// Notes an entry that is ready.
-    pub(super) fn add(&mut self, name: &str, sequence: u64) {
-        let position = self.find(name).unwrap_or_else(|position| {
-            let group = MessageGroup { name: name.to_owned(), ready: Vec::new(), is_busy: false };
-            self.0.insert(position, Box::new(group));
-            position
-        });
-        if let Some(group) = self.0.get_mut(position) {
+    pub(super) fn add(&mut self, hash: u64, sequence: u64) {
+        self.begin(hash);
+        self.change(hash, &|group| {
             let position = group.ready.partition_point(|other| *other < sequence);
             group.ready.insert(position, sequence);
-        }
+        });
     }
 
     /// Notes that an entry is not ready any more.
-    pub(super) fn remove(&mut self, name: &str, sequence: u64) {
-        self.change(name, |group| group.ready.retain(|other| *other != sequence));
+    pub(super) fn remove(&mut self, hash: u64, sequence: u64) {
+        self.change(hash, &|group| {
+            if let Ok(position) = group.ready.binary_search(&sequence) {
+                group.ready.remove(position);
+            }
+        });
     }
 
-    /// Makes a group busy that has a ready entry, or not.
-    pub(super) fn set_busy(&mut self, name: &str, is_busy: bool) {
-        self.change(name, |group| group.is_busy = is_busy);
+    /// Notes that one more entry of a group is in flight or waits, or one less.
+    pub(super) fn set_busy(&mut self, hash: u64, is_busy: bool) {
+        if is_busy {
+            self.begin(hash);
+        }
+        self.change(hash, &|group| {
+            group.busy = if is_busy { group.busy + 1 } else { group.busy.saturating_sub(1) };
+        });
     }
 
     /// Returns the ready entry of a group that is sent next, if the group is not busy.
-    pub(super) fn next(&self, name: &str) -> Option<u64> {
-        let group = self.0.get(self.find(name).ok()?)?;
-        group.ready.first().copied().filter(|_| !group.is_busy)
+    pub(super) fn next(&self, hash: u64) -> Option<u64> {
+        self.groups.get(self.find(hash).ok()?)?.next()
     }
 
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|group| group.name.as_str().cmp(name))
+    /// Iterates over the ready entries of each group that is not busy, the group first whose entry
+    /// has waited for longest.
+    pub(super) fn free(&self) -> impl Iterator<Item = &VecDeque<u64>> {
+        self.free.iter().filter_map(|(_, hash)| Some(&self.groups.get(self.find(*hash).ok()?)?.ready))
+    }
+
+    fn begin(&mut self, hash: u64) {
+        if let Err(position) = self.find(hash) {
+            self.groups.insert(position, Box::new(MessageGroup { hash, ready: VecDeque::new(), busy: 0 }));
+        }
+    }
+
+    fn find(&self, hash: u64) -> Result<usize, usize> {
+        self.groups.binary_search_by_key(&hash, |group| group.hash)
     }
 
     #[inline(never)]
-    fn change(&mut self, name: &str, change: impl FnOnce(&mut MessageGroup)) {
-        let Ok(position) = self.find(name) else { return };
-        let Some(group) = self.0.get_mut(position) else { return };
+    fn change(&mut self, hash: u64, change: &dyn Fn(&mut MessageGroup)) {
+        let Ok(position) = self.find(hash) else { return };
+        let Some(group) = self.groups.get_mut(position) else { return };
+        let before = group.next();
         change(group);
-        if group.ready.is_empty() && !group.is_busy {
-            self.0.remove(position);
+        let after = group.next();
+        if group.ready.is_empty() && group.busy == 0 {
+            self.groups.remove(position);
         }
+        if before == after {
+            return;
+        }
+        if let Some(Ok(position)) = before.map(|next| self.free.binary_search(&(next, hash))) {
+            self.free.remove(position);
+        }
+        if let Some(next) = after {
+            let position = self.free.partition_point(|other| *other < (next, hash));
+            self.free.insert(position, (next, hash));
+        }
+    }
+}
+
+impl MessageGroup {
+    fn next(&self) -> Option<u64> {
+        self.ready.front().copied().filter(|_| self.busy == 0)
     }
 }
 
@@ -67,20 +109,39 @@ mod tests {
 
     #[test]
     fn a_group_sends_its_entries_in_order_and_none_while_it_is_busy() {
+        let (a, b, c) = (1, 2, 3);
         let mut groups = MessageGroups::default();
-        for (name, sequence) in [("b", 3), ("a", 1), ("b", 2)] {
-            groups.add(name, sequence);
+        for (group, sequence) in [(b, 3), (a, 1), (b, 2)] {
+            groups.add(group, sequence);
         }
-        assert_eq!([groups.next("a"), groups.next("b"), groups.next("c")], [Some(1), Some(2), None]);
-        groups.set_busy("b", true);
-        groups.remove("b", 2);
-        assert_eq!(groups.next("b"), None);
-        groups.add("b", 2);
-        groups.set_busy("b", false);
-        assert_eq!(groups.next("b"), Some(2), "an entry that comes back goes before those behind it");
-        for (name, sequence) in [("b", 3), ("a", 1), ("b", 2)] {
-            groups.remove(name, sequence);
+        assert_eq!([groups.next(a), groups.next(b), groups.next(c)], [Some(1), Some(2), None]);
+        (0..2).for_each(|_| groups.set_busy(b, true));
+        groups.remove(b, 2);
+        groups.set_busy(b, false);
+        assert_eq!(groups.next(b), None, "one of two is left");
+        groups.add(b, 2);
+        groups.set_busy(b, false);
+        assert_eq!(groups.next(b), Some(2), "an entry that comes back goes before those behind it");
+        for (group, sequence) in [(b, 3), (a, 1), (b, 2)] {
+            groups.remove(group, sequence);
         }
-        assert!(groups.0.is_empty(), "nothing is left of groups without entries");
+        assert!(groups.groups.is_empty(), "nothing is left of groups without entries");
+    }
+
+    #[test]
+    fn the_group_that_has_waited_for_longest_is_first_and_a_busy_one_in_nobody_s_way() {
+        let mut groups = MessageGroups::default();
+        for (group, sequence) in [(7, 1), (7, 2), (3, 3), (5, 4), (7, 5)] {
+            groups.add(group, sequence);
+        }
+        let free =
+            |groups: &MessageGroups| groups.free().map(|line| line.iter().copied().collect()).collect::<Vec<Vec<_>>>();
+        assert_eq!(free(&groups), [vec![1, 2, 5], vec![3], vec![4]]);
+        groups.set_busy(7, true);
+        groups.remove(7, 1);
+        assert_eq!(free(&groups), [[3], [4]]);
+        groups.remove(3, 3);
+        groups.set_busy(7, false);
+        assert_eq!(free(&groups), [vec![2, 5], vec![4]]);
     }
 }

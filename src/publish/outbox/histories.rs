@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::tests::{failure, settings, SECOND};
+use super::tests::{failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
@@ -98,7 +98,7 @@ impl History {
     fn new(settings: OutboxSettings) -> History {
         History {
             ordered: settings.ordered,
-            outbox: Outbox::new(settings, None, 7),
+            outbox: outbox(settings, 7),
             now: Timestamp(10_000_000),
             passed: Duration::ZERO,
             came: Vec::new(),
@@ -198,8 +198,7 @@ impl History {
 
     /// Does the work of the filter at a tick.
     fn tick(&mut self) {
-        while let Some(batch) = self.outbox.poll(self.now) {
-            let events = self.outbox.events(batch);
+        while let Some((batch, events)) = self.outbox.poll(self.now) {
             assert!(!events.is_empty() && events.len() <= 3);
             let numbers: Vec<usize> = events.iter().map(|event| event.id.parse().unwrap()).collect();
             for number in &numbers {

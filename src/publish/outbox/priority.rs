@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::tests::{failure, settings, SECOND};
+use super::tests::{failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
@@ -21,7 +21,7 @@ struct Bench {
 impl Bench {
     fn new(ordered: bool) -> Bench {
         let bounds = Bounds { max_entries: 20_000, max_bytes: 20_000_000, ..settings().bounds };
-        let outbox = Outbox::new(OutboxSettings { bounds, ordered, ..settings() }, None, 7);
+        let outbox = outbox(OutboxSettings { bounds, ordered, ..settings() }, 7);
         Bench { outbox, now: Timestamp(1_000_000), next: 0 }
     }
 
@@ -58,8 +58,8 @@ impl Bench {
     }
 
     fn poll(&mut self) -> Option<(BatchId, Vec<u32>)> {
-        let batch = self.outbox.poll(self.now)?;
-        Some((batch, self.outbox.events(batch).iter().map(|event| event.id.parse().unwrap()).collect()))
+        let (batch, events) = self.outbox.poll(self.now)?;
+        Some((batch, events.iter().map(|event| event.id.parse().unwrap()).collect()))
     }
 
     /// Sends the next batch, and has it acknowledged.

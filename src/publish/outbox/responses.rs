@@ -1,12 +1,17 @@
 //! Events that responses wait for: how long, and what becomes of both. Decides when a response is
 //! released, and never touches one.
 
-use super::queue::Entry;
-use super::{Outbox, Release, Ticket, Wait};
+use super::{DropReason, Outbox, Release, Row, RowSource, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::publish::dead_letter::DropReason;
+use crate::publish::queue::{Claim, EntryEnd, EntryPlace};
 use crate::publish::route::OnFailure;
+
+/// A response that waits for an entry that another worker sends.
+pub(super) struct Remote {
+    pub(super) place: EntryPlace,
+    pub(super) ticket: Ticket,
+}
 
 impl Outbox {
     /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it waits neither for
@@ -14,38 +19,101 @@ impl Outbox {
     ///
     /// While the circuit is open, only the response waits whose event finds out whether the service
     /// is back, and none for a service that throttles so much that no call is due in time.
+    #[inline(never)]
     pub(crate) fn push_awaited(&mut self, event: Event, size: usize, wait: Wait, now: Timestamp) {
         let steady = self.clock.at(now);
-        let mut entry = Entry::new(event, size, steady);
         let until = steady + self.settings.longest_wait;
-        if self.circuit.admits(self.flights.len(), steady) && self.pace.admits_before(until) {
-            entry.ticket = Some(wait.ticket);
+        // A worker that is the first to have something is the sender.
+        self.tend_queue(now);
+        let is_remote = self.settings.ordered && !self.queue.is_sender();
+        let is_admitted = match is_remote {
+            true => !self.queue.look_if_down(),
+            false => self.circuit.admits(self.flights.len(), steady) && self.pace.admits_before(until),
+        };
+        if is_admitted {
             self.waits.begin(wait, until);
-        } else {
-            self.waits.refuse(wait);
-            self.counts.undelivered_responses += 1;
-            if wait.on_failure == OnFailure::Fail {
-                return self.bury(*entry, DropReason::Withdrawn, None);
-            }
+            return self.add(event, size, Some(wait.ticket), now);
         }
-        self.add(entry, now);
+        self.waits.refuse(wait);
+        self.counts.undelivered_responses += 1;
+        if wait.on_failure == OnFailure::Fail {
+            return self.bury(event, None, DropReason::Withdrawn, None);
+        }
+        self.add(event, size, None, now);
     }
 
     /// Releases a response whose event was not acknowledged.
+    #[inline(never)]
     pub(super) fn wait_no_longer(&mut self, ticket: Ticket) {
         let Some(wait) = self.waits.failed(ticket) else { return };
         self.counts.undelivered_responses += 1;
         if wait.on_failure == OnFailure::Pass {
-            return self.queue.await_no_longer(ticket);
+            return self.await_no_longer(ticket);
         }
-        if let Some(entry) = self.queue.remove(ticket) {
-            return self.dropped(entry, DropReason::Withdrawn, None);
+        if let Some(mut entry) = self.index.remove(ticket) {
+            return match self.claim(&mut entry) {
+                Claim::Own(claimed) => self.dropped(entry, Some(claimed.event), DropReason::Withdrawn, None),
+                Claim::Elsewhere | Claim::Gone => self.gone(entry),
+            };
+        }
+        if let Some(position) = self.remote.iter().position(|remote| remote.ticket == ticket) {
+            return self.withdraw(position);
         }
         // It is under way, and may arrive yet.
         let mut in_flight = self.flights.iter_mut().flat_map(|flight| &mut flight.entries);
         if let Some(entry) = in_flight.find(|entry| entry.ticket == Some(ticket)) {
             entry.withdrawn = true;
         }
+    }
+
+    /// Withdraws an entry that another worker sends. If that one has it under way, it may arrive yet.
+    #[inline(never)]
+    fn withdraw(&mut self, position: usize) {
+        let Remote { place, .. } = self.remote.swap_remove(position);
+        if let Claim::Own(claimed) = self.queue.withdraw(place) {
+            let now = claimed.event.at;
+            let size = self.queue.size(place).unwrap_or_default();
+            let mut row = Row::new(place, RowSource::Queue, 0, size, now);
+            (row.version, row.watched) = (claimed.version, claimed.watched);
+            self.dropped(row, Some(claimed.event), DropReason::Withdrawn, None);
+        }
+    }
+
+    /// Releases the responses whose entries have ended in other workers.
+    #[inline(never)]
+    pub(super) fn see_verdicts(&mut self, now: Timestamp) {
+        let flights = &self.flights;
+        let rows = || flights.iter().flat_map(|flight| &flight.entries);
+        let verdicts = self.queue.verdicts(&|order| rows().any(|row| row.place.order == order));
+        for (order, verdict) in verdicts {
+            let position = self.remote.iter().position(|remote| remote.place.order == order);
+            let ticket = position.map(|position| self.remote.swap_remove(position).ticket);
+            match (verdict, ticket) {
+                (EntryEnd::Delivered, Some(ticket)) => self.waits.acknowledged(ticket),
+                (EntryEnd::Lost(Some((size, event))), ticket) => {
+                    if let Some(row) = self.index.take(order) {
+                        self.gone(row);
+                    }
+                    self.queue.lost(size, now);
+                    self.add_to_spare(event, size, ticket, now);
+                }
+                (EntryEnd::Dropped | EntryEnd::Lost(None), Some(ticket)) => {
+                    if self.waits.failed(ticket).is_some() {
+                        self.counts.undelivered_responses += 1;
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        if !self.remote.is_empty() && self.queue.look_if_down() {
+            let tickets: Vec<_> = self.remote.iter().map(|remote| remote.ticket).collect();
+            tickets.into_iter().for_each(|ticket| self.wait_no_longer(ticket));
+        }
+    }
+
+    fn await_no_longer(&mut self, ticket: Ticket) {
+        self.index.await_no_longer(ticket);
+        self.remote.retain(|remote| remote.ticket != ticket);
     }
 
     /// Releases every response but the ones whose events are under way: the service is down, and
@@ -78,6 +146,6 @@ impl Outbox {
     /// Forgets a response whose client has left. Its event goes on like any other.
     pub(crate) fn forget_response(&mut self, ticket: Ticket) {
         self.waits.forget(ticket);
-        self.queue.await_no_longer(ticket);
+        self.await_no_longer(ticket);
     }
 }

@@ -3,21 +3,27 @@
 
 use std::time::Duration;
 
-use super::queue::Queued;
+use super::index::Queued;
 use super::{BatchId, Flight, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
 use crate::clock::Timestamp;
 use crate::publish::dead_letter::DropReason;
+use crate::publish::queue::EntryEnd;
 
 /// Throttled calls in a row that are worth a line in the log: fewer are how a worker finds its
 /// share.
 const THROTTLED_FOR_LONG: u32 = 5;
 
+/// Time after a call of which some was taken, and some was not, in which a call has one entry of a
+/// group at most.
+const CAUTION: Duration = Duration::from_secs(60);
+
 impl Outbox {
     /// Settles a batch: `outcomes` has one for each event, in order, and `retry_after` is the time
     /// that the service wants to be left alone for, where it said so. A batch that is not in flight
     /// any more is ignored: its deadline has passed, and its events are queued again.
+    #[inline(never)]
     pub(crate) fn settle(
         &mut self,
         id: BatchId,
@@ -26,12 +32,14 @@ impl Outbox {
         now: Timestamp,
     ) {
         let steady = self.clock.at(now);
+        self.check_lease(steady, now);
         if let Some(retry_after) = retry_after.filter(|_| self.is_in_flight(id)) {
             self.circuit.hold(steady + retry_after);
         }
         self.settle_at(id, outcomes, steady);
     }
 
+    #[inline(never)]
     fn settle_at(&mut self, id: BatchId, outcomes: Vec<Outcome>, now: Timestamp) {
         let Some(position) = self.flights.iter().position(|flight| flight.id == id) else { return };
         let flight = self.flights.swap_remove(position);
@@ -45,14 +53,15 @@ impl Outbox {
         }
         if mended {
             self.refusal.hurry();
-            self.queue.wake_all();
+            self.index.wake_all();
         }
         let again = Again {
             jitter,
             aside_until: self.note_refusal(&flight, &outcomes, split, jitter, now),
             taken_before: self.taken_calls,
         };
-        self.taken_calls += u64::from(outcomes.contains(&Outcome::Delivered));
+        self.taken_calls = self.taken_calls.saturating_add(u32::from(outcomes.contains(&Outcome::Delivered)));
+        self.see_partial_failure(&outcomes, now);
         for (entry, outcome) in flight.entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => self.delivered(entry, now),
@@ -63,12 +72,22 @@ impl Outbox {
         if self.circuit.is_open() {
             self.release_waiting();
         }
-        self.watermark.see(self.held, &self.settings.bounds);
+        self.flush(now);
+    }
+
+    /// Sends one entry of each group in a call for a while, if some of a call were taken and others
+    /// were not.
+    fn see_partial_failure(&mut self, outcomes: &[Outcome], now: Timestamp) {
+        let passes = |outcome: &Outcome| failure(outcome).is_some_and(|failure| is_passing(failure.class));
+        if outcomes.contains(&Outcome::Delivered) && outcomes.iter().any(passes) {
+            self.index.be_cautious(now + CAUTION);
+        }
     }
 
     /// Compares the outcomes of a call with what was set aside of its entries. Returns whether that
     /// leaves the target out of it, because it has taken others since it first refused these; and
     /// whether it takes again what it had refused.
+    #[inline(never)]
     fn see_aside(&self, flight: &Flight, outcomes: &[Outcome]) -> (bool, bool) {
         let known = |entry: &Queued| entry.aside.is_some_and(|before| before < self.taken_calls);
         let refused = outcomes.iter().all(|outcome| refusal(outcome).is_some());
@@ -79,6 +98,7 @@ impl Outbox {
 
     /// Notes if entries of a call were refused for what somebody has to mend. Returns until when
     /// they are set aside.
+    #[inline(never)]
     fn note_refusal(
         &mut self,
         flight: &Flight,
@@ -97,6 +117,7 @@ impl Outbox {
     }
 
     /// Keeps an entry that was refused for what may not be in it.
+    #[inline(never)]
     fn set_aside(&mut self, mut entry: Queued, again: &Again) {
         match entry.aside {
             None => self.refusal.set_aside(),
@@ -110,6 +131,7 @@ impl Outbox {
 
     /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
     /// or refuses one for good, works.
+    #[inline(never)]
     fn judge(&mut self, outcomes: &[Outcome], jitter: u32, begun: Timestamp, now: Timestamp) {
         let denied = outcomes.iter().find_map(refusal).filter(|failure| failure.class == FailureClass::Denied);
         let failure = denied.or_else(|| outcomes.iter().find_map(failure));
@@ -133,19 +155,19 @@ impl Outbox {
                         self.health.failed(failure, now);
                     }
                     // From now on the circuit says when to try again, not the entries.
-                    self.queue.wake_the_others();
+                    self.index.wake_the_others();
                 }
             }
             _ => {
                 let refused = self.circuit.is_refused();
                 let closed = self.circuit.succeeded(now).is_some();
                 self.pace.taken(self.settings.max_in_flight, now);
-                if closed || !self.pace.is_limited() || self.queue.oldest().is_none() {
+                if closed || !self.pace.is_limited() || self.index.oldest().is_none() {
                     self.health.recovered(now);
                 }
                 if refused {
                     self.refusal.hurry();
-                    self.queue.wake_all();
+                    self.index.wake_all();
                 }
             }
         }
@@ -159,9 +181,10 @@ impl Outbox {
         }
     }
 
+    #[inline(never)]
     fn delivered(&mut self, mut entry: Queued, now: Timestamp) {
         self.ended(&mut entry);
-        self.clear(entry.slot);
+        self.remove(&entry, EntryEnd::Delivered);
         if let Some(ticket) = entry.ticket {
             self.waits.acknowledged(ticket);
         }
@@ -173,12 +196,13 @@ impl Outbox {
     /// another entry's.
     fn split_off(&mut self, mut entry: Queued, now: Timestamp) {
         if entry.withdrawn {
-            return self.dropped(entry, DropReason::Withdrawn, None);
+            return self.dropped(entry, None, DropReason::Withdrawn, None);
         }
         entry.alone = true;
         self.retry(entry, now);
     }
 
+    #[inline(never)]
     fn failed(&mut self, mut entry: Queued, failure: &Failure, again: &Again, now: Timestamp) {
         let reason = match failure.class {
             FailureClass::BatchTooLarge | FailureClass::EntryTooLarge => DropReason::TooLarge,
@@ -193,15 +217,16 @@ impl Outbox {
                 return self.retry(entry, now + delay);
             }
         };
-        self.dropped(entry, reason, Some(failure));
+        self.dropped(entry, None, reason, Some(failure));
     }
 
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
         self.counts.retried += 1;
         entry.not_before = not_before;
-        self.queue.put_back(entry);
+        self.index.put_back(entry);
     }
 
+    #[inline(never)]
     pub(super) fn give_up_lost_flights(&mut self, now: Timestamp) {
         while let Some(flight) = self.flights.iter().find(|flight| flight.deadline <= now) {
             let (id, count) = (flight.id, flight.entries.len());
@@ -219,7 +244,7 @@ struct Again {
     /// The next try of those set aside.
     aside_until: Timestamp,
     /// Calls of which the target had taken something before this one.
-    taken_before: u64,
+    taken_before: u32,
 }
 
 fn failure(outcome: &Outcome) -> Option<&Failure> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::aws::retry::Retry;
 use crate::clock::testing::ticks;
+use crate::publish::queue::memory::MemoryStore;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,6 +22,13 @@ pub(super) fn settings() -> OutboxSettings {
     }
 }
 
+/// Creates an outbox whose queue nobody shares.
+pub(super) fn outbox(settings: OutboxSettings, seed: u64) -> Outbox {
+    let store = std::rc::Rc::new(MemoryStore::default());
+    let queue = TargetQueue::new(store, ["topic_arn", "sns", "r", "t"], settings.amount(), settings.ordered, seed);
+    Outbox::new(settings, queue, seed)
+}
+
 pub(super) struct Bench {
     pub(super) outbox: Outbox,
     pub(super) now: Timestamp,
@@ -28,7 +36,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(settings: OutboxSettings) -> Bench {
-        Bench { outbox: Outbox::new(settings, None, 7), now: Timestamp(1_000_000) }
+        Bench { outbox: outbox(settings, 7), now: Timestamp(1_000_000) }
     }
 
     pub(super) fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
@@ -50,8 +58,8 @@ impl Bench {
     }
 
     pub(super) fn poll(&mut self) -> Option<(BatchId, Vec<String>)> {
-        let batch = self.outbox.poll(self.now)?;
-        Some((batch, self.outbox.events(batch).iter().map(|event| event.id.clone()).collect()))
+        let (batch, events) = self.outbox.poll(self.now)?;
+        Some((batch, events.into_iter().map(|event| event.id).collect()))
     }
 
     pub(super) fn poll_ids(&mut self) -> Vec<String> {
@@ -186,7 +194,7 @@ fn what_is_in_flight_is_never_dropped_to_make_room() {
     let (batch, ids) = bench.poll().unwrap();
     bench.push(&["d"]);
     assert_eq!(ids, ["a", "b", "c"]);
-    assert_eq!(bench.outbox.events(batch).len(), 3);
+    assert_eq!(bench.outbox.batch_len(batch), 3);
     assert_eq!(bench.outbox.take_counts().dropped.queue_full, 1);
 }
 

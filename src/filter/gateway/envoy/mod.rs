@@ -43,7 +43,7 @@ pub(super) static RULES: Rules = Rules {
     always_shares_data: true,
     // Every write takes the next of four billion numbers, which a key that was never written does
     // not have; the last one is never reached. Zero writes over whatever is there.
-    write_numbers: WriteNumbers { create: u32::MAX, put: 0, remove: 0 },
+    write_numbers: WriteNumbers { create: u32::MAX, of_each_key: false },
     unreadable_body: "a webhook's body could not be read, and was answered 503",
     silent_sender:
         "a webhook was answered 408, because the rest of it did not come for `timeout_ms`. Where that happens to \

@@ -46,7 +46,7 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // Kong has shared data only where it was given memory for it, and traps where it was not.
     always_shares_data: false,
     // Zero writes only what is not there. Each key counts its own writes, so one is the first.
-    write_numbers: WriteNumbers { create: 0, put: 0, remove: 1 },
+    write_numbers: WriteNumbers { create: 0, of_each_key: true },
     unreadable_body: "a webhook's body is not in nginx' memory, and was answered 503: it is larger than \
                       `client_body_buffer_size` (`nginx_http_client_body_buffer_size` in kong.conf), which should be at least \
                       `max_body_bytes`",

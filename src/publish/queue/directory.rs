@@ -1,7 +1,7 @@
-//! The directory of targets in the store: the targets that have segments, so that their events are
-//! found also where no worker knows their target any more. Never reads a segment.
+//! The directory of targets in the store: the targets that have queues, so that their events are
+//! found also where no worker knows their target any more. Never reads an entry.
 //!
-//! A journal lists its target before it acquires its first segment. Workers with that target claim
+//! A worker lists a target before it appends to its queue. Workers with that target claim
 //! it every few seconds: each claim gives the entry a new version. An entry that sixty sweeps find
 //! unchanged is unclaimed. Sweeps are counted here, too, and times are not compared.
 //!
@@ -9,7 +9,7 @@
 
 use std::rc::Rc;
 
-use super::encoding::{Decoder, Encoder};
+use super::entry::{Decoder, Encoder};
 use super::keys::Keys;
 use super::store::Store;
 
@@ -23,6 +23,9 @@ const SWEEPS_TO_CLAIM: u32 = 10;
 /// Sweeps that find an entry unchanged before it counts as unclaimed. Until then a configuration
 /// that comes back finds what it has left.
 pub(crate) const SWEEPS_TO_UNCLAIMED: u32 = 60;
+
+/// Bytes that an entry has for a name. AWS has none that is longer with its service and region.
+const NAME_BYTES: usize = 640;
 
 /// An entry, as the last sweep found it.
 struct EntrySighting {
@@ -50,18 +53,21 @@ impl Directory {
     /// Returns the name in an entry, and its version; no name if the value is another key's.
     #[inline(never)]
     fn read(&self, entry: u32) -> Option<(Option<String>, u32)> {
-        let key = self.keys.lease(entry);
+        let key = self.keys.numbered(entry);
         let (value, version) = self.store.get(&key)?;
-        Some((Decoder::new(&key, &value).and_then(|mut decoder| decoder.text()), version))
+        Some((Decoder::new(&key, &value).and_then(|mut decoder| Some(decoder.text()?.trim_end().to_owned())), version))
     }
 
     /// Writes an entry; `version` is that of the value before, if there was one.
     #[inline(never)]
     fn write(&self, entry: u32, name: &str, version: Option<u32>) -> bool {
-        let key = self.keys.lease(entry);
-        let value = Encoder::new(&key, name.len() + 4).with_text(name);
+        let key = self.keys.numbered(entry);
+        // A name is never replaced by a longer one: all of them have the same room.
+        let mut encoder = Encoder::new(&key, NAME_BYTES + 4);
+        encoder.text(&format!("{name:NAME_BYTES$}"));
+        let value = encoder.finish();
         match version {
-            Some(version) => self.store.replace(&key, &value, version),
+            Some(version) => self.store.replace(&key, &value, version).is_some(),
             None => self.store.create(&key, &value),
         }
     }

@@ -1,0 +1,478 @@
+//! The index of what an outbox sends: a row for each entry that is not in flight, in the order of
+//! the target, ready to be sent or waiting for another attempt. Those that responses wait for go
+//! first. Has no event, and knows nothing of why an attempt failed.
+
+use std::collections::VecDeque;
+
+use crate::clock::Timestamp;
+use crate::publish::queue::EntryPlace;
+
+use super::awaited::Awaited;
+use super::groups::MessageGroups;
+use super::waits::Ticket;
+
+/// Entries of a group from which on several of them go in one call: it would wait for too long
+/// otherwise. If some of a call fail, a later one may be before an earlier one.
+const LONG_LINE: usize = 10;
+
+/// Entries that responses wait for of which a queue looks at for one batch: those before them may
+/// be in flight, or wait for another attempt.
+const AWAITED_SCAN: usize = 1_000;
+
+/// Batches in a row in which entries that responses wait for may overtake others. Of ten batches
+/// one goes by age, so that nothing waits for ever, however many responses wait.
+const OVERTAKING_BATCHES: u32 = 9;
+
+/// Where a row comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowSource {
+    /// The queue of the target, as its sender.
+    Queue,
+    /// The queue of the target, where this worker has claimed it for itself.
+    Own,
+    /// This worker's memory, because the store did not take it.
+    Spare,
+}
+
+/// Row of an entry.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// When it was queued.
+    pub(super) queued_at: Timestamp,
+    /// When it may be sent at the earliest.
+    pub(super) not_before: Timestamp,
+    /// Its number in the order.
+    sequence: u64,
+    /// Where it is.
+    pub(super) place: EntryPlace,
+    /// Hash of its group; zero where order does not matter.
+    pub(super) group: u64,
+    /// Where it was refused for what somebody has to mend, the calls that the target had taken
+    /// before that. It then waits for its own time, whatever becomes of others.
+    pub(super) aside: Option<u32>,
+    /// The response that waits for it.
+    pub(super) ticket: Option<Ticket>,
+    /// Its bytes.
+    pub(super) size: u32,
+    /// The version of its slot, once it is claimed.
+    pub(super) version: u32,
+    /// Attempts that have failed.
+    pub(super) attempts: u32,
+    /// Where it comes from.
+    pub(super) source: RowSource,
+    /// True if it is sent in a batch of its own.
+    pub(super) alone: bool,
+    /// True if its client got a 503 instead of its response: it is not tried again.
+    pub(super) withdrawn: bool,
+    /// True if some worker watches for its end.
+    pub(super) watched: bool,
+    /// True if another worker had claimed it, which may be gone by the time it is ready.
+    pub(super) elsewhere: bool,
+    /// True if a response waits for it in another worker.
+    pub(super) urgent: bool,
+    /// True if later entries of its group wait for it.
+    holds_group: bool,
+}
+
+/// A row in a box, so that a move between lines and batches is the move of a pointer.
+pub(super) type Queued = Box<Row>;
+
+impl Row {
+    /// Makes the row of an entry that may be sent at once.
+    #[inline(never)]
+    pub(super) fn new(place: EntryPlace, source: RowSource, group: u64, size: usize, queued_at: Timestamp) -> Queued {
+        Box::new(Row {
+            queued_at,
+            not_before: queued_at,
+            sequence: sequence(place.order, source),
+            place,
+            group,
+            aside: None,
+            ticket: None,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            version: 0,
+            attempts: 0,
+            source,
+            alone: false,
+            withdrawn: false,
+            watched: false,
+            elsewhere: false,
+            urgent: false,
+            holds_group: false,
+        })
+    }
+
+    /// Returns its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+}
+
+/// Returns the place in the order of an index: what the store did not take is behind all else.
+pub(super) fn sequence(order: u64, source: RowSource) -> u64 {
+    match source {
+        RowSource::Queue | RowSource::Own => order,
+        RowSource::Spare => order | 1 << 63,
+    }
+}
+
+/// Entries in order.
+type Line = VecDeque<Queued>;
+
+/// Rows of entries that are not in flight.
+#[derive(Debug)]
+pub(super) struct Index {
+    ready: Line,
+    waiting: Line,
+    /// When the first entry stops waiting.
+    next_wake: Option<Timestamp>,
+    /// The groups, if order matters: an entry in flight or waiting is not overtaken by its group.
+    groups: Option<MessageGroups>,
+    awaited: Awaited,
+    /// Batches in a row in which entries have overtaken others.
+    overtaking: u32,
+    /// Until then a call has one entry of a group at most: one had failed, and a later one had not.
+    cautious_until: Timestamp,
+}
+
+/// How much one batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimits {
+    /// Entries.
+    pub(super) entries: usize,
+    /// Bytes of all entries.
+    pub(super) bytes: usize,
+}
+
+impl Index {
+    /// Creates an empty index; `ordered` if it keeps the order within a group.
+    pub(super) fn new(ordered: bool) -> Index {
+        Index {
+            ready: Line::new(),
+            waiting: Line::new(),
+            next_wake: None,
+            groups: ordered.then(MessageGroups::default),
+            awaited: Awaited::default(),
+            overtaking: 0,
+            cautious_until: Timestamp(0),
+        }
+    }
+
+    /// Returns the entry that came first.
+    #[inline(never)]
+    pub(super) fn oldest(&self) -> Option<&Row> {
+        let (ready, waiting) = (self.ready.front(), self.waiting.front());
+        ready.into_iter().chain(waiting).min_by_key(|entry| entry.sequence).map(AsRef::as_ref)
+    }
+
+    /// Adds an entry, ready to be sent.
+    #[inline(never)]
+    pub(super) fn push(&mut self, entry: Queued) {
+        if entry.urgent || entry.ticket.is_some() {
+            self.awaited.add(entry.ticket, entry.sequence);
+        }
+        self.make_ready(entry);
+    }
+
+    /// Adds an entry that waits, until its `not_before`, and its group with it.
+    #[inline(never)]
+    pub(super) fn push_waiting(&mut self, mut entry: Queued) {
+        if let (Some(groups), group @ 1.., false) = (&mut self.groups, entry.group, entry.holds_group) {
+            groups.set_busy(group, true);
+            entry.holds_group = true;
+        }
+        self.put_back(entry);
+    }
+
+    /// Returns the row with this number in the order.
+    #[inline(never)]
+    pub(super) fn find(&mut self, sequence: u64) -> Option<&mut Row> {
+        let row = match position(&self.ready, sequence) {
+            Some(position) => self.ready.get_mut(position),
+            None => self.waiting.get_mut(position(&self.waiting, sequence)?),
+        };
+        row.map(AsMut::as_mut)
+    }
+
+    /// Takes out the row with this number in the order. The caller gives it to [`Index::settled`].
+    #[inline(never)]
+    pub(super) fn take(&mut self, sequence: u64) -> Option<Queued> {
+        match position(&self.ready, sequence) {
+            Some(position) => self.take_ready(position),
+            None => self.waiting.remove(position(&self.waiting, sequence)?),
+        }
+    }
+
+    /// Takes out the row of the entry at a position of the queue.
+    #[inline(never)]
+    pub(super) fn take_at(&mut self, at: u64) -> Option<Queued> {
+        let is_there = |row: &&Queued| row.place.position == at && row.source != RowSource::Spare;
+        // Where it has never moved, its number is its position.
+        let found = self.find(at).map(|row| row.place.position == at).unwrap_or_default();
+        let sequence = match found {
+            true => at,
+            false => self.ready.iter().chain(&self.waiting).find(is_there)?.sequence,
+        };
+        self.take(sequence)
+    }
+
+    /// Forgets every row of the queue that is not this worker's own.
+    #[inline(never)]
+    pub(super) fn forget_queue(&mut self) {
+        let (ready, waiting) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.waiting));
+        self.groups = self.groups.as_ref().map(|_| MessageGroups::default());
+        self.awaited = Awaited::default();
+        let rows = ready.into_iter().chain(waiting).filter(|row| row.source != RowSource::Queue);
+        for mut row in rows {
+            row.holds_group = false;
+            self.push(row);
+        }
+    }
+
+    /// Iterates over rows that have not moved for so long that they are before `position`.
+    pub(super) fn before(&self, position: u64) -> impl Iterator<Item = u64> + '_ {
+        let rows = self.ready.iter().chain(&self.waiting);
+        rows.filter(move |row| row.source == RowSource::Queue && row.place.position < position).map(|row| row.sequence)
+    }
+
+    /// Sends one entry of each group in a call until then.
+    pub(super) fn be_cautious(&mut self, until: Timestamp) {
+        self.cautious_until = until;
+    }
+
+    /// Lets the entry that a response waited for go like any other.
+    pub(super) fn await_no_longer(&mut self, ticket: Ticket) {
+        self.awaited.remove(ticket);
+    }
+
+    /// Takes out the entry that a response waits for, if it is here. The caller gives it to
+    /// [`Index::settled`].
+    #[inline(never)]
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
+        let sequence = self.awaited.remove(ticket)?;
+        if let Some(position) = position(&self.ready, sequence) {
+            return self.take_ready(position);
+        }
+        self.waiting.remove(position(&self.waiting, sequence)?)
+    }
+
+    /// Makes the entries ready whose time has come.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        if self.next_wake.is_some_and(|next_wake| next_wake <= now) {
+            self.wake_those(&|entry| entry.not_before <= now);
+        }
+    }
+
+    /// Makes all entries ready, however long they were to wait.
+    pub(super) fn wake_all(&mut self) {
+        self.wake_those(&|_| true);
+    }
+
+    /// Makes all entries ready but those set aside.
+    pub(super) fn wake_the_others(&mut self) {
+        self.wake_those(&|entry| entry.aside.is_none());
+    }
+
+    #[inline(never)]
+    fn wake_those(&mut self, is_woken: &dyn Fn(&Row) -> bool) {
+        self.next_wake = None;
+        for mut entry in std::mem::take(&mut self.waiting) {
+            if is_woken(&entry) {
+                self.free_group_of(&mut entry);
+                self.make_ready(entry);
+            } else {
+                self.next_wake = earlier(self.next_wake, entry.not_before);
+                self.waiting.push_back(entry);
+            }
+        }
+    }
+
+    /// Takes the next batch out of what is ready, if a response waits for one of its entries, if it
+    /// is full, or if `is_due` says of its oldest entry that it has waited for others long enough.
+    /// The caller gives each entry to [`Index::put_back`] or [`Index::settled`].
+    #[inline(never)]
+    pub(super) fn take_batch(
+        &mut self,
+        limits: BatchLimits,
+        now: Timestamp,
+        is_due: &dyn Fn(&Row) -> bool,
+    ) -> Option<Vec<Queued>> {
+        let ahead = self.ahead(limits.entries);
+        let by_age = if ahead.is_empty() || self.overtaking >= OVERTAKING_BATCHES {
+            self.due_by_age(limits, now, is_due)
+        } else {
+            None
+        };
+        let positions = match by_age {
+            Some(positions) => positions,
+            None if ahead.is_empty() => return None,
+            None => self.choose(limits, &ahead, now).0,
+        };
+        let overtakes = positions.last().is_some_and(|last| *last >= positions.len());
+        self.overtaking = if ahead.is_empty() || !overtakes { 0 } else { self.overtaking.saturating_add(1) };
+        let from_the_back = positions.into_iter().rev();
+        let mut batch: Vec<_> = from_the_back.filter_map(|position| self.take_for_batch(position)).collect();
+        batch.reverse();
+        Some(batch)
+    }
+
+    /// Returns the positions of the entries that are to be sent before all others, so many at most:
+    /// those that responses wait for, and where order matters, those before them in their groups.
+    #[inline(never)]
+    fn ahead(&self, most: usize) -> Vec<usize> {
+        let mut ahead = Vec::new();
+        for sequence in self.awaited.sequences().take(AWAITED_SCAN) {
+            let Some(position) = self.first_of_its_group(sequence).filter(|position| !ahead.contains(position)) else {
+                continue;
+            };
+            ahead.push(position);
+            if ahead.len() >= most {
+                break;
+            }
+        }
+        ahead
+    }
+
+    /// Returns the position of the ready entry with this sequence, or where order matters, of the
+    /// one that its group sends next.
+    fn first_of_its_group(&self, sequence: u64) -> Option<usize> {
+        let own = position(&self.ready, sequence)?;
+        match (&self.groups, self.ready.get(own)?.group) {
+            (Some(groups), group) if group != 0 => position(&self.ready, groups.next(group)?),
+            _ => Some(own),
+        }
+    }
+
+    /// Returns the positions of the next batch by age alone, if it is due.
+    fn due_by_age(&self, limits: BatchLimits, now: Timestamp, is_due: &dyn Fn(&Row) -> bool) -> Option<Vec<usize>> {
+        let (positions, full) = self.choose(limits, &[], now);
+        let oldest = positions.first().and_then(|position| self.ready.get(*position))?;
+        (full || oldest.attempts > 0 || is_due(oldest)).then_some(positions)
+    }
+
+    /// Returns the positions of the entries of the next batch, in order, and whether it is full.
+    /// Those at `ahead` are the first that have a place in it.
+    #[inline(never)]
+    fn choose(&self, limits: BatchLimits, ahead: &[usize], now: Timestamp) -> (Vec<usize>, bool) {
+        let mut positions = Vec::with_capacity(limits.entries);
+        let mut bytes = 0;
+        let others: Vec<usize> = match &self.groups {
+            Some(groups) => self.next_of_groups(groups, limits.entries + ahead.len(), now),
+            None => (0..self.ready.len().min(limits.entries + ahead.len())).collect(),
+        };
+        let others = others.into_iter().filter(|position| !ahead.contains(position));
+        for position in ahead.iter().copied().chain(others) {
+            let Some(entry) = self.ready.get(position).filter(|entry| !self.is_busy(entry)) else { continue };
+            if !positions.is_empty() && (bytes + entry.bytes() > limits.bytes || entry.alone) {
+                return (positions, true);
+            }
+            // They are a few: a sort is 3 KB of code.
+            positions.insert(positions.partition_point(|earlier| *earlier < position), position);
+            bytes += entry.bytes();
+            if positions.len() >= limits.entries || entry.alone {
+                return (positions, true);
+            }
+        }
+        (positions, false)
+    }
+
+    /// Returns the positions of what groups send next, so many at most: one of each that is free,
+    /// and then more of those that have many.
+    #[inline(never)]
+    fn next_of_groups(&self, groups: &MessageGroups, most: usize, now: Timestamp) -> Vec<usize> {
+        let free: Vec<_> = groups.free().take(most).collect();
+        let mut sequences: Vec<u64> = free.iter().filter_map(|line| line.front().copied()).collect();
+        let long = free.iter().filter(|line| now >= self.cautious_until && line.len() > LONG_LINE);
+        for line in long {
+            let room = most - sequences.len();
+            sequences.extend(line.iter().skip(1).take(room));
+        }
+        sequences.into_iter().filter_map(|sequence| position(&self.ready, sequence)).collect()
+    }
+
+    /// Returns true if a ready entry waits for one of its group.
+    fn is_busy(&self, entry: &Row) -> bool {
+        self.groups.as_ref().is_some_and(|groups| entry.group != 0 && groups.next(entry.group).is_none())
+    }
+
+    /// Takes a ready entry out, which keeps its group busy from now on.
+    fn take_for_batch(&mut self, position: usize) -> Option<Queued> {
+        let entry = self.ready.get_mut(position)?;
+        if let (Some(groups), group @ 1..) = (&mut self.groups, entry.group) {
+            groups.set_busy(group, true);
+            entry.holds_group = true;
+        }
+        self.take_ready(position)
+    }
+
+    #[inline(never)]
+    fn take_ready(&mut self, position: usize) -> Option<Queued> {
+        let entry = self.ready.remove(position)?;
+        if let (Some(groups), group @ 1..) = (&mut self.groups, entry.group) {
+            groups.remove(group, entry.sequence);
+        }
+        Some(entry)
+    }
+
+    #[inline(never)]
+    fn make_ready(&mut self, entry: Queued) {
+        if let (Some(groups), group @ 1..) = (&mut self.groups, entry.group) {
+            groups.add(group, entry.sequence);
+        }
+        insert(&mut self.ready, entry);
+    }
+
+    /// Lets an entry of a batch wait for another attempt, until its `not_before`.
+    #[inline(never)]
+    pub(super) fn put_back(&mut self, entry: Queued) {
+        self.next_wake = earlier(self.next_wake, entry.not_before);
+        insert(&mut self.waiting, entry);
+    }
+
+    /// Takes note that an entry that was taken out will not come back.
+    #[inline(never)]
+    pub(super) fn settled(&mut self, entry: &mut Row) {
+        self.free_group_of(entry);
+        if entry.urgent || entry.ticket.is_some() {
+            self.awaited.end(entry.sequence);
+        }
+    }
+
+    /// Takes out the entry that came first. The caller gives it to [`Index::settled`].
+    #[inline(never)]
+    pub(super) fn pop_oldest(&mut self) -> Option<Queued> {
+        let sequence = self.oldest()?.sequence;
+        if self.ready.front().is_some_and(|entry| entry.sequence == sequence) {
+            return self.take_ready(0);
+        }
+        self.waiting.pop_front()
+    }
+
+    #[inline(never)]
+    fn free_group_of(&mut self, entry: &mut Row) {
+        let held = std::mem::take(&mut entry.holds_group);
+        if let (Some(groups), group @ 1.., true) = (&mut self.groups, entry.group, held) {
+            groups.set_busy(group, false);
+        }
+    }
+}
+
+fn earlier(time: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(time.map_or(other, |time| time.min(other)))
+}
+
+/// Inserts an entry where it belongs in the order.
+#[inline(never)]
+fn insert(line: &mut Line, entry: Queued) {
+    if line.back().is_none_or(|last| last.sequence < entry.sequence) {
+        return line.push_back(entry);
+    }
+    let position = line.partition_point(|other| other.sequence < entry.sequence);
+    line.insert(position, entry);
+}
+
+/// Returns the position of the entry with this sequence.
+#[inline(never)]
+fn position(line: &Line, sequence: u64) -> Option<usize> {
+    line.binary_search_by_key(&sequence, |entry| entry.sequence).ok()
+}

@@ -1,0 +1,151 @@
+//! How a worker becomes the sender of a queue and stops to be it, and what it owes before the end.
+//! Which worker it is, the queue says.
+
+use std::time::Duration;
+
+use super::index::{self, RowSource};
+use super::{Outbox, Usage};
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::notice::Level;
+use crate::publish::queue::{TargetQueue, Tenure};
+
+impl Outbox {
+    /// Looks at who sends, and at what this worker watches for. Call it at each tick.
+    #[inline(never)]
+    pub(crate) fn tend_queue(&mut self, now: Timestamp) {
+        // A look at the clock at each tick, also while nothing is sent.
+        let steady = self.clock.at(now);
+        let tenure = self.queue.tend(steady, now);
+        self.change(tenure);
+        self.see_verdicts(now);
+        if self.queue.is_handing_over() && !self.has_flights_of_queue() {
+            self.hand_over(steady);
+        }
+    }
+
+    /// Looks at who sends, if this worker may have stood still. Call it before a reply counts.
+    #[inline(never)]
+    pub(super) fn check_lease(&mut self, steady: Timestamp, now: Timestamp) {
+        let tenure = self.queue.check_lease(steady, now);
+        self.change(tenure);
+    }
+
+    #[inline(never)]
+    fn change(&mut self, tenure: Tenure) {
+        match tenure {
+            Tenure::Same => {}
+            Tenure::Begun { of_one_that_is_gone } => {
+                self.adopts = of_one_that_is_gone;
+                let count = self.queue.amount().entries;
+                if of_one_that_is_gone && count > 0 {
+                    let text = format!("{count} event(s) of a worker that is gone are taken over");
+                    self.queue.note(Level::Info, text);
+                }
+            }
+            Tenure::Ended => self.lose_queue(),
+        }
+    }
+
+    /// Forgets what another worker sends from now on. What is this worker's own goes on.
+    #[cold]
+    fn lose_queue(&mut self) {
+        let of_queue = |row: &index::Queued| row.source == RowSource::Queue;
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.entries.iter().any(of_queue));
+        self.flights = kept;
+        let (lost, own): (Vec<_>, Vec<_>) = lost.into_iter().flat_map(|flight| flight.entries).partition(of_queue);
+        own.into_iter().for_each(|row| self.index.put_back(row));
+        if !lost.is_empty() {
+            let count = lost.len();
+            let text =
+                format!("this worker stood still, and another sends in its place: {count} event(s) may come twice");
+            self.queue.note(Level::Warn, text);
+        }
+        self.index.forget_queue();
+    }
+
+    #[inline(never)]
+    fn has_flights_of_queue(&self) -> bool {
+        self.flights.iter().flat_map(|flight| &flight.entries).any(|row| row.source == RowSource::Queue)
+    }
+
+    #[inline(never)]
+    fn hand_over(&mut self, steady: Timestamp) {
+        self.queue.hand_over(steady);
+        self.index.forget_queue();
+    }
+
+    /// Returns true if a batch may begin: the order of what there is is known, and nobody else is
+    /// about to send.
+    pub(super) fn may_begin(&self) -> bool {
+        !self.queue.is_handing_over() && (!self.settings.ordered || self.queue.is_caught_up())
+    }
+
+    /// Returns how long another worker may have an entry before it counts as gone.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.longest_wait + self.settings.deadline
+    }
+
+    /// Brings the queue's cursors up to date.
+    #[inline(never)]
+    pub(super) fn flush(&mut self, steady: Timestamp) {
+        self.queue.tell_down(self.circuit.is_open());
+        self.queue.flush(steady);
+        self.spare.iter_mut().for_each(|spare| spare.flush(steady));
+        self.watermark.see(self.held(), &self.settings.bounds);
+    }
+
+    /// Sends on only for as long as nobody else does: the host wants to stop this worker.
+    #[inline(never)]
+    pub(crate) fn leave(&mut self, now: Timestamp) {
+        let steady = self.clock.at(now);
+        let tenure = self.queue.leave(steady);
+        self.change(tenure);
+        if self.queue.is_shared() && self.queue.is_sender() && !self.has_flights_of_queue() {
+            self.find_new(steady, now);
+            self.flush(steady);
+            if self.queue.is_deserted() {
+                self.hand_over(steady);
+            }
+        }
+    }
+
+    /// Returns true if nothing is lost when this worker ends.
+    #[inline(never)]
+    pub(crate) fn is_done(&self) -> bool {
+        let Usage { entries, .. } = self.held();
+        entries == 0
+            && self.flights.is_empty()
+            && self.index.oldest().is_none()
+            && self.dead_letters.is_empty()
+            && !self.queue.is_watching()
+    }
+
+    /// Returns the events that have not come to their end and have no letters yet, in case the
+    /// process ends now: all of the queue, where this worker sends and so answers for it.
+    pub(crate) fn undelivered(&mut self) -> Box<dyn Iterator<Item = Event> + '_> {
+        let places = self.queue.letters_from().map_or(Vec::new(), |from| self.queue.places_from(from));
+        let spare = self.spare.as_mut().map_or(Vec::new(), |spare| spare.places_from(0));
+        let of_spare = spare.into_iter().filter_map(|place| self.spare.as_ref()?.read(place));
+        Box::new(places.into_iter().filter_map(|place| self.queue.read(place)).chain(of_spare))
+    }
+
+    /// Returns the queue.
+    pub(crate) fn queue(&self) -> &TargetQueue {
+        &self.queue
+    }
+
+    /// Writes down what the host's gauges are about to say of this queue, so that a worker that
+    /// takes it over can take that back.
+    pub(crate) fn note_reported(&mut self, now: Timestamp) {
+        let backlog = self.backlog();
+        self.queue.note_reported(backlog, now);
+    }
+
+    /// Takes what other workers have told the gauges of events that are now this worker's to send,
+    /// in entries and bytes.
+    pub(crate) fn take_inherited(&mut self) -> (i64, i64) {
+        self.queue.take_inherited()
+    }
+}

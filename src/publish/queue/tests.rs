@@ -1,0 +1,221 @@
+use super::fake::{Fake, Gateway};
+use super::*;
+
+const START: Timestamp = Timestamp(1_767_268_800_000);
+const SIZE: usize = 10;
+const MAX_ENTRIES: u64 = 100;
+const GATEWAYS: [Gateway; 2] = [Gateway::Envoy, Gateway::Kong];
+
+struct Worker {
+    queue: TargetQueue,
+    now: Timestamp,
+    /// What it has found, and not settled.
+    found: Vec<FoundEntry>,
+}
+
+impl Worker {
+    fn new(store: &Rc<Fake>, owner: u64) -> Worker {
+        let store = Rc::clone(store) as Rc<dyn Store>;
+        let bounds = Amount { entries: MAX_ENTRIES, bytes: 1 << 20 };
+        let queue = TargetQueue::new(store, ["topic_arn", "sns", "r", "t"], bounds, false, owner << 32);
+        Worker { queue, now: START, found: vec![] }
+    }
+
+    fn push(&mut self, id: &str) -> Result<EntryPlace, AppendRefusal> {
+        let (id, at) = (id.into(), self.now);
+        let event = Event { id, message: "{}".into(), attributes: vec![], subject: None, group_id: None, at };
+        self.queue.append(&event, SIZE, Mode::Queued, self.now)
+    }
+
+    fn tick(&mut self, millis: u64) {
+        self.now = Timestamp(self.now.0 + millis);
+        if self.queue.tend(self.now, self.now) == Tenure::Ended {
+            self.found.clear();
+        }
+        if self.queue.is_handing_over() {
+            self.queue.hand_over(self.now);
+            self.found.clear();
+        }
+        self.found.extend(self.queue.discover(self.now, self.now));
+        self.queue.verdicts(&|_| false);
+        self.queue.flush(self.now);
+    }
+
+    fn seconds(&mut self, count: u64) {
+        (0..count).for_each(|_| self.tick(1_000));
+    }
+
+    /// Settles what it has found, as many as that at most. Returns their ids.
+    fn settle(&mut self, most: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for found in self.found.drain(..most.min(self.found.len())) {
+            if let Claim::Own(claimed) = self.queue.claim(found.place) {
+                self.queue.release(found.size);
+                self.queue.remove(found.place, claimed.version, claimed.watched, EntryEnd::Delivered);
+                ids.push(claimed.event.id);
+            }
+        }
+        self.queue.flush(self.now);
+        ids
+    }
+}
+
+fn store(gateway: Gateway) -> Rc<Fake> {
+    Rc::new(Fake::new(gateway))
+}
+
+#[test]
+fn what_all_workers_append_has_one_order_and_one_of_them_sends() {
+    for gateway in GATEWAYS {
+        let store = store(gateway);
+        let mut workers: Vec<_> = (1..5).map(|owner| Worker::new(&store, owner)).collect();
+        workers.iter_mut().for_each(|worker| worker.tick(25));
+        for number in 0..40 {
+            workers[number % 4].push(&number.to_string()).unwrap();
+        }
+        let mut settled: Vec<_> = Vec::new();
+        for worker in &mut workers {
+            worker.tick(25);
+            settled.extend(worker.settle(100));
+        }
+        assert_eq!(settled, (0..40).map(|number| number.to_string()).collect::<Vec<_>>(), "{gateway:?}");
+        workers.iter_mut().for_each(|worker| worker.tick(25));
+        assert_eq!(store.events(), 0);
+    }
+}
+
+#[test]
+fn a_worker_without_clients_takes_the_lease_over_from_one_that_has_some() {
+    let store = store(Gateway::Envoy);
+    let (mut serving, mut idle) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    serving.push("a").unwrap();
+    serving.tick(25);
+    assert!(serving.queue.is_sender());
+    for _ in 0..10 {
+        idle.tick(1_000);
+        serving.push("b").unwrap();
+        serving.tick(1_000);
+    }
+    assert!(idle.queue.is_sender() && !serving.queue.is_sender());
+    for _ in 0..20 {
+        idle.tick(1_000);
+        serving.tick(1_000);
+    }
+    assert!(idle.queue.is_sender(), "and keeps it");
+    assert_eq!(idle.settle(100).len(), 11, "with all that is queued");
+}
+
+#[test]
+fn no_clock_that_is_set_costs_a_worker_its_lease() {
+    let store = store(Gateway::Envoy);
+    let (mut holder, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    holder.tick(25);
+    for jump in 0..30u64 {
+        for worker in [&mut holder, &mut other] {
+            worker.now = Timestamp(START.0 + (jump * 7_919_000) % 86_400_000);
+            (0..3).for_each(|_| worker.tick(1_000));
+        }
+    }
+    assert!(holder.queue.is_sender());
+}
+
+#[test]
+fn an_event_that_is_taken_over_has_the_age_that_it_had_under_any_clock() {
+    let hour = 3_600_000;
+    for (gateway, step) in GATEWAYS.into_iter().flat_map(|gateway| [0, hour, -hour].map(|step| (gateway, step))) {
+        let store = store(gateway);
+        let mut first = Worker::new(&store, 1);
+        first.tick(25);
+        first.push("a").unwrap();
+        first.seconds(20);
+        first.push("b").unwrap();
+        first.seconds(10);
+        // It is gone for hours, and the clock of its successor is another one.
+        let mut second = Worker::new(&store, 2);
+        second.now = Timestamp(first.now.0.wrapping_add_signed(step) + 2 * 3_600_000);
+        second.seconds(6);
+        let ages: Vec<_> = second.found.iter().map(|found| found.age.as_secs()).collect();
+        assert!(matches!(ages[..], [28..=31, 8..=11]), "{gateway:?} {step}: {ages:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_empties_uses_no_more_slots_than_it_had_entries() {
+    let store = store(Gateway::Envoy);
+    let mut worker = Worker::new(&store, 1);
+    worker.tick(25);
+    for round in 0..500 {
+        (0..20).for_each(|number| assert!(worker.push(&format!("{round}-{number}")).is_ok()));
+        worker.tick(25);
+        assert_eq!(worker.settle(100).len(), 20);
+        worker.tick(25);
+    }
+    assert!(store.keys() < 256 + 20 + 5, "{}", store.keys());
+}
+
+#[test]
+fn an_entry_that_waits_for_long_does_not_hold_up_the_ring() {
+    for gateway in GATEWAYS {
+        let store = store(gateway);
+        let mut worker = Worker::new(&store, 1);
+        worker.tick(25);
+        let mut old = worker.push("old").unwrap();
+        worker.tick(25);
+        worker.found.clear();
+        for number in 0..2_000 {
+            worker.push(&number.to_string()).expect("there is room");
+            worker.tick(25);
+            assert_eq!(worker.settle(9), [number.to_string()], "{gateway:?}");
+            if worker.queue.moves_below().is_some_and(|below| old.position < below) {
+                old.position = worker.queue.relocate(old).unwrap();
+                worker.tick(25);
+                worker.found.retain(|found| found.place.order != old.order);
+            }
+        }
+        assert!(old.position > 1_000 && old.order == 0);
+        assert_eq!(worker.queue.read(old).unwrap().id, "old");
+        assert_eq!((store.events(), worker.queue.amount().entries), (1, 1));
+    }
+}
+
+#[test]
+fn a_full_store_has_one_line_in_the_log_and_is_tried_again() {
+    let store = store(Gateway::Kong);
+    let mut worker = Worker::new(&store, 1);
+    worker.push("a").unwrap();
+    store.full.set(true);
+    for _ in 0..50 {
+        assert_eq!(worker.push("b"), Err(AppendRefusal::Store));
+    }
+    assert_eq!(worker.queue.take_failures(), 50);
+    assert_eq!((worker.queue.take_notices().len(), worker.queue.take_notices().len()), (1, 0));
+    store.full.set(false);
+    assert!(worker.push("c").is_ok());
+}
+
+#[test]
+fn malformed_values_are_counted_and_removed() {
+    for gateway in GATEWAYS {
+        let store = store(gateway);
+        let mut worker = Worker::new(&store, 1);
+        worker.tick(25);
+        worker.push("a").unwrap();
+        store.tamper(|value| value.truncate(value.len() - 1));
+        worker.push("b").unwrap();
+        worker.tick(25);
+        assert_eq!(worker.settle(9), ["b"], "{gateway:?}");
+        assert_eq!((worker.queue.take_failures(), store.events()), (1, 0));
+        worker.tick(25);
+        assert_eq!(worker.queue.amount(), Amount::default());
+    }
+}
+
+#[test]
+fn an_append_is_one_read_and_two_writes() {
+    let store = store(Gateway::Envoy);
+    let mut worker = Worker::new(&store, 1);
+    worker.push("a").unwrap();
+    store.calls.set(0);
+    worker.push("b").unwrap();
+    assert_eq!(store.calls.get(), 3);
+}
