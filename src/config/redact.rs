@@ -1,12 +1,17 @@
 //! The section `redact`, and the names that a header may have.
 
+use std::rc::Rc;
+
 use super::fault::{listed, nearest, Checked};
 use super::reader::{each, Section};
-use crate::exchange::redact::Redact;
+use crate::exchange::matcher::Matcher;
+use crate::exchange::redact::{Redact, SecretPaths};
 
-/// Reads the names. Each of `path` is one of `groups`, which some matcher has; without those a
-/// matcher has a fault of its own, and nothing is compared.
-pub(super) fn read(root: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<Redact> {
+/// Reads the names. Each of `path` is a group of one of `matchers`; without those one of them has a
+/// fault of its own, and nothing is compared.
+pub(super) fn read(root: &mut Section<'_>, matchers: Option<&[&Matcher]>) -> Checked<Redact> {
+    let groups = matchers.map(|matchers| matchers.iter().flat_map(|matcher| matcher.group_names()).collect::<Vec<_>>());
+    let groups = groups.as_deref();
     let mut section = root.section("redact");
     let headers = section.list("headers").and_then(|names| {
         each(names, |field| match field.text()? {
@@ -33,7 +38,21 @@ pub(super) fn read(root: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<R
         })
     });
     section.finish();
-    Ok(Redact { headers: headers?, query: query?, path: path? })
+    let path = path?;
+    let matchers = Rc::new(SecretPaths::new(with_any(matchers.unwrap_or_default(), &path)));
+    Ok(Redact { headers: headers?, query: query?, path, matchers })
+}
+
+/// Returns those of `matchers` that have one of `groups`, each pattern once.
+fn with_any(matchers: &[&Matcher], groups: &[String]) -> Vec<Matcher> {
+    let mut chosen: Vec<Matcher> = Vec::new();
+    for matcher in matchers {
+        let has_one = matcher.group_names().any(|name| groups.iter().any(|group| group == name));
+        if has_one && !chosen.iter().any(|known| known.pattern() == matcher.pattern()) {
+            chosen.push((*matcher).clone());
+        }
+    }
+    chosen
 }
 
 /// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).
