@@ -25,6 +25,7 @@ mod delivery;
 mod fault;
 mod other_syntax;
 mod paths;
+mod reach;
 mod reader;
 mod redact;
 mod route;
@@ -36,6 +37,7 @@ mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
+use reach::Taker;
 use reader::{item, member, Field, Reading, Section};
 
 /// A checked configuration.
@@ -176,6 +178,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
+    reach::check(root, "routes", &routes.all.iter().map(Taker::of_route).collect::<Vec<_>>());
+    reach::check(root, "capture", &captures.all.iter().map(Taker::of_capture).collect::<Vec<_>>());
     paths::check(root, "routes", &[routes.paths()]);
     paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;

@@ -11,6 +11,10 @@ use crate::callout::Limits;
 use crate::config::{Config, JournalChoice};
 use crate::exchange::spelling::may_be_normalised;
 use crate::filter::hostcalls;
+use crate::publish::route::Route;
+
+/// Statuses of an exchange whose client left before the response began: of Envoy, and of Kong.
+const ABANDONED_STATUSES: [u16; 2] = [0, 499];
 
 /// Rules of one gateway: what it allows, and at which moments.
 pub(crate) struct Rules {
@@ -20,6 +24,8 @@ pub(crate) struct Rules {
     pub(crate) normalised_target: Option<Place>,
     /// Where the status of a response is, once its headers have come.
     pub(crate) response_status: Place,
+    /// The status of an exchange whose client left before the response began.
+    pub(crate) abandoned_status: u16,
     /// The property of a request by which filters of different VMs know of each other.
     pub(crate) mark: Option<&'static str>,
     /// Returns what the gateway notes beside an answer of the filter with this status.
@@ -109,6 +115,22 @@ impl Rules {
         } else {
             None
         }
+    }
+
+    /// Returns a warning for each of `routes` that asks for clients that left by the status that
+    /// another gateway gives them.
+    pub(crate) fn foreign_statuses(&self, routes: &[Route]) -> Vec<String> {
+        let own = self.abandoned_status;
+        let foreign = ABANDONED_STATUSES.into_iter().find(|status| *status != own).unwrap_or(own);
+        let asks = |route: &Route| route.statuses.0.contains(&(foreign..=foreign)) && !route.statuses.contain(own);
+        let asking = routes.iter().enumerate().filter(|(_, route)| asks(route));
+        let warning = |(position, _): (usize, &Route)| {
+            format!(
+                "routes[{position}].status: {foreign} is not what this gateway has for a client that left before the response \
+                 began; give `{own}` for that"
+            )
+        };
+        asking.map(warning).collect()
     }
 
     /// Returns true if there is a journal.
