@@ -178,8 +178,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
-    reach::check(root, "routes", &routes.all.iter().map(Taker::of_route).collect::<Vec<_>>());
-    reach::check(root, "capture", &captures.all.iter().map(Taker::of_capture).collect::<Vec<_>>());
+    reach::check(root, "routes", &|position| routes.all.get(position).map(Taker::of_route));
+    reach::check(root, "capture", &|position| captures.all.get(position).map(Taker::of_capture));
     paths::check(root, "routes", &[routes.paths()]);
     paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;

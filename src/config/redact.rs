@@ -39,20 +39,10 @@ pub(super) fn read(root: &mut Section<'_>, matchers: Option<&[&Matcher]>) -> Che
     });
     section.finish();
     let path = path?;
-    let matchers = Rc::new(SecretPaths::new(with_any(matchers.unwrap_or_default(), &path)));
+    let has_one = |matcher: &&&Matcher| matcher.group_names().any(|group| path.iter().any(|name| name == group));
+    let having = matchers.unwrap_or_default().iter().filter(has_one).map(|matcher| (*matcher).clone()).collect();
+    let matchers = Rc::new(SecretPaths::new(having));
     Ok(Redact { headers: headers?, query: query?, path, matchers })
-}
-
-/// Returns those of `matchers` that have one of `groups`, each pattern once.
-fn with_any(matchers: &[&Matcher], groups: &[String]) -> Vec<Matcher> {
-    let mut chosen: Vec<Matcher> = Vec::new();
-    for matcher in matchers {
-        let has_one = matcher.group_names().any(|name| groups.iter().any(|group| group == name));
-        if has_one && !chosen.iter().any(|known| known.pattern() == matcher.pattern()) {
-            chosen.push((*matcher).clone());
-        }
-    }
-    chosen
 }
 
 /// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).

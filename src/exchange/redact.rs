@@ -43,7 +43,7 @@ pub(crate) struct Redact {
 /// Matchers of paths that have something to redact.
 #[derive(Debug, Default)]
 pub(crate) struct SecretPaths {
-    /// The matchers, each pattern once.
+    /// The matchers.
     pub(crate) all: Vec<Matcher>,
     search: PathSearch,
 }
@@ -94,13 +94,7 @@ impl Redaction {
     /// method, or its response another status, than the route that names the secret wants.
     pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
         let mut spans: Vec<Range<usize>> = Vec::new();
-        let mut add = |groups: &Groups<'_>| {
-            for span in self.path.iter().filter_map(|name| groups.span(name)) {
-                if !spans.contains(&span) {
-                    spans.push(span);
-                }
-            }
-        };
+        let mut add = |groups: &Groups<'_>| spans.extend(self.path.iter().filter_map(|name| groups.span(name)));
         add(&groups);
         let is_other = |matcher: &&Matcher| !groups.are_of(matcher);
         // A path in which the only one has been found needs no other look.

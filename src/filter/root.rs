@@ -127,9 +127,13 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     if let Some(objection) = (rules.objection)(&config) {
         return Err(objection);
     }
-    let warnings = config.warnings.iter().map(ToString::to_string);
-    for warning in warnings.chain(rules.foreign_statuses(&config.routes.all)) {
-        hostcalls::log(Level::Warn, &warning);
+    for warning in &config.warnings {
+        hostcalls::log(Level::Warn, &warning.to_string());
+    }
+    for (position, route) in config.routes.all.iter().enumerate() {
+        if let Some(warning) = rules.foreign_status(position, route) {
+            hostcalls::log(Level::Warn, &warning);
+        }
     }
     let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);

@@ -117,20 +117,15 @@ impl Rules {
         }
     }
 
-    /// Returns a warning for each of `routes` that asks for clients that left by the status that
-    /// another gateway gives them.
-    pub(crate) fn foreign_statuses(&self, routes: &[Route]) -> Vec<String> {
-        let own = self.abandoned_status;
-        let foreign = ABANDONED_STATUSES.into_iter().find(|status| *status != own).unwrap_or(own);
-        let asks = |route: &Route| route.statuses.0.contains(&(foreign..=foreign)) && !route.statuses.contain(own);
-        let asking = routes.iter().enumerate().filter(|(_, route)| asks(route));
-        let warning = |(position, _): (usize, &Route)| {
-            format!(
-                "routes[{position}].status: {foreign} is not what this gateway has for a client that left before the response \
-                 began; give `{own}` for that"
-            )
+    /// Returns the warning of a route that asks for clients that left by the status that another
+    /// gateway gives them alone.
+    pub(crate) fn foreign_status(&self, position: usize, route: &Route) -> Option<String> {
+        let (own, asked) = (self.abandoned_status, &route.statuses);
+        let foreign = ABANDONED_STATUSES.into_iter().find(|status| *status != own && asked.name(*status))?;
+        let line = || {
+            format!("routes[{position}].status: {foreign} is not this gateway's status of a client that left; give `{own}` for that")
         };
-        asking.map(warning).collect()
+        (!asked.contain(own)).then(line)
     }
 
     /// Returns true if there is a journal.
