@@ -42,7 +42,7 @@ test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 
 # Most of them wait for others, so that there may be more of them at once than there are cores.
 test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy, and what there is to copy
-	$(PYTHON) -m pytest -n 4 tests
+	$(PYTHON) -m pytest -n 4 --dist worksteal tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, and a webhook its worker, through real Envoy
 	$(PYTHON) scripts/demo.py

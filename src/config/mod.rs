@@ -25,6 +25,7 @@ mod delivery;
 mod fault;
 mod other_syntax;
 mod paths;
+mod reach;
 mod reader;
 mod redact;
 mod route;
@@ -36,6 +37,7 @@ mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
+use reach::Taker;
 use reader::{item, member, Field, Reading, Section};
 
 /// A checked configuration.
@@ -159,8 +161,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
-    let groups = borrowed(&routes).and_then(|(routes, _)| Ok(group_names(routes, borrowed(&captures)?)));
-    let redact = redact::read(root, groups.as_deref().ok());
+    let matchers = borrowed(&routes).and_then(|(routes, _)| Ok(matchers(routes, borrowed(&captures)?)));
+    let redact = redact::read(root, matchers.as_deref().ok());
     let batch = delivery::read_batch(root);
     let queue = delivery::read_queue(root);
     let retry = delivery::read_retry(root);
@@ -176,6 +178,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
+    reach::check(root, "routes", &|position| routes.all.get(position).map(Taker::of_route));
+    reach::check(root, "capture", &|position| captures.all.get(position).map(Taker::of_capture));
     paths::check(root, "routes", &[routes.paths()]);
     paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;
@@ -212,11 +216,9 @@ fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<
     Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
 }
 
-/// Returns the named groups of all matchers.
-fn group_names<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a str> {
-    let matchers = routes.iter().map(|route| &route.matcher);
-    let matchers = matchers.chain(captures.all.iter().map(|capture| &capture.matcher));
-    matchers.flat_map(Matcher::group_names).collect()
+fn matchers<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a Matcher> {
+    let of_captures = captures.all.iter().map(|capture| &capture.matcher);
+    routes.iter().map(|route| &route.matcher).chain(of_captures).collect()
 }
 
 fn milliseconds(count: u32) -> Duration {

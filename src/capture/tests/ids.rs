@@ -76,7 +76,7 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
     let config = Config::from_json(json!({"capture": [entry]}).to_string().as_bytes()).unwrap();
     let capture = &config.captures.all[0];
     let redaction =
-        Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], path: vec![] });
+        Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], ..Redact::default() });
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = |Sent(target, headers, body): &Sent| {
         let request = ClientRequest {

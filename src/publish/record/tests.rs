@@ -338,7 +338,7 @@ proptest! {
             ..route()
         };
         let names = |name: &str| vec![name.to_owned()];
-        let redact = Redact { headers: names("x-internal"), query: names("token"), path: names("id") };
+        let redact = Redact { headers: names("x-internal"), query: names("token"), path: names("id"), ..Redact::default() };
         let topic = topic(true);
         let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
         let address = Address { key: "topic_arn", name: "t", region: "us-east-1" };
