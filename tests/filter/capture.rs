@@ -192,6 +192,21 @@ fn a_body_in_a_file_is_never_stored_empty() {
 }
 
 #[test]
+fn a_body_in_a_file_is_too_large_where_it_is() {
+    let mut host = start(Way::Kong, &capturing(json!({"max_body_bytes": 20_000}), json!({})));
+    let unannounced = |bytes: usize| {
+        let spec = ExchangeSpec::new("POST", "/webhook").request_header("Transfer-Encoding", "chunked");
+        spec.request_body("x".repeat(bytes)).spilled_to_disk()
+    };
+    assert_eq!(refused(&mut host, &unannounced(20_001)).status, 413, "a sender's retry would end in the same way");
+    assert_eq!(logged(&mut host, LogLevel::Error), Vec::<String>::new(), "no setting of nginx mends that");
+    assert_eq!(refused(&mut host, &unannounced(20_000)).status, 503);
+    host.advance(TICK).unwrap();
+    assert_eq!(count(&host, Metric::CapturesRefusedTooLarge), 1);
+    assert_eq!(count(&host, Metric::CapturesRefusedUnreadable), 1);
+}
+
+#[test]
 fn what_is_too_large_is_refused() {
     for way in GATEWAYS {
         let mut host = start(way, &capturing(json!({"max_body_bytes": 10}), json!({})));
