@@ -17,7 +17,7 @@ KONG = """
 package.path = ...
 local ffi = require "ffi"
 freed, warnings = 0, 0
-ngx = { WARN = 5, log = function() warnings = warnings + 1 end }
+ngx = { WARN = 5, config = { subsystem = "http" }, log = function() warnings = warnings + 1 end }
 package.preload["resty.wasmx.proxy_wasm"] = function()
   return {
     new = function(filters)
@@ -81,9 +81,10 @@ def test_a_kong_without_filters_starts_with_a_warning(absent: str) -> None:
     assert host.warnings == 1
 
 
-def test_the_command_line_loads_it_and_asks_for_no_filters() -> None:
+@pytest.mark.parametrize("where", ["ngx.IS_CLI = true", "ngx.config.subsystem = 'stream'"])
+def test_what_runs_no_filters_loads_it_and_asks_for_none(where: str) -> None:
     host = kong()
-    host.ngx.IS_CLI = True
+    host.load(where)()
     host.load('package.preload["resty.wasmx.proxy_wasm"] = function() error("there are none") end')()
     handler = host.load_plugin()
     assert (handler.PRIORITY, handler.VERSION, host.warnings) == (1, "1.0.0", 0)

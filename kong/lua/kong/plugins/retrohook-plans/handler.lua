@@ -9,8 +9,8 @@ local Plans = {
   VERSION = "1.0.0",
 }
 
--- Kong's command line loads plugins, too, and runs no filters.
-if not ngx.IS_CLI then
+-- Kong's command line loads plugins, too, and so does its proxy for TCP. Neither runs filters.
+if not ngx.IS_CLI and ngx.config.subsystem == "http" then
   local found, proxy_wasm = pcall(require, "resty.wasmx.proxy_wasm")
   if found and type(proxy_wasm) == "table" and proxy_wasm.new then
     local kept = {}
