@@ -13,14 +13,14 @@ help: ## list the targets
 
 wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 
-dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/exports.json $(shell find src -name '*.rs')
+dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
 # The same, but a request can make it trap: for tests.
 dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
 	scripts/build-wasm.sh . $@ --features trap
 
-dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/check_simd.py scripts/exports.json
+dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json
 	scripts/build-wasm.sh tests/fixtures/$* $@
 
 venv: $(VENV)/installed ## the Python environment of the tests and the demo

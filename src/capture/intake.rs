@@ -164,9 +164,14 @@ impl Intake {
         self.refuse(Refusal::Misspelled)
     }
 
-    /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
-    /// Returns the answer.
-    pub(crate) fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
+    /// Refuses a webhook whose body of so many bytes has come, and which the host cannot give; `why`
+    /// is for the log. Returns the answer: a body that is too large is that, read or not.
+    pub(crate) fn cannot_read(&mut self, id: CaptureId, bytes: usize, why: &str) -> Answer {
+        let position = self.under_way.get(&id).map(|under_way| under_way.position);
+        let capture = position.and_then(|position| self.captures.all.get(position));
+        if capture.is_some_and(|capture| bytes > capture.max_body_bytes) {
+            return self.end(id, Refusal::TooLarge);
+        }
         self.tell_once(Refusal::Unreadable, Level::Error, why);
         self.end(id, Refusal::Unreadable)
     }

@@ -103,7 +103,7 @@ impl CapturedRequest {
             return self.complete(body);
         }
         let why = self.worker.rules.unreadable_body;
-        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, why))))
+        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, bytes, why))))
     }
 
     /// Has the request stored, all of which has come.
