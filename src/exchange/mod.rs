@@ -81,6 +81,8 @@ pub struct ClientRequest<'a> {
     pub size: Option<u64>,
     /// The TLS session, if there is one.
     pub tls: Option<Tls<'a>>,
+    /// The body, where it was kept.
+    pub body: &'a [u8],
 }
 
 impl ClientRequest<'_> {

@@ -4,6 +4,7 @@
 //! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
 //! gives up. The crate has neither, so that nobody has to say what follows if it did.
 
+pub(crate) mod pointer;
 mod tree;
 
 pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
