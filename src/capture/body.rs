@@ -40,12 +40,14 @@ impl<'a> EnvelopeBody<'a> {
 
 /// Returns false for a text with a character that SQS does not carry and JSON does not escape. Most
 /// texts have not even the first byte of one, which is looked for in many bytes at once.
+#[inline]
 fn is_carried(text: &str) -> bool {
     let found = text.bytes().fold(0, |found, byte| found | u8::from(byte == 0xEF));
     found == 0 || !text.contains(['\u{FFFE}', '\u{FFFF}'])
 }
 
 /// Returns true if a text is short, or shorter as a string than as base64.
+#[inline]
 fn is_short_as_string(text: &str) -> bool {
     text.len() < LONG_TEXT_BYTES || escaped_len(text) <= STANDARD.encoded_length(text.len())
 }
@@ -67,6 +69,8 @@ fn escaped_len(text: &str) -> usize {
     text.len() + more.sum::<usize>()
 }
 
+#[inline]
+
 fn is_embedded(text: &str, content_type: Option<&str>) -> bool {
     let candidate = match text.trim_ascii_start().bytes().next() {
         Some(b'{' | b'[') => true,
@@ -83,6 +87,7 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Returns true if more than `most` objects and lists are in one another, in a text that is JSON.
+#[inline]
 fn is_deeper(json: &str, most: usize) -> bool {
     let mut depth = 0usize;
     let mut rest = json.as_bytes().iter();
@@ -100,9 +105,14 @@ fn is_deeper(json: &str, most: usize) -> bool {
 }
 
 /// Goes on behind the end of the string that has begun.
+#[inline]
 fn skip_string(rest: &mut std::slice::Iter<'_, u8>) {
-    while rest.find(|byte| matches!(byte, b'"' | b'\\')) == Some(&b'\\') {
-        rest.next();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(rest.next()),
+            _ => {}
+        }
     }
 }
 

@@ -168,6 +168,10 @@ impl Captures {
     /// Returns the position of the capture whose challenges may have this method, which its
     /// webhooks have not, and this target.
     pub(crate) fn asked(&self, method: &[u8], target: &[u8]) -> Option<usize> {
+        // Most captures have no such methods, and a path is long.
+        if !self.all.iter().any(|capture| capture.asked_by.contain(method)) {
+            return None;
+        }
         let is_asked = |position: &usize| self.all.get(*position).is_some_and(|each| each.asked_by.contain(method));
         self.paths.find(target)?.positions().find(is_asked)
     }

@@ -103,6 +103,7 @@ pub(crate) fn split_target(target: &str) -> (&str, &str) {
 }
 
 /// Returns the path of a request target that is not known to be text.
+#[inline]
 pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     target.split(|byte| *byte == b'?').next().unwrap_or(target)
 }
