@@ -50,11 +50,12 @@ demo: wasm venv ## a change of a profile reaches a cache and a worker, and a web
 up: wasm venv ## the demo that stays up, to play with
 	$(PYTHON) scripts/up.py
 
-bench: wasm venv ## what a matching request costs the core, a signature beside botocore's, the journal and a webhook in Envoy
+bench: wasm venv ## what a matching request costs the core, a signature beside botocore's, the journal, the queue and a webhook in Envoy
 	cargo bench --locked --bench publish
 	$(PYTHON) bench/signing.py
 	$(PYTHON) bench/journal.py
 	$(PYTHON) bench/capture.py
+	$(PYTHON) bench/one_queue.py
 
 lint: deny ## formatting, clippy, documentation, dependencies
 	cargo fmt --all --check

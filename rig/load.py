@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +120,8 @@ class Connection:
 
 def _drive(address: Address, method: str, path: str, count: int, rate: float, connections: int) -> LoadResult:
     poller = select.epoll()
-    idle = [Connection(address, poller) for _ in range(connections)]
+    # In turn, so that at a low rate, too, every worker of the gateway gets its share.
+    idle = deque(Connection(address, poller) for _ in range(connections))
     by_descriptor: dict[int, Connection] = {}
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
@@ -137,7 +138,7 @@ def _drive(address: Address, method: str, path: str, count: int, rate: float, co
     while len(latencies) < count:
         due = min(count, int((time.perf_counter() - start) * rate) + 1)
         while idle and sent < due:
-            connection = idle.pop()
+            connection = idle.popleft()
             by_descriptor[connection.send((template % sent).encode())] = connection
             sent += 1
         until_next = start + sent / rate - time.perf_counter()

@@ -16,7 +16,7 @@ use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType};
 use crate::exchange::{ClientRequest, Headers};
-use crate::json::to_json;
+use crate::json::{push_string, to_json};
 
 /// A webhook that is to be stored. Of the request, the headers and the query are what may be stored
 /// of them.
@@ -43,16 +43,20 @@ impl Envelope<'_> {
         let content_type = self.request.headers.get("content-type");
         let body = EnvelopeBody::of(self.body, content_type);
         let rest = text::message(to_json(&self.rest(matches!(body, EnvelopeBody::Base64(_)))));
-        let body = match body {
-            EnvelopeBody::Json(raw) => Cow::Borrowed(raw),
-            EnvelopeBody::Text(text) => Cow::Owned(to_json(text)),
-            EnvelopeBody::Base64(text) => Cow::Owned(format!("\"{text}\"")),
+        let bytes = match &body {
+            EnvelopeBody::Json(text) => text.len(),
+            EnvelopeBody::Text(text) => text.len() + text.len() / 4,
+            EnvelopeBody::Base64(text) => text.len(),
         };
-        let mut message = String::with_capacity(body.len() + rest.len() + 128);
+        let mut message = String::with_capacity(bytes + rest.len() + 128);
         message.push_str("{\"id\":");
-        message.push_str(&to_json(&self.delivery.id));
+        push_string(&mut message, &self.delivery.id);
         message.push_str(",\"body\":");
-        message.push_str(&body);
+        match &body {
+            EnvelopeBody::Json(raw) => message.push_str(raw),
+            EnvelopeBody::Text(text) => push_string(&mut message, text),
+            EnvelopeBody::Base64(text) => message.extend(["\"", text, "\""]),
+        }
         message.push(',');
         message.push_str(rest.strip_prefix('{').unwrap_or_default());
         message

@@ -4,9 +4,14 @@
 //! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
 //! gives up. The crate has neither, so that nobody has to say what follows if it did.
 
+mod bytes_at_once;
+mod depth;
 pub(crate) mod pointer;
+mod string;
 mod tree;
 
+pub(crate) use depth::is_deeper;
+pub(crate) use string::push_string;
 pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
 
 use serde::Serialize;

@@ -3,12 +3,11 @@
 //! Never cuts or checks a message: whatever makes messages and batches keeps to the limits.
 
 use http::header::{HeaderMap, CONTENT_TYPE};
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::aws::protocol::{self, AMZ_TARGET};
 use crate::event::Attribute;
-use crate::json::to_json_bytes;
+use crate::json::{push_string, to_json};
 
 /// An action of SQS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,44 +53,44 @@ pub(crate) fn size(body: &str, attributes: &[Attribute]) -> usize {
 
 /// Writes the body of a `SendMessage` to the queue of this URL.
 pub(crate) fn send_message(queue: &str, message: Message<'_>) -> Vec<u8> {
-    json(&NamedMessage { name: ("QueueUrl", queue), message }, &[message])
+    let mut json = room_for(&[message]);
+    push_message(&mut json, "{\"QueueUrl\":", queue, &message);
+    json.into_bytes()
 }
 
 /// Writes the body of a `SendMessageBatch` to the queue of this URL. The id of an entry is its
 /// position in `messages`, from `0`, and [`super::parse_batch`] relies on that.
 pub(crate) fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u8> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct SendMessageBatch<'a> {
-        queue_url: &'a str,
-        entries: Vec<NamedMessage<'a>>,
+    let mut json = room_for(messages);
+    push_field(&mut json, "{\"QueueUrl\":", queue);
+    json.push_str(",\"Entries\":[");
+    for (position, message) in messages.iter().enumerate() {
+        let name = if position == 0 { "{\"Id\":" } else { ",{\"Id\":" };
+        push_message(&mut json, name, &position.to_string(), message);
     }
-    let ids: Vec<String> = (0..messages.len()).map(|position| position.to_string()).collect();
-    let entries = ids.iter().zip(messages).map(|(id, message)| NamedMessage { name: ("Id", id), message: *message });
-    json(&SendMessageBatch { queue_url: queue, entries: entries.collect() }, messages)
+    json.push_str("]}");
+    json.into_bytes()
 }
 
-/// A message, after the field that names its queue or its entry in a batch.
-struct NamedMessage<'a> {
-    name: (&'static str, &'a str),
-    message: Message<'a>,
+/// Writes a message, after the field that names its queue or its entry in a batch: `name` begins
+/// the object.
+fn push_message(json: &mut String, name: &str, value: &str, message: &Message<'_>) {
+    let Message { body, attributes, group_id, deduplication_id } = *message;
+    push_field(json, name, value);
+    push_field(json, ",\"MessageBody\":", body);
+    if !attributes.is_empty() {
+        json.push_str(",\"MessageAttributes\":");
+        json.push_str(&to_json(&MessageAttributes(attributes)));
+    }
+    let ids = [(",\"MessageGroupId\":", group_id), (",\"MessageDeduplicationId\":", deduplication_id)];
+    ids.into_iter().filter_map(|(name, id)| Some((name, id?))).for_each(|(name, id)| push_field(json, name, id));
+    json.push('}');
 }
 
-impl Serialize for NamedMessage<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Message { body, attributes, group_id, deduplication_id } = self.message;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(self.name.0, self.name.1)?;
-        map.serialize_entry("MessageBody", body)?;
-        if !attributes.is_empty() {
-            map.serialize_entry("MessageAttributes", &MessageAttributes(attributes))?;
-        }
-        let ids = [("MessageGroupId", group_id), ("MessageDeduplicationId", deduplication_id)];
-        for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id?))) {
-            map.serialize_entry(name, id)?;
-        }
-        map.end()
-    }
+/// Writes a field whose name is quoted already, with all that stands before its value.
+fn push_field(json: &mut String, name: &str, value: &str) {
+    json.push_str(name);
+    push_string(json, value);
 }
 
 struct MessageAttributes<'a>(&'a [Attribute]);
@@ -110,12 +109,13 @@ impl Serialize for MessageAttributes<'_> {
     }
 }
 
-/// Writes a body, with room for the quotes that are escaped: about a quarter of a message of JSON.
-fn json(body: &impl Serialize, messages: &[Message<'_>]) -> Vec<u8> {
+/// Returns room for a body, and for the quotes that are escaped: about a quarter of a message of
+/// JSON.
+fn room_for(messages: &[Message<'_>]) -> String {
     let bytes = |Message { body, attributes, .. }: &Message<'_>| {
         size(body, attributes) + body.len() / 4 + 256 + 64 * attributes.len()
     };
-    to_json_bytes(body, 256 + messages.iter().map(bytes).sum::<usize>())
+    String::with_capacity(256 + messages.iter().map(bytes).sum::<usize>())
 }
 
 #[cfg(test)]
