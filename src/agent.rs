@@ -128,7 +128,6 @@ impl Agent {
         let intake = IntakeSettings {
             at_once: config.max_captures,
             max_bytes: config.max_capture_bytes,
-            patience: config.timeout,
             again: limits.retries_captures,
             silent_sender: limits.silent_sender,
             retry: config.retry,

@@ -185,12 +185,13 @@ impl Intake {
         body: &[u8],
         now: Timestamp,
     ) -> Option<Answer> {
-        let IntakeSettings { patience, again, retry, .. } = self.settings;
-        let attempts = Attempts::new(patience, again, retry, self.clock.at(now));
+        let IntakeSettings { again, retry, .. } = self.settings;
+        let request = ClientRequest { body, ..request };
         let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way =
             self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
         let capture = self.captures.all.get(under_way.position)?;
+        let attempts = Attempts::new(capture.patience, again, retry, self.clock.at(now));
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
         } else if !self.room.has_place(&under_way.held) {
@@ -198,12 +199,16 @@ impl Intake {
             Err(Refusal::Busy)
         } else {
             let verify = capture.verify.as_ref();
-            let checked = verify.map(|verify| verify.check(&request.headers, body, now));
+            let checked = verify.map(|verify| verify.check(&request, now));
             if let (Some(verify), Some(Err(why)), Some(distrust)) =
                 (verify, &checked, self.distrust.get_mut(under_way.position))
             {
                 let steady = self.clock.at(now);
                 self.notices.extend(distrust.note(under_way.position, why, verify.on_failure, steady));
+            }
+            if let Some(challenge) = capture.challenge(&request) {
+                let answer = challenge.answer(&request, verify, checked.as_ref());
+                return Some(self.answer_challenge(id, answer));
             }
             storing(capture, &self.redaction, request, body, checked.as_ref(), attempts, nonce)
         };
@@ -225,6 +230,29 @@ impl Intake {
         }
     }
 
+    /// Returns the answer to a request without a body that the capture at `position` takes for a
+    /// challenge only. `None` if it is none.
+    pub(crate) fn challenged(
+        &mut self,
+        position: usize,
+        request: &ClientRequest<'_>,
+        now: Timestamp,
+    ) -> Option<Answer> {
+        let capture = self.captures.all.get(position)?;
+        let (challenge, verify) = (capture.challenge(request)?, capture.verify.as_ref());
+        let checked = verify.filter(|_| challenge.verified).map(|verify| verify.check(request, now));
+        let answer = challenge.answer(request, verify, checked.as_ref());
+        self.counts.challenged();
+        Some(answer.unwrap_or_else(|| self.refuse(Refusal::Unverified)))
+    }
+
+    /// Ends a request that is a challenge; it has no answer if its signature is not good.
+    fn answer_challenge(&mut self, id: CaptureId, answer: Option<Answer>) -> Answer {
+        self.forget(id);
+        self.counts.challenged();
+        answer.unwrap_or_else(|| self.refuse(Refusal::Unverified))
+    }
+
     /// Returns the next step of a capture.
     pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
         let progress = self.step(id, signer, now);
@@ -239,7 +267,7 @@ impl Intake {
         let storing = match &mut under_way.stage {
             CaptureStage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);
-                return self.wait_for_the_rest(id, began, last, steady);
+                return self.wait_for_the_rest(id, began, last, capture.patience, steady);
             }
             CaptureStage::Storing(storing) => storing,
         };
@@ -273,8 +301,15 @@ impl Intake {
     }
 
     /// Ends a request of which nothing has come for too long, or which takes too long in all.
-    fn wait_for_the_rest(&mut self, id: CaptureId, began: Timestamp, last: Timestamp, now: Timestamp) -> Progress {
-        let silent = now.since(last) >= self.settings.patience;
+    fn wait_for_the_rest(
+        &mut self,
+        id: CaptureId,
+        began: Timestamp,
+        last: Timestamp,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Progress {
+        let silent = now.since(last) >= patience;
         if !silent && now.since(began) < LONGEST_REQUEST {
             return Progress::Wait;
         }
@@ -372,7 +407,8 @@ impl Intake {
     /// Writes into the schedule when something is due for a capture, after all that changes it.
     fn reschedule(&mut self, id: CaptureId) {
         if let Some(under_way) = self.under_way.get_mut(&id) {
-            let due = under_way.due(self.settings.patience);
+            let capture = self.captures.all.get(under_way.position);
+            let due = under_way.due(capture.map_or(Duration::ZERO, |capture| capture.patience));
             self.schedule.change(id, std::mem::replace(&mut under_way.times, due), due);
         }
     }

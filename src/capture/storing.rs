@@ -8,7 +8,7 @@ use super::attempts::Attempts;
 use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
 use super::sender_id::{Origin, SenderId, UNKNOWN};
-use super::verify::{OnUnverified, Rejection, Signed, Verification};
+use super::verify::{OnUnverified, Rejection, Signed};
 use super::Capture;
 use crate::aws::signer::Signature;
 use crate::aws::{sqs, text};
@@ -103,7 +103,7 @@ pub(super) fn storing(
         (origin, found.map(SenderId::into_text), source.unwrap_or(UNKNOWN), hashes)
     };
     let groups = redaction.within(groups);
-    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, &groups, verify);
+    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, &groups, capture);
     let sender_id = match origin {
         // Nothing of these is redacted.
         None | Some(Origin::Signed | Origin::Body) => own_text,
@@ -146,20 +146,25 @@ pub(super) fn storing(
 }
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential
-/// ones, unless a signature needs them.
+/// ones, unless a signature needs them or the operator wants them.
 fn kept<'a>(
     mut request: ClientRequest<'a>,
     redaction: &Redaction,
     groups: &RequestRedaction<'_>,
-    verify: Option<&Verification>,
+    capture: &Capture,
 ) -> ClientRequest<'a> {
+    let verify = capture.verify.as_ref();
+    let is_hidden = |name: &str| redaction.hides(name) || verify.is_some_and(|verify| verify.is_secret(name));
+    let is_kept = |name: &str| capture.kept_headers.iter().any(|kept| kept == name);
     let kept = |name: &str| {
-        verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))
+        verify.is_some_and(|verify| verify.needs(name))
+            || is_kept(name)
+            || !(HOP_BY_HOP.contains(&name) || is_hidden(name))
     };
     let mut headers = std::mem::take(&mut request.headers).0;
     headers.retain(|(name, _)| kept(name));
     for (name, value) in &mut headers {
-        if !verify.is_some_and(|verify| verify.needs(name)) {
+        if !is_kept(name) && !verify.is_some_and(|verify| verify.needs(name)) {
             groups.redact_text(value);
         }
     }

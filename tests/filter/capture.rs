@@ -383,7 +383,27 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     refused(&mut crowded, &webhook("{}"));
     crowded.advance(TICK).unwrap();
 
+    let when = json!({"request.method": ["GET", "POST"], "request.query.a": "1"});
+    let asking = json!([{"when": when, "verified": false, "response": {"status": 204}}]);
+    for way in GATEWAYS {
+        let mut asked = start(way, &capturing(json!({"challenges": asking.clone()}), json!({})));
+        assert_eq!(refused(&mut asked, &webhook("{}")).status, 204);
+        assert_eq!(refused(&mut asked, &ExchangeSpec::new("GET", "/webhook?a=1")).status, 204);
+        let other = asked.exchange(&ExchangeSpec::new("GET", "/webhook?a=2").status(201)).unwrap();
+        assert_eq!(
+            (other.status, other.local, asked.violations()),
+            (201, false, &[][..]),
+            "as if there were no capture"
+        );
+        asked.advance(TICK).unwrap();
+        assert_eq!(count(&asked, Metric::CapturesChallenged), 2);
+    }
+    let mut asked = start(Way::HttpFilter, &capturing(json!({"challenges": asking}), json!({})));
+    refused(&mut asked, &webhook("{}"));
+    asked.advance(TICK).unwrap();
+
     let cases = [
+        (Metric::CapturesChallenged, &asked, 1),
         (Metric::CapturesStored, &marking, 1),
         (Metric::CapturesUnverified, &marking, 3),
         (Metric::CapturesRetried, &marking, 1),

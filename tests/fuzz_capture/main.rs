@@ -46,6 +46,7 @@ fn check_message(webhook: &Webhook, headers: &[(String, String)], callout: &Call
             "encoding",
             "headers",
             "received_at",
+            "method",
             "path",
             "query",
             "sender_id",

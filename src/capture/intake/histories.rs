@@ -27,14 +27,7 @@ fn intake(at_once: usize, max_bytes: usize) -> (Intake, Signer) {
     let keeper = keeper(&config.credentials, &|_| None, PATIENCE, PATIENCE, 7).unwrap();
     let mut signer = Signer::new(keeper);
     assert!(signer.poll(NOW).is_none() && signer.is_ready(NOW));
-    let settings = IntakeSettings {
-        at_once,
-        max_bytes,
-        patience: PATIENCE,
-        again: true,
-        silent_sender: "silent",
-        retry: config.retry,
-    };
+    let settings = IntakeSettings { at_once, max_bytes, again: true, silent_sender: "silent", retry: config.retry };
     let redaction = Redaction::new(config.redact.clone());
     (Intake::new(config.captures, redaction, settings, 7), signer)
 }

@@ -83,12 +83,13 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
             method: "POST".into(),
             target: target.as_str().into(),
             headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect()),
+            body: body.as_bytes(),
             ..ClientRequest::default()
         };
         let attempts = Attempts::new(Duration::from_secs(5), true, config.retry, NOW);
         let nonce = Nonce { random: rng.u128(..), at: NOW };
         let verify = capture.verify.as_ref();
-        let checked = verify.map(|verify| verify.check(&request.headers, body.as_bytes(), NOW));
+        let checked = verify.map(|verify| verify.check(&request, NOW));
         let storing =
             storing(capture, &redaction, request, body.as_bytes(), checked.as_ref(), attempts, nonce).unwrap();
         Stored {

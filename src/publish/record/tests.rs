@@ -57,6 +57,7 @@ fn exchange() -> Exchange<'static> {
             ]),
             size: Some(139),
             tls: Some(Tls { version: Some("TLSv1.3".into()), client_verify: Some("NONE".into()), ..Tls::default() }),
+            body: &[],
         },
         response: ClientResponse {
             status: 200,
