@@ -8,11 +8,13 @@
 mod answers;
 mod attempts;
 mod body;
+mod call_table;
 mod counts;
 mod delivery_id;
 mod distrust;
 mod envelope;
 mod intake;
+mod lines;
 mod room;
 mod schedule;
 mod sender_id;
@@ -35,13 +37,17 @@ use crate::exchange::path_of;
 use crate::exchange::search::PathSearch;
 use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
-pub use intake::{Intake, Progress};
+pub use intake::Intake;
 pub use room::Size;
 use verify::Verification;
 
 /// Names a capture: the host's id of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaptureId(pub u32);
+
+/// Names a call that stores webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureCall(pub u64);
 
 /// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use crate::aws::error::{classify, without_namespace, Failure, Outcome};
 use crate::aws::reply::{self, json_error, position, text};
 use crate::callout::Reply;
 
-const SQS: &str = "SQS";
+pub(super) const SQS: &str = "SQS";
 
 /// Returns the id that SQS gave to the message of a `SendMessage`.
 ///
@@ -65,7 +65,8 @@ pub(crate) fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
     settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
 }
 
-fn failure(entry: &Value) -> Failure {
+/// Returns why a member of `Failed` was refused.
+pub(super) fn failure(entry: &Value) -> Failure {
     // An entry has no status of its own; SenderFault tells the first digit of one.
     let sender_fault = entry.get("SenderFault").and_then(Value::as_bool).unwrap_or_default();
     let status = if sender_fault { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
