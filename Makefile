@@ -55,6 +55,7 @@ bench: wasm venv ## what a matching request costs the core, a signature beside b
 	$(PYTHON) bench/signing.py
 	$(PYTHON) bench/journal.py
 	$(PYTHON) bench/capture.py
+	$(PYTHON) bench/capture_rate.py
 	$(PYTHON) bench/one_queue.py
 
 lint: deny ## formatting, clippy, documentation, dependencies

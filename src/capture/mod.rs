@@ -8,12 +8,14 @@
 mod answers;
 mod attempts;
 mod body;
+mod call_table;
 pub(crate) mod challenge;
 mod counts;
 mod delivery_id;
 mod distrust;
 mod envelope;
 mod intake;
+mod lines;
 mod room;
 mod schedule;
 mod sender_id;
@@ -38,13 +40,17 @@ use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
 use crate::exchange::ClientRequest;
 use challenge::Challenge;
-pub use intake::{Intake, Progress};
+pub use intake::Intake;
 pub use room::Size;
 use verify::Verification;
 
 /// Names a capture: the host's id of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaptureId(pub u32);
+
+/// Names a call that stores webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureCall(pub u64);
 
 /// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]

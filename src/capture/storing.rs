@@ -1,4 +1,5 @@
-//! A webhook on its way into the queue: the message that it becomes, and the call that stores it.
+//! A webhook on its way into the queue: the message that it becomes, and the call that stores it,
+//! alone or with others.
 //! Counts nothing, and sends nothing.
 
 use std::time::Duration;
@@ -9,8 +10,8 @@ use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
 use super::sender_id::{Origin, SenderId, UNKNOWN};
 use super::verify::{OnUnverified, Rejection, Signed};
-use super::Capture;
-use crate::aws::signer::Signature;
+use super::{Capture, CaptureCall};
+use crate::aws::target::Target;
 use crate::aws::{sqs, text};
 use crate::callout::Callout;
 use crate::clock::Timestamp;
@@ -41,7 +42,8 @@ pub(super) struct Storing {
     /// Body of the answer to the sender, when it is stored.
     pub(super) body: String,
     pub(super) attempts: Attempts,
-    pub(super) signature: Option<Signature>,
+    /// The call that has it, while one is under way.
+    pub(super) call: Option<CaptureCall>,
     pub(super) received_at: Timestamp,
     /// True if its signature is not good.
     pub(super) unverified: bool,
@@ -50,14 +52,12 @@ pub(super) struct Storing {
 impl Storing {
     /// Returns the bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        sqs::size(&self.message, &self.attributes) + self.body.len()
+        self.size() + self.body.len()
     }
 
-    /// Returns the call that stores it, which may take `timeout`.
-    pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
-        let target = capture.queue(self.unverified);
-        let body = sqs::send_message(target.protocol.name(), self.message());
-        target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
+    /// Returns the bytes of its message as SQS counts them.
+    pub(super) fn size(&self) -> usize {
+        sqs::size(&self.message, &self.attributes)
     }
 
     /// Returns the message as SQS has it.
@@ -69,6 +69,19 @@ impl Storing {
             deduplication_id: self.deduplication_id.as_deref(),
         }
     }
+}
+
+/// Returns the call that stores these webhooks in one queue, which may take `timeout`.
+pub(super) fn callout(target: &Target, webhooks: &[&Storing], timeout: Duration) -> Callout {
+    let queue = target.protocol.name();
+    let (action, body) = match webhooks {
+        [webhook] => (sqs::Action::SendMessage, sqs::send_message(queue, webhook.message())),
+        _ => {
+            let messages: Vec<_> = webhooks.iter().map(|webhook| webhook.message()).collect();
+            (sqs::Action::SendMessageBatch, sqs::send_message_batch(queue, &messages))
+        }
+    };
+    target.callout(sqs::headers(action), body, timeout)
 }
 
 /// Makes a request, whose signature was `checked` if it has to have one, a message, unless its signature or its size is against it.
@@ -139,7 +152,7 @@ pub(super) fn storing(
         deduplication_id: fifo.then_some(delivery.id),
         body,
         attempts,
-        signature: None,
+        call: None,
         received_at: now,
         unverified,
     })

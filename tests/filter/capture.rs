@@ -139,16 +139,14 @@ fn on_kong_there_is_one_try_and_the_request_goes_nowhere_else() {
 }
 
 #[test]
-fn many_at_once_have_a_call_each() {
-    for way in GATEWAYS {
-        let mut host = gateway(way);
-        let waiting: Vec<_> = (0..50).map(|_| held(&mut host, &webhook("{}"))).collect();
-        for (exchange, callout) in waiting.iter().rev() {
-            host.respond(callout.token, stored()).unwrap();
-            assert_eq!(answer(&mut host, exchange).status, 200, "{way:?}");
-        }
-        assert_eq!(host.violations(), []);
+fn on_kong_many_at_once_have_a_call_each() {
+    let mut host = gateway(Way::Kong);
+    let waiting: Vec<_> = (0..50).map(|_| held(&mut host, &webhook("{}"))).collect();
+    for (exchange, callout) in waiting.iter().rev() {
+        host.respond(callout.token, stored()).unwrap();
+        assert_eq!(answer(&mut host, exchange).status, 200);
     }
+    assert_eq!(host.violations(), []);
 }
 
 #[test]

@@ -414,14 +414,14 @@ fn a_call_for_what_is_not_verified_is_for_its_queue() {
         "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/unverified", "upstream": "elsewhere",
     });
     let mut agent = agent(entry, json!({}));
-    let callout = call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    let (call, callout) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
     assert_eq!(callout.upstream, "elsewhere");
     let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/unverified";
     assert_eq!(fields(&callout)["QueueUrl"], queue);
     let authorization = callout.request.headers()["authorization"].to_str().unwrap();
     assert!(authorization.contains("/eu-west-1/sqs/"), "{authorization}");
-    agent.handle_reply(Call::Capture(ID), &response(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#), NOW);
-    assert_eq!(answered(agent.poll_capture(ID, NOW)), 503);
+    agent.handle_reply(call, &response(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#), NOW);
+    assert_eq!(answered(progress(&mut agent, ID, NOW)), 503);
     let lines = agent.take_notices(NOW);
     let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
