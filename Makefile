@@ -13,14 +13,14 @@ help: ## list the targets
 
 wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 
-dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/exports.json $(shell find src -name '*.rs')
+dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
 # The same, but a request can make it trap: for tests.
 dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
 	scripts/build-wasm.sh . $@ --features trap
 
-dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/check_simd.py scripts/exports.json
+dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json
 	scripts/build-wasm.sh tests/fixtures/$* $@
 
 venv: $(VENV)/installed ## the Python environment of the tests and the demo
@@ -42,7 +42,7 @@ test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 
 # Most of them wait for others, so that there may be more of them at once than there are cores.
 test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy, and what there is to copy
-	$(PYTHON) -m pytest -n 4 tests
+	$(PYTHON) -m pytest -n 4 --dist worksteal tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, and a webhook its worker, through real Envoy
 	$(PYTHON) scripts/demo.py
@@ -55,6 +55,7 @@ bench: wasm venv ## what a matching request costs the core, a signature beside b
 	$(PYTHON) bench/signing.py
 	$(PYTHON) bench/journal.py
 	$(PYTHON) bench/capture.py
+	$(PYTHON) bench/capture_rate.py
 	$(PYTHON) bench/one_queue.py
 
 lint: deny ## formatting, clippy, documentation, dependencies

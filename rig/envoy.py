@@ -1,9 +1,12 @@
 """A running Envoy: started from a configuration file, asked through its admin interface."""
 
 import json
+import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .http import Address, send
@@ -57,6 +60,15 @@ class Envoy(ServerProcess):
         except OSError:
             # On its way out; the exit code and the log will tell why.
             return False
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It reads nothing meanwhile; then it finds all of it."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def admin_get(self, path: str) -> str:
         return send(self.admin, "GET", path).body.decode()

@@ -21,11 +21,14 @@ class FaultyWire(SqsSink):
         self.answers = answers
         self._to = to
         self.fault_count = 0
+        self.hit_count = 0
+        """Messages in the calls that failed."""
         self._forwarding: set[asyncio.Task[None]] = set()
 
     def deliver(self, request: SqsRequest, answer: Answer, reply: Callable[[Answer], None]) -> None:
         if answer.cut_at is not None or answer.delay or not answer.stored:
             self.fault_count += 1
+            self.hit_count += len(request.entries)
         if not answer.stored:
             return super().deliver(request, answer, reply)
         task = asyncio.get_running_loop().create_task(self._forward(request, answer, reply))

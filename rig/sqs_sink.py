@@ -1,11 +1,12 @@
 """An SQS endpoint that keeps up with any load, counts what it stores, and answers as badly as a test wants.
 
-It knows `SendMessage` and nothing else, checks no signature (moto does) and delivers to nobody.
+It knows `SendMessage` and `SendMessageBatch` and nothing else, checks no signature (moto does) and delivers to nobody.
 """
 
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
@@ -28,27 +29,80 @@ class SqsRequest:
     def fields(self) -> dict[str, Any]:
         return json.loads(self.body)
 
+    @property
+    def is_batch(self) -> bool:
+        return "Entries" in self.fields
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The messages, each with the id of its entry; that of a message that is alone is empty."""
+        return self.fields["Entries"] if self.is_batch else [{"Id": "", **self.fields}]
+
     @cached_property
     def message(self) -> dict[str, Any]:
         return json.loads(self.fields["MessageBody"])
 
     @property
     def attributes(self) -> dict[str, str]:
-        return {name: value["StringValue"] for name, value in self.fields["MessageAttributes"].items()}
+        return attributes_of(self.fields)
+
+
+def attributes_of(entry: dict[str, Any]) -> dict[str, str]:
+    return {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
 
 
 def acknowledge(request: SqsRequest) -> Answer:
-    return Answer(200, json.dumps(stored_reply(request)).encode(), stored=frozenset([""]))
+    return partly({})(request)
 
 
-def stored_reply(request: SqsRequest) -> dict[str, str]:
-    body = request.fields.get("MessageBody", "")
+def partly(refused: dict[str, tuple[str, bool]]) -> Answers:
+    """Refuses the entries of these ids, with a code and whether it is the sender's fault, and takes the others."""
+
+    def answer(request: SqsRequest) -> Answer:
+        taken = [entry for entry in request.entries if entry["Id"] not in refused]
+        if not request.is_batch:
+            return Answer(200, json.dumps(stored_reply(request.fields)).encode(), stored=frozenset([""]))
+        failed = [{"Id": entry, "Code": code, "SenderFault": fault} for entry, (code, fault) in refused.items()]
+        reply = {"Successful": [{"Id": entry["Id"], **stored_reply(entry)} for entry in taken], "Failed": failed}
+        return Answer(200, json.dumps(reply).encode(), stored=frozenset(entry["Id"] for entry in taken))
+
+    return answer
+
+
+def stored_reply(entry: dict[str, Any]) -> dict[str, str]:
+    body = entry.get("MessageBody", "")
     return {"MessageId": str(uuid4()), "MD5OfMessageBody": md5(body.encode()).hexdigest()}
 
 
 def odd(status: int = 200, **fields: str) -> Answers:
-    """A reply that looks like one of a message that is stored, and is not."""
-    return lambda request: Answer(status, json.dumps(stored_reply(request) | fields).encode())
+    """A reply that looks like one of messages that are stored, and of which none is."""
+
+    def answer(request: SqsRequest) -> Answer:
+        reply = json.loads(acknowledge(request).body)
+        if "__type" in fields or not request.is_batch:
+            reply |= fields
+        else:
+            reply["Successful"] = [entry | fields for entry in reply["Successful"]]
+        return Answer(status, json.dumps(reply).encode())
+
+    return answer
+
+
+def swapped(change: Callable[[list[str]], list[str]]) -> Answers:
+    """A reply to a batch whose members have other ids; an error to a message that is alone."""
+
+    def answer(request: SqsRequest) -> Answer:
+        if not request.is_batch:
+            return error(500)(request)
+        reply = json.loads(acknowledge(request).body)
+        sent = [entry["Id"] for entry in reply["Successful"]]
+        ids = change(sent)
+        reply["Successful"] = [entry | {"Id": id_} for entry, id_ in zip(reply["Successful"], ids, strict=True)]
+        # What the reply says without a doubt is so.
+        kept = {id_ for id_, other in zip(sent, ids, strict=True) if id_ == other and ids.count(id_) == 1}
+        return Answer(200, json.dumps(reply).encode(), stored=frozenset(kept if set(ids) <= set(sent) else ()))
+
+    return answer
 
 
 def error(status: int, code: str = "InternalError") -> Answers:
@@ -69,6 +123,9 @@ FAULTS: dict[str, Answers] = {
     "another body": odd(MD5OfMessageBody="0" * 32),
     "other attributes": odd(MD5OfMessageAttributes="0" * 32),
     "a sum that is none": odd(MD5OfMessageBody=""),
+    "an entry of no batch": swapped(lambda ids: ["99", *ids[1:]]),
+    "entries of each other": swapped(lambda ids: [*ids[1:], *ids[:1]]),
+    "one entry twice": swapped(lambda ids: [*ids[:-1], *ids[:1]]),
     "500": error(500),
     "503 without a body": body(b"", 503),
     "throttled": error(403, "RequestThrottled"),
@@ -114,6 +171,8 @@ class SqsSink(SnsSink):
             return acknowledge(request)
         self.requests.append(request)
         answer = self.answers(request)
-        if answer.stored:
-            self.message_ids[request.attributes.get("sender_id", request.attributes["id"])] += 1
+        for entry in request.entries:
+            if entry["Id"] in answer.stored:
+                attributes = attributes_of(entry)
+                self.message_ids[attributes.get("sender_id", attributes["id"])] += 1
         return answer

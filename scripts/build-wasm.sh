@@ -61,18 +61,18 @@ fi
 name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$crate/Cargo.toml" | head -n 1 | tr - _)
 built=$target_dir/$target/release/$name.wasm
 mkdir -p "$(dirname "$output")"
+python3 "$root/scripts/own_exports.py" "$built" "$output.new"
 if command -v wasm-opt >/dev/null || install_debian binaryen; then
   # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
   features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int
     --enable-reference-types --enable-sign-ext --enable-simd)
   # The SDK exports every callback of Proxy-Wasm, those for TCP, gRPC calls and queues among them, which no filter here has.
   # Without them, and what only they call, the module is 17 KB smaller.
-  wasm-metadce "${features[@]}" --graph-file="$root/scripts/exports.json" "$built" -o "$output.new" >/dev/null
+  wasm-metadce "${features[@]}" --graph-file="$root/scripts/exports.json" "$output.new" -o "$output.new" >/dev/null
   # The linker gives no data an address below 1024, where the stack ends, so that constants may move into the offsets of loads.
   wasm-opt -Oz --converge --low-memory-unused "${features[@]}" "$output.new" -o "$output.new"
   how="by $(wasm-opt --version) from $(wc -c <"$built")"
 else
-  cp "$built" "$output.new"
   how="not made smaller and faster, because wasm-opt was not found (package binaryen)"
 fi
 python3 "$root/scripts/check_simd.py" "$output.new" || { rm "$output.new"; exit 1; }

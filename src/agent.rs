@@ -1,14 +1,14 @@
 //! All that one worker does, without I/O: exchanges, webhooks and replies go in; callouts, answers,
 //! metrics, notices and dead letters come out. The agent shares out the callouts that the host
-//! allows between credentials and events. The call of a webhook is beside those, because it belongs
-//! to a request of its own.
+//! allows between credentials and events. The calls of webhooks are beside those, because their
+//! senders wait for them.
 
 use std::rc::Rc;
 
 use crate::aws::credentials::{CredentialsCall, Keeper};
 use crate::aws::signer::Signer;
 use crate::callout::{Callout, Limits, Reply};
-use crate::capture::{CaptureId, Intake, IntakeSettings, Progress};
+use crate::capture::{Answer, CaptureCall, CaptureId, Intake, IntakeSettings};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::long_paths::LongPaths;
@@ -25,8 +25,8 @@ pub enum Call {
     Batch(PublishCall),
     /// Asks for credentials.
     Credentials(CredentialsCall),
-    /// Stores a webhook.
-    Capture(CaptureId),
+    /// Stores webhooks.
+    Capture(CaptureCall),
 }
 
 /// The work of one worker. Routes are not in here, because nothing that happens changes them.
@@ -37,9 +37,9 @@ pub enum Call {
 ///
 /// 1. Inputs say what has happened, and when: [`Publisher::accept`], [`Intake::admit`],
 ///    [`Intake::complete`], [`Agent::handle_reply`], and so on. None of them returns a callout.
-/// 2. Polls give out what is due: [`Agent::poll`] and [`Agent::poll_capture`]. Call [`Agent::poll`]
-///    after any input, until it gives nothing. Each callout owes a reply to
-///    [`Agent::handle_reply`], also when it could not be started.
+/// 2. Polls give out what is due: [`Agent::poll`], [`Agent::poll_capture`] and, after that,
+///    [`Agent::poll_capture_call`]. Call [`Agent::poll`] after any input, until it gives nothing.
+///    Each callout owes a reply to [`Agent::handle_reply`], also when it could not be started.
 /// 3. Queries change nothing: [`Agent::awaits`], [`Agent::is_idle`].
 /// 4. Visits take what has gathered: [`Agent::take_metric_updates`], [`Agent::take_notices`], and
 ///    the dead letters and the released responses of the publisher.
@@ -128,7 +128,6 @@ impl Agent {
         let intake = IntakeSettings {
             at_once: config.max_captures,
             max_bytes: config.max_capture_bytes,
-            patience: config.timeout,
             again: limits.retries_captures,
             silent_sender: limits.silent_sender,
             retry: config.retry,
@@ -177,9 +176,17 @@ impl Agent {
         Some((Call::Batch(call), callout))
     }
 
-    /// Returns what a capture needs now: a call, an answer to its sender, or time.
-    pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Progress {
+    /// Returns the answer to the sender of a capture, if that is over. Else it needs time, and maybe
+    /// a call.
+    pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Option<Answer> {
         self.intake.poll(id, &self.signer, now)
+    }
+
+    /// Returns the next callout to make for captures, if one is due. Its reply is owed to
+    /// [`Agent::handle_reply`], also when the host could not start it.
+    pub fn poll_capture_call(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
+        let (call, callout) = self.intake.poll_call(&self.signer, now)?;
+        Some((Call::Capture(call), callout))
     }
 
     /// Returns the captures that are to be polled because time has passed; few at once, and what is
@@ -192,7 +199,7 @@ impl Agent {
     pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
         match call {
             Call::Credentials(call) => self.signer.handle_reply(call, reply, now),
-            Call::Capture(id) => self.intake.handle_reply(id, reply, &mut self.signer, now),
+            Call::Capture(call) => self.intake.handle_reply(call, reply, &mut self.signer, now),
             Call::Batch(call) => self.publisher.handle_reply(call, reply, &mut self.signer, now),
         }
     }
@@ -202,7 +209,7 @@ impl Agent {
         match call {
             Call::Batch(call) => self.publisher.awaits(call),
             Call::Credentials(call) => self.signer.awaits(call),
-            Call::Capture(id) => self.intake.awaits(id),
+            Call::Capture(call) => self.intake.awaits(call),
         }
     }
 

@@ -24,6 +24,39 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(millis))
     }
 
+    /// Reads a time as RFC 3339 writes it, such as `2026-01-01T12:00:00.012Z`; what is less than a
+    /// second is left out.
+    pub(crate) fn from_rfc3339(text: &str) -> Option<Timestamp> {
+        let number = |from: usize, to: usize| {
+            let digits = text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            digits.parse::<u16>().ok()
+        };
+        let small = |at: usize| number(at, at + 2).and_then(|number| u8::try_from(number).ok());
+        let marks = [(4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":")];
+        if marks.iter().any(|(at, mark)| text.get(*at..at + 1) != Some(mark)) {
+            return None;
+        }
+        let date = time::Date::from_calendar_date(number(0, 4)?.into(), small(5)?.try_into().ok()?, small(8)?).ok()?;
+        let seconds = date.with_hms(small(11)?, small(14)?, small(17)?).ok()?.assume_utc().unix_timestamp();
+        let behind = text.get(19..)?;
+        let zone =
+            behind.strip_prefix('.').map_or(behind, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let offset = match zone.as_bytes() {
+            b"Z" => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let at = text.len() - 5;
+                let minutes = i64::from(small(at)?) * 60 + i64::from(small(at + 3)?);
+                if *sign == b'+' {
+                    minutes
+                } else {
+                    -minutes
+                }
+            }
+            _ => return None,
+        };
+        u64::try_from(seconds - offset * 60).ok().map(|seconds| Timestamp(seconds * 1_000))
+    }
+
     /// Writes the time in UTC with milliseconds, such as `2026-01-01T12:00:00.012Z` (RFC 3339). A
     /// time beyond the year 9999 gives the epoch.
     pub fn rfc3339(self) -> String {
@@ -101,6 +134,34 @@ mod tests {
     fn steady(times: &[u64]) -> Vec<u64> {
         let mut clock = SteadyClock::default();
         times.iter().map(|now| clock.at(Timestamp(*now)).0).collect()
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_written() {
+        let noon = Some(Timestamp(1_767_268_800_000));
+        for text in [
+            "2026-01-01T12:00:00Z",
+            "2026-01-01T12:00:00.999999999Z",
+            "2026-01-01T04:30:00-07:30",
+            "2026-01-01T13:00:00.1+01:00",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), noon, "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-01-01T12:00:00",
+            "2026-13-01T12:00:00Z",
+            "2026-01-01T25:00:00Z",
+            "2026-01-01 12:00:00Z",
+            "+026-01-01T12:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-01-01T12:00:00Zé",
+            "é026-01-01T12:00:00Z",
+            "x2026-01-01T12:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ metrics! {
     OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
     CapturesStored Counter "retrohook_captures_stored_total" "Webhooks that the queue has, and that were answered so.";
     CapturesUnverified Counter "retrohook_captures_unverified_total" "Webhooks that go to the queue marked, because their signature is not good.";
+    CapturesChallenged Counter "retrohook_captures_challenged_total" "Challenges of senders, which are answered and not stored.";
     CapturesRetried Counter "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
     CapturesRefusedUnstored Counter "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
     CapturesRefusedBusy Counter "retrohook_captures_refused_busy_total" "Webhooks answered 503 because the share of `max_captures` that their queue could have was in use.";

@@ -11,6 +11,7 @@ from rig import PROJECT
 
 sys.path.insert(0, str(PROJECT / "scripts"))
 from check_simd import has_simd  # noqa: E402
+from own_exports import with_own_exports  # noqa: E402
 
 FIXTURE = Path("tests/fixtures/empty")
 
@@ -101,3 +102,18 @@ def test_an_instruction_is_told_from_what_looks_like_one(code: list[int], expect
 def test_what_cannot_be_read_is_no_module_without_simd(wrong: bytes) -> None:
     with pytest.raises(ValueError):
         has_simd(wrong)
+
+
+def exporting(*names: str) -> bytes:
+    """A module with one function and these exports of it."""
+    entries = b"".join(bytes([len(name)]) + name.encode() + b"\0\0" for name in names)
+    exports = bytes([len(names)]) + entries
+    return b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0" + b"\3\2\1\0" + bytes([7, len(exports)]) + exports + b"\n\4\1\2\0\x0b"
+
+
+def test_an_export_of_the_filter_changes_names_with_that_of_the_sdk() -> None:
+    module = exporting("memory", "proxy_on_tick", "retro_on_tick", "proxy_on_log")
+    assert with_own_exports(module) == exporting("memory", "retro_on_tick", "proxy_on_tick", "proxy_on_log")
+    assert with_own_exports(exporting("proxy_on_tick")) == exporting("proxy_on_tick")
+    with pytest.raises(ValueError, match="retro_on_tick has no proxy_on_tick"):
+        with_own_exports(exporting("retro_on_tick", "proxy_on_log"))

@@ -58,6 +58,11 @@ impl FailureClass {
             | FailureClass::Permanent => false,
         }
     }
+
+    /// Returns true if there were too many bytes, in one message or in all together.
+    pub(crate) fn is_too_large(self) -> bool {
+        matches!(self, FailureClass::BatchTooLarge | FailureClass::EntryTooLarge)
+    }
 }
 
 /// The reason why an entry was not accepted.

@@ -88,14 +88,8 @@ impl Signer {
     ///
     /// Returns false if the signature was refused and the next one will be no better: there are no
     /// other credentials, or the clock is not what was wrong.
-    pub(crate) fn learn<'a>(
-        &mut self,
-        signature: Signature,
-        outcomes: impl IntoIterator<Item = &'a Outcome>,
-        reply: &Reply,
-        now: Timestamp,
-    ) -> bool {
-        let refusal = outcomes.into_iter().find_map(|outcome| match outcome {
+    pub(crate) fn learn(&mut self, signature: Signature, outcomes: &[Outcome], reply: &Reply, now: Timestamp) -> bool {
+        let refusal = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed(failure) => {
                 Some(failure).filter(|failure| matches!(failure.class, FailureClass::Clock | FailureClass::Credentials))
             }

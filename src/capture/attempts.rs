@@ -1,5 +1,6 @@
 //! Attempts to store one webhook while its sender waits: the first at once, more with backoff after
-//! failures that may pass, all within the sender's patience. Knows nothing of what is stored.
+//! failures that may pass, all within the sender's patience. Knows nothing of what is stored, nor
+//! of the calls that others share with it.
 
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) struct Attempts {
     failed: u32,
     /// Why the last one failed.
     last: Option<Failure>,
+    /// True if the next one may not fail for the sake of another webhook.
+    alone: bool,
     state: AttemptState,
 }
 
@@ -30,6 +33,8 @@ pub(super) struct Attempts {
 enum AttemptState {
     /// The next try may begin at this time.
     Due(Timestamp),
+    /// The next try begins with the call that it waits for.
+    Waiting,
     /// A try is under way.
     Trying,
     /// It is stored, under this id.
@@ -41,8 +46,8 @@ enum AttemptState {
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Try, for this long.
-    Try(Duration),
+    /// Wait for a call, and begin a try with it.
+    Join,
     /// Nothing yet.
     Wait,
     /// The webhook is stored, under this id.
@@ -55,24 +60,41 @@ impl Attempts {
     /// Begins with a first try that is due at once. All end within `patience`; there is only one,
     /// unless `again`.
     pub(super) fn new(patience: Duration, again: bool, retry: Retry, now: Timestamp) -> Attempts {
-        Attempts { deadline: now + patience, again, retry, failed: 0, last: None, state: AttemptState::Due(now) }
+        Attempts {
+            deadline: now + patience,
+            again,
+            retry,
+            failed: 0,
+            last: None,
+            alone: false,
+            state: AttemptState::Due(now),
+        }
     }
 
-    /// Returns the next step at `now`; `ready` is true if a try can be signed. A try that is given
-    /// out has begun.
+    /// Returns the next step at `now`; `ready` is true if a try can be signed.
     pub(super) fn poll(&mut self, ready: bool, now: Timestamp) -> Next {
         match &self.state {
-            AttemptState::Due(_) if now >= self.deadline || !(ready || self.again) => {
+            AttemptState::Due(_) | AttemptState::Waiting if now >= self.deadline || !(ready || self.again) => {
                 Next::Refused(self.last.take().filter(|_| ready).unwrap_or_else(no_credentials))
             }
             AttemptState::Due(at) if now >= *at && ready => {
-                let left = self.deadline.since(now);
-                self.state = AttemptState::Trying;
-                Next::Try(if self.again { (left / 2).max(SHORTEST_TRY).min(left) } else { left })
+                self.state = AttemptState::Waiting;
+                Next::Join
             }
-            AttemptState::Due(_) | AttemptState::Trying => Next::Wait,
+            AttemptState::Due(_) | AttemptState::Waiting | AttemptState::Trying => Next::Wait,
             AttemptState::Stored(id) => Next::Stored(id.clone()),
             AttemptState::Refused(failure) => Next::Refused(failure.clone()),
+        }
+    }
+
+    /// Begins a try. Returns how long it may take.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Duration {
+        let left = self.deadline.since(now);
+        self.state = AttemptState::Trying;
+        if self.again {
+            (left / 2).max(SHORTEST_TRY).min(left)
+        } else {
+            left
         }
     }
 
@@ -81,6 +103,7 @@ impl Attempts {
     pub(super) fn due(&self) -> Times {
         match &self.state {
             AttemptState::Due(at) => Times { end: Some(self.deadline), attempt: Some(*at) },
+            AttemptState::Waiting => Times { end: Some(self.deadline), attempt: None },
             AttemptState::Trying => Times::default(),
             AttemptState::Stored(_) | AttemptState::Refused(_) => {
                 Times { end: Some(Timestamp::default()), attempt: None }
@@ -88,9 +111,22 @@ impl Attempts {
         }
     }
 
-    /// Returns true if a try is under way.
-    pub(super) fn is_trying(&self) -> bool {
-        matches!(self.state, AttemptState::Trying)
+    /// Returns true if a try waits for its call.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, AttemptState::Waiting)
+    }
+
+    /// Returns true if the next try shares its call with no other.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Ends a try that failed with all that shared its call, and maybe for the sake of one of them.
+    /// Nothing is known of this webhook yet, so that its next try is at once, and alone.
+    pub(super) fn part(&mut self, failure: Failure, now: Timestamp) {
+        self.last = Some(failure);
+        self.alone = true;
+        self.state = AttemptState::Due(now);
     }
 
     /// Ends a try. `asked` is the time that the service wants to be left alone for; `jitter`, in
@@ -117,6 +153,9 @@ impl Attempts {
             FailureClass::Credentials | FailureClass::Clock if self.failed < 2 => Some(Duration::ZERO),
             _ => None,
         };
+        // A queue that throttles wants fewer calls. Else a call that hangs, or an answer that makes
+        // no sense of a batch, is no other webhook's again.
+        self.alone |= failure.class == FailureClass::Transient;
         self.failed += 1;
         let due = delay.map(|delay| now + delay.max(asked.unwrap_or_default()));
         match due.filter(|due| self.again && *due < self.deadline) {
@@ -160,9 +199,9 @@ mod tests {
         let (mut attempts, mut now, mut count) = (attempts(), NOW, 0);
         loop {
             match attempts.poll(true, now) {
-                Next::Try(time) => {
+                Next::Join => {
                     count += 1;
-                    now = now + each.min(time);
+                    now = now + each.min(attempts.begin(now));
                     attempts.settle(Err(failure(class)), None, 500, now);
                 }
                 Next::Wait => now = now + Duration::from_millis(25),
@@ -178,8 +217,9 @@ mod tests {
     #[test]
     fn the_first_try_is_at_once_and_the_only_one_if_it_succeeds() {
         let mut attempts = attempts();
-        assert_eq!(attempts.poll(true, NOW), Next::Try(PATIENCE / 2));
-        assert!(attempts.is_trying());
+        assert_eq!(attempts.poll(true, NOW), Next::Join);
+        assert_eq!((attempts.poll(true, NOW), attempts.begin(NOW)), (Next::Wait, PATIENCE / 2));
+        assert!(!attempts.is_waiting());
         assert_eq!(attempts.poll(true, after(20)), Next::Wait);
         assert!(!attempts.settle(Ok("m-1".into()), None, 500, after(20)));
         assert_eq!(attempts.poll(true, after(20)), Next::Stored("m-1".into()));
@@ -209,7 +249,7 @@ mod tests {
     #[test]
     fn a_service_that_asks_for_more_time_than_there_is_gets_no_second_try() {
         let mut attempts = attempts();
-        attempts.poll(true, NOW);
+        attempts.begin(NOW);
         assert!(!attempts.settle(Err(failure(FailureClass::Throttled)), Some(PATIENCE), 0, NOW));
         assert!(matches!(attempts.poll(true, NOW), Next::Refused(_)));
     }
@@ -217,7 +257,7 @@ mod tests {
     #[test]
     fn where_nothing_can_happen_later_there_is_one_try() {
         let mut once = Attempts::new(PATIENCE, false, RETRY, NOW);
-        assert_eq!(once.poll(true, NOW), Next::Try(PATIENCE));
+        assert_eq!((once.poll(true, NOW), once.begin(NOW)), (Next::Join, PATIENCE));
         once.settle(Err(failure(FailureClass::Transient)), None, 0, NOW);
         assert!(matches!(once.poll(true, NOW), Next::Refused(_)));
         let mut unsigned = Attempts::new(PATIENCE, false, RETRY, NOW);
@@ -227,7 +267,7 @@ mod tests {
     #[test]
     fn a_try_that_comes_too_late_is_not_made() {
         let mut attempts = attempts();
-        attempts.poll(true, NOW);
+        attempts.begin(NOW);
         assert!(attempts.settle(Err(failure(FailureClass::Transient)), None, 1_000, after(4_000)));
         assert_eq!(
             attempts.poll(true, after(5_000)),
@@ -240,7 +280,8 @@ mod tests {
     fn credentials_are_waited_for() {
         let mut attempts = attempts();
         assert_eq!(attempts.poll(false, NOW), Next::Wait);
-        assert!(matches!(attempts.poll(true, after(3_000)), Next::Try(_)));
+        assert_eq!(attempts.poll(true, after(3_000)), Next::Join);
+        attempts.begin(after(3_000));
         attempts.settle(Err(failure(FailureClass::Credentials)), None, 0, after(3_010));
         assert_eq!(attempts.poll(false, after(3_010)), Next::Wait, "until there are others");
         let Next::Refused(refused) = attempts.poll(false, after(5_000)) else { panic!("patience has an end") };

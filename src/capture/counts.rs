@@ -13,6 +13,8 @@ pub(super) struct IntakeCounts {
     stored_millis: Vec<u64>,
     /// Webhooks that go to the queue although their signature is not good.
     unverified: u64,
+    /// Challenges, which are answered and not stored.
+    challenged: u64,
     /// Attempts that failed and are made again.
     retried: u64,
     /// Webhooks whose sender hung up before the answer.
@@ -46,6 +48,11 @@ impl IntakeCounts {
     /// Counts a webhook that goes to the queue although its signature is not good.
     pub(super) fn unverified(&mut self) {
         self.unverified += 1;
+    }
+
+    /// Counts a challenge.
+    pub(super) fn challenged(&mut self) {
+        self.challenged += 1;
     }
 
     /// Counts an attempt that is made again.
@@ -84,11 +91,12 @@ impl IntakeCounts {
 
     /// Reports what was counted since the last visit.
     pub(super) fn visit(&mut self, updates: &mut Updates) {
-        let IntakeCounts { stored, stored_millis, unverified, retried, abandoned, refused, mut callouts } =
+        let IntakeCounts { stored, stored_millis, unverified, challenged, retried, abandoned, refused, mut callouts } =
             std::mem::take(self);
         callouts.visit(updates);
         updates.add(Metric::CapturesStored, stored);
         updates.add(Metric::CapturesUnverified, unverified);
+        updates.add(Metric::CapturesChallenged, challenged);
         updates.add(Metric::CapturesRetried, retried);
         updates.add(Metric::CapturesRefusedUnstored, refused.unstored);
         updates.add(Metric::CapturesRefusedBusy, refused.busy);

@@ -68,6 +68,7 @@ impl Envelope<'_> {
             encoding: is_base64.then_some("base64"),
             headers: Grouped(&self.request.headers),
             received_at: self.received_at.rfc3339(),
+            method: &self.request.method,
             path: self.request.path(),
             query,
             sender_id: self.delivery.sender_id.as_deref(),
@@ -104,6 +105,7 @@ struct Rest<'a> {
     encoding: Option<&'static str>,
     headers: Grouped<'a>,
     received_at: String,
+    method: &'a str,
     path: &'a str,
     query: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +164,7 @@ mod tests {
         Delivery { id: "d-1".into(), sender_id, source, body_sha256: "5e".into() }
     }
 
-    const SIGNED: Result<Signed, Rejection> = Ok(Signed { id: None });
+    const SIGNED: Result<Signed, Rejection> = Ok(Signed { id: None, key: 0 });
 
     fn message(body: &[u8], content_type: Option<&str>, verified: Option<&Result<Signed, Rejection>>) -> String {
         let delivery = delivery("unknown", None);
@@ -201,7 +203,7 @@ mod tests {
         assert_eq!(
             text,
             "{\"id\":\"d-1\",\"body\":{\"b\":1.0,\"a\":1e400, \"b\":2},\"headers\":{\"content-type\":\"application/json\"},\
-             \"received_at\":\"2026-01-01T12:00:00.012Z\",\"path\":\"/webhook\",\"query\":\"a=1\",\"body_sha256\":\"5e\",\"verified\":false,\
+             \"received_at\":\"2026-01-01T12:00:00.012Z\",\"method\":\"POST\",\"path\":\"/webhook\",\"query\":\"a=1\",\"body_sha256\":\"5e\",\"verified\":false,\
              \"verify_error\":\"no signature matches\"}"
         );
         let plain: Value = serde_json::from_str(&message(b"\xff", None, None)).unwrap();
@@ -269,7 +271,7 @@ mod tests {
             let message = message(&body, content_type.as_deref(), None);
             prop_assert_eq!(unpacked(&message), body);
             prop_assert!(message.chars().all(is_carried), "SQS would refuse {:?}", message);
-            let end = r#""path":"/webhook","query":"a=1","body_sha256":"5e"}"#;
+            let end = r#""method":"POST","path":"/webhook","query":"a=1","body_sha256":"5e"}"#;
             prop_assert!(message.ends_with(end));
         }
     }

@@ -2,25 +2,28 @@
 //! sender. Their number and their bytes are bounded, and further senders are told to come again.
 //! Its cost grows with what is due, never with what is under way. A state machine without I/O.
 
+mod calls;
+#[cfg(test)]
+mod histories;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::answers::{refused, stored, Refusal};
 use super::attempts::{Attempts, Next};
+use super::call_table::CallTable;
 use super::counts::IntakeCounts;
 use super::delivery_id::Nonce;
 use super::distrust::Distrust;
+use super::lines::Lines;
 use super::room::{Reservation, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
 use super::{Answer, CaptureId, Captures, IntakeSettings};
-use crate::aws::error::{Failure, FailureClass, Outcome};
-use crate::aws::retry_after::retry_after;
+use crate::aws::error::{Failure, FailureClass};
 use crate::aws::signer::Signer;
-use crate::aws::sqs;
-use crate::callout::{Callout, Reply};
 use crate::clock::{SteadyClock, Timestamp};
 use crate::exchange::redact::Redaction;
 use crate::exchange::ClientRequest;
@@ -30,17 +33,6 @@ use crate::notice::{Level, Notice};
 /// How long a request may take from its head to its end, however busy its sender is: a byte now and
 /// then holds no place for ever. A webhook of the largest size takes as long at 35 KB a second.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
-
-/// The next step of a capture.
-#[derive(Debug)]
-pub enum Progress {
-    /// Make this call; its reply is owed to the agent.
-    Call(Box<Callout>),
-    /// Nothing yet.
-    Wait,
-    /// Answer the sender. The capture is over.
-    Answer(Answer),
-}
 
 enum CaptureStage {
     /// The request is not whole yet.
@@ -83,6 +75,10 @@ pub struct Intake {
     under_way: BTreeMap<CaptureId, UnderWay>,
     room: Room,
     schedule: Schedule,
+    /// Webhooks that wait for a call.
+    lines: Lines,
+    /// Calls that are under way.
+    calls: CallTable,
     /// One for each queue, by the number that the room gives it.
     troubles: Vec<Trouble>,
     /// One for each capture.
@@ -100,7 +96,9 @@ impl Intake {
     pub(crate) fn new(captures: Rc<Captures>, redaction: Redaction, settings: IntakeSettings, seed: u64) -> Intake {
         let room = Room::new(&captures, &settings);
         Intake {
-            troubles: room.queues().iter().map(|queue| Trouble::new(queue)).collect(),
+            troubles: room.targets().iter().map(|queue| Trouble::new(queue.protocol.name())).collect(),
+            lines: Lines::new(room.targets().len(), settings.again),
+            calls: CallTable::default(),
             distrust: captures.all.iter().map(|_| Distrust::default()).collect(),
             room,
             captures,
@@ -164,9 +162,14 @@ impl Intake {
         self.refuse(Refusal::Misspelled)
     }
 
-    /// Refuses a webhook whose body has come, and which the host cannot give; `why` is for the log.
-    /// Returns the answer.
-    pub(crate) fn cannot_read(&mut self, id: CaptureId, why: &str) -> Answer {
+    /// Refuses a webhook whose body of so many bytes has come, and which the host cannot give; `why`
+    /// is for the log. Returns the answer: a body that is too large is that, read or not.
+    pub(crate) fn cannot_read(&mut self, id: CaptureId, bytes: usize, why: &str) -> Answer {
+        let position = self.under_way.get(&id).map(|under_way| under_way.position);
+        let capture = position.and_then(|position| self.captures.all.get(position));
+        if capture.is_some_and(|capture| bytes > capture.max_body_bytes) {
+            return self.end(id, Refusal::TooLarge);
+        }
         self.tell_once(Refusal::Unreadable, Level::Error, why);
         self.end(id, Refusal::Unreadable)
     }
@@ -180,12 +183,13 @@ impl Intake {
         body: &[u8],
         now: Timestamp,
     ) -> Option<Answer> {
-        let IntakeSettings { patience, again, retry, .. } = self.settings;
-        let attempts = Attempts::new(patience, again, retry, self.clock.at(now));
+        let IntakeSettings { again, retry, .. } = self.settings;
+        let request = ClientRequest { body, ..request };
         let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way =
             self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
         let capture = self.captures.all.get(under_way.position)?;
+        let attempts = Attempts::new(capture.patience, again, retry, self.clock.at(now));
         let storing = if body.len() > capture.max_body_bytes {
             Err(Refusal::TooLarge)
         } else if !self.room.has_place(&under_way.held) {
@@ -193,12 +197,16 @@ impl Intake {
             Err(Refusal::Busy)
         } else {
             let verify = capture.verify.as_ref();
-            let checked = verify.map(|verify| verify.check(&request.headers, body, now));
+            let checked = verify.map(|verify| verify.check(&request, now));
             if let (Some(verify), Some(Err(why)), Some(distrust)) =
                 (verify, &checked, self.distrust.get_mut(under_way.position))
             {
                 let steady = self.clock.at(now);
                 self.notices.extend(distrust.note(under_way.position, why, verify.on_failure, steady));
+            }
+            if let Some(challenge) = capture.challenge(&request) {
+                let answer = challenge.answer(&request, verify, checked.as_ref());
+                return Some(self.answer_challenge(id, answer));
             }
             storing(capture, &self.redaction, request, body, checked.as_ref(), attempts, nonce)
         };
@@ -220,39 +228,54 @@ impl Intake {
         }
     }
 
-    /// Returns the next step of a capture.
-    pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
-        let progress = self.step(id, signer, now);
-        self.reschedule(id);
-        progress
+    /// Returns the answer to a request without a body that the capture at `position` takes for a
+    /// challenge only. `None` if it is none.
+    pub(crate) fn challenged(
+        &mut self,
+        position: usize,
+        request: &ClientRequest<'_>,
+        now: Timestamp,
+    ) -> Option<Answer> {
+        let capture = self.captures.all.get(position)?;
+        let (challenge, verify) = (capture.challenge(request)?, capture.verify.as_ref());
+        let checked = verify.filter(|_| challenge.verified).map(|verify| verify.check(request, now));
+        let answer = challenge.answer(request, verify, checked.as_ref());
+        self.counts.challenged();
+        Some(answer.unwrap_or_else(|| self.refuse(Refusal::Unverified)))
     }
 
-    fn step(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Progress {
+    /// Ends a request that is a challenge; it has no answer if its signature is not good.
+    fn answer_challenge(&mut self, id: CaptureId, answer: Option<Answer>) -> Answer {
+        self.forget(id);
+        self.counts.challenged();
+        answer.unwrap_or_else(|| self.refuse(Refusal::Unverified))
+    }
+
+    /// Returns the answer to the sender of a capture, if that is over. Else it waits, maybe for a
+    /// call that [`Intake::poll_call`] gives out.
+    pub(crate) fn poll(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Option<Answer> {
+        let answer = self.step(id, signer, now);
+        self.reschedule(id);
+        answer
+    }
+
+    fn step(&mut self, id: CaptureId, signer: &Signer, now: Timestamp) -> Option<Answer> {
         let steady = self.clock.at(now);
-        let Some(under_way) = self.under_way.get_mut(&id) else { return Progress::Wait };
-        let Some(capture) = self.captures.all.get(under_way.position) else { return Progress::Wait };
+        let under_way = self.under_way.get_mut(&id)?;
+        let capture = self.captures.all.get(under_way.position)?;
         let storing = match &mut under_way.stage {
             CaptureStage::Receiving { began, last } => {
                 let (began, last) = (*began, *last);
-                return self.wait_for_the_rest(id, began, last, steady);
+                return self.wait_for_the_rest(id, began, last, capture.patience, steady);
             }
             CaptureStage::Storing(storing) => storing,
         };
         let queue = self.room.queue(under_way.position, storing.unverified);
         match storing.attempts.poll(signer.is_ready(now), steady) {
-            Next::Wait => Progress::Wait,
-            Next::Try(time) => {
-                let mut callout = storing.callout(capture, time);
-                match signer.sign(&mut callout, &capture.queue(storing.unverified).scope(), now) {
-                    Ok(signature) => {
-                        storing.signature = Some(signature);
-                        Progress::Call(Box::new(callout))
-                    }
-                    Err(error) => {
-                        let failure = Failure::new(FailureClass::Permanent, "Unsigned", &error.to_string());
-                        self.give_up(id, queue, &failure, steady)
-                    }
-                }
+            Next::Wait => None,
+            Next::Join => {
+                self.lines.join(queue, id, storing.size(), storing.attempts.is_alone(), steady);
+                None
             }
             Next::Stored(message_id) => {
                 self.counts.stored(now.millis_since(storing.received_at));
@@ -261,60 +284,35 @@ impl Intake {
                     trouble.stored();
                 }
                 self.forget(id);
-                Progress::Answer(answer)
+                Some(answer)
             }
-            Next::Refused(failure) => self.give_up(id, queue, &failure, steady),
+            Next::Refused(failure) => Some(self.give_up(id, queue, &failure, steady)),
         }
     }
 
     /// Ends a request of which nothing has come for too long, or which takes too long in all.
-    fn wait_for_the_rest(&mut self, id: CaptureId, began: Timestamp, last: Timestamp, now: Timestamp) -> Progress {
-        let silent = now.since(last) >= self.settings.patience;
+    fn wait_for_the_rest(
+        &mut self,
+        id: CaptureId,
+        began: Timestamp,
+        last: Timestamp,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Option<Answer> {
+        let silent = now.since(last) >= patience;
         if !silent && now.since(began) < LONGEST_REQUEST {
-            return Progress::Wait;
+            return None;
         }
         // Nothing at all has come where the host keeps bodies from the filter.
         if silent || began == last {
             self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
         }
-        Progress::Answer(self.end(id, if silent { Refusal::Silent } else { Refusal::Slow }))
-    }
-
-    /// Handles the reply to the call for a capture; ignored where none is awaited.
-    pub(crate) fn handle_reply(&mut self, id: CaptureId, reply: &Reply, signer: &mut Signer, now: Timestamp) {
-        let steady = self.clock.at(now);
-        let jitter = self.rng.u32(0..=1_000);
-        let Some(CaptureStage::Storing(storing)) = self.under_way.get_mut(&id).map(|capture| &mut capture.stage) else {
-            return;
-        };
-        if !storing.attempts.is_trying() {
-            return;
-        }
-        let outcome = sqs::parse_stored(reply, &storing.message());
-        if let Some(signature) = storing.signature.take() {
-            let learned = match &outcome {
-                Ok(_) => Outcome::Delivered,
-                Err(failure) => Outcome::Failed(failure.clone()),
-            };
-            signer.learn(signature, [&learned], reply, now);
-        }
-        let again = storing.attempts.settle(outcome, retry_after(reply, now), jitter, steady);
-        self.counts.replied(reply);
-        if again {
-            self.counts.retried();
-        }
-        self.reschedule(id);
+        Some(self.end(id, if silent { Refusal::Silent } else { Refusal::Slow }))
     }
 
     /// Returns true if a request was taken and not answered yet.
     pub(crate) fn is_under_way(&self, id: CaptureId) -> bool {
         self.under_way.contains_key(&id)
-    }
-
-    /// Returns true if a call for this capture is under way.
-    pub(crate) fn awaits(&self, id: CaptureId) -> bool {
-        let stage = self.under_way.get(&id).map(|capture| &capture.stage);
-        matches!(stage, Some(CaptureStage::Storing(storing)) if storing.attempts.is_trying())
     }
 
     /// Returns the captures that are to be polled because time has passed, or because there are
@@ -343,15 +341,15 @@ impl Intake {
         self.notices.drain(..).chain(troubles).collect()
     }
 
-    fn give_up(&mut self, id: CaptureId, queue: usize, failure: &Failure, now: Timestamp) -> Progress {
+    fn give_up(&mut self, id: CaptureId, queue: usize, failure: &Failure, now: Timestamp) -> Answer {
         if failure.class == FailureClass::EntryTooLarge {
             // Above the queue's own limit: another try of the sender would fail as well.
-            return Progress::Answer(self.end(id, Refusal::TooLarge));
+            return self.end(id, Refusal::TooLarge);
         }
         if let Some(trouble) = self.troubles.get_mut(queue) {
             trouble.refused(failure, now);
         }
-        Progress::Answer(self.end(id, Refusal::Unstored))
+        self.end(id, Refusal::Unstored)
     }
 
     fn end(&mut self, id: CaptureId, refusal: Refusal) -> Answer {
@@ -367,15 +365,16 @@ impl Intake {
     /// Writes into the schedule when something is due for a capture, after all that changes it.
     fn reschedule(&mut self, id: CaptureId) {
         if let Some(under_way) = self.under_way.get_mut(&id) {
-            let due = under_way.due(self.settings.patience);
+            let capture = self.captures.all.get(under_way.position);
+            let due = under_way.due(capture.map_or(Duration::ZERO, |capture| capture.patience));
             self.schedule.change(id, std::mem::replace(&mut under_way.times, due), due);
         }
     }
 
     fn forget(&mut self, id: CaptureId) -> bool {
-        let Some(under_way) = self.under_way.remove(&id) else { return false };
-        self.schedule.change(id, under_way.times, Times::default());
-        self.room.give_back(&under_way.held);
+        let Some(UnderWay { stage, held, times, .. }) = self.under_way.remove(&id) else { return false };
+        self.schedule.change(id, times, Times::default());
+        self.leave_call(id, &stage, held);
         true
     }
 
@@ -386,6 +385,3 @@ impl Intake {
         }
     }
 }
-
-#[cfg(test)]
-mod histories;

@@ -8,11 +8,14 @@
 mod answers;
 mod attempts;
 mod body;
+mod call_table;
+pub(crate) mod challenge;
 mod counts;
 mod delivery_id;
 mod distrust;
 mod envelope;
 mod intake;
+mod lines;
 mod room;
 mod schedule;
 mod sender_id;
@@ -35,13 +38,19 @@ use crate::exchange::path_of;
 use crate::exchange::search::PathSearch;
 use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
-pub use intake::{Intake, Progress};
+use crate::exchange::ClientRequest;
+use challenge::Challenge;
+pub use intake::Intake;
 pub use room::Size;
 use verify::Verification;
 
 /// Names a capture: the host's id of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaptureId(pub u32);
+
+/// Names a call that stores webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureCall(pub u64);
 
 /// Everything that an intake obeys.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +59,6 @@ pub(crate) struct IntakeSettings {
     pub(crate) at_once: usize,
     /// Bytes of the webhooks under way, at most.
     pub(crate) max_bytes: usize,
-    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
-    /// waiting before.
-    pub(crate) patience: Duration,
     /// True if the host lets something happen to a request while it waits.
     pub(crate) again: bool,
     /// The line for the log where the rest of a request does not come.
@@ -82,8 +88,17 @@ pub(crate) struct Capture {
     pub(crate) max_body_bytes: usize,
     /// What the sender gets when it is stored.
     pub(crate) response: AnswerTemplate,
+    /// How long a sender waits at most, once it has sent all, and how long it may keep the gateway
+    /// waiting before.
+    pub(crate) patience: Duration,
     /// How the signature is checked, if it is.
     pub(crate) verify: Option<Verification>,
+    /// Requests that are answered and not stored.
+    pub(crate) challenges: Vec<Challenge>,
+    /// Methods of challenges that webhooks do not have.
+    pub(crate) asked_by: Methods,
+    /// Headers that are stored although they are confidential, in lower case.
+    pub(crate) kept_headers: Vec<String>,
 }
 
 /// The rule by which two requests are one delivery.
@@ -101,6 +116,11 @@ impl Capture {
     /// Returns the queue of a webhook, which is not known to be its sender's if it is `unverified`.
     pub(crate) fn queue(&self, unverified: bool) -> &Target {
         self.unverified.as_ref().filter(|_| unverified).unwrap_or(&self.target)
+    }
+
+    /// Returns the challenge that a request is, if it is one.
+    pub(crate) fn challenge(&self, request: &ClientRequest<'_>) -> Option<&Challenge> {
+        self.challenges.iter().find(|challenge| challenge.is(request))
     }
 }
 
@@ -142,7 +162,7 @@ impl Captures {
     /// Returns true if some capture has this method, in whatever case: the first question, answered
     /// without the path.
     pub(crate) fn want_method(&self, method: &[u8]) -> bool {
-        self.all.iter().any(|capture| capture.methods.contain_in_any_case(method))
+        self.all.iter().any(|capture| capture.methods.contain_in_any_case(method) || capture.asked_by.contain(method))
     }
 
     /// Returns the position of the capture that takes a request of this method and target.
@@ -151,10 +171,24 @@ impl Captures {
         self.paths.find(target)?.positions().find(is_wanted)
     }
 
+    /// Returns the position of the capture whose challenges may have this method, which its
+    /// webhooks have not, and this target.
+    pub(crate) fn asked(&self, method: &[u8], target: &[u8]) -> Option<usize> {
+        // Most captures have no such methods, and a path is long.
+        if !self.all.iter().any(|capture| capture.asked_by.contain(method)) {
+            return None;
+        }
+        let is_asked = |position: &usize| self.all.get(*position).is_some_and(|each| each.asked_by.contain(method));
+        self.paths.find(target)?.positions().find(is_asked)
+    }
+
     /// Returns true if a capture would take a request of this method and target if they were
     /// spelled in another way. No capture takes them as they are; an application behind the gateway
     /// may. True also of a path that is too long to tell.
     pub(crate) fn know_by_another_spelling(&self, method: &[u8], target: &[u8]) -> bool {
+        if !self.all.iter().any(|capture| capture.methods.contain_in_any_case(method)) {
+            return false;
+        }
         let Some(path) = self.paths.bounded(target).map(path_of) else {
             self.too_long.set(self.too_long.get() + 1);
             return true;
@@ -197,8 +231,14 @@ impl Captures {
         of_signatures.map(str::to_owned).chain(of_ids.map(str::to_owned))
     }
 
-    /// Every placeholder in what is stored and answered.
+    /// Returns the query parameters that hold secrets, in lower case.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = String> + '_ {
+        self.all.iter().filter_map(|capture| capture.verify.as_ref()).flat_map(Verification::tokens)
+    }
+
+    /// Every placeholder in what is stored and answered, signatures left out.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let challenges = self.all.iter().flat_map(|capture| &capture.challenges).flat_map(Challenge::variables);
         let templates = self.all.iter().flat_map(|capture| {
             let id = match &capture.id {
                 IdRule::Template(template) => Some(template),
@@ -206,6 +246,6 @@ impl Captures {
             };
             id.into_iter().chain(&capture.message_group_id).chain([&capture.response.body])
         });
-        templates.flat_map(Template::variables)
+        templates.flat_map(Template::variables).chain(challenges)
     }
 }

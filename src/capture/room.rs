@@ -30,7 +30,25 @@ pub(super) struct Reservation {
     queue: usize,
     bytes: usize,
     head: usize,
-    is_whole: bool,
+    place: HeldPlace,
+}
+
+/// The place that a webhook takes beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeldPlace {
+    /// One of those that are not whole yet.
+    Receiving,
+    /// One of those that are being stored.
+    Storing,
+    /// None: its sender is gone, and only a call has it still.
+    None,
+}
+
+impl Reservation {
+    /// Returns the number of the queue in whose room it is.
+    pub(super) fn queue(&self) -> usize {
+        self.queue
+    }
 }
 
 /// The room that there is.
@@ -39,8 +57,8 @@ pub(super) struct Room {
     /// The numbers of the queues of each capture, in the order of the configuration: of what is
     /// verified, and of what is not.
     numbers: Vec<[usize; 2]>,
-    /// The name of each queue.
-    queues: Vec<String>,
+    /// The queues, in the order of their numbers.
+    targets: Vec<Target>,
     receiving: Shares,
     storing: Shares,
     bytes: Shares,
@@ -62,16 +80,22 @@ impl Room {
             storing: Shares::new(settings.at_once, targets.len()),
             bytes: Shares::new(settings.max_bytes, targets.len()),
             numbers: captures.all.iter().map(numbers).collect(),
-            queues: targets.iter().map(|target| target.protocol.name().to_owned()).collect(),
+            targets: targets.into_iter().cloned().collect(),
         }
     }
 
-    /// Returns the names of the queues in the order of their numbers.
-    pub(super) fn queues(&self) -> &[String] {
-        &self.queues
+    /// Returns the queues in the order of their numbers.
+    pub(super) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Returns the queue of this number.
+    pub(super) fn target(&self, queue: usize) -> Option<&Target> {
+        self.targets.get(queue)
     }
 
     /// Returns the number of the queue of a webhook of the capture at `position`.
+    #[inline(never)]
     pub(super) fn queue(&self, position: usize, unverified: bool) -> usize {
         let number = self.numbers.get(position).map(|[usual, other]| if unverified { *other } else { *usual });
         number.unwrap_or(usize::MAX)
@@ -94,7 +118,7 @@ impl Room {
             return Err(Refusal::Crowded);
         }
         self.bytes.take(queue, bytes);
-        Ok(Reservation { queue, bytes, head, is_whole: false })
+        Ok(Reservation { queue, bytes, head, place: HeldPlace::Receiving })
     }
 
     /// Takes more room for a request of whose body so much has come.
@@ -111,7 +135,7 @@ impl Room {
     /// Moves a request that is whole to those that are stored, in the room of the queue that it
     /// turns out to go to. Its message takes so much.
     pub(super) fn store(&mut self, held: &mut Reservation, queue: usize, message: usize) -> Result<(), Refusal> {
-        if held.is_whole || !self.storing.has(queue, 1) {
+        if held.place != HeldPlace::Receiving || !self.storing.has(queue, 1) {
             return Err(Refusal::Busy);
         }
         let bytes = message.saturating_add(REQUEST_BYTES);
@@ -127,10 +151,11 @@ impl Room {
         self.receiving.give_back(held.queue, 1);
         self.storing.take(queue, 1);
         held.queue = queue;
-        held.is_whole = true;
+        held.place = HeldPlace::Storing;
         Ok(())
     }
 
+    #[inline(never)]
     fn resize(&mut self, held: &mut Reservation, bytes: usize) -> Result<(), Refusal> {
         if !self.bytes.take(held.queue, bytes.saturating_sub(held.bytes)) {
             return Err(Refusal::NoMemory);
@@ -140,10 +165,21 @@ impl Room {
         Ok(())
     }
 
+    /// Takes back the place of a webhook that is being stored and whose sender is gone. Its bytes
+    /// stay until its call is over, because the host holds them as long.
+    pub(super) fn leave(&mut self, held: &mut Reservation) {
+        self.storing.give_back(held.queue, 1);
+        held.place = HeldPlace::None;
+    }
+
     /// Takes back the room of a webhook that is over.
+    #[inline(never)]
     pub(super) fn give_back(&mut self, held: &Reservation) {
-        let places = if held.is_whole { &mut self.storing } else { &mut self.receiving };
-        places.give_back(held.queue, 1);
+        match held.place {
+            HeldPlace::Receiving => self.receiving.give_back(held.queue, 1),
+            HeldPlace::Storing => self.storing.give_back(held.queue, 1),
+            HeldPlace::None => {}
+        }
         self.bytes.give_back(held.queue, held.bytes);
     }
 

@@ -14,10 +14,7 @@ pub(super) const UNKNOWN: &str = "unknown";
 
 /// Senders whose signatures have no scheme here, and their headers. A key that any sender may use
 /// is the last.
-static OTHERS: [(&str, IdHeaders); 7] = [
-    ("gitlab", IdHeaders { needed: &["x-gitlab-event-uuid"], also: &["x-gitlab-webhook-uuid"] }),
-    ("shopify", IdHeaders { needed: &["x-shopify-webhook-id"], also: &[] }),
-    ("twilio", IdHeaders { needed: &["i-twilio-idempotency-token"], also: &[] }),
+static OTHERS: [(&str, IdHeaders); 4] = [
     ("sns", IdHeaders { needed: &["x-amz-sns-message-id"], also: &["x-amz-sns-subscription-arn"] }),
     ("google", IdHeaders { needed: &["x-goog-message-number", "x-goog-channel-id"], also: &["x-goog-resource-id"] }),
     ("cloudevents", IdHeaders { needed: &["ce-id", "ce-source"], also: &[] }),
@@ -105,14 +102,14 @@ fn claimed<'a>(scheme: Option<&Scheme>, headers: &'a Headers<'_>, body: &'a [u8]
     let own = |known: &'static Scheme| match known.id {
         IdSource::Unknown => None,
         IdSource::Headers(places) => places.iter().find_map(|names| SenderId::in_headers(known.name, names, headers)),
-        IdSource::Body(read) => Some(SenderId::alone(Origin::Body, known.name, read(body)?)),
+        IdSource::Body(_, read) => Some(SenderId::alone(Origin::Body, known.name, read(body)?)),
     };
     let known = SCHEMES.iter().find(|known| scheme.is_some_and(|scheme| std::ptr::eq(scheme, *known)));
     if let Some(known) = known.filter(|known| !matches!(known.id, IdSource::Unknown)) {
         return own(known);
     }
     // An id in a body is looked for where the sender's signature stands in the headers.
-    let is_sender = |known: &&Scheme| matches!(known.id, IdSource::Headers(_)) || known.is_named_in(headers);
+    let is_sender = |known: &&'static Scheme| matches!(known.id, IdSource::Headers(_)) || known.is_named_in(headers);
     let of_schemes = SCHEMES.iter().filter(is_sender).find_map(own);
     of_schemes.or_else(|| OTHERS.iter().find_map(|(sender, names)| SenderId::in_headers(sender, names, headers)))
 }
@@ -131,7 +128,7 @@ fn value<'a>(headers: &'a Headers<'_>, name: &str) -> Option<Cow<'a, str>> {
 pub(super) fn headers() -> impl Iterator<Item = &'static str> {
     let of_schemes = SCHEMES.iter().flat_map(|scheme| match scheme.id {
         IdSource::Headers(places) => places,
-        IdSource::Unknown | IdSource::Body(_) => &[],
+        IdSource::Unknown | IdSource::Body(..) => &[],
     });
     let all = of_schemes.chain(OTHERS.iter().map(|(_, names)| names));
     all.flat_map(|names| names.needed.iter().chain(names.also)).copied()

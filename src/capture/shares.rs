@@ -22,6 +22,7 @@ impl Shares {
     }
 
     /// Returns true if this queue can have so much more.
+    #[inline(never)]
     pub(super) fn has(&self, queue: usize, amount: usize) -> bool {
         let Some(used) = self.used.get(queue) else { return false };
         let more = self.over(used.saturating_add(amount)) - self.over(*used);
@@ -32,19 +33,20 @@ impl Shares {
     pub(super) fn take(&mut self, queue: usize, amount: usize) -> bool {
         let has = self.has(queue, amount);
         if has {
-            self.set(queue, |used| used.saturating_add(amount));
+            self.set(queue, usize::saturating_add, amount);
         }
         has
     }
 
     /// Takes back what a queue has had.
     pub(super) fn give_back(&mut self, queue: usize, amount: usize) {
-        self.set(queue, |used| used.saturating_sub(amount));
+        self.set(queue, usize::saturating_sub, amount);
     }
 
-    fn set(&mut self, queue: usize, change: impl FnOnce(usize) -> usize) {
+    #[inline(never)]
+    fn set(&mut self, queue: usize, change: fn(usize, usize) -> usize, amount: usize) {
         let Some(used) = self.used.get_mut(queue) else { return };
-        let (before, after) = (*used, change(*used));
+        let (before, after) = (*used, change(*used, amount));
         *used = after;
         self.borrowed = (self.borrowed + self.over(after)).saturating_sub(self.over(before));
     }

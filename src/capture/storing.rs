@@ -1,4 +1,5 @@
-//! A webhook on its way into the queue: the message that it becomes, and the call that stores it.
+//! A webhook on its way into the queue: the message that it becomes, and the call that stores it,
+//! alone or with others.
 //! Counts nothing, and sends nothing.
 
 use std::time::Duration;
@@ -8,9 +9,9 @@ use super::attempts::Attempts;
 use super::delivery_id::{id_and_body_hash, Delivery, Nonce, Trust};
 use super::envelope::Envelope;
 use super::sender_id::{Origin, SenderId, UNKNOWN};
-use super::verify::{OnUnverified, Rejection, Signed, Verification};
-use super::Capture;
-use crate::aws::signer::Signature;
+use super::verify::{OnUnverified, Rejection, Signed};
+use super::{Capture, CaptureCall};
+use crate::aws::target::Target;
 use crate::aws::{sqs, text};
 use crate::callout::Callout;
 use crate::clock::Timestamp;
@@ -41,7 +42,8 @@ pub(super) struct Storing {
     /// Body of the answer to the sender, when it is stored.
     pub(super) body: String,
     pub(super) attempts: Attempts,
-    pub(super) signature: Option<Signature>,
+    /// The call that has it, while one is under way.
+    pub(super) call: Option<CaptureCall>,
     pub(super) received_at: Timestamp,
     /// True if its signature is not good.
     pub(super) unverified: bool,
@@ -50,14 +52,12 @@ pub(super) struct Storing {
 impl Storing {
     /// Returns the bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        sqs::size(&self.message, &self.attributes) + self.body.len()
+        self.size() + self.body.len()
     }
 
-    /// Returns the call that stores it, which may take `timeout`.
-    pub(super) fn callout(&self, capture: &Capture, timeout: Duration) -> Callout {
-        let target = capture.queue(self.unverified);
-        let body = sqs::send_message(target.protocol.name(), self.message());
-        target.callout(sqs::headers(sqs::Action::SendMessage), body, timeout)
+    /// Returns the bytes of its message as SQS counts them.
+    pub(super) fn size(&self) -> usize {
+        sqs::size(&self.message, &self.attributes)
     }
 
     /// Returns the message as SQS has it.
@@ -69,6 +69,19 @@ impl Storing {
             deduplication_id: self.deduplication_id.as_deref(),
         }
     }
+}
+
+/// Returns the call that stores these webhooks in one queue, which may take `timeout`.
+pub(super) fn callout(target: &Target, webhooks: &[&Storing], timeout: Duration) -> Callout {
+    let queue = target.protocol.name();
+    let (action, body) = match webhooks {
+        [webhook] => (sqs::Action::SendMessage, sqs::send_message(queue, webhook.message())),
+        _ => {
+            let messages: Vec<_> = webhooks.iter().map(|webhook| webhook.message()).collect();
+            (sqs::Action::SendMessageBatch, sqs::send_message_batch(queue, &messages))
+        }
+    };
+    target.callout(sqs::headers(action), body, timeout)
 }
 
 /// Makes a request, whose signature was `checked` if it has to have one, a message, unless its signature or its size is against it.
@@ -103,7 +116,7 @@ pub(super) fn storing(
         (origin, found.map(SenderId::into_text), source.unwrap_or(UNKNOWN), hashes)
     };
     let groups = redaction.within(groups);
-    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, &groups, verify);
+    exchange.request = kept(std::mem::take(&mut exchange.request), redaction, &groups, capture);
     let sender_id = match origin {
         // Nothing of these is redacted.
         None | Some(Origin::Signed | Origin::Body) => own_text,
@@ -139,27 +152,32 @@ pub(super) fn storing(
         deduplication_id: fifo.then_some(delivery.id),
         body,
         attempts,
-        signature: None,
+        call: None,
         received_at: now,
         unverified,
     })
 }
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential
-/// ones, unless a signature needs them.
+/// ones, unless a signature needs them or the operator wants them.
 fn kept<'a>(
     mut request: ClientRequest<'a>,
     redaction: &Redaction,
     groups: &RequestRedaction<'_>,
-    verify: Option<&Verification>,
+    capture: &Capture,
 ) -> ClientRequest<'a> {
+    let verify = capture.verify.as_ref();
+    let is_hidden = |name: &str| redaction.hides(name) || verify.is_some_and(|verify| verify.is_secret(name));
+    let is_kept = |name: &str| capture.kept_headers.iter().any(|kept| kept == name);
     let kept = |name: &str| {
-        verify.is_some_and(|verify| verify.needs(name)) || !(HOP_BY_HOP.contains(&name) || redaction.hides(name))
+        verify.is_some_and(|verify| verify.needs(name))
+            || is_kept(name)
+            || !(HOP_BY_HOP.contains(&name) || is_hidden(name))
     };
     let mut headers = std::mem::take(&mut request.headers).0;
     headers.retain(|(name, _)| kept(name));
     for (name, value) in &mut headers {
-        if !verify.is_some_and(|verify| verify.needs(name)) {
+        if !is_kept(name) && !verify.is_some_and(|verify| verify.needs(name)) {
             groups.redact_text(value);
         }
     }

@@ -1,5 +1,6 @@
 //! Webhooks through a whole agent, on a clock made of numbers.
 
+mod batches;
 mod ids;
 
 use std::time::Duration;
@@ -89,17 +90,36 @@ fn request(headers: &[(&'static str, &'static str)]) -> ClientRequest<'static> {
     }
 }
 
+/// The next step of a capture.
+#[derive(Debug)]
+enum Progress {
+    Call(Call, Callout),
+    Wait,
+    Answer(Answer),
+}
+
+fn progress(agent: &mut Agent, id: CaptureId, now: Timestamp) -> Progress {
+    match agent.poll_capture(id, now) {
+        Some(answer) => Progress::Answer(answer),
+        None => agent.poll_capture_call(now).map_or(Progress::Wait, |(call, callout)| Progress::Call(call, callout)),
+    }
+}
+
 /// A webhook that has come whole, and what is to be done about it.
 fn receive(agent: &mut Agent, id: CaptureId, request: ClientRequest<'static>, body: &[u8], now: Timestamp) -> Progress {
     let intake = agent.capturing();
     let refused = intake.admit(id, 0, Size { head: 8, body: Some(body.len() as u64) }, now);
     let refused = refused.or_else(|| intake.complete(id, request, body, now));
-    refused.map_or_else(|| agent.poll_capture(id, now), Progress::Answer)
+    refused.map_or_else(|| progress(agent, id, now), Progress::Answer)
 }
 
 fn call(progress: Progress) -> Callout {
-    let Progress::Call(callout) = progress else { panic!("{progress:?}") };
-    *callout
+    named(progress).1
+}
+
+fn named(progress: Progress) -> (Call, Callout) {
+    let Progress::Call(call, callout) = progress else { panic!("{progress:?}") };
+    (call, callout)
 }
 
 fn answered(progress: Progress) -> u16 {
@@ -141,16 +161,16 @@ fn what_is_confidential_or_of_one_hop_is_not_stored_and_a_signature_always_is() 
 #[test]
 fn refused_credentials_are_not_used_again_and_a_wrong_clock_is_put_right() {
     let mut agent = agent(json!({}), json!({}));
-    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    let (first, _) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
     let body = r#"{"__type":"com.amazonaws.sqs#RequestExpired","message":"Signature expired"}"#;
     let headers = [("date", "Thu, 01 Jan 2026 13:00:00 GMT")];
-    agent.handle_reply(Call::Capture(ID), &response_with(403, &headers, body), NOW);
-    let again = call(agent.poll_capture(ID, NOW));
+    agent.handle_reply(first, &response_with(403, &headers, body), NOW);
+    let (second, again) = named(progress(&mut agent, ID, NOW));
     assert_eq!(again.request.headers()["x-amz-date"], "20260101T130000Z");
     let refusal = response(403, r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException"}"#);
-    agent.handle_reply(Call::Capture(ID), &refusal, NOW);
-    assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait), "there are no others yet");
-    let late = ticks(NOW, NOW + Duration::from_secs(5)).map(|now| agent.poll_capture(ID, now)).last();
+    agent.handle_reply(second, &refusal, NOW);
+    assert!(matches!(progress(&mut agent, ID, NOW), Progress::Wait), "there are no others yet");
+    let late = ticks(NOW, NOW + Duration::from_secs(5)).map(|now| progress(&mut agent, ID, now)).last();
     assert_eq!(answered(late.unwrap()), 503);
     assert!(agent.is_idle());
 }
@@ -159,45 +179,61 @@ fn refused_credentials_are_not_used_again_and_a_wrong_clock_is_put_right() {
 fn a_clock_that_is_set_back_holds_no_sender() {
     let mut agent = agent(json!({}), json!({}));
     let hour_before = Timestamp(NOW.0 - 3_600_000);
-    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
-    agent.handle_reply(Call::Capture(ID), &response(500, ""), hour_before);
-    let callout = call(agent.poll_capture(ID, hour_before + Duration::from_millis(100)));
+    let (first, _) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    agent.handle_reply(first, &response(500, ""), hour_before);
+    let (second, callout) = named(progress(&mut agent, ID, hour_before + Duration::from_millis(100)));
     assert!(callout.timeout <= Duration::from_millis(2_500));
     let end = hour_before + Duration::from_secs(5);
     ticks(hour_before, end).for_each(|now| drop(agent.due_captures(now)));
-    agent.handle_reply(Call::Capture(ID), &response(500, ""), end);
-    assert_eq!(answered(agent.poll_capture(ID, end)), 503);
+    agent.handle_reply(second, &response(500, ""), end);
+    assert_eq!(answered(progress(&mut agent, ID, end)), 503);
 }
 
 #[test]
 fn a_clock_that_is_set_forward_sends_no_sender_away() {
     for step in [6_000, 3_600_000] {
         let mut agent = agent(json!({}), json!({}));
-        call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+        let (call, _) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
         let later = Timestamp(NOW.0 + step);
         assert_eq!(agent.due_captures(later), [], "it may be stored yet");
-        agent.handle_reply(Call::Capture(ID), &response(200, r#"{"MessageId":"m-1"}"#), later);
-        assert_eq!(answered(agent.poll_capture(ID, later)), 200);
+        agent.handle_reply(call, &response(200, r#"{"MessageId":"m-1"}"#), later);
+        assert_eq!(answered(progress(&mut agent, ID, later)), 200);
     }
 }
 
 #[test]
 fn who_is_gone_is_forgotten_and_a_late_reply_changes_nothing() {
     let mut agent = agent(json!({}), json!({"max_captures": 1}));
-    call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
-    assert!(agent.awaits(Call::Capture(ID)) && !agent.is_idle());
+    let (first, _) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    assert!(agent.awaits(first) && !agent.is_idle());
     assert_eq!(answered(receive(&mut agent, CaptureId(8), request(&[]), b"{}", NOW)), 503);
     let intake = agent.capturing();
     intake.abandon(ID);
     intake.abandon(CaptureId(8));
-    assert!(!agent.awaits(Call::Capture(ID)) && agent.is_idle());
-    agent.handle_reply(Call::Capture(ID), &response(200, r#"{"MessageId":"m-1"}"#), NOW);
-    assert!(matches!(agent.poll_capture(ID, NOW), Progress::Wait));
+    assert!(agent.awaits(first) && agent.is_idle(), "nobody waits, and the host has the call still");
+    agent.handle_reply(first, &response(200, r#"{"MessageId":"m-1"}"#), NOW);
+    assert!(!agent.awaits(first) && matches!(progress(&mut agent, ID, NOW), Progress::Wait));
     let counted = agent.take_metric_updates(true, NOW);
     assert_eq!(
         counted,
-        [Update::Add(Metric::CapturesRefusedBusy, 1), Update::Add(Metric::CapturesAbandoned, 1)],
+        [
+            Update::Add(Metric::CalloutsOk, 1),
+            Update::Add(Metric::CapturesRefusedBusy, 1),
+            Update::Add(Metric::CapturesAbandoned, 1),
+        ],
         "and one that was answered is not counted as gone"
     );
     call(receive(&mut agent, CaptureId(9), request(&[]), b"{}", NOW));
+}
+
+#[test]
+fn what_a_call_holds_counts_until_its_end_though_the_sender_is_gone() {
+    let mut agent = agent(json!({"max_body_bytes": 1_000_000}), json!({"max_capture_bytes": 2_097_152}));
+    let body = vec![b'x'; 900_000];
+    let (first, _) = named(receive(&mut agent, CaptureId(1), request(&[]), &body, NOW));
+    call(receive(&mut agent, CaptureId(2), request(&[]), &body, NOW));
+    agent.capturing().abandon(CaptureId(1));
+    assert_eq!(answered(receive(&mut agent, CaptureId(3), request(&[]), &body, NOW)), 503);
+    agent.handle_reply(first, &response(500, ""), NOW);
+    call(receive(&mut agent, CaptureId(4), request(&[]), &body, NOW));
 }

@@ -1,14 +1,18 @@
 //! The list `capture`: which requests are stored before they are answered, where, and what their
 //! senders get.
 
+use std::time::Duration;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE};
 use http::StatusCode;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
+use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
-use super::{target, template, verify};
+use super::{milliseconds, target, template, verify};
 use crate::aws::target::Target;
+use crate::capture::challenge::Challenge;
 use crate::capture::verify::{OnUnverified, Verification};
 use crate::capture::{AnswerTemplate, Capture, Captures, IdRule};
 use crate::exchange::matcher::{Matcher, Methods};
@@ -23,10 +27,11 @@ const MAX_NAME_CHARS: usize = 64;
 const BODY_HASH: &str = "body_hash";
 
 /// Headers of an answer that the gateway sets, or that other keys set.
-const OWN_HEADERS: [&str; 5] =
+pub(super) const OWN_HEADERS: [&str; 5] =
     ["content-length", "transfer-encoding", "connection", "content-type", "x-retrohook-message-id"];
 
-pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize) -> Checked<Captures> {
+/// Reads the captures, whose senders wait for `patience` unless something else is known of them.
+pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize, patience: Duration) -> Checked<Captures> {
     let Some(field) = root.optional("capture") else { return Ok(Captures::default()) };
     let captures = field.items()?;
     if captures.len() > MAX_CAPTURES {
@@ -37,7 +42,7 @@ pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize) -> Checked<Cap
     }
     let read = |field: Field<'_>| {
         let mut section = field.section()?;
-        let capture = read_capture(&mut section);
+        let capture = read_capture(&mut section, patience);
         section.finish();
         capture
     };
@@ -58,7 +63,7 @@ fn check_names(captures: &[Field<'_>]) {
     }
 }
 
-fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
+fn read_capture(section: &mut Section<'_>, usual_patience: Duration) -> Checked<Capture> {
     let (methods, matcher) = (read_methods(section), read_matcher(section));
     let name = read_name(section, &methods, &matcher);
     let target = target::read_required_queue(section);
@@ -76,20 +81,42 @@ fn read_capture(section: &mut Section<'_>) -> Checked<Capture> {
     // A larger body never fits into a message.
     let max_body_bytes = section.integer("max_body_bytes", 1..=1_048_576, 262_144) as usize;
     let response = read_response(section, groups);
-    let verify = verify::read(section);
-    let unverified = read_unverified(section, borrowed(&verify).map(Option::as_ref));
+    let is_given = section.optional("timeout_ms").is_some();
+    let timeout = milliseconds(section.integer("timeout_ms", 100..=60_000, 5_000));
+    let timeout = is_given.then_some(timeout);
+    let kept_headers = section.list("keep_headers").and_then(|names| each(names, |name| read_header_name(&name)));
+    let sender = verify::read(section);
+    let unverified = read_unverified(section, borrowed(&sender).map(|sender| sender.verification.as_ref()));
+    let (methods, sender) = (methods?, sender?);
     Ok(Capture {
         name: name?,
         id: id?,
         unverified: unverified?,
-        methods: methods?,
         target: target?,
         message_group_id: message_group_id?,
         max_body_bytes,
         response: response?,
-        verify: verify?,
+        kept_headers: kept_headers?,
+        patience: timeout.unwrap_or_else(|| sender.patience.unwrap_or(usual_patience).min(usual_patience)),
+        verify: sender.verification,
+        asked_by: asked_by(&methods, &sender.challenges),
+        challenges: sender.challenges,
+        methods,
         matcher: matcher?,
     })
+}
+
+/// Returns the methods that challenges have and webhooks have not.
+fn asked_by(methods: &Methods, challenges: &[Challenge]) -> Methods {
+    let all = challenges.iter().flat_map(Challenge::methods);
+    Methods::OneOf(all.filter(|method| !methods.contain(method.as_bytes())).cloned().collect())
+}
+
+fn read_header_name(field: &Field<'_>) -> Checked<String> {
+    match field.text()? {
+        name if is_token(name) => Ok(name.to_ascii_lowercase()),
+        _ => Err(field.fault("is not the name of a header", "give the name alone, such as `authorization`")),
+    }
 }
 
 /// Reads the name. Without one it is derived from what the capture takes, which every replica knows
@@ -150,7 +177,7 @@ fn read_unverified(section: &mut Section<'_>, verify: Checked<Option<&Verificati
 
 /// Reads a template that is rendered before there is a response.
 fn of_request(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
-    let template = template::required(field, groups)?;
+    let template = template::of_webhook(field, groups)?;
     if !template.variables().all(Variable::is_of_request) {
         return Err(field.fault(
             "has a placeholder of the response, the route or the service, which are not known when a webhook is stored",

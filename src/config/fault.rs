@@ -66,9 +66,12 @@ pub(super) struct Faultbook {
 }
 
 impl Faultbook {
-    pub(super) fn report(&self, path: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
+    /// Notes a fault. It takes texts that stay where they are: to copy them, at each of so many
+    /// places, is most of the code that reads a configuration.
+    #[inline(never)]
+    pub(super) fn report(&self, path: &str, problem: &str, remedy: &str) -> Reported {
         let path = if path.is_empty() { "$" } else { path };
-        let fault = Fault { path: path.to_owned(), problem: problem.into(), remedy: remedy.into() };
+        let fault = Fault { path: path.to_owned(), problem: problem.to_owned(), remedy: remedy.to_owned() };
         self.faults.borrow_mut().push(fault);
         Reported(())
     }
@@ -82,7 +85,7 @@ impl Faultbook {
             }
             let remedy = near
                 .map_or_else(|| format!("known here are {}", listed(&known)), |name| format!("did you mean `{name}`?"));
-            self.report(place, "unknown key", remedy);
+            self.report(place, "unknown key", &remedy);
         }
         self.sections.borrow_mut().push((path.to_owned(), known));
     }

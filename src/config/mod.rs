@@ -20,14 +20,17 @@ use crate::publish::route::{Route, Routes};
 
 mod attributes;
 mod capture;
+mod challenge;
 mod credentials;
 mod delivery;
 mod fault;
 mod other_syntax;
 mod paths;
+mod reach;
 mod reader;
 mod redact;
 mod route;
+mod signature;
 mod target;
 mod template;
 #[cfg(test)]
@@ -36,6 +39,7 @@ mod verify;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
+use reach::Taker;
 use reader::{item, member, Field, Reading, Section};
 
 /// A checked configuration.
@@ -139,7 +143,7 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
         faults.report(&shown(path), "is given twice", "give it once: it would not be sure which one counts");
     };
     json::tree_of_single_keys(text, &report_repeated)
-        .map_err(|error| faults.report("", format!("not valid JSON: {error}"), remedy))
+        .map_err(|error| faults.report("", &format!("not valid JSON: {error}"), remedy))
 }
 
 fn shown(path: JsonPath<'_>) -> String {
@@ -155,17 +159,20 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let attributes = attributes::read_shared(root);
     // The gateways take no path of more than 8 KB unless they are told to.
     let max_path_bytes = root.integer("max_path_bytes", 256..=8_192, 2_048) as usize;
-    let captures = capture::read(root, max_path_bytes);
+    let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
+    let captures = capture::read(root, max_path_bytes, timeout);
     let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
     let routes = route::read(root, &attributes, target, may_be_without);
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
-    let groups = borrowed(&routes).and_then(|(routes, _)| Ok(group_names(routes, borrowed(&captures)?)));
-    let redact = redact::read(root, groups.as_deref().ok());
+    let matchers = borrowed(&routes).and_then(|(routes, _)| Ok(matchers(routes, borrowed(&captures)?)));
+    let mut redact = redact::read(root, matchers.as_deref().ok());
+    if let (Ok(redact), Ok(captures)) = (&mut redact, &captures) {
+        redact.query.extend(captures.tokens());
+    }
     let batch = delivery::read_batch(root);
     let queue = delivery::read_queue(root);
     let retry = delivery::read_retry(root);
     let dead_letter = delivery::read_dead_letter(root);
-    let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
     // From a message of the largest size that SQS takes, and as much beside it, to a quarter of
@@ -176,6 +183,8 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let host = root.choice("host", &hosts);
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
+    reach::check(root, "routes", &|position| routes.all.get(position).map(Taker::of_route));
+    reach::check(root, "capture", &|position| captures.all.get(position).map(Taker::of_capture));
     paths::check(root, "routes", &[routes.paths()]);
     paths::check(root, "capture", &captures.paths());
     let (queue, journal) = queue?;
@@ -212,11 +221,9 @@ fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<
     Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
 }
 
-/// Returns the named groups of all matchers.
-fn group_names<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a str> {
-    let matchers = routes.iter().map(|route| &route.matcher);
-    let matchers = matchers.chain(captures.all.iter().map(|capture| &capture.matcher));
-    matchers.flat_map(Matcher::group_names).collect()
+fn matchers<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a Matcher> {
+    let of_captures = captures.all.iter().map(|capture| &capture.matcher);
+    routes.iter().map(|route| &route.matcher).chain(of_captures).collect()
 }
 
 fn milliseconds(count: u32) -> Duration {

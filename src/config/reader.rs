@@ -50,8 +50,16 @@ impl<'a> Field<'a> {
         self.value
     }
 
-    pub(super) fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
-        self.reading.faults.report(&self.path, problem, remedy)
+    /// Returns `value` at the place of this field: what stands there unless it is said otherwise.
+    pub(super) fn in_place<'b>(&self, value: &'b Value) -> Field<'b>
+    where
+        'a: 'b,
+    {
+        Field { value, path: self.path.clone(), confidential: self.confidential, reading: self.reading }
+    }
+
+    pub(super) fn fault(&self, problem: impl AsRef<str>, remedy: impl AsRef<str>) -> Reported {
+        self.reading.faults.report(&self.path, problem.as_ref(), remedy.as_ref())
     }
 
     pub(super) fn warn(&self, problem: &str, remedy: &str) {
@@ -165,6 +173,11 @@ impl<'a> Section<'a> {
         (!value.is_null()).then(|| self.child(key, value))
     }
 
+    /// Makes `keys` known, whoever asks for their values.
+    pub(super) fn know(&mut self, keys: &[&'static str]) {
+        keys.iter().for_each(|key| drop(self.optional(key)));
+    }
+
     /// Returns the value of `key`, and never shows anything of it.
     pub(super) fn confidential_optional(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.optional(key).map(|field| Field { confidential: true, ..field })
@@ -243,7 +256,12 @@ impl<'a> Section<'a> {
     }
 
     /// Reports a fault of the value of `key`, which may be missing.
-    pub(super) fn fault_at(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Reported {
+    pub(super) fn fault_at(&self, key: &str, problem: impl AsRef<str>, remedy: impl AsRef<str>) -> Reported {
+        self.report_at(key, problem.as_ref(), remedy.as_ref())
+    }
+
+    #[inline(never)]
+    fn report_at(&self, key: &str, problem: &str, remedy: &str) -> Reported {
         self.reading.faults.report(&member(&self.path, key), problem, remedy)
     }
 

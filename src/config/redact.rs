@@ -1,12 +1,17 @@
 //! The section `redact`, and the names that a header may have.
 
+use std::rc::Rc;
+
 use super::fault::{listed, nearest, Checked};
 use super::reader::{each, Section};
-use crate::exchange::redact::Redact;
+use crate::exchange::matcher::Matcher;
+use crate::exchange::redact::{Redact, SecretPaths};
 
-/// Reads the names. Each of `path` is one of `groups`, which some matcher has; without those a
-/// matcher has a fault of its own, and nothing is compared.
-pub(super) fn read(root: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<Redact> {
+/// Reads the names. Each of `path` is a group of one of `matchers`; without those one of them has a
+/// fault of its own, and nothing is compared.
+pub(super) fn read(root: &mut Section<'_>, matchers: Option<&[&Matcher]>) -> Checked<Redact> {
+    let groups = matchers.map(|matchers| matchers.iter().flat_map(|matcher| matcher.group_names()).collect::<Vec<_>>());
+    let groups = groups.as_deref();
     let mut section = root.section("redact");
     let headers = section.list("headers").and_then(|names| {
         each(names, |field| match field.text()? {
@@ -33,7 +38,11 @@ pub(super) fn read(root: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<R
         })
     });
     section.finish();
-    Ok(Redact { headers: headers?, query: query?, path: path? })
+    let path = path?;
+    let has_one = |matcher: &&&Matcher| matcher.group_names().any(|group| path.iter().any(|name| name == group));
+    let having = matchers.unwrap_or_default().iter().filter(has_one).map(|matcher| (*matcher).clone()).collect();
+    let matchers = Rc::new(SecretPaths::new(having));
+    Ok(Redact { headers: headers?, query: query?, path, matchers })
 }
 
 /// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).

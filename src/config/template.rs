@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::fault::{excerpt, listed, nearest, Checked};
+use super::fault::{excerpt, listed, nearest, Checked, Reported};
 use super::reader::{Field, Section};
-use crate::exchange::template::{Template, TemplateError, Variable, VARIABLES};
+use crate::exchange::template::{Template, TemplateError, Variable, BODY_VARIABLES, VARIABLES};
 
 /// Reads a template that, unlike an attribute's, is of no use when it is empty.
 pub(super) fn optional(
@@ -19,12 +19,28 @@ pub(super) fn optional(
 
 /// Reads a template that must not be empty.
 pub(super) fn required(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
+    let template = of_webhook(field, groups)?;
+    check_bodies(field, &template)?;
+    Ok(template)
+}
+
+/// Reads a template that must not be empty, and may have placeholders of the body.
+pub(super) fn of_webhook(field: &Field<'_>, groups: Option<&[&str]>) -> Checked<Template> {
     if field.template()?.is_empty() {
         return Err(field.fault("is empty", "give a text, or leave the key out"));
     }
-    let template = read(field)?;
+    let template = field.template()?.parse().map_err(|error| refused(field, &error, &known_of_webhooks()))?;
     check_groups(field, &template, groups)?;
     Ok(template)
+}
+
+/// Returns the placeholders that a webhook has values for.
+pub(super) fn known_of_webhooks() -> Vec<&'static str> {
+    VARIABLES.into_iter().filter(|name| is_of_request(name)).chain(BODY_VARIABLES).collect()
+}
+
+fn is_of_request(name: &str) -> bool {
+    name.parse().as_ref().is_ok_and(Variable::is_of_request)
 }
 
 /// Reads a template; numbers and booleans count as the text that they are written as.
@@ -36,18 +52,34 @@ pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
     }
 }
 
-/// Reads a template that stands in `field`.
+/// Reads a template that stands in `field`, and is of a route.
 pub(super) fn parse(field: &Field<'_>, text: &str) -> Checked<Template> {
-    text.parse().map_err(|error| match error {
+    let template = text.parse().map_err(|error| refused(field, &error, &VARIABLES))?;
+    check_bodies(field, &template)?;
+    Ok(template)
+}
+
+/// Reports that a text is no template. `known` are the placeholders that it may have.
+pub(super) fn refused(field: &Field<'_>, error: &TemplateError, known: &[&str]) -> Reported {
+    match error {
         TemplateError::Unclosed => field.fault(error.to_string(), "close it, as in `${request.path}`"),
         TemplateError::Unknown(name) => {
-            let remedy = match nearest(&name, &VARIABLES) {
-                Some(variable) => format!("did you mean `${{{variable}}}`? Known are {}", listed(&VARIABLES)),
-                None => format!("known are {}", listed(&VARIABLES)),
+            let remedy = match nearest(name, known) {
+                Some(variable) => format!("did you mean `${{{variable}}}`? Known are {}", listed(known)),
+                None => format!("known are {}", listed(known)),
             };
-            field.fault(format!("unknown placeholder `${{{}}}`", excerpt(&name)), remedy)
+            field.fault(format!("unknown placeholder `${{{}}}`", excerpt(name)), remedy)
         }
-    })
+    }
+}
+
+/// Reports placeholders of a body that nobody keeps.
+fn check_bodies(field: &Field<'_>, template: &Template) -> Checked<()> {
+    if template.variables().any(Variable::is_of_body) {
+        let problem = "has a placeholder of the body, which only captures keep";
+        return Err(field.fault(problem, "take what else the exchange has: `path.NAME`, `request.…`, `response.…`"));
+    }
+    Ok(())
 }
 
 /// Checks `${path.NAME}` against the named groups that there are. Without `groups`, the matcher has

@@ -91,7 +91,7 @@ fn a_matcher_in_another_syntax_is_accepted_with_a_warning() {
     config["routes"] = json!([
         {"method": "PUT", "matcher": "~/profile$"},
         {"method": "PUT", "matcher": "/profile"},
-        {"method": "PUT", "matcher": "/profiles/:id"},
+        {"method": "PUT", "matcher": "/users/:id"},
     ]);
     config["capture"][0]["matcher"] = json!("^/(?<provider>stripe)/*");
     let config = Config::from_json(config.to_string().as_bytes()).unwrap();
@@ -151,7 +151,8 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(target.endpoint.uri().authority().unwrap(), "sns.us-east-1.amazonaws.com");
     assert_eq!(target.upstream, "sns.us-east-1.amazonaws.com:443");
     assert_eq!(config.credentials.source, Source::Auto);
-    assert_eq!(config.redact, Redact::default());
+    let Redact { headers, query, path, matchers } = config.redact;
+    assert!(headers.is_empty() && query.is_empty() && path.is_empty() && matchers.all.is_empty());
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
     assert_eq!(
         config.queue,
@@ -197,7 +198,9 @@ fn what_is_given_is_taken() {
     assert_eq!(secret_access_key.reveal(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
     assert_eq!(session_token.as_ref().unwrap().reveal(), "AQoDYXdzEJr");
     let names = |name: &str| vec![name.to_owned()];
-    assert_eq!(config.redact, Redact { headers: names("x-internal-token"), query: names("token"), path: names("id") });
+    let Redact { headers, query, path, matchers } = config.redact;
+    assert_eq!([headers, query, path], [names("x-internal-token"), names("token"), names("id")]);
+    assert_eq!(matchers.all.len(), 1, "of the two routes one has the group");
     assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
     assert_eq!(config.queue.when_full, WhenFull::DropNewest);
     assert_eq!(config.retry, Retry { initial_delay: Duration::from_millis(10), max_delay: Duration::from_secs(5) });

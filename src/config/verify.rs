@@ -2,79 +2,184 @@
 //!
 //! Which schemes there are, and which keys belong to one, is known to [`SCHEMES`].
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use super::fault::{listed, Checked};
-use super::reader::{each, Field, Section};
-use super::redact::is_token;
-use crate::capture::verify::{
-    Algorithm, BodyHmac, Encoding, FormSource, Key, OnUnverified, Scheme, SecretEncoding, SignatureForm, Verification,
-    SCHEMES,
-};
+use serde_json::Value;
 
-pub(super) fn read(capture: &mut Section<'_>) -> Checked<Option<Verification>> {
-    let Some(field) = capture.confidential_optional("verify") else { return Ok(None) };
+use super::fault::{borrowed, listed, Checked};
+use super::reader::{each, Field, Section};
+use super::{challenge, milliseconds, signature};
+use crate::capture::challenge::Challenge;
+use crate::capture::verify::{
+    Encoding, FormSource, Key, KeyEncoding, OnUnverified, Scheme, SignatureForm, Verification, GENERAL_KEYS, SCHEMES,
+    VERIFY_TOKEN,
+};
+use crate::exchange::template::Variable;
+use crate::json;
+
+const TOLERANCE_KEY: &str = "tolerance_seconds";
+const URL_KEY: &str = "url";
+
+/// In a row: the kind of its signatures.
+const KIND_KEY: &str = "kind";
+
+/// In a row: the header of the id that is signed.
+const ID_KEY: &str = "id";
+
+const URL_REMEDY: &str = "give what the sender's URLs begin with, such as `https://hooks.example.com`";
+
+/// The checks of a capture, and what its sender expects.
+pub(super) struct CaptureSender {
+    /// How its signatures are checked, if they are.
+    pub(super) verification: Option<Verification>,
+    /// The challenges that are answered.
+    pub(super) challenges: Vec<Challenge>,
+    /// How long the sender waits, where that is known.
+    pub(super) patience: Option<Duration>,
+}
+
+/// Reads `verify` and `challenges`.
+pub(super) fn read(capture: &mut Section<'_>) -> Checked<CaptureSender> {
+    let Some(field) = capture.confidential_optional("verify") else {
+        let challenges = challenge::read(capture, Vec::new(), Ok(None), None)?;
+        return Ok(CaptureSender { verification: None, challenges, patience: None });
+    };
     let mut section = field.section()?;
-    let verification = read_verification(&mut section);
-    if let Ok(Verification { scheme, .. }) = verification {
-        check_keys(&section, &field, scheme);
+    let scheme = read_scheme(&mut section);
+    let row = match scheme.map(|scheme| scheme.form) {
+        Ok(FormSource::Row(text)) => json::tree(text.as_bytes()).unwrap_or_default(),
+        _ => Value::Array(Vec::new()),
+    };
+    let rows = field.in_place(&row);
+    // Of several forms, the first says what else the sender expects.
+    let forms = if row.is_array() { rows.items()? } else { vec![rows.clone()] };
+    let mut of_row = forms.first().unwrap_or(&rows).section().ok();
+    let verification = read_verification(&mut section, &field, scheme, &forms, of_row.as_mut());
+    let token = section.optional(VERIFY_TOKEN).map(|field| field.secret()).transpose();
+    if let (Ok(scheme), Ok(None)) = (scheme, &token) {
+        if scheme.takes(VERIFY_TOKEN) {
+            let remedy = "give the verify token that you give the sender";
+            field.warn("has no `verify_token`, so that the sender's question for it is not answered", remedy);
+        }
     }
     section.finish();
-    verification.map(Some)
+    let given = borrowed(&token).map(|token| token.as_deref());
+    let (challenges, patience) = match &mut of_row {
+        Some(row) => (row.list("challenges")?, row.optional("timeout_ms").and_then(|field| field.whole_number())),
+        None => (Vec::new(), None),
+    };
+    let verified = borrowed(&verification).map(Some);
+    let challenges = challenge::read(capture, challenges, verified, given?);
+    let patience = patience.map(milliseconds);
+    Ok(CaptureSender { verification: Some(verification?), challenges: challenges?, patience })
 }
 
 /// Reports keys that are given, and belong to other schemes.
 fn check_keys(section: &Section<'_>, field: &Field<'_>, scheme: &Scheme) {
-    let mut foreign: Vec<&str> = Vec::new();
-    for key in SCHEMES.iter().flat_map(|other| other.own_keys()) {
-        let is_given = field.value().get(key).is_some_and(|value| !value.is_null());
-        if is_given && !scheme.own_keys().contains(key) && !foreign.contains(key) {
-            foreign.push(key);
+    for key in GENERAL_KEYS.into_iter().chain([VERIFY_TOKEN]) {
+        if field.value().get(key).is_none_or(Value::is_null) || scheme.takes(key) {
+            continue;
         }
-    }
-    for key in foreign {
-        let owners = SCHEMES.iter().filter(|other| other.own_keys().contains(&key)).map(|other| other.name);
+        let owners: Vec<&str> = SCHEMES.iter().filter(|other| other.takes(key)).map(|other| other.name).collect();
         let problem = format!("is given, and means nothing to the scheme `{}`", scheme.name);
-        let remedy = format!("leave it out; it belongs to {}", listed(&owners.collect::<Vec<_>>()));
-        section.fault_at(key, problem, remedy);
+        section.fault_at(key, problem, format!("leave it out; it belongs to {}", listed(&owners)));
     }
 }
 
-fn read_verification(section: &mut Section<'_>) -> Checked<Verification> {
-    let scheme = read_scheme(section);
-    // Without a scheme, a secret is any text.
-    let keys = read_keys(section, scheme.map_or(SecretEncoding::Text, |scheme| scheme.secrets));
-    let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
-    let on_failure = section.choice("on_failure", &[("mark", OnUnverified::Mark), ("reject", OnUnverified::Reject)]);
-    let hmac = HmacKeys::read(section);
-    let scheme = scheme?;
-    let form = match &scheme.form {
-        FormSource::Fixed(form) => Ok(form.clone()),
-        FormSource::HmacKeys => hmac.check(section).map(SignatureForm::BodyHmac),
+fn read_verification(
+    section: &mut Section<'_>,
+    field: &Field<'_>,
+    scheme: Checked<&'static Scheme>,
+    rows: &[Field<'_>],
+    mut of_row: Option<&mut Section<'_>>,
+) -> Checked<Verification> {
+    section.know(&GENERAL_KEYS);
+    let forms = match scheme.map(|scheme| scheme.form) {
+        Ok(FormSource::Keys(kind)) => signature::read(section, kind).map(|(form, keys)| (vec![form], keys)),
+        Ok(FormSource::Row(_)) => read_rows(rows),
+        Err(reported) => Err(reported),
     };
+    let mut forms = forms;
+    // Without a form, a secret is any text.
+    let encoding = borrowed(&forms).map_or(KeyEncoding::Plain(Encoding::Text), |(_, keys)| *keys);
+    let keys = read_keys(section, encoding, forms.as_mut().ok().map(|(forms, _)| forms.as_mut_slice()));
+    let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
+    let fates = [("mark", OnUnverified::Mark), ("reject", OnUnverified::Reject)];
+    let is_given = section.optional("on_failure").is_some();
+    let on_failure = match &mut of_row {
+        Some(row) if !is_given => row.choice("on_failure", &fates),
+        _ => section.choice("on_failure", &fates),
+    };
+    let url = section.optional(URL_KEY).map(|field| read_url(&field)).transpose();
+    let scheme = scheme?;
+    check_keys(section, field, scheme);
+    let (forms, _) = forms?;
+    let is_general = matches!(scheme.form, FormSource::Keys(_));
+    if scheme.takes(TOLERANCE_KEY)
+        && is_general
+        && field.value().get(TOLERANCE_KEY).is_some()
+        && forms.iter().all(|form| form.time.is_none())
+    {
+        section.fault_at(
+            TOLERANCE_KEY,
+            "is given, and there is no `timestamp`",
+            "say where the time is, or leave it out",
+        );
+    }
+    if scheme.takes(URL_KEY) && is_general && url != Ok(None) && !forms.iter().any(|form| form.signed.has_url()) {
+        section.fault_at(
+            URL_KEY,
+            "is given, and no URL is signed",
+            "put `${request.url}` into `signed`, or leave it out",
+        );
+    }
     Ok(Verification {
         scheme,
-        form: form?,
+        forms,
         keys: keys?,
+        url: url?,
         tolerance: Duration::from_secs(tolerance.into()),
         on_failure: on_failure?,
     })
 }
 
+/// Reads the forms of a known sender, whose secrets are all written alike.
+fn read_rows(rows: &[Field<'_>]) -> Checked<(Vec<SignatureForm>, KeyEncoding)> {
+    let mut encoding = KeyEncoding::Plain(Encoding::Text);
+    let mut forms = Vec::new();
+    for row in rows {
+        let mut section = row.section()?;
+        let kind = section.choice(KIND_KEY, &signature::KINDS)?;
+        let (mut form, keys) = signature::read(&mut section, kind)?;
+        form.id =
+            section.optional(ID_KEY).and_then(|id| Some(Variable::RequestHeader(id.value().as_str()?.to_owned())));
+        encoding = keys;
+        forms.push(form);
+    }
+    Ok((forms, encoding))
+}
+
 fn read_scheme(section: &mut Section<'_>) -> Checked<&'static Scheme> {
-    let remedy = format!("give one of {}", listed(&SCHEMES.each_ref().map(|scheme| scheme.name)));
+    let names: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.name).collect();
+    let remedy = format!("give one of {}", listed(&names));
     let field = section.required("scheme", &remedy)?;
     let text = field.text()?;
     let known = SCHEMES.iter().find(|scheme| scheme.name == text);
     known.ok_or_else(|| field.fault("is not known here", remedy))
 }
 
-fn read_keys(section: &mut Section<'_>, encoding: SecretEncoding) -> Checked<Vec<Key>> {
+/// Reads the secrets. Where Standard Webhooks have public keys, `forms` become those of Ed25519.
+fn read_keys(
+    section: &mut Section<'_>,
+    encoding: KeyEncoding,
+    forms: Option<&mut [SignatureForm]>,
+) -> Checked<Vec<Key>> {
     let remedy = "give a list of secrets, the newest first";
     let secrets = section.required("secrets", remedy)?.one_or_more(remedy)?;
-    each(secrets, |field| {
-        Key::read(&field.secret()?, encoding).map_err(|error| {
+    let texts = each(secrets, |field| Ok((field.secret()?, field)))?;
+    let encoding = signature::of_public_keys(encoding, forms, texts.iter().map(|(text, _)| text.as_str()));
+    each(texts, |(text, field)| {
+        Key::read(&text, encoding).map_err(|error| {
             field.fault(
                 format!("is not a secret of this scheme: {error}"),
                 "give it as the provider shows it, with nothing around it",
@@ -83,39 +188,15 @@ fn read_keys(section: &mut Section<'_>, encoding: SecretEncoding) -> Checked<Vec
     })
 }
 
-/// The keys that describe an HMAC of the body.
-struct HmacKeys<'a> {
-    header: Option<Field<'a>>,
-    algorithm: Checked<Algorithm>,
-    encoding: Checked<Encoding>,
-    prefix: Checked<Option<String>>,
-}
-
-impl<'a> HmacKeys<'a> {
-    fn read(section: &mut Section<'a>) -> HmacKeys<'a> {
-        let algorithms = [("sha256", Algorithm::Sha256), ("sha1", Algorithm::Sha1), ("sha512", Algorithm::Sha512)];
-        HmacKeys {
-            header: section.optional("header"),
-            algorithm: section.choice("algorithm", &algorithms),
-            encoding: section.choice("encoding", &[("hex", Encoding::Hex), ("base64", Encoding::Base64)]),
-            prefix: section.optional("prefix").map(|field| field.text().map(str::to_owned)).transpose(),
+fn read_url(field: &Field<'_>) -> Checked<String> {
+    let text = field.text()?;
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\"\\".contains(&byte));
+    match authority {
+        Some(rest) if is_plain && !rest.is_empty() && !rest.starts_with('/') => {
+            Ok(text.trim_end_matches('/').to_owned())
         }
-    }
-
-    /// Returns the HMAC that they describe. A scheme that needs none of them never asks.
-    fn check(self, section: &Section<'_>) -> Checked<BodyHmac> {
-        let remedy = "the scheme `hmac` needs it; give the header of the signature, such as `x-signature`";
-        let header = self.header.ok_or_else(|| section.fault_at("header", "is missing", remedy))?;
-        let text = header.text()?;
-        if !is_token(text) {
-            return Err(header.fault("is not the name of a header", remedy));
-        }
-        Ok(BodyHmac {
-            header: Cow::Owned(text.to_ascii_lowercase()),
-            algorithm: self.algorithm?,
-            encoding: self.encoding?,
-            prefix: Cow::Owned(self.prefix?.unwrap_or_default()),
-        })
+        _ => Err(field.fault("is not the beginning of a URL", URL_REMEDY)),
     }
 }
 
@@ -128,25 +209,44 @@ mod tests {
     use serde_json::{json, Value};
 
     use super::*;
+    use crate::capture::verify::Kind;
     use crate::config::Config;
 
-    /// Returns a value that `key` takes.
+    /// Returns a value that `key` takes, of which `key` and `prefix`, and `header`, `query` and
+    /// `body` exclude each other.
     fn value(key: &str) -> Value {
         match key {
             "tolerance_seconds" => json!(60),
             "header" => json!("x-signature"),
+            "query" => json!("signature"),
+            "body" => json!("/signature"),
             "algorithm" => json!("sha1"),
             "encoding" => json!("base64"),
+            "key_encoding" => json!("hex"),
             "prefix" => json!("v1="),
+            "separator" => json!(","),
+            "key" => json!("v1"),
+            "signed" => json!("${timestamp}.${request.url}.${request.body}"),
+            "timestamp" => json!({"key": "t", "unit": "ms"}),
+            "url" => json!("https://hooks.example.com"),
+            "verify_token" => json!("token"),
             other => panic!("nothing reads {other}"),
         }
     }
 
     /// Returns the faults of a capture that is verified by `scheme` with these keys.
     fn faults(scheme: &Scheme, keys: &BTreeSet<&str>) -> Vec<String> {
-        let mut verify = json!({"scheme": scheme.name, "secrets": ["c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"]});
+        let secret = match (scheme.name, scheme.form) {
+            ("standard-webhooks", _) => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            ("basic" | "chargebee" | "postmark", _) => "name:password",
+            ("discord" | "ed25519", _) | (_, FormSource::Keys(Kind::Hmac)) => {
+                "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025"
+            }
+            _ => "secret",
+        };
+        let mut verify = json!({"scheme": scheme.name, "secrets": [secret]});
         for key in keys {
-            verify[key] = value(key);
+            verify[*key] = value(key);
         }
         let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
         let capture = json!([{"method": "POST", "matcher": "/", "queue_url": queue, "verify": verify}]);
@@ -158,12 +258,14 @@ mod tests {
 
     #[test]
     fn a_scheme_takes_its_own_keys_and_no_others() {
-        let all: BTreeSet<&str> = SCHEMES.iter().flat_map(Scheme::own_keys).copied().collect();
-        for scheme in &SCHEMES {
-            let own: BTreeSet<&str> = scheme.own_keys().iter().copied().collect();
-            assert_eq!(faults(scheme, &own), Vec::<String>::new(), "{}", scheme.name);
+        let all: BTreeSet<&str> = GENERAL_KEYS.into_iter().chain([VERIFY_TOKEN]).collect();
+        for scheme in SCHEMES {
+            let own: BTreeSet<&str> = all.iter().filter(|key| scheme.takes(key)).copied().collect();
+            let together: BTreeSet<&str> =
+                own.iter().filter(|key| !["query", "body", "key"].contains(key)).copied().collect();
+            assert_eq!(faults(scheme, &together), Vec::<String>::new(), "{}", scheme.name);
             for foreign in all.difference(&own) {
-                let mut given = own.clone();
+                let mut given = together.clone();
                 given.insert(foreign);
                 let [fault] = faults(scheme, &given).try_into().unwrap();
                 let says = format!("verify.{foreign}: is given, and means nothing to the scheme `{}`", scheme.name);
@@ -179,7 +281,12 @@ mod tests {
         let read = |name: &str| fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
         let schema: Value = serde_json::from_str(&read("kong/retrohook.meta.json")).unwrap();
         let properties = &schema["config_schema"]["definitions"]["verify"]["properties"];
-        assert_eq!(properties["scheme"]["enum"], json!(SCHEMES.each_ref().map(|scheme| scheme.name)));
+        let known: BTreeSet<&str> =
+            properties["scheme"]["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        // The module that is shipped is built without Ed25519.
+        let shipped: BTreeSet<&str> =
+            names.iter().filter(|name| !["discord", "ed25519"].contains(name)).copied().collect();
+        assert_eq!(known, shipped);
         for page in ["docs/configuration.md", "docs/capture.md"] {
             let text = read(page);
             for name in &names {

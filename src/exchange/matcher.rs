@@ -76,7 +76,7 @@ impl MethodSketch {
 
 /// Bytes of a path that groups are looked for in: as many as a path may have that matches. It has
 /// more as text where its bytes are not.
-const MAX_PATH_BYTES: usize = 8_192;
+pub(crate) const MAX_PATH_BYTES: usize = 8_192;
 
 /// A regular expression that is searched, not anchored, in the path.
 #[derive(Clone, Debug)]
@@ -147,6 +147,11 @@ impl<'a> Groups<'a> {
     /// Returns the path, as far as it is searched.
     pub(crate) fn path(&self) -> &'a str {
         self.path
+    }
+
+    /// Returns true if they are groups of the pattern of `matcher`.
+    pub(crate) fn are_of(&self, matcher: &Matcher) -> bool {
+        self.matcher.pattern() == matcher.pattern()
     }
 
     /// Returns true if a group that ends at `end` might end later in the whole path.

@@ -81,6 +81,8 @@ pub struct ClientRequest<'a> {
     pub size: Option<u64>,
     /// The TLS session, if there is one.
     pub tls: Option<Tls<'a>>,
+    /// The body, where it was kept.
+    pub body: &'a [u8],
 }
 
 impl ClientRequest<'_> {
@@ -101,6 +103,7 @@ pub(crate) fn split_target(target: &str) -> (&str, &str) {
 }
 
 /// Returns the path of a request target that is not known to be text.
+#[inline]
 pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     target.split(|byte| *byte == b'?').next().unwrap_or(target)
 }

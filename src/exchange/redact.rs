@@ -9,14 +9,16 @@ mod parameter;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::rc::Rc;
 
-use crate::exchange::matcher::Groups;
+use crate::exchange::matcher::{Groups, Matcher, MAX_PATH_BYTES};
+use crate::exchange::search::{PathMatches, PathSearch};
 use crate::exchange::template::PathGroups;
 use crate::exchange::{Exchange, Headers};
 use decoded::{decode, Unit};
 use group::GroupText;
 use hidden::Hidden;
-use parameter::Names;
+use parameter::{Names, TextKind};
 
 /// The text in place of a redacted value, as in Kong's own logs.
 pub(crate) const REDACTED: &str = "REDACTED";
@@ -26,7 +28,7 @@ pub(crate) const HEADERS: [&str; 7] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "apikey", "x-amz-security-token"];
 
 /// Names of what is redacted beside the built-in list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Redact {
     /// Header names, in lower case.
     pub(crate) headers: Vec<String>,
@@ -34,6 +36,29 @@ pub(crate) struct Redact {
     pub(crate) query: Vec<String>,
     /// Named groups of matchers.
     pub(crate) path: Vec<String>,
+    /// The matchers that have one of them.
+    pub(crate) matchers: Rc<SecretPaths>,
+}
+
+/// Matchers of paths that have something to redact.
+#[derive(Debug, Default)]
+pub(crate) struct SecretPaths {
+    /// The matchers.
+    pub(crate) all: Vec<Matcher>,
+    search: PathSearch,
+}
+
+impl SecretPaths {
+    /// Takes `all` of them.
+    pub(crate) fn new(all: Vec<Matcher>) -> SecretPaths {
+        let search = PathSearch::new(&all.iter().collect::<Vec<_>>(), MAX_PATH_BYTES, false);
+        SecretPaths { all, search }
+    }
+
+    /// Returns the positions of those that find something in `path`.
+    fn found(&self, path: &str) -> PathMatches {
+        self.search.find(path.as_bytes()).unwrap_or_default()
+    }
 }
 
 /// The headers, parameters and groups of the path to redact.
@@ -42,15 +67,16 @@ pub(crate) struct Redaction {
     headers: Vec<String>,
     query: Names,
     path: Vec<String>,
+    matchers: Rc<SecretPaths>,
 }
 
 impl Redaction {
     /// Redacts what `configured` names, beside [`HEADERS`].
     pub(crate) fn new(configured: Redact) -> Redaction {
-        let Redact { headers: more, query, path } = configured;
+        let Redact { headers: more, query, path, matchers } = configured;
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
         headers.extend(more);
-        Redaction { headers, query: Names::new(query), path }
+        Redaction { headers, query: Names::new(query), path, matchers }
     }
 
     /// Returns true if the header `name` (lower case) is redacted. Many services take `_` in a name
@@ -63,9 +89,20 @@ impl Redaction {
         self.headers.iter().filter(is_like).any(|redacted| name.bytes().zip(redacted.bytes()).all(equal))
     }
 
-    /// Returns the redaction of a request in whose path the matcher has found `groups`.
+    /// Returns the redaction of a request in whose path a matcher has found `groups`. What another
+    /// one has in that path is redacted, too: a path is no less secret where a request has another
+    /// method, or its response another status, than the route that names the secret wants.
     pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
-        let spans: Vec<_> = self.path.iter().filter_map(|name| groups.span(name)).collect();
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        let mut add = |groups: &Groups<'_>| spans.extend(self.path.iter().filter_map(|name| groups.span(name)));
+        add(&groups);
+        let is_other = |matcher: &&Matcher| !groups.are_of(matcher);
+        // A path in which the only one has been found needs no other look.
+        if self.matchers.all.iter().any(|matcher| is_other(&matcher)) {
+            let found = self.matchers.found(groups.path()).positions();
+            let matchers = found.filter_map(|position| self.matchers.all.get(position)).filter(is_other);
+            matchers.for_each(|matcher| add(&matcher.groups(groups.path())));
+        }
         let text = |span: &Range<usize>| GroupText::new(groups.path(), span.clone(), groups.may_go_on(span.end));
         let texts = spans.iter().filter_map(text).collect();
         let mut redaction = RequestRedaction { settings: self, spans, texts, groups, hidden: Hidden::default() };
@@ -137,11 +174,11 @@ impl RequestRedaction<'_> {
 
     /// Redacts what a text has of parameters and of groups.
     pub(crate) fn redact_text(&self, text: &mut Cow<'_, str>) {
-        replace(text, &Hidden::new(text.len(), &self.parts(text)));
+        replace(text, &Hidden::new(text.len(), &self.parts(text, TextKind::of(text))));
     }
 
     fn hidden_in_path_or_target(&self, text: &str) -> Hidden {
-        let mut parts = self.parts(text);
+        let mut parts = self.parts(text, TextKind::Target);
         // Where a group might go on behind what is searched of the path, nothing behind it is shown.
         let whole = |span: &Range<usize>| match self.groups.may_go_on(span.end) {
             true => span.start..text.len(),
@@ -152,14 +189,14 @@ impl RequestRedaction<'_> {
     }
 
     /// Returns the parts of a text that are not to be shown, in any order.
-    fn parts(&self, text: &str) -> Vec<Range<usize>> {
+    fn parts(&self, text: &str, kind: TextKind) -> Vec<Range<usize>> {
         let names = &self.settings.query;
         let may_have_parameters = !names.is_empty() && text.bytes().any(|byte| matches!(byte, b'=' | b'%'));
         if !may_have_parameters && self.texts.is_empty() {
             return Vec::new();
         }
         let units = decode(text);
-        let mut places = parameter::values(&units, names);
+        let mut places = parameter::values(&units, names, kind);
         places.extend(self.texts.iter().flat_map(|group| group.positions(&units)));
         places.into_iter().map(|place| span(text, &units, place)).collect()
     }

@@ -24,6 +24,7 @@ pub(crate) fn may_be_normalised(target: &[u8]) -> bool {
 
 /// Returns true if nobody is likely to spell a path in another way: it has lower-case letters,
 /// digits, `-`, `_` and `~` between single slashes, and none at its end.
+#[inline]
 pub(crate) fn is_plain(path: &[u8]) -> bool {
     let is_usual = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'/');
     path.iter().all(is_usual) && !path.ends_with(b"/") && !path.windows(2).any(|pair| pair == b"//")

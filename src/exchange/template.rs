@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::exchange::Exchange;
+use crate::exchange::{ClientRequest, Exchange};
+use crate::json::pointer;
 use crate::lookup;
 
 /// The part of an exchange that a placeholder takes its value from.
@@ -21,6 +22,10 @@ pub(crate) enum Variable {
     RequestQuery(String),
     /// `request.id`.
     RequestId,
+    /// `request.body`.
+    RequestBody,
+    /// `request.body./POINTER`: what a JSON pointer finds in the body.
+    RequestBodyValue(String),
     /// `response.status`.
     ResponseStatus,
     /// `response.headers.NAME`; the name is kept in lower case.
@@ -44,6 +49,9 @@ pub(crate) const VARIABLES: [&str; 10] = [
     "route.name",
     "service.name",
 ];
+
+/// Placeholders of the body, which only captures keep.
+pub(crate) const BODY_VARIABLES: [&str; 2] = ["request.body", "request.body./POINTER"];
 
 /// The reason why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +89,7 @@ impl FromStr for Variable {
             "request.method" => Variable::RequestMethod,
             "request.path" => Variable::RequestPath,
             "request.id" => Variable::RequestId,
+            "request.body" => Variable::RequestBody,
             "response.status" => Variable::ResponseStatus,
             "route.name" => Variable::RouteName,
             "service.name" => Variable::ServiceName,
@@ -91,6 +100,8 @@ impl FromStr for Variable {
                     Variable::RequestHeader(name.to_ascii_lowercase())
                 } else if let Some(name) = named("request.query.") {
                     Variable::RequestQuery(name.to_owned())
+                } else if let Some(at) = named("request.body.").filter(|at| pointer::is_pointer(at)) {
+                    Variable::RequestBodyValue(at.to_owned())
                 } else if let Some(name) = named("response.headers.") {
                     Variable::ResponseHeader(name.to_ascii_lowercase())
                 } else {
@@ -106,19 +117,35 @@ impl FromStr for Template {
 
     fn from_str(text: &str) -> Result<Template, TemplateError> {
         let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = lookup::split_once(rest, "${") {
-            let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
-            if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
-            }
-            pieces.push(Piece::Variable(name.parse()?));
-            rest = tail;
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
-        }
+        each_piece(text, &mut |text, is_placeholder| {
+            pieces.push(if is_placeholder { Piece::Variable(text.parse()?) } else { Piece::Text(text.to_owned()) });
+            Ok(())
+        })?;
         Ok(Template(pieces))
+    }
+}
+
+/// Hands every piece of a text with placeholders to `take`: a text, or the name of a placeholder.
+///
+/// # Errors
+/// If a placeholder is not closed, or `take` refuses one.
+pub(crate) fn each_piece(
+    text: &str,
+    take: &mut dyn FnMut(&str, bool) -> Result<(), TemplateError>,
+) -> Result<(), TemplateError> {
+    let mut rest = text;
+    while let Some((before, after)) = lookup::split_once(rest, "${") {
+        let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+        if !before.is_empty() {
+            take(before, false)?;
+        }
+        take(name, true)?;
+        rest = tail;
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        take(rest, false)
     }
 }
 
@@ -182,17 +209,35 @@ impl Variable {
             | Variable::RequestPath
             | Variable::RequestHeader(_)
             | Variable::RequestQuery(_)
-            | Variable::RequestId => true,
+            | Variable::RequestId
+            | Variable::RequestBody
+            | Variable::RequestBodyValue(_) => true,
             Variable::ResponseStatus | Variable::ResponseHeader(_) | Variable::RouteName | Variable::ServiceName => {
                 false
             }
         }
     }
 
+    /// Returns true if the value is, or stands in, the body of the request.
+    pub(crate) fn is_of_body(&self) -> bool {
+        matches!(self, Variable::RequestBody | Variable::RequestBodyValue(_))
+    }
+
+    /// Returns the value for one exchange, if it has one.
     fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
-        let Exchange { request, response, .. } = exchange;
         match self {
             Variable::PathGroup(name) => groups.group(name),
+            Variable::ResponseStatus => Some(Cow::Owned(exchange.response.status.to_string())),
+            Variable::ResponseHeader(name) => exchange.response.headers.get(name).map(Cow::Borrowed),
+            Variable::RouteName => exchange.route.as_ref()?.name.as_deref().map(Cow::Borrowed),
+            Variable::ServiceName => exchange.service.as_ref()?.name.as_deref().map(Cow::Borrowed),
+            _ => self.of_request(&exchange.request),
+        }
+    }
+
+    /// Returns the value that a request alone gives it, if it does.
+    pub(crate) fn of_request<'a>(&'a self, request: &'a ClientRequest<'_>) -> Option<Cow<'a, str>> {
+        match self {
             Variable::RequestMethod => Some(Cow::Borrowed(&request.method)),
             Variable::RequestPath => Some(Cow::Borrowed(request.path())),
             Variable::RequestHeader(name) => request.headers.get(name).map(Cow::Borrowed),
@@ -200,10 +245,13 @@ impl Variable {
                 form_urlencoded::parse(request.query().as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
             }
             Variable::RequestId => request.id.as_deref().map(Cow::Borrowed),
-            Variable::ResponseStatus => Some(Cow::Owned(response.status.to_string())),
-            Variable::ResponseHeader(name) => response.headers.get(name).map(Cow::Borrowed),
-            Variable::RouteName => exchange.route.as_ref()?.name.as_deref().map(Cow::Borrowed),
-            Variable::ServiceName => exchange.service.as_ref()?.name.as_deref().map(Cow::Borrowed),
+            Variable::RequestBody => Some(String::from_utf8_lossy(request.body)),
+            Variable::RequestBodyValue(at) => pointer::scalar(request.body, at).map(Cow::Owned),
+            Variable::PathGroup(_)
+            | Variable::ResponseStatus
+            | Variable::ResponseHeader(_)
+            | Variable::RouteName
+            | Variable::ServiceName => None,
         }
     }
 }
@@ -211,7 +259,7 @@ impl Variable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers};
+    use crate::exchange::{ClientResponse, Entity, Headers};
 
     struct Groups;
 
@@ -228,6 +276,7 @@ mod tests {
                 method: "PUT".into(),
                 target: "/profile/42?tenant=a%20b&tenant=c".into(),
                 headers: Headers(vec![("x-tenant".into(), "acme".into())]),
+                body: br#"{"a":{"b":[7]}}"#,
                 ..ClientRequest::default()
             },
             response: ClientResponse {
@@ -253,6 +302,8 @@ mod tests {
         assert_eq!(render("${request.id}/${response.status}"), "r-1/201");
         assert_eq!(render("${response.headers.etag}"), "\"7\"");
         assert_eq!(render("${route.name}"), "profiles");
+        assert_eq!(render("${request.body}"), r#"{"a":{"b":[7]}}"#);
+        assert_eq!(render("${request.body./a/b/0}${request.body./a}"), "7");
     }
 
     #[test]
@@ -289,7 +340,11 @@ mod tests {
     #[test]
     fn the_list_of_variables_is_the_parser_s() {
         for name in VARIABLES {
-            assert!(name.parse::<Variable>().is_ok(), "{name}");
+            assert!(name.parse::<Variable>().is_ok_and(|variable| !variable.is_of_body()), "{name}");
         }
+        for name in BODY_VARIABLES {
+            assert!(name.parse::<Variable>().is_ok_and(|variable| variable.is_of_body()), "{name}");
+        }
+        assert!("request.body.x".parse::<Variable>().is_err());
     }
 }

@@ -38,24 +38,23 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::capture::CaptureId;
+    use crate::capture::CaptureCall;
 
     #[test]
     fn what_the_host_has_forgotten_does_not_gather_and_the_others_cost_little() {
         let (mut callouts, asked) = (Callouts::default(), Cell::new(0));
-        let under_way =
-            |call, token| matches!(call, Call::Capture(CaptureId(id)) if id % 10 != 0 && id + 1_000 > token);
+        let under_way = |call, token| matches!(call, Call::Capture(CaptureCall(id)) if id % 10 != 0 && id + 1_000 > u64::from(token));
         for token in 0..100_000 {
             let awaits = |call| {
                 asked.set(asked.get() + 1);
                 under_way(call, token)
             };
-            callouts.add(token, Call::Capture(CaptureId(token)), awaits);
+            callouts.add(token, Call::Capture(CaptureCall(u64::from(token))), awaits);
         }
         let still = callouts.calls.iter().filter(|(_, call)| under_way(*call, 99_999)).count();
         assert!(still == 900 && callouts.calls.len() < 3_000, "{still} of {}", callouts.calls.len());
         assert!(asked.get() < 3 * 100_000, "{} looks", asked.get());
-        assert_eq!(callouts.take(99_999), Some(Call::Capture(CaptureId(99_999))));
+        assert_eq!(callouts.take(99_999), Some(Call::Capture(CaptureCall(99_999))));
         assert_eq!((callouts.take(99_999), callouts.take(10)), (None, None));
     }
 }

@@ -28,8 +28,9 @@ pub(crate) struct CapturedRequest {
 pub(crate) enum Begun {
     /// A capture has taken it, and the host has to do this with it.
     Held(Box<CapturedRequest>, Action),
-    /// It is answered: an application behind the gateway could take it for one of a capture.
-    Refused,
+    /// It is answered: it is a challenge, or an application behind the gateway could take it for
+    /// one of a capture.
+    Answered,
     /// No capture wants it.
     NotWanted,
 }
@@ -46,11 +47,15 @@ impl CapturedRequest {
             Some((find(&normalised)?, normalised))
         });
         let Some((position, target)) = found else {
+            if let Some(answer) = challenged(worker, method, &own, header_count) {
+                worker.answer(&answer);
+                return Begun::Answered;
+            }
             if !worker.captures.know_by_another_spelling(method, &own) {
                 return Begun::NotWanted;
             }
             worker.answer(&worker.with_intake(Intake::misspelled));
-            return Begun::Refused;
+            return Begun::Answered;
         };
         let head_bytes = method.len() + target.len();
         let head = Head { method: text(method.to_vec()), target: text(target), header_count, ended };
@@ -103,7 +108,7 @@ impl CapturedRequest {
             return self.complete(body);
         }
         let why = self.worker.rules.unreadable_body;
-        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, why))))
+        self.answer(Some(self.worker.with_intake(|intake| intake.cannot_read(id, bytes, why))))
     }
 
     /// Has the request stored, all of which has come.
@@ -137,6 +142,16 @@ impl CapturedRequest {
             hostcalls::set_header(MapType::HttpResponseHeaders, ":status", "503");
         }
     }
+}
+
+/// Returns the answer to a request that only challenges have the method of, if it is one. Its body,
+/// if it has any, is not looked at.
+fn challenged(worker: &Worker, method: &[u8], target: &[u8], header_count: usize) -> Option<Answer> {
+    let position = worker.captures.asked(method, target)?;
+    let head = Head { method: text(method.to_vec()), target: text(target.to_vec()), header_count, ended: true };
+    let webhook = worker.reader.webhook(head);
+    let now = hostcalls::now();
+    worker.with_intake(|intake| intake.challenged(position, &webhook.request(), now))
 }
 
 fn content_length() -> Option<u64> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
 use super::header_pairs::serialise;
+use super::late_replies::note;
 use crate::callout::Callout;
 use crate::capture::Answer;
 use crate::clock::Timestamp;
@@ -289,7 +290,8 @@ pub(crate) fn dispatch(callout: &Callout) -> Result<u32, Status> {
     for (name, value) in request.headers() {
         headers.push((name.as_str(), std::str::from_utf8(value.as_bytes()).map_err(|_| Status::BadArgument)?));
     }
-    proxy_wasm::hostcalls::dispatch_http_call(upstream, headers, Some(request.body()), vec![], *timeout)
+    let token = proxy_wasm::hostcalls::dispatch_http_call(upstream, headers, Some(request.body()), vec![], *timeout);
+    token.inspect(|token| note(*token))
 }
 
 /// Turns a client's bytes into text; what is not UTF-8 becomes U+FFFD.

@@ -121,7 +121,7 @@ impl HttpContext for HttpFilter {
                     self.watched = Some(Watched::Captured(request));
                     return action;
                 }
-                Begun::Refused => return Action::Pause,
+                Begun::Answered => return Action::Pause,
                 Begun::NotWanted => {}
             }
         }

@@ -10,6 +10,7 @@ mod header_pairs;
 mod held;
 mod hostcalls;
 mod http;
+mod late_replies;
 mod once;
 mod reply;
 mod root;

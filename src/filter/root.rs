@@ -130,6 +130,11 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     for warning in &config.warnings {
         hostcalls::log(Level::Warn, &warning.to_string());
     }
+    for (position, route) in config.routes.all.iter().enumerate() {
+        if let Some(warning) = rules.foreign_status(position, route) {
+            hostcalls::log(Level::Warn, &warning);
+        }
+    }
     let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)

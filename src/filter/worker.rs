@@ -16,7 +16,7 @@ use super::once::{hash, name_of_vm, Once, OpenExchange};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
-use crate::capture::{Answer, CaptureId, Captures, Intake, Progress};
+use crate::capture::{Answer, CaptureId, Captures, Intake};
 use crate::clock::Timestamp;
 use crate::exchange::matcher::MethodSketch;
 use crate::exchange::Exchange;
@@ -48,6 +48,15 @@ enum Life {
     /// The host wants it to stop, and waits until it has delivered what it has.
     Draining,
     Done,
+}
+
+/// The reason why a request ticks the root.
+#[derive(Clone, Copy, Debug)]
+enum Hurry {
+    /// Its event is to be sent at once.
+    Event,
+    /// Its webhook is to be stored, at this time.
+    Webhook(Timestamp),
 }
 
 /// What a client is told whose response was refused.
@@ -85,8 +94,8 @@ pub(crate) struct Worker {
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
     root: Cell<Option<u32>>,
-    /// True if the next tick is a request's, which wants its event sent at once.
-    hurried: Cell<bool>,
+    /// Set if the next tick is a request's.
+    hurried: Cell<Option<Hurry>>,
     /// True once the log has the warning of the reader.
     has_warned: Cell<bool>,
     /// This filter among others that may see the same exchanges.
@@ -127,7 +136,7 @@ impl Worker {
             gate: RefCell::new(TickGate::new(tick)),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
-            hurried: Cell::new(false),
+            hurried: Cell::new(None),
             refused: Cell::new(false),
         }
     }
@@ -161,7 +170,7 @@ impl Worker {
         self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
         if let Some(root) = self.root.get() {
-            self.hurried.set(true);
+            self.hurried.set(Some(Hurry::Event));
             hostcalls::tick_root(root);
         }
         let release = self.agent.borrow_mut().publishing().take_release(wait.ticket);
@@ -195,6 +204,8 @@ impl Worker {
     /// Notes that the root is gone.
     pub(crate) fn lose_root(&self) {
         self.root.set(None);
+        // Nothing wakes a webhook that waits for others.
+        self.with_intake(Intake::stop_sharing);
     }
 
     /// Notes that a response that waits is gone.
@@ -286,16 +297,33 @@ impl Worker {
         }
     }
 
-    /// Drives a capture as far as it goes now. Returns the answer, if that ends it.
+    /// Drives the capture of the request that the host speaks for as far as it goes now. Returns
+    /// the answer, if that ends it.
     pub(crate) fn drive(&self, id: CaptureId, now: Timestamp) -> Option<Answer> {
-        loop {
-            let progress = self.agent.borrow_mut().poll_capture(id, now);
-            let callout = match progress {
-                Progress::Call(callout) => callout,
-                Progress::Wait => return None,
-                Progress::Answer(answer) => return Some(answer),
-            };
-            self.dispatch(Call::Capture(id), &callout, now);
+        let answer = self.agent.borrow_mut().poll_capture(id, now);
+        if answer.is_some() {
+            return answer;
+        }
+        match self.root.get().filter(|_| self.rules.answers_at_ticks) {
+            // The call is the root's, because it may have the webhooks of others, too, and goes on
+            // when this request is gone.
+            Some(root) => {
+                self.hurried.set(Some(Hurry::Webhook(now)));
+                hostcalls::tick_root(root);
+            }
+            None => self.store(now),
+        }
+        // The call may have failed at once.
+        self.agent.borrow_mut().poll_capture(id, now)
+    }
+
+    /// Makes the calls that store webhooks, a few dozen at once; the others at the next reply or
+    /// tick.
+    fn store(&self, now: Timestamp) {
+        for _ in 0..ANSWERS_AT_ONCE {
+            let due = self.agent.borrow_mut().poll_capture_call(now);
+            let Some((call, callout)) = due else { break };
+            self.dispatch(call, &callout, now);
         }
     }
 
@@ -309,11 +337,14 @@ impl Worker {
         hostcalls::answer(answer, &(self.rules.answer_details)(answer.status().as_u16()));
     }
 
-    /// Drives captures that are due, a few dozen at once; the others at the next tick. Answers come
+    /// Drives these captures as far as they go now; they are a few dozen at most. Answers come
     /// after all calls, because each makes the host speak for another request.
-    fn tend_captures(&self, now: Timestamp) {
-        let due = self.agent.borrow_mut().due_captures(now);
-        let answers: Vec<_> = due.into_iter().filter_map(|id| Some((id, self.drive(id, now)?))).collect();
+    fn drive_all(&self, captures: Vec<CaptureId>, now: Timestamp) {
+        let answer = |id: CaptureId| Some((id, self.agent.borrow_mut().poll_capture(id, now)?));
+        let answers: Vec<_> = captures.into_iter().filter_map(answer).collect();
+        if self.rules.calls_from_replies {
+            self.store(now);
+        }
         for (id, answer) in answers {
             if hostcalls::speak_for(id.0) {
                 self.answer(&answer);
@@ -323,10 +354,12 @@ impl Worker {
 
     /// Sends what is due, and brings the host what has changed. Called at each tick.
     pub(crate) fn tick(&self) {
-        let now = hostcalls::now();
-        if self.hurried.take() {
-            return self.send(now);
+        match self.hurried.take() {
+            Some(Hurry::Event) => return self.send(hostcalls::now()),
+            Some(Hurry::Webhook(now)) => return self.store(now),
+            None => {}
         }
+        let now = hostcalls::now();
         if !self.gate.borrow_mut().admits(now) {
             return;
         }
@@ -343,7 +376,8 @@ impl Worker {
             hostcalls::done();
         }
         if self.rules.answers_at_ticks {
-            self.tend_captures(now);
+            let due = self.agent.borrow_mut().due_captures(now);
+            self.drive_all(due, now);
         }
     }
 
@@ -372,13 +406,13 @@ impl Worker {
     pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.callouts.borrow_mut().take(token) else { return };
         let (reply, now) = (reply::read(body_size), hostcalls::now());
+        let captures = match call {
+            Call::Capture(call) => Some(self.with_intake(|intake| intake.webhooks(call))),
+            Call::Batch(_) | Call::Credentials(_) => None,
+        };
         self.agent.borrow_mut().handle_reply(call, &reply, now);
-        if let Call::Capture(id) = call {
-            // The host speaks for the request already, unless the call was made at a tick.
-            if let Some(answer) = self.drive(id, now).filter(|_| hostcalls::speak_for(id.0)) {
-                self.answer(&answer);
-            }
-            return;
+        if let Some(captures) = captures {
+            return self.drive_all(captures, now);
         }
         if self.rules.calls_from_replies {
             self.send(now);

@@ -6,6 +6,7 @@
 
 mod bytes_at_once;
 mod depth;
+pub(crate) mod pointer;
 mod string;
 mod tree;
 

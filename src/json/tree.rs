@@ -2,6 +2,7 @@
 //! type that derives `Deserialize` has code of its own in the module, and the error about a wrong
 //! type brings what writes floats. Without them the module is 42 KB smaller.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -33,7 +34,7 @@ pub(crate) fn tree(text: &[u8]) -> Result<Value, serde_json::Error> {
 /// # Errors
 /// If it is not JSON.
 pub(crate) fn tree_of_single_keys(text: &[u8], repeated: &dyn Fn(JsonPath<'_>)) -> Result<Value, serde_json::Error> {
-    read(text, Node { path: JsonPath::Top, only: None, repeated })
+    read(text, Node { path: JsonPath::Top, wanted: Wanted::All, repeated })
 }
 
 /// Reads the texts under `names` in an object, and builds nothing of the rest. `None` in place of a
@@ -43,7 +44,7 @@ pub(crate) fn texts<const N: usize>(text: &[u8], names: [&str; N]) -> Option<[Op
     let is_repeated = Cell::new(false);
     let repeated = |_: JsonPath<'_>| is_repeated.set(true);
     let Value::Object(mut members) =
-        read(text, Node { path: JsonPath::Top, only: Some(&names), repeated: &repeated }).ok()?
+        read(text, Node { path: JsonPath::Top, wanted: Wanted::Members(&names), repeated: &repeated }).ok()?
     else {
         return None;
     };
@@ -60,6 +61,24 @@ pub(crate) fn texts<const N: usize>(text: &[u8], names: [&str; N]) -> Option<[Op
     is_text.then_some(texts)
 }
 
+/// Returns the value that `steps` lead to, which are names of members and numbers of items; lists
+/// and objects are empty. Returns `None` if the text is not JSON, nothing is there, or a name on the
+/// way stands twice.
+pub(super) fn at(text: &[u8], steps: &[Cow<'_, str>]) -> Option<Value> {
+    let is_repeated = Cell::new(false);
+    let repeated = |_: JsonPath<'_>| is_repeated.set(true);
+    let mut value = read(text, Node { path: JsonPath::Top, wanted: Wanted::At(steps), repeated: &repeated }).ok()?;
+    for _ in steps {
+        let only = match &mut value {
+            Value::Array(items) => items.pop(),
+            Value::Object(members) => members.values_mut().next().map(Value::take),
+            _ => None,
+        };
+        value = only?;
+    }
+    (!is_repeated.get()).then_some(value)
+}
+
 fn read(text: &[u8], node: Node<'_>) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = node.deserialize(&mut deserializer)?;
@@ -67,23 +86,47 @@ fn read(text: &[u8], node: Node<'_>) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
+/// The part of a value that is read.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// All of it, to any depth.
+    All,
+    /// The members of these names, and nothing below them; of a list no item.
+    Members(&'a [&'a str]),
+    /// What these steps lead to.
+    At(&'a [Cow<'a, str>]),
+}
+
 /// A value that is read. It visits every kind of value itself: none is of a wrong type.
 #[derive(Clone, Copy)]
 struct Node<'a> {
     path: JsonPath<'a>,
-    /// The members that are read; of a list no item is. All of either, to any depth, if `None`.
-    only: Option<&'a [&'a str]>,
+    wanted: Wanted<'a>,
     repeated: &'a dyn Fn(JsonPath<'_>),
 }
 
 impl<'a> Node<'a> {
-    /// Returns the value at `path` below this one.
-    fn below<'b>(&'b self, path: JsonPath<'b>) -> Node<'b> {
-        Node { path, only: self.only.map(|_| &[][..]), repeated: self.repeated }
+    /// Returns the value at `path` below this one, which is its member or item of this name; `None`
+    /// if it is not read.
+    fn below<'b>(&'b self, path: JsonPath<'b>, name: &str) -> Option<Node<'b>> {
+        let wanted = match self.wanted {
+            Wanted::All => Wanted::All,
+            Wanted::Members(names) => {
+                names.contains(&name).then_some(())?;
+                Wanted::Members(&[])
+            }
+            Wanted::At([step, rest @ ..]) if step == name => Wanted::At(rest),
+            Wanted::At(_) => return None,
+        };
+        Some(Node { path, wanted, repeated: self.repeated })
     }
 
-    fn reads(&self, key: &str) -> bool {
-        self.only.is_none_or(|only| only.contains(&key))
+    /// Returns a value that has nothing below it.
+    fn leaf(&self, value: Value) -> Value {
+        match self.wanted {
+            Wanted::At([_, ..]) => Value::Null,
+            _ => value,
+        }
     }
 }
 
@@ -107,33 +150,49 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+        Ok(self.leaf(Value::Bool(value)))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        Ok(self.leaf(Value::from(value)))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        Ok(self.leaf(Value::from(value)))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+        Ok(self.leaf(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
+        Ok(self.leaf(Value::from(value)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        if self.only.is_some() {
-            while items.next_element::<IgnoredAny>()?.is_some() {}
+        if let Wanted::All = self.wanted {
+            while let Some(value) =
+                items.next_element_seed(Node { path: JsonPath::Item(&self.path, values.len()), ..self })?
+            {
+                values.push(value);
+            }
             return Ok(Value::Array(values));
         }
-        while let Some(value) = items.next_element_seed(self.below(JsonPath::Item(&self.path, values.len())))? {
-            values.push(value);
+        let wanted = match self.wanted {
+            Wanted::At([step, ..]) => step.parse().ok().filter(|index: &usize| index.to_string() == **step),
+            _ => None,
+        };
+        for index in 0.. {
+            let node = match self.wanted {
+                Wanted::At([step, ..]) if wanted == Some(index) => self.below(self.path, step),
+                _ => None,
+            };
+            match node {
+                Some(node) => values.extend(items.next_element_seed(node)?),
+                None if items.next_element::<IgnoredAny>()?.is_some() => {}
+                None => break,
+            }
         }
         Ok(Value::Array(values))
     }
@@ -141,11 +200,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut values = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if !self.reads(&key) {
+            let Some(node) = self.below(JsonPath::Member(&self.path, &key), &key) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
-            }
-            let value = members.next_value_seed(self.below(JsonPath::Member(&self.path, &key)))?;
+            };
+            let value = members.next_value_seed(node)?;
             if values.contains_key(&key) {
                 (self.repeated)(JsonPath::Member(&self.path, &key));
             }

@@ -24,6 +24,11 @@ impl Statuses {
         Statuses(vec![0..=0])
     }
 
+    /// Returns true if `status` is one of them by itself, and not as one of a range.
+    pub(crate) fn name(&self, status: u16) -> bool {
+        self.0.iter().any(|range| *range.start() == status && *range.end() == status)
+    }
+
     /// Returns true if `status` is one of them.
     pub(crate) fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))

@@ -6,12 +6,11 @@ Envoy is stopped while the sockets are filled, so that everything is there when 
 
 import functools
 import os
-import signal
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,16 +34,6 @@ StartCapture = Callable[..., Envoy]
 def start(start_capture: StartCapture, queue: SqsSink) -> StartCapture:
     """Starts Envoys that store in `queue`."""
     return functools.partial(start_capture, queue)
-
-
-@contextmanager
-def stopped(envoy: Envoy) -> Iterator[None]:
-    """Envoy reads nothing meanwhile; then it finds all of it."""
-    os.kill(envoy.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(envoy.pid, signal.SIGCONT)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -82,7 +71,7 @@ def test_a_thousand_heads_on_one_connection_and_then_nothing(start: StartCapture
     for _ in range(4):
         before = refused(envoy, "silent")
         with socket.create_connection(envoy.address_of(), timeout=20) as peer:
-            with stopped(envoy):
+            with envoy.stopped():
                 peer.sendall(burst)
             wait_for(lambda: refused(envoy, "silent") >= before + 1_000, "all of them to be answered", 30)  # noqa: B023
         envoy.assert_no_trap()
@@ -94,7 +83,7 @@ def test_many_connections_with_half_a_webhook_each(start: StartCapture, queue: S
     with ExitStack() as open_sockets:
         address = envoy.address_of()
         peers = [open_sockets.enter_context(socket.create_connection(address, timeout=20)) for _ in range(700)]
-        with stopped(envoy):
+        with envoy.stopped():
             for peer in peers:
                 peer.sendall(HALF)
         wait_for(lambda: refused(envoy, "silent") >= 700, "all of them to be answered", 30)

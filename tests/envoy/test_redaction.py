@@ -28,6 +28,12 @@ TARGETS = [
     f"?next={quote(NESTED, safe='')}",
     f"?next=https://x.example/?token={SECRET}",
     f"?user[token]={SECRET}",
+    # Raw, as curl sends them: to the service all of it is the value.
+    f'?token=a"{SECRET}',
+    f'?token="a"{SECRET}',
+    f"?token=<a>{SECRET}",
+    f"?token=a;b={SECRET}",
+    f"?token=a,b={SECRET}",
 ]
 
 # What it sends in a header, and what a service answers in one.
@@ -131,6 +137,26 @@ def test_a_group_of_the_path_is_hidden_wherever_the_path_stands(
     assert entry.event["upstream_uri"] == "/reset/REDACTED/profile?of=REDACTED&a=1"
     assert entry.event["response"]["headers"]["location"] == "https://x.example/reset/REDACTED/done"
     assert entry.attributes["path"] == ("String", "/mockbin/reset/REDACTED/profile")
+
+
+def test_a_group_is_hidden_whichever_route_the_request_takes(
+    start_gateway: StartGateway, sink: SnsSink, way: str
+) -> None:
+    """Neither another method nor another status makes the path less secret."""
+    redact = {"path": ["key"]}
+    routes = [
+        {"method": "POST", "matcher": "^/mockbin/reset/(?<key>[^/]+)/profile$"},
+        {"method": "*", "matcher": "^/mockbin/invite/(?<key>[^/]+)", "status": "5xx"},
+        {"method": "*", "matcher": "/(?<what>[^/]+)$", "status": "*", "subject": "${path.what} of ${request.path}"},
+    ]
+    envoy = start_gateway(way, sink.address, routes=routes, redact=redact)
+    for path in [f"/mockbin/reset/{SECRET}/profile", f"/mockbin/invite/{SECRET}"]:
+        send(envoy.address_of(), "PUT", f"{path}?of={SECRET}", {"referer": f"https://x.example{path}"})
+    entries = sink.wait_for_events(2)
+    assert SECRET not in everything_in(sink)
+    assert {entry.parameters["Subject"] for entry in entries} == {
+        "profile of /mockbin/reset/REDACTED/profile", "REDACTED of /mockbin/invite/REDACTED",
+    }  # fmt: skip
 
 
 def test_what_is_redacted_is_in_no_dead_letter_and_no_line(

@@ -8,6 +8,7 @@ mod batching;
 mod both_ways;
 mod bounds;
 mod capture;
+mod capture_batches;
 mod capture_cost;
 mod clocks;
 mod configs;

@@ -38,7 +38,7 @@ fn used_gateway(way: Way) -> Host {
 }
 
 /// Objects, numbers and texts as payment providers send them, in so many bytes.
-fn like_a_provider(size: usize) -> String {
+pub(crate) fn like_a_provider(size: usize) -> String {
     let items = (0..).map(|at| {
         json!({
             "id": format!("il_{:016x}", at * 0x9e37_79b9u64), "object": "line_item", "amount": at * 37 % 100_000,

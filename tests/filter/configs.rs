@@ -85,6 +85,44 @@ fn a_matcher_in_another_syntax_draws_a_warning_at_the_start() {
 }
 
 #[test]
+fn a_status_that_another_gateway_has_for_a_client_that_left_draws_a_warning() {
+    for (profile, foreign, own) in [(Profile::Envoy, 499, 0), (Profile::Kong, 0, 499)] {
+        let route = |path: &str, status: serde_json::Value| json!({"method": "PUT", "matcher": path, "status": status});
+        let routes = [
+            route("/both", json!([0, 499])),
+            route("/foreign", json!(["2xx", foreign])),
+            route("/own", json!(own)),
+            route("/all", json!("4xx")),
+        ];
+        let mut host = load(with_keys(Host::builder(profile)));
+        host.start_plugin(config(json!({"routes": routes})).to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        let [line] = &warnings[..] else { panic!("{warnings:#?}") };
+        assert!(line.starts_with(&format!("routes[1].status: {foreign} is not")), "{line}");
+        assert!(line.ends_with(&format!("give `{own}` for that")), "{line}");
+    }
+}
+
+#[test]
+fn what_no_request_reaches_draws_a_warning_at_the_start() {
+    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+    let capture = json!({"method": "POST", "matcher": "^/webhook$", "queue_url": queue});
+    let routes = ["/profile", "/profile/settings"].map(|path| json!({"method": "PUT", "matcher": path}));
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let mut host = load(with_keys(Host::builder(profile)));
+        host.start_plugin(config(json!({"routes": routes, "capture": [capture, capture]})).to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        assert_eq!(
+            warnings.iter().map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>(),
+            [
+                "routes[1]: is never reached: `routes[0]` takes all that it would match",
+                "capture[1]: is never reached: `capture[0]` takes all that it would match",
+            ]
+        );
+    }
+}
+
+#[test]
 fn what_is_no_json_is_refused() {
     let mut host = load(with_keys(Host::builder(Profile::Envoy)));
     for (text, says) in [

@@ -133,6 +133,36 @@ fn a_replaced_filter_that_ends_too_soon_has_a_successor() {
 }
 
 #[test]
+fn on_kong_a_changed_configuration_loses_nothing_where_there_is_a_journal() {
+    for journal in ["on", "off"] {
+        let changed = |by: &str| config(json!({"attributes": {"by": by}, "queue": {"journal": journal}})).to_string();
+        let mut host = load(Way::Kong.builder().shared_data(SharedData::new()));
+        host.start_plugin(changed("old")).unwrap();
+        (0..7).for_each(|number| Way::Kong.run(&mut host, &numbered(number)));
+        host.replace_plugin(changed("new")).unwrap();
+        (7..9).for_each(|number| Way::Kong.run(&mut host, &numbered(number)));
+        host.collect_replaced_plugins().unwrap();
+        Way::Kong.run(&mut host, &numbered(9));
+        let mut delivered = numbers(&deliver(&mut host, EXPIRY));
+        delivered.sort_unstable();
+        let expected: Vec<_> = if journal == "on" { (0..10).collect() } else { vec![9] };
+        assert_eq!(delivered, expected, "with the journal {journal}");
+    }
+}
+
+#[test]
+fn on_kong_a_changed_configuration_loses_nothing_where_plans_are_kept() {
+    let mut host = Way::Kong.start(&config(json!({})));
+    for change in 0..5 {
+        (0..7).for_each(|number| Way::Kong.run(&mut host, &numbered(change * 7 + number)));
+        host.replace_plugin(config(json!({"attributes": {"by": change.to_string()}})).to_string()).unwrap();
+    }
+    let mut delivered = numbers(&deliver(&mut host, EXPIRY));
+    delivered.sort_unstable();
+    assert_eq!(delivered, (0..35).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_replaced_filter_that_drains_keeps_its_queue() {
     let mut host = start(&config(json!({"timeout_ms": 60_000, "max_in_flight": 1})));
     run_numbered(&mut host, 3);

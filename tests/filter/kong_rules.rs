@@ -77,6 +77,23 @@ fn a_call_that_is_never_answered_frees_its_place_and_a_late_reply_is_ignored() {
 }
 
 #[test]
+fn a_reply_to_an_earlier_instance_is_ignored() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 3);
+    host.advance(MAX_DELAY).unwrap();
+    let lost = host.take_callouts().remove(0);
+    host.revive().unwrap();
+    host.respond(lost.token, sns::accept(&lost)).unwrap();
+    run_numbered(&mut host, 2);
+    host.advance(MAX_DELAY).unwrap();
+    let own = host.take_callouts().remove(0);
+    host.respond(lost.token, sns::accept(&lost)).unwrap();
+    host.respond(own.token, sns::accept(&own)).unwrap();
+    deliver(&mut host, LONG);
+    assert_eq!((count(&host, Metric::EventsPublished), count(&host, Metric::QueuedEntries)), (2, 0));
+}
+
+#[test]
 fn a_failed_call_is_told_of_in_kong_s_words() {
     for (kind, says) in [
         (FailureKind::Refused, "broken connection"),

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use retrohook::agent::{Agent, Call};
+use retrohook::agent::Agent;
 use retrohook::aws::credentials::keeper;
 use retrohook::callout::{Callout, Limits, Reply};
-use retrohook::capture::{CaptureId, Progress, Size};
+use retrohook::capture::{CaptureId, Size};
 use retrohook::config::Config;
 use serde_json::{json, Value};
 
@@ -46,6 +46,7 @@ fn check_message(webhook: &Webhook, headers: &[(String, String)], callout: &Call
             "encoding",
             "headers",
             "received_at",
+            "method",
             "path",
             "query",
             "sender_id",
@@ -148,33 +149,34 @@ fn check(webhook: &Webhook) -> Result<Vec<Seen>, TestCaseError> {
         let intake = agent.capturing();
         let refused = intake.admit(ID, 0, Size { head: 8, body: Some(webhook.body.len() as u64) }, now());
         let refused = refused.or_else(|| intake.complete(ID, webhook.request(headers), &webhook.body, now()));
-        refused.map_or_else(|| agent.poll_capture(ID, now()), Progress::Answer)
+        let refused = refused.or_else(|| agent.poll_capture(ID, now()));
+        (refused, agent.poll_capture_call(now()))
     };
-    let callout = match send(&mut agent, &headers) {
-        Progress::Call(callout) => callout,
-        Progress::Answer(answer) if answer.status() == 413 => {
+    let (call, callout) = match send(&mut agent, &headers) {
+        (None, Some(call)) => call,
+        (Some(answer), _) if answer.status() == 413 => {
             prop_assert!(webhook.body.len() > 100_000, "{} bytes are not too large", webhook.body.len());
             return Ok(vec![Seen::TooLarge]);
         }
-        Progress::Answer(answer) => {
+        (Some(answer), _) => {
             prop_assert_eq!(answer.status(), 401);
             prop_assert!(webhook.rejects && !is_good);
             return Ok(vec![Seen::Rejected]);
         }
-        Progress::Wait => return Err(TestCaseError::fail("nothing to wait for")),
+        (None, None) => return Err(TestCaseError::fail("nothing to wait for")),
     };
     let Stored { id, is_of_sender, seen, verified } = check_message(webhook, &headers, &callout)?;
     prop_assert!(!is_good || verified, "a good signature is not taken");
 
     let reply = Reply::Response(http::Response::new(br#"{"MessageId":"m-1"}"#.to_vec()));
-    agent.handle_reply(Call::Capture(ID), &reply, now());
-    let Progress::Answer(answer) = agent.poll_capture(ID, now()) else { return Err(TestCaseError::fail("no answer")) };
+    agent.handle_reply(call, &reply, now());
+    let Some(answer) = agent.poll_capture(ID, now()) else { return Err(TestCaseError::fail("no answer")) };
     prop_assert_eq!(answer.status(), 200);
     prop_assert!(agent.is_idle());
 
     // The sender tries again.
     let again = [headers, vec![("date".to_owned(), "later".to_owned())]].concat();
-    let Progress::Call(callout) = send(&mut agent, &again) else { return Err(TestCaseError::fail("no call")) };
+    let (None, Some((_, callout))) = send(&mut agent, &again) else { return Err(TestCaseError::fail("no call")) };
     let is_same = check_message(webhook, &again, &callout)?.id == id;
     prop_assert_eq!(is_same, is_of_sender && !webhook.is_garbled(), "one id for all tries, if the sender gives one");
 

@@ -34,7 +34,9 @@ BEYOND_DRAFT_4 = {
         "redact path without any group",
         "a group that is not there in a list of an attribute",
     },
-    "whether a text is base64": {"verify with a secret that is no base64"},
+    "whether a text is base64": {"verify with a secret that is no base64", "a key that is not hexadecimal"},
+    "whether a name and a password are in a text": {"basic without a password"},
+    "what another text has placeholders of": {"a time that is not signed", "a challenge with an HMAC for anybody"},
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
     "what the environment of the filter has": {"a secret of an environment without it", "a key of an environment without it"},
     "whether two members of a list have the same name": {"two captures of one name"},
@@ -49,6 +51,9 @@ CAPTURE = {
     "capture.response": SCHEMA["definitions"]["capture_response"],
     "capture.unverified": SCHEMA["definitions"]["unverified"],
     "capture.verify": SCHEMA["definitions"]["verify"],
+    "capture.verify.timestamp": SCHEMA["definitions"]["signature_time"],
+    "capture.challenges": SCHEMA["definitions"]["own_challenge"],
+    "capture.challenges.response": SCHEMA["definitions"]["challenge_response"],
     "attributes": SCHEMA["definitions"]["typed_attribute"],
 }
 
@@ -117,7 +122,7 @@ def product(expression: str) -> int:
 
 
 def test_bounds_and_defaults_are_those_of_the_filter() -> None:
-    source = "".join(page(f"src/config/{name}.rs") for name in ("mod", "credentials", "capture", "delivery", "verify"))
+    source = "".join(page(f"src/config/{name}.rs") for name in ("mod", "credentials", "capture", "challenge", "delivery", "verify"))
     source = re.sub(r"\bMAX_EVENTS\b", re.search(r"MAX_EVENTS: u32 = (\d+)", page("src/aws/protocol.rs"))[1], source)
     calls = re.findall(r'\.integer\("(\w+)", ([\d_]+)\.\.=([\d_ *]+), ([\d_]+)\)', source)
     role = SCHEMA["properties"]["credentials"]["properties"]["assume_role"]

@@ -11,7 +11,9 @@ const TEXT: [u8; 1] = [1];
 
 /// Returns the sum of a body, in hex.
 pub(super) fn of_body(message: &Message<'_>) -> String {
-    hex::encode(Md5::digest(message.body))
+    let mut sum = Md5::new();
+    sum.update(message.body);
+    in_hex(sum)
 }
 
 /// Returns the sum of the attributes, in hex.
@@ -28,6 +30,11 @@ pub(super) fn of_attributes(message: &Message<'_>) -> String {
         sum.update(TEXT);
         add(&mut sum, &attribute.value);
     }
+    in_hex(sum)
+}
+
+#[inline(never)]
+fn in_hex(sum: Md5) -> String {
     hex::encode(sum.finalize())
 }
 

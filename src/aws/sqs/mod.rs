@@ -8,6 +8,7 @@ mod checksum;
 mod queue_url;
 mod reply;
 mod request;
+mod stored;
 
 use http::HeaderMap;
 
@@ -18,8 +19,9 @@ use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub(crate) use reply::{parse_batch, parse_sent, parse_stored};
+pub(crate) use reply::{parse_batch, parse_sent};
 pub(crate) use request::{headers, send_message, send_message_batch, size, Action, Message};
+pub(crate) use stored::{parse_stored, parse_stored_batch, Stored};
 
 /// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all
 /// messages of one `SendMessageBatch` together: 1,048,576.

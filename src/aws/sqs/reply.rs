@@ -7,17 +7,11 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::aws::error::{classify, without_namespace, Failure, FailureClass, Outcome};
+use crate::aws::error::{classify, without_namespace, Failure, Outcome};
 use crate::aws::reply::{self, json_error, position, text};
 use crate::callout::Reply;
 
-use super::checksum;
-use super::request::Message;
-
-const SQS: &str = "SQS";
-
-const BODY_SUM: &str = "MD5OfMessageBody";
-const ATTRIBUTES_SUM: &str = "MD5OfMessageAttributes";
+pub(super) const SQS: &str = "SQS";
 
 /// Returns the id that SQS gave to the message of a `SendMessage`.
 ///
@@ -29,36 +23,13 @@ pub(crate) fn parse_sent(reply: &Reply) -> Result<String, Failure> {
 }
 
 /// Reads the reply to a `SendMessage`: the id of the message, and everything that SQS says of it.
-fn read_sent(reply: &Reply) -> Result<(String, Value), Failure> {
+pub(super) fn read_sent(reply: &Reply) -> Result<(String, Value), Failure> {
     let success = reply::read(SQS, reply, 1, json_error)?;
     let sent = success.json().unwrap_or_default();
     match text(&sent, "MessageId").map(str::to_owned) {
         Some(message_id) => Ok((message_id, sent)),
         None => Err(success.unreadable()),
     }
-}
-
-/// Returns the id that SQS gave to `message`, if what it stored is that message: SQS sends the MD5
-/// of body and attributes back.
-///
-/// # Errors
-/// As [`parse_sent`], and if SQS tells of another message.
-pub(crate) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Result<String, Failure> {
-    let (message_id, sent) = read_sent(reply)?;
-    // A stand-in for SQS may give no sums; one that it gives has to be right.
-    let other = |name: &str, sum: fn(&Message<'_>) -> String| {
-        sent.get(name)
-            .is_some_and(|stored| stored.as_str().is_none_or(|stored| !stored.eq_ignore_ascii_case(&sum(message))))
-    };
-    for (name, sum) in
-        [(BODY_SUM, checksum::of_body as fn(&Message<'_>) -> String), (ATTRIBUTES_SUM, checksum::of_attributes)]
-    {
-        if other(name, sum) {
-            let text = format!("{name} is not that of what was sent");
-            return Err(Failure::new(FailureClass::Transient, "AnotherMessage", &text));
-        }
-    }
-    Ok(message_id)
 }
 
 /// Returns the outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
@@ -94,7 +65,8 @@ pub(crate) fn parse_batch(reply: &Reply, entries: usize) -> Vec<Outcome> {
     settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
 }
 
-fn failure(entry: &Value) -> Failure {
+/// Returns why a member of `Failed` was refused.
+pub(super) fn failure(entry: &Value) -> Failure {
     // An entry has no status of its own; SenderFault tells the first digit of one.
     let sender_fault = entry.get("SenderFault").and_then(Value::as_bool).unwrap_or_default();
     let status = if sender_fault { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
@@ -135,36 +107,6 @@ mod tests {
             parse_sent(&Reply::NoResponse("timeout".into())),
             Err(Failure::new(Transient, "NoReply", "timeout"))
         );
-    }
-
-    #[test]
-    fn only_a_plain_200_about_this_message_is_a_success() {
-        let attributes = [];
-        let message = Message { body: "{}", attributes: &attributes, group_id: None, deduplication_id: None };
-        let sum = "99914b932bd37a50b983c5e7c90ae93b";
-        let stored = |status, fields: &str| {
-            let body = format!(r#"{{"MessageId":"m-1"{fields}}}"#);
-            parse_stored(&response(status, body), &message).map_err(|failure| failure.code)
-        };
-        assert_eq!(stored(200, ""), Ok("m-1".into()), "a reply without sums is believed");
-        assert_eq!(stored(200, &format!(r#","MD5OfMessageBody":"{sum}""#)), Ok("m-1".into()));
-        assert_eq!(stored(200, &format!(r#","MD5OfMessageBody":"{}""#, sum.to_uppercase())), Ok("m-1".into()));
-        for wrong in ["\"\"", "null", "7", "\"99914b932bd37a50b983c5e7c90ae93c\""] {
-            for name in [BODY_SUM, ATTRIBUTES_SUM] {
-                assert_eq!(
-                    stored(200, &format!(r#","{name}":{wrong}"#)),
-                    Err("AnotherMessage".into()),
-                    "{name} {wrong}"
-                );
-            }
-        }
-        let cut = [br#"{"MessageId":"m-1","MD5OfMessageBody":"0"}"#.as_slice(), b"\xff"].concat();
-        let failure = parse_stored(&response(200, cut), &message).unwrap_err();
-        assert_eq!(failure.code, "AnotherMessage", "the sums are read where the id is");
-        for status in [201, 202, 203, 204, 206, 226, 299, 304] {
-            assert_eq!(stored(status, ""), Err(format!("HTTP {status}")));
-        }
-        assert_eq!(stored(200, r#","__type":"com.amazonaws.sqs#QueueDoesNotExist""#), Err("QueueDoesNotExist".into()));
     }
 
     #[test]

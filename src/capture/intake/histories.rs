@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use md5::{Digest, Md5};
 use proptest::prelude::*;
+use serde_json::{json, Value};
 
 use super::*;
 use crate::aws::credentials::keeper;
-use crate::callout::ANSWERS_AT_ONCE;
+use crate::callout::{Reply, ANSWERS_AT_ONCE};
 use crate::clock::testing::ticks;
 use crate::config::Config;
 
@@ -27,14 +29,7 @@ fn intake(at_once: usize, max_bytes: usize) -> (Intake, Signer) {
     let keeper = keeper(&config.credentials, &|_| None, PATIENCE, PATIENCE, 7).unwrap();
     let mut signer = Signer::new(keeper);
     assert!(signer.poll(NOW).is_none() && signer.is_ready(NOW));
-    let settings = IntakeSettings {
-        at_once,
-        max_bytes,
-        patience: PATIENCE,
-        again: true,
-        silent_sender: "silent",
-        retry: config.retry,
-    };
+    let settings = IntakeSettings { at_once, max_bytes, again: true, silent_sender: "silent", retry: config.retry };
     let redaction = Redaction::new(config.redact.clone());
     (Intake::new(config.captures, redaction, settings, 7), signer)
 }
@@ -46,8 +41,14 @@ fn request() -> ClientRequest<'static> {
 /// Asserts that every count is what a look at everything finds.
 fn check(intake: &Intake) {
     let storing = intake.under_way.values().filter(|capture| matches!(capture.stage, CaptureStage::Storing(_))).count();
-    let bytes = intake.under_way.values().map(|capture| capture.held.bytes()).sum();
+    let left: Vec<_> = intake.left().map(|held| held.bytes()).collect();
+    let bytes = intake.under_way.values().map(|capture| capture.held.bytes()).chain(left.iter().copied()).sum();
     assert_eq!(intake.room.used(), (intake.under_way.len() - storing, storing, bytes));
+    let waiting = intake
+        .under_way
+        .values()
+        .filter(|capture| matches!(&capture.stage, CaptureStage::Storing(storing) if storing.attempts.is_waiting()));
+    assert_eq!(intake.lines.used(), (waiting.count(), intake.calls.all().len()));
     assert!(storing <= intake.settings.at_once && bytes <= intake.settings.max_bytes);
     let (mut ends, mut attempts) = (vec![], vec![]);
     for (id, capture) in &intake.under_way {
@@ -65,7 +66,7 @@ enum Step {
     Admit { id: u32, position: usize, announced: Option<u64> },
     Receive { id: u32, bytes: usize },
     Complete { id: u32, bytes: usize },
-    Reply { id: u32, status: u16 },
+    Reply { call: usize, reply: u16 },
     Abandon { id: u32 },
     Pass { millis: u64 },
 }
@@ -77,7 +78,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(id, position, announced)| Step::Admit { id, position, announced }),
         2 => (id.clone(), 0usize..110_000).prop_map(|(id, bytes)| Step::Receive { id, bytes }),
         4 => (id.clone(), 0usize..60_000).prop_map(|(id, bytes)| Step::Complete { id, bytes }),
-        4 => (id.clone(), prop::sample::select(vec![200, 400, 403, 500])).prop_map(|(id, status)| Step::Reply { id, status }),
+        4 => (0usize..8, prop::sample::select(vec![200, 206, 400, 403, 413, 429, 500]))
+            .prop_map(|(call, reply)| Step::Reply { call, reply }),
         1 => id.prop_map(|id| Step::Abandon { id }),
         2 => (0u64..6_000).prop_map(|millis| Step::Pass { millis }),
     ]
@@ -86,10 +88,11 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn what_it_counts_is_what_it_has(steps in prop::collection::vec(step(), 0..150)) {
-        let (mut intake, mut signer) = intake(6, 400_000);
+        let (mut intake, mut signer) = intake(20, 400_000);
         let mut now = NOW;
         // Webhooks that are under way, and since when.
         let mut senders = BTreeMap::new();
+        let mut calls = BTreeMap::new();
         for step in steps {
             let answer = match step {
                 Step::Admit { id, .. } if senders.contains_key(&id) => None,
@@ -100,15 +103,21 @@ proptest! {
                 Step::Receive { id, bytes } => intake.receive(CaptureId(id), bytes, now).map(|_| id),
                 Step::Complete { id, bytes } => {
                     let refused = intake.complete(CaptureId(id), request(), &vec![b'"'; bytes], now);
-                    let ended = refused.is_some() || ended(intake.poll(CaptureId(id), &signer, now));
+                    let ended = refused.or_else(|| intake.poll(CaptureId(id), &signer, now)).is_some();
                     ended.then_some(id)
                 }
-                Step::Reply { id, status } => {
-                    let body = if status == 200 { r#"{"MessageId":"m-1"}"# } else { "" };
-                    let reply = http::Response::builder().status(status).body(body.into()).unwrap();
-                    let reply = Reply::Response(reply);
-                    intake.handle_reply(CaptureId(id), &reply, &mut signer, now);
-                    ended(intake.poll(CaptureId(id), &signer, now)).then_some(id)
+                Step::Reply { call, reply } => {
+                    let Some(call) = calls.keys().nth(call).copied() else { continue };
+                    let reply = reply_to(calls.remove(&call).unwrap(), reply);
+                    let webhooks = intake.webhooks(call);
+                    intake.handle_reply(call, &reply, &mut signer, now);
+                    for id in webhooks {
+                        if intake.poll(id, &signer, now).is_some() {
+                            senders.remove(&id.0);
+                        }
+                        check(&intake);
+                    }
+                    None
                 }
                 Step::Abandon { id } => {
                     intake.abandon(CaptureId(id));
@@ -125,9 +134,14 @@ proptest! {
             check(&intake);
             let ready = signer.is_ready(now);
             for id in intake.due(ready, now) {
-                if ended(intake.poll(id, &signer, now)) {
+                if intake.poll(id, &signer, now).is_some() {
                     senders.remove(&id.0);
                 }
+                check(&intake);
+            }
+            while let Some((call, callout)) = intake.poll_call(&signer, now) {
+                let fields: Value = serde_json::from_slice(callout.request.body()).unwrap();
+                prop_assert!(calls.insert(call, fields).is_none());
                 check(&intake);
             }
             prop_assert_eq!(
@@ -143,8 +157,16 @@ proptest! {
         for id in intake.due(signer.is_ready(now), now) {
             intake.poll(id, &signer, now);
         }
-        let ids: Vec<_> = intake.under_way.keys().copied().collect();
-        prop_assert!(ids.iter().all(|id| intake.awaits(*id)));
+        let in_calls: Vec<_> = calls.keys().flat_map(|call| intake.webhooks(*call)).collect();
+        prop_assert!(intake.under_way.keys().all(|id| in_calls.contains(id)));
+        for (call, fields) in calls {
+            intake.handle_reply(call, &reply_to(fields, 200), &mut signer, now);
+        }
+        prop_assert_eq!(intake.lines.used(), (0, 0));
+        for id in intake.under_way.keys().copied().collect::<Vec<_>>() {
+            prop_assert_eq!(intake.poll(id, &signer, now).map(|answer| answer.status().as_u16()), Some(200));
+        }
+        prop_assert_eq!(intake.room.used(), (0, 0, 0));
     }
 }
 
@@ -155,8 +177,26 @@ fn look(intake: &mut Intake, from: Timestamp, until: Timestamp) {
     }
 }
 
-fn ended(progress: Progress) -> bool {
-    matches!(progress, Progress::Answer(_))
+/// The reply to a call with these fields: 206 stands for a batch of which every second entry is
+/// refused.
+fn reply_to(fields: Value, reply: u16) -> Reply {
+    let member = |entry: &Value| {
+        let sum = hex::encode(Md5::digest(entry["MessageBody"].as_str().unwrap()));
+        json!({"Id": entry["Id"], "MessageId": "m-1", "MD5OfMessageBody": sum})
+    };
+    let (status, body) = match (reply, fields["Entries"].as_array()) {
+        (200 | 206, None) => (200, member(&fields)),
+        (200, Some(entries)) => (200, json!({"Successful": entries.iter().map(member).collect::<Vec<_>>()})),
+        (206, Some(entries)) => {
+            let (taken, refused): (Vec<_>, Vec<_>) =
+                entries.iter().map(member).enumerate().partition(|(at, _)| at % 2 == 0);
+            let [taken, refused] =
+                [taken, refused].map(|members| members.into_iter().map(|(_, member)| member).collect::<Vec<_>>());
+            (200, json!({"Successful": taken, "Failed": refused}))
+        }
+        (status, _) => (status, Value::Null),
+    };
+    Reply::Response(http::Response::builder().status(status).body(body.to_string().into()).unwrap())
 }
 
 #[test]
@@ -175,7 +215,7 @@ fn those_who_fall_silent_together_are_answered_a_few_dozen_at_a_time_and_all_of_
             break;
         }
         assert!(due.len() <= ANSWERS_AT_ONCE);
-        answered += due.into_iter().filter(|id| ended(intake.poll(*id, &signer, now))).count();
+        answered += due.into_iter().filter(|id| intake.poll(*id, &signer, now).is_some()).count();
         rounds += 1;
         now = now + Duration::from_millis(25);
     }
@@ -195,8 +235,7 @@ fn a_byte_now_and_then_does_not_hold_a_place_for_ever() {
         bytes += 1;
         assert!(intake.receive(CaptureId(1), bytes, now).is_none());
         for id in intake.due(true, now) {
-            let Progress::Answer(answer) = intake.poll(id, &signer, now) else { panic!("it is over") };
-            assert_eq!(answer.status(), 408);
+            assert_eq!(intake.poll(id, &signer, now).unwrap().status(), 408, "it is over");
         }
     }
     assert_eq!(now.since(NOW), LONGEST_REQUEST);

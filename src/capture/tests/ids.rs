@@ -76,19 +76,20 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
     let config = Config::from_json(json!({"capture": [entry]}).to_string().as_bytes()).unwrap();
     let capture = &config.captures.all[0];
     let redaction =
-        Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], path: vec![] });
+        Redaction::new(Redact { headers: vec!["x-hidden".into()], query: vec!["token".into()], ..Redact::default() });
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = |Sent(target, headers, body): &Sent| {
         let request = ClientRequest {
             method: "POST".into(),
             target: target.as_str().into(),
             headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect()),
+            body: body.as_bytes(),
             ..ClientRequest::default()
         };
         let attempts = Attempts::new(Duration::from_secs(5), true, config.retry, NOW);
         let nonce = Nonce { random: rng.u128(..), at: NOW };
         let verify = capture.verify.as_ref();
-        let checked = verify.map(|verify| verify.check(&request.headers, body.as_bytes(), NOW));
+        let checked = verify.map(|verify| verify.check(&request, NOW));
         let storing =
             storing(capture, &redaction, request, body.as_bytes(), checked.as_ref(), attempts, nonce).unwrap();
         Stored {
@@ -413,14 +414,14 @@ fn a_call_for_what_is_not_verified_is_for_its_queue() {
         "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/unverified", "upstream": "elsewhere",
     });
     let mut agent = agent(entry, json!({}));
-    let callout = call(receive(&mut agent, ID, request(&[]), b"{}", NOW));
+    let (call, callout) = named(receive(&mut agent, ID, request(&[]), b"{}", NOW));
     assert_eq!(callout.upstream, "elsewhere");
     let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/unverified";
     assert_eq!(fields(&callout)["QueueUrl"], queue);
     let authorization = callout.request.headers()["authorization"].to_str().unwrap();
     assert!(authorization.contains("/eu-west-1/sqs/"), "{authorization}");
-    agent.handle_reply(Call::Capture(ID), &response(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#), NOW);
-    assert_eq!(answered(agent.poll_capture(ID, NOW)), 503);
+    agent.handle_reply(call, &response(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#), NOW);
+    assert_eq!(answered(progress(&mut agent, ID, NOW)), 503);
     let lines = agent.take_notices(NOW);
     let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");

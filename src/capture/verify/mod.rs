@@ -1,23 +1,32 @@
-//! Checks that a webhook was signed by its sender: the schemes of the providers, and a generic one.
+//! Checks that a webhook was signed by its sender: one general form of signatures, and a row of it
+//! for each known provider.
 //!
-//! Comparisons are made by the crate `hmac`, in constant time. Never changes what was received, and
-//! never says more of a secret than that nothing matched.
+//! Comparisons take as long for what is wrong as for what is right. Never changes what was
+//! received, and never says more of a secret than that nothing matched.
 
-mod body_hmac;
+mod content;
+#[cfg(feature = "ed25519")]
+mod ed25519;
+mod encoding;
+mod form;
+mod mac;
 mod scheme;
 mod secrets;
-mod standard_webhooks;
-mod stripe;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::exchange::Headers;
-pub(crate) use body_hmac::{Algorithm, BodyHmac, Encoding};
-pub(crate) use scheme::{FormSource, IdHeaders, IdSource, Scheme, SignatureForm, SCHEMES};
-pub(crate) use secrets::{Key, SecretEncoding};
+use crate::exchange::template::Variable;
+use crate::exchange::ClientRequest;
+pub(crate) use content::{Content, VARIABLES};
+pub(crate) use encoding::Encoding;
+pub(crate) use form::{Proof, SignatureForm, TimePlace, TimeUnit};
+pub(crate) use mac::Algorithm;
+pub(crate) use scheme::{FormSource, IdHeaders, IdSource, Kind, Scheme, GENERAL_KEYS, SCHEMES, VERIFY_TOKEN};
+pub(crate) use secrets::{Key, KeyEncoding};
 
 /// The fate of a webhook whose signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +42,12 @@ pub(crate) enum OnUnverified {
 pub struct Verification {
     /// The scheme that the sender keeps to.
     pub(crate) scheme: &'static Scheme,
-    /// The form of its signatures.
-    pub(crate) form: SignatureForm,
+    /// The forms of its signatures. A request is checked by the first that it has one of.
+    pub(crate) forms: Vec<SignatureForm>,
     /// The secrets; a signature by any one of them is good.
     pub(crate) keys: Vec<Key>,
+    /// What the sender's URLs begin with, up to the path, where it is not the request's own host.
+    pub(crate) url: Option<String>,
     /// The distance that the time in a signature, where there is one, may have from now.
     pub(crate) tolerance: Duration,
     /// The fate of a webhook without a good signature.
@@ -47,10 +58,10 @@ pub struct Verification {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
     /// The signature, or a part of it, is missing.
-    #[error("there is no header `{0}`")]
+    #[error("there is no {0}")]
     Missing(String),
-    /// The header is not of the form that the scheme asks for.
-    #[error("the header `{0}` cannot be read")]
+    /// It is not of the form that the scheme asks for.
+    #[error("the {0} cannot be read")]
     Unreadable(String),
     /// The signature was made too long ago, or is sent again by somebody else.
     #[error("it was signed {} s ago, of at most {}", .age.as_secs(), .tolerance.as_secs())]
@@ -78,15 +89,15 @@ impl Rejection {
     pub(crate) fn mend(&self) -> &'static str {
         match self {
             Rejection::Missing(_) | Rejection::Unreadable(_) => {
-                "unless a stranger sent it, its provider signs in another way: correct `scheme` (of `hmac`: `header`, \
-                 `encoding`, `prefix`)"
+                "unless a stranger sent it, its provider signs in another way: correct `scheme`, or what describes the \
+                 signature"
             }
             Rejection::Old { .. } | Rejection::Early { .. } => {
                 "unless somebody sends an old webhook again, set the clock of this machine"
             }
             Rejection::Mismatch => {
-                "unless a stranger sent it, give `secrets` that of its provider, and let nothing before the gateway \
-                 change bodies"
+                "unless a stranger sent it, give `secrets` that of its provider, let nothing before the gateway change \
+                 bodies, and where the URL is signed give `url`"
             }
         }
     }
@@ -97,37 +108,69 @@ impl Rejection {
 pub(crate) struct Signed {
     /// The id of the delivery, where it is covered. Headers that are not may say anything.
     pub(crate) id: Option<String>,
+    /// The position of the secret that it was made with.
+    pub(crate) key: usize,
 }
 
 impl Verification {
-    /// Checks that `body`, which came with `headers`, was signed with one of the secrets.
+    /// Checks that `request` was signed with one of the secrets.
     ///
     /// # Errors
     /// The reason why it is not known to be.
-    pub(crate) fn check(&self, headers: &Headers<'_>, body: &[u8], now: Timestamp) -> Result<Signed, Rejection> {
-        self.form.check(self, headers, body, now)
+    pub(crate) fn check(&self, request: &ClientRequest<'_>, now: Timestamp) -> Result<Signed, Rejection> {
+        let form = self.forms.iter().find(|form| form.is_in(request)).or(self.forms.first());
+        let mut signed = form.ok_or(Rejection::Mismatch)?.check(self, request, now)?;
+        if let (None, IdSource::Body(_, read)) = (&signed.id, &self.scheme.id) {
+            signed.id = read(request.body).map(Cow::into_owned);
+        }
+        Ok(signed)
     }
 
     /// Returns the headers that a check reads, in lower case.
-    pub(crate) fn headers(&self) -> Vec<&str> {
-        self.form.headers()
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.forms.iter().flat_map(SignatureForm::variables).filter_map(|variable| match variable {
+            Variable::RequestHeader(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Returns the query parameters that hold the secret itself, in lower case.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = String> + '_ {
+        let places = self.forms.iter().filter(|form| form.proof == Proof::Token).flat_map(|form| &form.places);
+        places.filter_map(|place| match place {
+            Variable::RequestQuery(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+    }
+
+    /// Returns true if a request holds the secret itself, which no message may have.
+    fn is_token(&self) -> bool {
+        self.forms.iter().any(|form| form.proof == Proof::Token)
     }
 
     /// Returns true if the reader of the queue needs `header` to check again, so that it is never
     /// redacted.
     pub(crate) fn needs(&self, header: &str) -> bool {
-        self.headers().contains(&header)
+        !self.is_token() && self.headers().any(|name| name == header)
     }
 
-    /// Checks that one of `signatures` signs `parts`, one after the other, with one of the keys.
-    fn matches(&self, algorithm: Algorithm, parts: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), Rejection> {
-        let good = self.keys.iter().any(|key| algorithm.verifies(key, parts, signatures));
-        good.then_some(()).ok_or(Rejection::Mismatch)
+    /// Returns true if `header` holds the secret itself.
+    pub(crate) fn is_secret(&self, header: &str) -> bool {
+        self.is_token() && self.headers().any(|name| name == header)
     }
 
-    /// Checks that a signature that was made `seconds` after 1970 is neither old nor of the future.
-    fn fresh(&self, seconds: u64, now: Timestamp) -> Result<(), Rejection> {
-        let (signed, tolerance) = (Timestamp(seconds.saturating_mul(1_000)), self.tolerance);
+    /// Returns the HMAC of a text by the secret at this position, written as signatures are.
+    pub(crate) fn mac(&self, key: usize, text: &str) -> Option<String> {
+        let (form, key) = (self.forms.first()?, self.keys.get(key)?);
+        match form.proof {
+            Proof::Hmac(algorithm) => Some(form.encoding.encode(&algorithm.mac(key, &[text.as_bytes()]))),
+            _ => None,
+        }
+    }
+
+    /// Checks that a signature that was made at this time is neither old nor of the future.
+    fn fresh(&self, signed: Timestamp, now: Timestamp) -> Result<(), Rejection> {
+        let tolerance = self.tolerance;
         let (age, by) = (now.since(signed), signed.since(now));
         if age > tolerance {
             return Err(Rejection::Old { age, tolerance });
@@ -139,12 +182,17 @@ impl Verification {
     }
 }
 
-/// Returns the first value of a header that has to be there.
-fn required<'a>(headers: &'a Headers<'_>, name: &str) -> Result<&'a str, Rejection> {
-    headers.get(name).ok_or_else(|| Rejection::Missing(name.to_owned()))
+/// Returns the fault of a request without a part of it.
+fn missing(variable: &Variable) -> Rejection {
+    Rejection::Missing(described(variable))
 }
 
-/// Reads seconds since 1970, in digits alone.
-fn seconds(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+/// Names a part of a request.
+fn described(variable: &Variable) -> String {
+    match variable {
+        Variable::RequestHeader(name) => format!("header `{name}`"),
+        Variable::RequestQuery(name) => format!("query parameter `{name}`"),
+        Variable::RequestBodyValue(at) => format!("`{at}` in the body"),
+        _ => "part of the request that is signed".to_owned(),
+    }
 }

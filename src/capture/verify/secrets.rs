@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use base64_simd::{Out, STANDARD};
-
-/// The prefix of a secret of Standard Webhooks, which is base64.
-const PREFIX: &str = "whsec_";
+use super::Encoding;
 
 /// Bytes of a secret of Standard Webhooks, at least (specification, "Signature scheme").
 const MIN_WHSEC_BYTES: usize = 24;
@@ -14,13 +11,18 @@ const MIN_WHSEC_BYTES: usize = 24;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(Vec<u8>);
 
-/// The form in which a scheme's secrets are written.
+/// The form in which a secret is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SecretEncoding {
-    /// The text itself is the secret.
-    Text,
-    /// Base64, with `whsec_` before it or not: Standard Webhooks.
+pub(crate) enum KeyEncoding {
+    /// Bytes in this form.
+    Plain(Encoding),
+    /// Base64 of 24 bytes at least, with `whsec_` before it or not: Standard Webhooks.
     Whsec,
+    /// A public key of Ed25519 in this form, with `whpk_` before it or not.
+    #[cfg(feature = "ed25519")]
+    Public(Encoding),
+    /// A name and a password, with `:` between them.
+    NameAndPassword,
 }
 
 /// The reason why a text is not a secret of its scheme. The text itself is left out.
@@ -32,9 +34,9 @@ pub(crate) enum KeyError {
     /// The text begins or ends with white space.
     #[error("it has white space around it")]
     Surrounded,
-    /// The text is not base64.
-    #[error("it is not base64 behind `whsec_`")]
-    Base64,
+    /// The text is not of the form.
+    #[error("it is not {0}")]
+    Form(&'static str),
     /// The secret is shorter than Standard Webhooks allow.
     #[error("it has {0} bytes, of at least {MIN_WHSEC_BYTES}")]
     Short(usize),
@@ -46,21 +48,34 @@ impl Key {
     /// # Errors
     /// If the text is not of that form, or the secret is empty or too short, so that others can
     /// sign with it.
-    pub(crate) fn read(text: &str, encoding: SecretEncoding) -> Result<Key, KeyError> {
+    pub(crate) fn read(text: &str, encoding: KeyEncoding) -> Result<Key, KeyError> {
         if text.trim() != text {
             return Err(KeyError::Surrounded);
         }
-        let bytes = match encoding {
-            SecretEncoding::Text => text.as_bytes().to_vec(),
-            SecretEncoding::Whsec => decode(text.strip_prefix(PREFIX).unwrap_or(text)).ok_or(KeyError::Base64)?,
+        let (prefix, form) = match encoding {
+            KeyEncoding::Plain(form) => ("", form),
+            KeyEncoding::Whsec => ("whsec_", Encoding::Base64),
+            #[cfg(feature = "ed25519")]
+            KeyEncoding::Public(form) => ("whpk_", form),
+            KeyEncoding::NameAndPassword => ("", Encoding::Text),
         };
-        if bytes.is_empty() {
-            return Err(KeyError::Empty);
+        let name = match form {
+            Encoding::Hex => "hexadecimal",
+            Encoding::Base64 if prefix.is_empty() => "base64",
+            Encoding::Base64 => "base64 behind its prefix",
+            Encoding::Text => "text",
+        };
+        let bytes = form.decode(text.strip_prefix(prefix).unwrap_or(text)).ok_or(KeyError::Form(name))?;
+        match encoding {
+            _ if bytes.is_empty() => Err(KeyError::Empty),
+            KeyEncoding::Whsec if bytes.len() < MIN_WHSEC_BYTES => Err(KeyError::Short(bytes.len())),
+            KeyEncoding::NameAndPassword if !bytes.contains(&b':') => Err(KeyError::Form("NAME:PASSWORD")),
+            #[cfg(feature = "ed25519")]
+            KeyEncoding::Public(_) if !super::ed25519::is_public_key(&bytes) => {
+                Err(KeyError::Form("a public key of Ed25519"))
+            }
+            _ => Ok(Key(bytes)),
         }
-        if encoding == SecretEncoding::Whsec && bytes.len() < MIN_WHSEC_BYTES {
-            return Err(KeyError::Short(bytes.len()));
-        }
-        Ok(Key(bytes))
     }
 
     /// Returns the secret itself, for the arithmetic only.
@@ -73,10 +88,4 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
-}
-
-/// Decodes base64 of the standard alphabet, padded.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut buffer = vec![0; STANDARD.estimated_decoded_length(text.len())];
-    Some(STANDARD.decode(text.as_bytes(), Out::from_slice(&mut buffer)).ok()?.to_vec())
 }

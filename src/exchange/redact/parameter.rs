@@ -13,6 +13,9 @@ use super::decoded::Unit;
 /// or belong to the value. Names are shorter.
 const MAX_NAME_BYTES: usize = 64;
 
+/// Bytes of the scheme of a URL that are looked at. `https` and the like are shorter.
+const MAX_SCHEME_BYTES: usize = 16;
+
 /// More than any depth.
 const ANY_DEPTH: u16 = 256;
 
@@ -49,8 +52,32 @@ impl Names {
     }
 }
 
+/// Kinds of texts, by what ends a value in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextKind {
+    /// A URL, or a path with its query. Clients send quotes, angle brackets and the like in it as they
+    /// are, and to the service they belong to the value.
+    Target,
+    /// Any text that may have such a target in it, in quotes or brackets or among words.
+    Prose,
+}
+
+impl TextKind {
+    /// Returns the kind of a text by its beginning.
+    pub(super) fn of(text: &str) -> TextKind {
+        let text = text.as_bytes();
+        let scheme = text.iter().take(MAX_SCHEME_BYTES).take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let has_scheme = scheme > 0 && text.get(scheme..).is_some_and(|rest| rest.starts_with(b"://"));
+        if text.first() == Some(&b'/') || has_scheme {
+            TextKind::Target
+        } else {
+            TextKind::Prose
+        }
+    }
+}
+
 /// Returns the positions of all values of the parameters `names`.
-pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
+pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range<usize>> {
     let mut values = Vec::new();
     if names.is_empty() || !units.iter().any(|unit| unit.byte == b'=') {
         return values;
@@ -59,7 +86,7 @@ pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
     // An equals sign that was encoded less often than this ends a name that is listed.
     let mut limit = 0;
     let mut in_brackets = false;
-    let mut in_query = false;
+    let mut place = Surroundings { kind, in_query: false, in_list: false };
     while let Some(unit) = units.get(position) {
         if let Some(name) = names.at(units, position, unit) {
             position += name.len();
@@ -70,7 +97,7 @@ pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
         match unit.byte {
             b'=' if depth < limit => {
                 let start = run(units, position + 1, |unit| is_space(unit.byte) && unit.depth == 0);
-                let end = end_of_value(units, start, unit.depth, in_query);
+                let end = end_of_value(units, start, unit.depth, place);
                 values.push(start..end);
                 (limit, position) = (0, end);
                 continue;
@@ -81,7 +108,7 @@ pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
                 if !in_brackets && units.get(end).is_none_or(|next| next.byte != b'=') {
                     limit = limit.min(depth);
                 }
-                in_query &= depth > 0;
+                place.in_query &= depth > 0 || kind == TextKind::Target;
                 position = end;
                 continue;
             }
@@ -92,8 +119,12 @@ pub(super) fn values(units: &[Unit], names: &Names) -> Vec<Range<usize>> {
             _ => {}
         }
         match unit.byte {
-            b'?' | b'#' | b'&' => in_query |= depth == 0,
-            b'"' | b'<' | b'>' | b' ' => in_query &= depth > 0,
+            b'?' | b'#' | b'&' => {
+                place.in_query |= depth == 0;
+                place.in_list = false;
+            }
+            b';' | b',' => place.in_list = true,
+            b'"' | b'<' | b'>' | b' ' => place.in_query &= depth > 0 || kind == TextKind::Target,
             _ => {}
         }
         position += 1;
@@ -113,21 +144,35 @@ fn is_word_at(units: &[Unit], position: usize, name: &[u8]) -> bool {
     stands && !joins(name.first(), before) && !joins(name.last(), units.get(position + name.len()))
 }
 
+/// The surroundings of a parameter.
+#[derive(Clone, Copy)]
+struct Surroundings {
+    kind: TextKind,
+    /// True behind the `?` of a URL.
+    in_query: bool,
+    /// True if `;` or `,` stands between the parameter and what comes before it.
+    in_list: bool,
+}
+
 /// Returns the position behind the value that begins at `start`, behind an equals sign of this
 /// depth. A separator that was encoded more often belongs to the value.
-fn end_of_value(units: &[Unit], start: usize, depth: u8, in_query: bool) -> usize {
-    let quoted = units.get(start).is_some_and(|unit| unit.byte == b'"' && unit.depth == 0);
+fn end_of_value(units: &[Unit], start: usize, depth: u8, place: Surroundings) -> usize {
+    let is_prose = place.kind == TextKind::Prose;
+    let quoted = is_prose && units.get(start).is_some_and(|unit| unit.byte == b'"' && unit.depth == 0);
     if quoted {
         return end_of_quoted(units, start + 1);
     }
+    // Most services separate the parameters of a query by `&` alone, so that the rest belongs to
+    // the value, unless the client has used it as a separator before.
+    let may_be_list = !place.in_query || place.in_list;
     let ends = |(position, unit): (usize, &Unit)| match unit.byte {
         _ if unit.depth > depth => false,
         b'&' | b'#' => true,
         // Of an encoded text all of these may be a part.
-        b'"' | b'<' | b'>' => unit.depth == 0,
-        byte if is_space(byte) => unit.depth == 0,
-        b';' | b',' => is_parameter(units, position + 1, depth),
-        b'?' => !in_query && is_parameter(units, position + 1, depth),
+        b'"' | b'<' | b'>' => is_prose && unit.depth == 0,
+        byte if is_space(byte) => is_prose && unit.depth == 0,
+        b';' | b',' => may_be_list && is_parameter(units, position + 1, depth),
+        b'?' => !place.in_query && is_parameter(units, position + 1, depth),
         _ => false,
     };
     let end = units.iter().enumerate().skip(start).find(|candidate| ends(*candidate));

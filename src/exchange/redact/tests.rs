@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 fn redaction(query: &[&str], path: &[&str]) -> Redaction {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Redaction::new(Redact { headers: vec!["x-internal-token".into()], query: names(query), path: names(path) })
+    let headers = vec!["x-internal-token".into()];
+    Redaction::new(Redact { headers, query: names(query), path: names(path), ..Redact::default() })
 }
 
 /// Returns `text` as a header shows it where `token` is listed.
@@ -39,7 +40,7 @@ fn headers_lose_their_values_not_their_names() {
 fn what_the_host_has_of_a_header_is_hidden_with_it() {
     let headers = ["host", "x-request-id", "x-consumer-username", "x-credential-identifier"];
     let headers = headers.map(str::to_owned).into();
-    let redaction = Redaction::new(Redact { headers, query: vec!["token".into()], path: vec![] });
+    let redaction = Redaction::new(Redact { headers, query: vec!["token".into()], ..Redact::default() });
     let mut exchange = Exchange {
         request: ClientRequest { id: Some("1".into()), host: Some("h".into()), ..ClientRequest::default() },
         consumer: Some(Consumer {
@@ -100,6 +101,37 @@ fn a_parameter_is_found_in_every_spelling() {
     }
 }
 
+/// Returns `target` as an event shows it where `token` is listed.
+fn shown_target(target: &str) -> String {
+    let (redaction, matcher) = (redaction(&["token"], &[]), Matcher::new("").unwrap());
+    let mut target = Cow::Borrowed(target);
+    redaction.within(matcher.groups("/")).redact_target(&mut target);
+    target.into_owned()
+}
+
+#[test]
+fn a_value_in_a_target_ends_where_a_service_ends_it() {
+    for (text, expected) in [
+        ("/a?token=x\"y&b=1", "/a?token=REDACTED&b=1"),
+        ("/a?token=\"x\"y&b=1", "/a?token=REDACTED&b=1"),
+        ("/a?token=<x>y z&b=1", "/a?token=REDACTED&b=1"),
+        ("/a?b=\"1&token=x;c=y,d=z", "/a?b=\"1&token=REDACTED"),
+        ("/a?b=1;token=x;c=2", "/a?b=1;token=REDACTED;c=2"),
+        ("/a?b=1;c&token=x;c=2&d", "/a?b=1;c&token=REDACTED&d"),
+        ("/a?n=/b?token=x\"y?c=1&d", "/a?n=/b?token=REDACTED&d"),
+    ] {
+        assert_eq!(shown_target(text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("see </a?token=x;b=y> and token=z;c=1", "see </a?token=REDACTED> and token=REDACTED;c=1"),
+        ("/a?token=x,b=y", "/a?token=REDACTED"),
+        ("https://h/a?token=x\"y<z", "https://h/a?token=REDACTED"),
+        ("://h/a?token=x\"y", "://h/a?token=REDACTED\"y"),
+    ] {
+        assert_eq!(shown(text), expected, "{text}");
+    }
+}
+
 #[test]
 fn what_is_no_listed_parameter_is_unchanged() {
     for text in [
@@ -115,6 +147,31 @@ fn what_is_no_listed_parameter_is_unchanged() {
     ] {
         assert_eq!(shown(text), text);
     }
+}
+
+#[test]
+fn groups_of_every_matcher_are_hidden_whichever_route_the_request_takes() {
+    let patterns = ["^/reset/(?<key>[^/]+)", "/(?<other>v[0-9]+)/(?<key>[a-z]+)$", "/never/(?<key>.+)"];
+    let matchers = patterns.map(|pattern| Matcher::new(pattern).unwrap()).into();
+    let matchers = Rc::new(SecretPaths::new(matchers));
+    let redaction = Redaction::new(Redact { path: vec!["key".into()], matchers, ..Redact::default() });
+    let shown = |taken: &Matcher, target: &str, header: &str| {
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        let redaction = redaction.within(taken.groups(path));
+        let (mut target, mut header) = (Cow::Borrowed(target), Cow::Borrowed(header));
+        redaction.redact_target(&mut target);
+        redaction.redact_text(&mut header);
+        (target.into_owned(), header.into_owned(), redaction.group("all").map(Cow::into_owned))
+    };
+    let any = Matcher::new("(?<all>.*)").unwrap();
+    assert_eq!(
+        shown(&any, "/reset/s3cr3t?a=1", "https://h/reset/s3cr3t"),
+        ("/reset/REDACTED?a=1".into(), "https://h/reset/REDACTED".into(), Some("/reset/REDACTED".into()))
+    );
+    assert_eq!(shown(&any, "/reset/a/v1/b", "").0, "/reset/REDACTED/v1/REDACTED");
+    let taken = Matcher::new(patterns[1]).unwrap();
+    assert_eq!(shown(&taken, "/reset/a/v1/b", "").0, "/reset/REDACTED/v1/REDACTED");
+    assert_eq!(shown(&any, "/other/s3cr3t", "").0, "/other/s3cr3t");
 }
 
 /// Returns a text whose encoding is undone, however often it was encoded.

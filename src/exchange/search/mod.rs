@@ -144,6 +144,7 @@ impl PathSearch {
 
     /// Returns the path of `target`, or what begins with it, without looking further than a path
     /// may be long. Returns `None` if the path is longer.
+    #[inline]
     pub(crate) fn bounded<'t>(&self, target: &'t [u8]) -> Option<&'t [u8]> {
         match target.get(..=self.max_path_bytes) {
             None => Some(target),

@@ -11,6 +11,10 @@ use crate::callout::Limits;
 use crate::config::{Config, JournalChoice};
 use crate::exchange::spelling::may_be_normalised;
 use crate::filter::hostcalls;
+use crate::publish::route::Route;
+
+/// Statuses of an exchange whose client left before the response began: of Envoy, and of Kong.
+const ABANDONED_STATUSES: [u16; 2] = [0, 499];
 
 /// Rules of one gateway: what it allows, and at which moments.
 pub(crate) struct Rules {
@@ -20,6 +24,8 @@ pub(crate) struct Rules {
     pub(crate) normalised_target: Option<Place>,
     /// Where the status of a response is, once its headers have come.
     pub(crate) response_status: Place,
+    /// The status of an exchange whose client left before the response began.
+    pub(crate) abandoned_status: u16,
     /// The property of a request by which filters of different VMs know of each other.
     pub(crate) mark: Option<&'static str>,
     /// Returns what the gateway notes beside an answer of the filter with this status.
@@ -109,6 +115,17 @@ impl Rules {
         } else {
             None
         }
+    }
+
+    /// Returns the warning of a route that asks for clients that left by the status that another
+    /// gateway gives them alone.
+    pub(crate) fn foreign_status(&self, position: usize, route: &Route) -> Option<String> {
+        let (own, asked) = (self.abandoned_status, &route.statuses);
+        let foreign = ABANDONED_STATUSES.into_iter().find(|status| *status != own && asked.name(*status))?;
+        let line = || {
+            format!("routes[{position}].status: {foreign} is not this gateway's status of a client that left; give `{own}` for that")
+        };
+        (!asked.contain(own)).then(line)
     }
 
     /// Returns true if there is a journal.

@@ -14,7 +14,7 @@ use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::publish::queue::fake::{Fake, Gateway};
 
-const MAX_ENTRIES: usize = 12;
+const MAX_ENTRIES: usize = 30;
 const TICK: Duration = Duration::from_millis(100);
 
 /// What is known of events from outside.

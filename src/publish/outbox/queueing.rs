@@ -155,6 +155,25 @@ impl Outbox {
         self.move_old();
     }
 
+    /// Takes some of a backlog that is longer than the sender's calls carry, where order does not
+    /// matter and the target is not down.
+    #[inline(never)]
+    pub(super) fn help(&mut self, steady: Timestamp, now: Timestamp) {
+        let calls = u64::try_from(self.settings.max_in_flight * self.settings.batch.max_entries).unwrap_or(u64::MAX);
+        let ahead = calls.saturating_mul(ROUNDS_AHEAD);
+        let is_busy = self.flights.len() >= self.settings.max_in_flight || self.index.oldest().is_some();
+        if self.settings.ordered || is_busy || self.circuit.is_open() || self.pace.is_limited() {
+            return;
+        }
+        if self.queue.is_sender() || self.queue.is_leaving() || self.queue.last_seen() <= ahead {
+            return;
+        }
+        let start = self.rng.u64(0..=1_000);
+        for (found, _) in self.queue.claim_some(self.settings.batch.max_entries, ahead, start, now) {
+            self.index.push(Row::new(found.place, RowSource::Own, 0, found.size, steady.before(found.age)));
+        }
+    }
+
     /// Returns true if an entry is known; of two copies the later one stays.
     #[inline(never)]
     fn is_known(&mut self, place: EntryPlace) -> bool {
@@ -186,6 +205,9 @@ impl Outbox {
         }
     }
 }
+
+/// Rounds of the sender's calls that it takes by itself: what is queued beyond them others send, too.
+const ROUNDS_AHEAD: u64 = 2;
 
 /// Entries that are moved in one callback.
 const MOVED_AT_ONCE: usize = 64;

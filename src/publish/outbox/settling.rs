@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::index::Queued;
+use super::index::{Queued, RowSource};
 use super::{BatchId, Flight, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
@@ -222,6 +222,14 @@ impl Outbox {
 
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
         self.counts.retried += 1;
+        if entry.source == RowSource::Own && entry.ticket.is_none() {
+            // This worker has only helped with it.
+            if entry.aside.is_some() {
+                self.refusal.ended();
+            }
+            self.index.settled(&mut entry);
+            return self.queue.give_back(entry.place);
+        }
         entry.not_before = not_before;
         self.index.put_back(entry);
     }

@@ -19,6 +19,7 @@ impl Outbox {
         let tenure = self.queue.tend(steady, now);
         self.change(tenure);
         self.see_verdicts(now);
+        self.help(steady, now);
         if self.queue.is_handing_over() && !self.has_flights_of_queue() {
             self.hand_over(steady);
         }

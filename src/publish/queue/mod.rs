@@ -59,6 +59,9 @@ const SLOTS_PER_SCAN: usize = 512;
 /// Entries that a worker without room looks at to find one that gives way.
 const LOOKS_FOR_ROOM: u64 = 256;
 
+/// Entries that a worker looks at to find some that it can send in the sender's place.
+const LOOKS_FOR_HELP: u64 = 64;
+
 /// Time without events of its own after which a worker serves no clients.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -239,6 +242,11 @@ impl TargetQueue {
         head.state == EntryState::Claimed && !self.is_own(head) && !is_free
     }
 
+    /// Returns true if the host wants to stop this worker.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
     /// Returns true if workers share the queue, and it outlives this one.
     pub(crate) fn is_shared(&self) -> bool {
         self.keeping() != Keeping::Worker
@@ -361,6 +369,55 @@ impl TargetQueue {
         // What is claimed now may be free when it is looked for again.
         self.room_from = head;
         None
+    }
+
+    /// Returns how much is queued, as this worker has seen it last.
+    pub(crate) fn last_seen(&self) -> u64 {
+        self.ring.last().entries
+    }
+
+    /// Claims entries of a long queue for this worker, which is not the sender: so many at most,
+    /// and from behind what the sender takes next, which is the first `ahead`. `start` says where, in
+    /// thousandths of what is behind.
+    #[inline(never)]
+    pub(crate) fn claim_some(
+        &mut self,
+        most: usize,
+        ahead: u64,
+        start: u64,
+        now: Timestamp,
+    ) -> Vec<(FoundEntry, Claimed)> {
+        let mut some = Vec::new();
+        if self.ring.refresh().is_none() || self.ring.last().is_down || self.ring.last().entries <= ahead {
+            return some;
+        }
+        let Cursors { head, next, .. } = *self.ring.last();
+        let from = (head + ahead).min(next);
+        let from = from + (next - from) * start.min(1_000) / 1_000;
+        for position in from..next.min(from + LOOKS_FOR_HELP) {
+            let Some((head, _)) = self.ring.read(position) else { continue };
+            if head.state != EntryState::Queued || head.urgent {
+                continue;
+            }
+            let found = self.found(position, &head, now);
+            if let Claim::Own(claimed) = self.claim(found.place) {
+                some.push((found, claimed));
+            }
+            if some.len() >= most {
+                break;
+            }
+        }
+        some
+    }
+
+    /// Gives a claimed entry back to the sender.
+    #[inline(never)]
+    pub(crate) fn give_back(&self, place: EntryPlace) {
+        let found = self.ring.read(place.position).filter(|(head, _)| head.order == place.order && self.is_own(head));
+        if let Some((mut head, mut slot)) = found {
+            (head.state, head.holder) = (EntryState::Queued, 0);
+            self.ring.rewrite(&mut slot, &head);
+        }
     }
 
     #[inline(never)]

@@ -57,6 +57,7 @@ fn exchange() -> Exchange<'static> {
             ]),
             size: Some(139),
             tls: Some(Tls { version: Some("TLSv1.3".into()), client_verify: Some("NONE".into()), ..Tls::default() }),
+            body: &[],
         },
         response: ClientResponse {
             status: 200,
@@ -338,7 +339,7 @@ proptest! {
             ..route()
         };
         let names = |name: &str| vec![name.to_owned()];
-        let redact = Redact { headers: names("x-internal"), query: names("token"), path: names("id") };
+        let redact = Redact { headers: names("x-internal"), query: names("token"), path: names("id"), ..Redact::default() };
         let topic = topic(true);
         let (event, _) = Recorder::new(redact).event(exchange, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW);
         let address = Address { key: "topic_arn", name: "t", region: "us-east-1" };

@@ -64,11 +64,16 @@ pub(crate) fn accept(callout: &Callout) -> Response {
 
 /// The reply to a request in which each message meets its fate.
 pub(crate) fn reply(callout: &Callout, fates: &[Fate]) -> Response {
+    let body: Value = serde_json::from_slice(&callout.body).unwrap();
+    let sum_of = |entry: &Value| md5(entry["MessageBody"].as_str().unwrap());
     let body = if is_batch(callout) {
         let with_ids = || fates.iter().enumerate().map(|(position, fate)| (position.to_string(), fate));
         let successful: Vec<Value> = with_ids()
-            .filter(|(_, fate)| **fate == Fate::Delivered)
-            .map(|(id, _)| json!({"Id": id, "MessageId": format!("m-{id}")}))
+            .zip(body["Entries"].as_array().unwrap())
+            .filter(|((_, fate), _)| **fate == Fate::Delivered)
+            .map(
+                |((id, _), entry)| json!({"Id": id, "MessageId": format!("m-{id}"), "MD5OfMessageBody": sum_of(entry)}),
+            )
             .collect();
         let failed: Vec<Value> = with_ids()
             .filter_map(|(id, fate)| match fate {
@@ -81,8 +86,7 @@ pub(crate) fn reply(callout: &Callout, fates: &[Fate]) -> Response {
         json!({"Successful": successful, "Failed": failed})
     } else {
         assert_eq!(fates, [Fate::Delivered], "a single message that is refused gets an error reply");
-        let body: Value = serde_json::from_slice(&callout.body).unwrap();
-        json!({"MessageId": "m-0", "MD5OfMessageBody": md5(body["MessageBody"].as_str().unwrap())})
+        json!({"MessageId": "m-0", "MD5OfMessageBody": sum_of(&body)})
     };
     Response::new(200).header("Content-Type", "application/x-amz-json-1.0").body(body.to_string())
 }

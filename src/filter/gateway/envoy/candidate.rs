@@ -226,6 +226,7 @@ impl Candidate for EnvoyCandidate {
                 headers: request_headers,
                 size: final_number("request\0total_size"),
                 tls,
+                body: &[],
             },
             response: ClientResponse {
                 status,

@@ -28,6 +28,7 @@ pub(super) static RULES: Rules = Rules {
     target: Place::RequestHeader(":path"),
     normalised_target: None,
     response_status: Place::ResponseHeader(":status"),
+    abandoned_status: 0,
     mark: Some("retrohook"),
     answer_details: local_reply::details,
     objection: |_| None,

@@ -189,6 +189,7 @@ impl Candidate for KongCandidate {
                 headers: Headers::default(),
                 size: number("ngx.request_length"),
                 tls: None,
+                body: &[],
             },
             response: ClientResponse {
                 status: response.status,

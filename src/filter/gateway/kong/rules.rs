@@ -18,6 +18,7 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     target: Place::Property("ngx.request_uri"),
     normalised_target: Some(Place::RequestHeader(":path")),
     response_status: Place::Property("response.code"),
+    abandoned_status: 499,
     // Kong would write them into the status line.
     // Filters of one chain have one instance, unless they have different names.
     mark: None,

@@ -119,6 +119,15 @@ impl Host {
         Ok(())
     }
 
+    /// Lua's garbage collector frees the plan of what [`Host::replace_plugin`] has replaced, which
+    /// on Kong takes the instance of the whole worker along: what has taken its place is started
+    /// again in a new one, and nothing else. Kong makes that one when the next request comes.
+    pub fn collect_replaced_plugins(&mut self) -> Result<(), StartError> {
+        let kept = self.plugin;
+        self.vm_mut().contexts.retain(|id, _| Some(*id) == kept);
+        self.revive()
+    }
+
     /// What callbacks left to do: contexts that said they are done, requests that may go on.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         while let Some(id) = self.vm_mut().done.pop() {

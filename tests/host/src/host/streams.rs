@@ -83,11 +83,20 @@ impl Host {
         Ok(outcome)
     }
 
-    /// The client leaves while its exchange is paused.
+    /// The client leaves while its exchange is paused. Kong does not look at the connection of a
+    /// request that waits for a call: there nothing happens before that one is answered.
     pub fn abandon_exchange(&mut self, stream: u32) -> Result<(), Error> {
+        if self.vm().rules.is_kong() && self.waits_for_a_call(stream) {
+            return Ok(());
+        }
         self.stream(stream)?.exchange.spec.left_open = false;
         self.end(stream)?;
         self.settle()
+    }
+
+    /// Returns true if a callout of this context is not answered.
+    pub(super) fn waits_for_a_call(&self, context: u32) -> bool {
+        self.vm().pending.iter().any(|pending| pending.callout.context == context && !pending.answered)
     }
 
     /// Runs a paused exchange to its end, whatever the module says, as no host should.

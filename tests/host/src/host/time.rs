@@ -124,10 +124,8 @@ impl Host {
 
     /// Kong lets a request go on by itself once its last callout is answered.
     fn resume_after(&mut self, context: u32) {
-        let vm = self.vm_mut();
-        let more = vm.pending.iter().any(|pending| pending.callout.context == context && !pending.answered);
-        if vm.rules.is_kong() && !more {
-            if let Some(stream) = vm.stream_mut(context) {
+        if self.vm().rules.is_kong() && !self.waits_for_a_call(context) {
+            if let Some(stream) = self.vm_mut().stream_mut(context) {
                 stream.continued = true;
             }
         }

@@ -68,6 +68,16 @@ fn an_old_root_drains_until_it_says_that_it_is_done() {
 }
 
 #[test]
+fn on_kong_what_was_replaced_takes_the_instance_along_when_lua_collects_it() {
+    let mut kong = told(Profile::Kong, "count ticks");
+    let new = kong.replace_plugin("count ticks").unwrap();
+    kong.collect_replaced_plugins().unwrap();
+    assert_eq!(kong.roots(), [new]);
+    kong.advance(TICK).unwrap();
+    assert_eq!(said(&mut kong), ["tick", "tick"], "of the timer that it had and a new one");
+}
+
+#[test]
 fn stopping_tells_the_roots_on_envoy_only() {
     for (profile, told_so) in [(Profile::Envoy, 1), (Profile::Kong, 0)] {
         let mut host = told(profile, "nothing");

@@ -1,0 +1,201 @@
+"""Every known sender, and every form of signatures, through one real Envoy: what is good, and what is not in each way."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig.envoy import Envoy
+from rig.envoy_config import EnvoyConfig
+from rig.gateway import ANY_CREDENTIALS
+from rig.http import Reply, send
+from rig.signers import SENDERS, Delivery, Headers, Sender, b64, mac, stripe_like
+from rig.sns_answers import slow
+from rig.sqs_sink import SqsRequest, SqsSink, acknowledge
+
+BODY = b'{"type":"event","n":1.50}'
+
+
+def _general(secret: str, delivery: Delivery) -> Headers:
+    text = f"{delivery.method} {delivery.target[:14]}|{delivery.iso}|".encode() + delivery.body
+    return {"x-signature": f"v1={b64(bytes(64))};v1={b64(mac(bytes.fromhex(secret), text, 'sha512'))}", "x-at": delivery.iso}
+
+
+FORMS: dict[str, Sender] = {
+    "general-hmac": Sender(
+        _general,
+        timed=True,
+        secrets=("00ff" * 10, "11ee" * 10),
+        verify={
+            "scheme": "hmac", "header": "x-signature", "separator": ";", "key": "v1", "encoding": "base64",
+            "algorithm": "sha512", "key_encoding": "hex", "signed": "${request.method} /webhook/gener|${timestamp}|${request.body}",
+            "timestamp": {"header": "x-at", "unit": "rfc3339"},
+        },
+    ),
+    "general-list": Sender(
+        stripe_like("x-list", "t", "v1", ".", ",").sign,
+        timed=True,
+        verify={
+            "scheme": "hmac", "header": "x-list", "separator": ",", "key": "v1",
+            "signed": "${timestamp}.${request.body}", "timestamp": {"key": "t"},
+        },
+    ),
+    "general-token": Sender(
+        lambda secret, delivery: {"x-token": f"Bearer {secret}"},
+        verify={"scheme": "token", "header": "x-token", "prefix": "Bearer "},
+        signs_body=False,
+    ),
+    "general-basic": Sender(
+        lambda secret, delivery: {"authorization": "Basic " + b64(secret.encode())},
+        secrets=("user:old", "user:new"),
+        verify={"scheme": "basic"},
+        signs_body=False,
+    ),
+}  # fmt: skip
+
+ALL = SENDERS | FORMS
+SHIPPED = [name for name in ALL if name != "discord"]
+
+
+def verify_of(name: str) -> dict[str, Any]:
+    sender = ALL[name]
+    return {"scheme": name, "secrets": [*map(sender.public, sender.secrets)], **sender.verify}
+
+
+@pytest.fixture(scope="module")
+def queue() -> Iterator[SqsSink]:
+    with SqsSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def envoy(wasm: Path, queue: SqsSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+    config = EnvoyConfig("capture", wasm)
+    config.aim_queue(queue.address, queue.url)
+    (shipped,) = config.settings["capture"]
+    captures = [{**shipped, "matcher": f"^/webhook/{name}$", "name": name, "verify": verify_of(name)} for name in SHIPPED]
+    captures.append({**shipped, "matcher": "^/webhook/unsigned$", "challenges": ["event-grid", "microsoft-graph", "cloudevents", "okta"]})
+    config.configure(capture=captures, timeout_ms=5000)
+    path = config.write(tmp_path_factory.mktemp("senders") / "envoy.yaml")
+    with Envoy(path, ANY_CREDENTIALS.environment()) as running:
+        yield running
+        running.assert_no_trap()
+
+
+def post(envoy: Envoy, path: str, headers: Headers, body: bytes | str, method: str = "POST") -> Reply:
+    return send(envoy.address_of(), method, path, headers, body)
+
+
+def deliver(envoy: Envoy, queue: SqsSink, name: str, secret: str, at: float = 0.0, harm: bool = False) -> tuple[Reply, SqsRequest | None]:
+    """The answer, and what was stored."""
+    sender = ALL[name]
+    target = f"/webhook/{name}?a=b%20c"
+    headers, body = sender.request(secret, Delivery(target, BODY, int(time.time() + at)))
+    queue.requests.clear()
+    body = body.replace(b"e", b"f", 1) if harm and sender.signs_body and b"e" in body else body + b" " if harm else body
+    reply = post(envoy, target, headers, body)
+    return reply, queue.requests[-1] if queue.requests else None
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_who_knows_a_secret_is_verified_and_nobody_else(envoy: Envoy, queue: SqsSink, name: str) -> None:
+    sender = ALL[name]
+    rejects = name == "xero"
+    # Any of the secrets is good while one is rotated.
+    for secret in sender.secrets:
+        reply, stored = deliver(envoy, queue, name, secret)
+        assert reply.status == 200 and stored, (reply, envoy.log()[-2000:])
+        assert stored.message["verified"] is True, stored.message.get("verify_error")
+        assert (stored.attributes["verified"], stored.attributes["source"]) == ("true", sender.verify.get("scheme", name))
+        assert stored.message["method"] == "POST"
+        if not sender.signs_body and name != "mailgun":
+            assert secret not in stored.fields["MessageBody"] and b64(secret.encode()) not in stored.fields["MessageBody"]
+    wrong = {"standard-webhooks": b64(b"3" * 24), "general-hmac": "22dd" * 10}.get(name, "user:none" if ":" in sender.secrets[0] else "none")
+    bad = [(wrong, 0, False)] + [(sender.secrets[0], 0, True)] * sender.signs_body + [(sender.secrets[0], -400, False)] * sender.timed
+    for secret, at, harm in bad:
+        reply, stored = deliver(envoy, queue, name, secret, at, harm)
+        if rejects:
+            assert (reply.status, stored) == (401, None)
+        else:
+            assert reply.status == 200 and stored and stored.message["verified"] is False, (secret, at, harm)
+            assert ("it was signed 40" in stored.message["verify_error"]) == (at != 0), stored.message["verify_error"]
+
+
+def challenge(envoy: Envoy, name: str, secret: str, body: bytes) -> Reply:
+    headers, _ = ALL[name].request(secret, delivery := Delivery(f"/webhook/{name}", body))
+    return post(envoy, delivery.target, headers, body)
+
+
+def test_slack_and_zoom_and_twitch_are_answered_where_they_sign(envoy: Envoy, queue: SqsSink) -> None:
+    secret = SENDERS["slack"].secrets[1]
+    queue.requests.clear()
+    asked = b'{"type":"url_verification","challenge":"<b>3eZbrw1a\\n"}'
+    reply = challenge(envoy, "slack", secret, asked)
+    assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"<b>3eZbrw1a\n", "text/plain")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert challenge(envoy, "slack", "none", asked).status == 401
+
+    plain = 'qgg8"vlvZRS'
+    asked = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": plain}}).encode()
+    reply = challenge(envoy, "zoom", secret, asked)
+    assert reply.headers["content-type"] == "application/json"
+    assert json.loads(reply.body) == {"plainToken": plain, "encryptedToken": mac(secret, plain).hex()}, "by the secret that signed"
+    assert challenge(envoy, "zoom", "none", asked).status == 401
+
+    headers, body = SENDERS["twitch"].request(secret, Delivery("/webhook/twitch", b'{"challenge":"pogchamp"}'))
+    headers["twitch-eventsub-message-type"] = "webhook_callback_verification"
+    assert post(envoy, "/webhook/twitch", headers, body).body == b"pogchamp"
+    assert not queue.requests
+    # What is none is stored.
+    assert challenge(envoy, "slack", secret, b'{"type":"event_callback"}').status == 200 and len(queue.requests) == 1
+
+
+def test_challenges_that_nobody_signs(envoy: Envoy, queue: SqsSink) -> None:
+    queue.requests.clear()
+    get = lambda path, headers=None, method="GET": send(envoy.address_of(), method, path, headers)  # noqa: E731
+    meta = "/webhook/meta?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    reply = get(meta + "s3cret%20token")
+    assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"1158201444", "text/plain")
+    assert [get(meta + "another").status, get("/webhook/meta").status] == [405, 405], "as if there were no capture"
+
+    script = get("/webhook/dropbox?challenge=%3Cscript%3E")
+    assert (script.body, script.headers["content-type"], script.headers["x-content-type-options"]) == (b"<script>", "text/plain", "nosniff")
+    assert get("/webhook/trello", method="HEAD").status == 200
+    asana = post(envoy, "/webhook/asana", {"x-hook-secret": "b537207f20cbfa02"}, "{}")
+    assert (asana.status, asana.headers["x-hook-secret"], asana.body) == (200, "b537207f20cbfa02", b"")
+
+    grid = [{"data": {"validationCode": 'a"b'}}]
+    reply = post(envoy, "/webhook/unsigned", {"aeg-event-type": "SubscriptionValidation"}, json.dumps(grid))
+    assert (json.loads(reply.body), reply.headers["content-type"]) == ({"validationResponse": 'a"b'}, "application/json")
+    reply = post(envoy, "/webhook/unsigned?validationToken=Validation%3A+a", {}, "")
+    assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"Validation: a", "text/plain")
+    reply = get("/webhook/unsigned", {"webhook-request-origin": "eventemitter.example.com"}, "OPTIONS")
+    assert (reply.status, reply.headers["webhook-allowed-origin"]) == (200, "eventemitter.example.com")
+    reply = get("/webhook/unsigned", {"x-okta-verification-challenge": "v"})
+    assert json.loads(reply.body) == {"verification": "v"}
+    assert not queue.requests
+    assert post(envoy, "/webhook/unsigned", {}, "[]").status == 200 and len(queue.requests) == 1
+
+
+def test_a_sender_that_leaves_early_has_its_answer_before(envoy: Envoy, queue: SqsSink) -> None:
+
+    queue.answers = slow(3600, acknowledge)
+    try:
+        for name, patience in (("slack", 3.0), ("sentry", 1.0)):
+            began = time.monotonic()
+            reply, _ = deliver(envoy, queue, name, ALL[name].secrets[0])
+            assert (reply.status, time.monotonic() - began < patience) == (503, True), name
+    finally:
+        queue.answers = acknowledge
+
+
+def test_authorization_is_kept_only_where_the_operator_asks(start_capture: Any, queue: SqsSink) -> None:
+    queue.requests.clear()
+    envoy = start_capture(queue, capture={"keep_headers": ["Authorization"]})
+    value = "Basic " + base64.b64encode(b"user:password").decode()
+    assert send(envoy.address_of(), "POST", "/webhook", {"authorization": value, "cookie": "a=b"}, "{}").status == 200
+    headers = queue.requests[-1].message["headers"]
+    assert headers["authorization"] == value and "cookie" not in headers
