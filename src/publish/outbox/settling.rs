@@ -222,7 +222,7 @@ impl Outbox {
 
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
         self.counts.retried += 1;
-        if entry.source == RowSource::Own && entry.ticket.is_none() {
+        if entry.source == RowSource::Own && entry.ticket.is_none() && !self.queue.is_sender() {
             // This worker has only helped with it.
             if entry.aside.is_some() {
                 self.refusal.ended();
