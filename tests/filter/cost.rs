@@ -244,7 +244,9 @@ fn a_queue_that_workers_share_costs_a_match_one_read_and_two_writes() {
             with.instructions
         );
         assert_eq!(with.total_host_calls(), without.total_host_calls() + 3);
-        assert_eq!(end_with.total_host_calls(), end_without.total_host_calls() + 13);
+        // On Envoy the reply lets the next call begin, for which the sender looks at the queue.
+        let of_call = if profile == Profile::Envoy { 3 } else { 2 };
+        assert_eq!(end_with.total_host_calls(), end_without.total_host_calls() + 10 + of_call);
         assert!(accepted < 5_000 && at_the_end < 2_000, "{accepted} {at_the_end}");
     }
 }
