@@ -176,7 +176,8 @@ fn decoded(url: &str) -> String {
 /// form nothing: then the URL, which is signed, has to have its hash.
 fn form(request: &ClientRequest<'_>) -> Result<Vec<u8>, Rejection> {
     let content_type = request.headers.get("content-type").unwrap_or_default();
-    let is_form = content_type.trim_start().starts_with("application/x-www-form-urlencoded");
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let hash = Variable::RequestQuery(BODY_HASH.to_owned());
     match hash.of_request(request) {
         Some(sum) if sum.eq_ignore_ascii_case(&hex::encode(Sha256::digest(request.body))) => {}
@@ -187,8 +188,13 @@ fn form(request: &ClientRequest<'_>) -> Result<Vec<u8>, Rejection> {
     if !is_form {
         return Ok(Vec::new());
     }
+    let unreadable = || Rejection::Unreadable("form".to_owned());
     let mut fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    for field in form_urlencoded::parse(request.body).take(MAX_FIELDS) {
+    for (position, field) in form_urlencoded::parse(request.body).enumerate() {
+        // What is not looked at would not be signed.
+        if position >= MAX_FIELDS {
+            return Err(unreadable());
+        }
         if let Err(at) = fields.binary_search(&field) {
             fields.insert(at, field);
         }
@@ -196,7 +202,7 @@ fn form(request: &ClientRequest<'_>) -> Result<Vec<u8>, Rejection> {
     let text = fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect::<String>();
     // What is not UTF-8 could have been anything.
     if text.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(Rejection::Unreadable("form".to_owned()));
+        return Err(unreadable());
     }
     Ok(text.into_bytes())
 }

@@ -215,6 +215,31 @@ fn twilio_as_its_documentation_has_it() {
 }
 
 #[test]
+fn all_of_a_form_is_signed_however_it_is_written() {
+    let twilio = verification(json!({"scheme": "twilio", "secrets": "12345", "url": "https://mycompany.com"}));
+    let key = Key::read("12345", KeyEncoding::Plain(Encoding::Text)).unwrap();
+    let signature = Encoding::Base64.encode(&Algorithm::Sha1.mac(&key, &[b"https://mycompany.com/webhook", b"To1"]));
+    let many = "To=1&".repeat(512);
+    let form = "application/x-www-form-urlencoded";
+    for (content_type, body, expected) in [
+        (form, "To=1", GOOD),
+        ("Application/X-WWW-Form-Urlencoded ; charset=utf-8", "To=1", GOOD),
+        (form, &*many, GOOD),
+        (form, "To=1&Evil=1", Err(Rejection::Mismatch)),
+        // Behind fields that count once, what nobody signed would find no place.
+        (form, &*format!("{many}Evil=1"), Err(Rejection::Unreadable("form".into()))),
+        (
+            "application/x-www-form-urlencoded-not",
+            "To=1",
+            Err(Rejection::Missing("query parameter `bodySHA256`".into())),
+        ),
+    ] {
+        let sent = [("content-type", content_type), ("x-twilio-signature", &*signature)];
+        assert_eq!(check(&twilio, &request(&sent, body.as_bytes()), 0), expected, "{content_type} {}", body.len());
+    }
+}
+
+#[test]
 fn hubspot_signs_a_url_of_which_some_is_decoded() {
     // "Validating requests", v3, whose list of what is decoded this is.
     let hubspot = verification(json!({"scheme": "hubspot", "secrets": "s", "url": "https://www.example.com/base/"}));
