@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::capture::OWN_HEADERS;
-use super::fault::{listed, Checked};
+use super::fault::Checked;
 use super::reader::{each, Field, Section};
 use super::signature::of_request_alone;
 use super::template::{known_of_webhooks, refused};
@@ -44,8 +44,7 @@ pub(super) fn read(
             return check_hmac(&field, &challenge, is_verified).map(|()| challenge);
         };
         let Some((_, row)) = CHALLENGES.iter().find(|(known, _)| *known == name) else {
-            let remedy = format!("give an object, or one of {}", listed(&CHALLENGES.map(|(name, _)| name)));
-            return Err(field.fault("is not known here", remedy));
+            return Err(field.unknown_name(name, &CHALLENGES.map(|(name, _)| name)));
         };
         read_challenge(&field.in_place(&json::tree(row.as_bytes()).unwrap_or_default()), token)
     });

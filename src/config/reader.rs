@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::fault::{excerpt, kind, listed, Checked, Faultbook, Reported};
+use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
 use crate::lookup;
 
 /// Context of the reading of one configuration.
@@ -60,6 +60,15 @@ impl<'a> Field<'a> {
 
     pub(super) fn fault(&self, problem: impl AsRef<str>, remedy: impl AsRef<str>) -> Reported {
         self.reading.faults.report(&self.path, problem.as_ref(), remedy.as_ref())
+    }
+
+    /// Reports a name that is none of `names`, which are too many to read them all.
+    pub(super) fn unknown_name(&self, name: &str, names: &[&str]) -> Reported {
+        let remedy = match nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`? Known are {}", listed(names)),
+            None => format!("give one of {}", listed(names)),
+        };
+        self.fault("is not known here", remedy)
     }
 
     pub(super) fn warn(&self, problem: &str, remedy: &str) {

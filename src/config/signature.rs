@@ -67,7 +67,7 @@ pub(super) fn read(section: &mut Section<'_>, kind: Kind) -> Checked<(SignatureF
         return Ok((form, KeyEncoding::NameAndPassword));
     }
     let places = read_places(section);
-    let prefix = read_text(section, "prefix");
+    let prefix = section.optional("prefix").map(|field| field.text().map(str::to_owned)).transpose();
     if kind == Kind::Token {
         let (places, prefix) = (places?, prefix?.unwrap_or_default());
         let (proof, encoding) = (Proof::Token, Encoding::Text);
@@ -75,8 +75,8 @@ pub(super) fn read(section: &mut Section<'_>, kind: Kind) -> Checked<(SignatureF
             SignatureForm { proof, places, separator: None, prefix, encoding, signed: body, time: None, id: None };
         return Ok((form, KeyEncoding::Plain(Encoding::Text)));
     }
-    let separator = read_text(section, "separator");
-    let key = read_text(section, "key");
+    let separator = read_word(section, "separator");
+    let key = read_word(section, "key");
     let prefix = match (prefix?, key?) {
         (Some(_), Some(_)) => {
             return Err(section.fault_at(
@@ -98,8 +98,13 @@ pub(super) fn read(section: &mut Section<'_>, kind: Kind) -> Checked<(SignatureF
     };
     let time = read_time(section, separator.as_ref().is_ok_and(Option::is_some));
     let (signed, time) = (signed?, time?);
-    if let Some((place, _)) = &time {
-        check_time(section, place, &signed)?;
+    match &time {
+        Some((place, _)) => check_time(section, place, &signed)?,
+        None if signed.has_timestamp() => {
+            let problem = "is missing, and `signed` has `${timestamp}`";
+            return Err(section.fault_at("timestamp", problem, TIME_REMEDY));
+        }
+        None => {}
     }
     let form = SignatureForm {
         proof: proof?,
@@ -134,8 +139,12 @@ fn read_proof(
     }
 }
 
-fn read_text(section: &mut Section<'_>, key: &'static str) -> Checked<Option<String>> {
-    section.optional(key).map(|field| field.text().map(str::to_owned)).transpose()
+fn read_word(section: &mut Section<'_>, key: &'static str) -> Checked<Option<String>> {
+    let read = |field: Field<'_>| match field.text()? {
+        "" => Err(field.fault("is empty", "give a text, or leave it out")),
+        text => Ok(text.to_owned()),
+    };
+    section.optional(key).map(read).transpose()
 }
 
 /// Reads the places of signatures, of which several headers may be given.
@@ -211,13 +220,13 @@ fn read_time(section: &mut Section<'_>, is_list: bool) -> Checked<Option<(TimePl
     let mut time = field.section()?;
     let header = time.optional("header").map(|field| header(&field));
     let other = read_query_or_body(&mut time);
-    let key = read_text(&mut time, "key");
+    let key = read_word(&mut time, "key");
     let units = [("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("rfc3339", TimeUnit::Rfc3339)];
     let unit = time.choice("unit", &units);
     let key = key?;
     let place = match (header, other, key) {
         (Some(place), None, None) | (None, Some(place), None) => TimePlace::Request(place?),
-        (None, None, Some(key)) if is_list && !key.is_empty() => TimePlace::List(format!("{key}=")),
+        (None, None, Some(key)) if is_list => TimePlace::List(format!("{key}=")),
         (None, None, Some(_)) => {
             return Err(time.fault_at("key", "is of a list, and there is none", "give `separator`, too"));
         }

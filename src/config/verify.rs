@@ -55,7 +55,7 @@ pub(super) fn read(capture: &mut Section<'_>) -> Checked<CaptureSender> {
     let forms = if row.is_array() { rows.items()? } else { vec![rows.clone()] };
     let mut of_row = forms.first().unwrap_or(&rows).section().ok();
     let verification = read_verification(&mut section, &field, scheme, &forms, of_row.as_mut());
-    let token = section.optional(VERIFY_TOKEN).map(|field| field.secret()).transpose();
+    let token = section.optional(VERIFY_TOKEN).map(|field| read_token(&field)).transpose();
     if let (Ok(scheme), Ok(None)) = (scheme, &token) {
         if scheme.takes(VERIFY_TOKEN) {
             let remedy = "give the verify token that you give the sender";
@@ -161,11 +161,21 @@ fn read_rows(rows: &[Field<'_>]) -> Checked<(Vec<SignatureForm>, KeyEncoding)> {
 
 fn read_scheme(section: &mut Section<'_>) -> Checked<&'static Scheme> {
     let names: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.name).collect();
-    let remedy = format!("give one of {}", listed(&names));
-    let field = section.required("scheme", &remedy)?;
+    let field = section.required("scheme", &format!("give one of {}", listed(&names)))?;
     let text = field.text()?;
+    if !cfg!(feature = "ed25519") && ["discord", "ed25519"].contains(&text) {
+        return Err(field.fault("is not in this module", "take a module that is built with the feature `ed25519`"));
+    }
     let known = SCHEMES.iter().find(|scheme| scheme.name == text);
-    known.ok_or_else(|| field.fault("is not known here", remedy))
+    known.ok_or_else(|| field.unknown_name(text, &names))
+}
+
+/// Reads what a sender repeats. Anybody can send an empty one.
+fn read_token(field: &Field<'_>) -> Checked<String> {
+    match field.secret()? {
+        token if token.is_empty() => Err(field.fault("is empty", "give the verify token that you give the sender")),
+        token => Ok(token),
+    }
 }
 
 /// Reads the secrets. Where Standard Webhooks have public keys, `forms` become those of Ed25519.

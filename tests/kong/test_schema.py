@@ -36,7 +36,11 @@ BEYOND_DRAFT_4 = {
     },
     "whether a text is base64": {"verify with a secret that is no base64", "a key that is not hexadecimal"},
     "whether a name and a password are in a text": {"basic without a password"},
-    "what another text has placeholders of": {"a time that is not signed", "a challenge with an HMAC for anybody"},
+    "what another text has placeholders of": {
+        "a time that is not signed",
+        "hmac of a time that is nowhere",
+        "a challenge with an HMAC for anybody",
+    },
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
     "what the environment of the filter has": {"a secret of an environment without it", "a key of an environment without it"},
     "whether two members of a list have the same name": {"two captures of one name"},
