@@ -111,7 +111,7 @@ impl AnswerText {
         self.0.iter().any(|part| matches!(part, AnswerPart::Hmac(_)))
     }
 
-    /// Returns the text for one challenge. Of what is absent nothing is in it.
+    /// Returns the text for one challenge.
     fn fill(&self, request: &ClientRequest<'_>, is_json: bool, mac: &dyn Fn(&str) -> Option<String>) -> String {
         let mut text = String::new();
         for part in &self.0 {
@@ -161,13 +161,15 @@ impl Condition {
 }
 
 impl Challenge {
-    /// Returns true if the request is such a challenge.
+    /// Returns true if the request is such a challenge, and has all that the answer repeats:
+    /// without it nobody asks for an answer, and the request is a webhook like any other.
     pub(super) fn is(&self, request: &ClientRequest<'_>) -> bool {
         let holds = |(variable, condition): &(Variable, Condition)| {
             let value = variable.of_request(request);
             condition.holds(value.as_deref())
         };
-        request.body.len() <= MAX_BODY_BYTES && self.when.iter().all(holds)
+        let is_there = |variable: &Variable| variable.of_request(request).is_some_and(|value| !value.is_empty());
+        request.body.len() <= MAX_BODY_BYTES && self.when.iter().all(holds) && self.repeated().all(is_there)
     }
 
     /// Returns the methods that such challenges have, as far as they say.
@@ -180,8 +182,13 @@ impl Challenge {
 
     /// Returns the placeholders of requests in it.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.when.iter().map(|(variable, _)| variable).chain(self.repeated())
+    }
+
+    /// Returns the placeholders of requests in its answer.
+    fn repeated(&self) -> impl Iterator<Item = &Variable> {
         let texts = self.headers.iter().map(|(_, text)| text).chain([&self.body]);
-        self.when.iter().map(|(variable, _)| variable).chain(texts.flat_map(AnswerText::variables))
+        texts.flat_map(AnswerText::variables)
     }
 
     /// Returns the answer to the request, whose signature was `checked` if it has to have one.

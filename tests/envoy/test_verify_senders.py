@@ -149,8 +149,11 @@ def test_slack_and_zoom_and_twitch_are_answered_where_they_sign(envoy: Envoy, qu
     headers["twitch-eventsub-message-type"] = "webhook_callback_verification"
     assert post(envoy, "/webhook/twitch", headers, body).body == b"pogchamp"
     assert not queue.requests
-    # What is none is stored.
-    assert challenge(envoy, "slack", secret, b'{"type":"event_callback"}').status == 200 and len(queue.requests) == 1
+    # What is none is stored, and so is what has nothing to be answered with.
+    for webhook in (b'{"type":"event_callback"}', b'{"type":"url_verification","challenge":{"a":1}}', b'{"type":"url_verification"}'):
+        queue.requests.clear()
+        assert challenge(envoy, "slack", secret, webhook).status == 200
+        assert [request.message["verified"] for request in queue.requests] == [True], webhook
 
 
 def test_challenges_that_nobody_signs(envoy: Envoy, queue: SqsSink) -> None:
@@ -159,7 +162,8 @@ def test_challenges_that_nobody_signs(envoy: Envoy, queue: SqsSink) -> None:
     meta = "/webhook/meta?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
     reply = get(meta + "s3cret%20token")
     assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"1158201444", "text/plain")
-    assert [get(meta + "another").status, get("/webhook/meta").status] == [405, 405], "as if there were no capture"
+    silent = "/webhook/meta?hub.mode=subscribe&hub.verify_token=s3cret%20token"
+    assert [get(path).status for path in (meta + "another", "/webhook/meta", silent)] == [405] * 3, "as if there were no capture"
 
     script = get("/webhook/dropbox?challenge=%3Cscript%3E")
     assert (script.body, script.headers["content-type"], script.headers["x-content-type-options"]) == (b"<script>", "text/plain", "nosniff")
