@@ -41,6 +41,24 @@ fn agent(capture: Value, changes: Value) -> Agent {
 }
 
 #[test]
+fn what_is_signed_is_no_handshake_of_asana_s() {
+    let verify = json!({"scheme": "asana", "secrets": ["secret"]});
+    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+    let config = json!({"capture": [{"method": "POST", "matcher": "/", "queue_url": queue, "verify": verify}]});
+    let captures = Config::from_json(config.to_string().as_bytes()).unwrap().captures;
+    for (names, expected) in [
+        (&["x-hook-secret"][..], true),
+        (&["x-hook-secret", "x-hook-signature"], false),
+        (&["x-hook-signature"], false),
+        (&[], false),
+    ] {
+        let headers = Headers(names.iter().map(|name| ((*name).into(), "abc".into())).collect());
+        let request = ClientRequest { method: "POST".into(), headers, ..ClientRequest::default() };
+        assert_eq!(captures.all[0].challenge(&request).is_some(), expected, "{names:?}");
+    }
+}
+
+#[test]
 fn another_spelling_of_a_capture_s_path_or_method_is_known() {
     let captures = |matcher: &str, method: Value| {
         let config = json!({"capture": [{

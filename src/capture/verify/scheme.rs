@@ -204,7 +204,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     ),
     row(
         "asana",
-        r#"{"header":"x-hook-signature","challenges":[{"verified":false,"when":{"request.headers.x-hook-secret":{"exists":true}},"response":{"headers":{"x-hook-secret":"${request.headers.x-hook-secret}"}}}]}"#,
+        r#"{"header":"x-hook-signature","challenges":[{"verified":false,"when":{"request.headers.x-hook-secret":{"exists":true},"request.headers.x-hook-signature":{"exists":false}},"response":{"headers":{"x-hook-secret":"${request.headers.x-hook-secret}"}}}]}"#,
     ),
     row("chargebee", r#"{"kind":"basic"}"#),
     row("postmark", r#"{"kind":"basic"}"#),
