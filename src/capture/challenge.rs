@@ -34,7 +34,7 @@ pub(crate) static CHALLENGES: [(&str, &str); 4] = [
     ),
     (
         "microsoft-graph",
-        r#"{"verified":false,"when":{"request.query.validationToken":{"exists":true}},"response":{"body":"${request.query.validationToken}"}}"#,
+        r#"{"verified":false,"when":{"request.query.validationToken":{"exists":true},"request.body":{"exists":false}},"response":{"body":"${request.query.validationToken}"}}"#,
     ),
     (
         "okta",

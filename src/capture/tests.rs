@@ -59,6 +59,22 @@ fn what_is_signed_is_no_handshake_of_asana_s() {
 }
 
 #[test]
+fn notifications_are_no_validation_of_microsoft_graph_s() {
+    let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
+    let capture = json!({"method": "POST", "matcher": "/", "queue_url": queue, "challenges": ["microsoft-graph"]});
+    let captures = Config::from_json(json!({"capture": [capture]}).to_string().as_bytes()).unwrap().captures;
+    for (target, body, expected) in [
+        ("/?validationToken=a", &b""[..], true),
+        ("/?validationToken=a", b"{\"value\":[]}", false),
+        ("/?validationToken=", b"", false),
+        ("/", b"", false),
+    ] {
+        let request = ClientRequest { method: "POST".into(), target: target.into(), body, ..ClientRequest::default() };
+        assert_eq!(captures.all[0].challenge(&request).is_some(), expected, "{target}");
+    }
+}
+
+#[test]
 fn another_spelling_of_a_capture_s_path_or_method_is_known() {
     let captures = |matcher: &str, method: Value| {
         let config = json!({"capture": [{

@@ -259,7 +259,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         ids!["twitch-eventsub-message-id"],
     ),
     row("xero", r#"{"header":"x-xero-signature","encoding":"base64","on_failure":"reject","timeout_ms":4500}"#),
-    row("quickbooks", r#"{"header":"intuit-signature","encoding":"base64"}"#),
+    row("quickbooks", r#"{"header":"intuit-signature","encoding":"base64","timeout_ms":2500}"#),
     row("paystack", r#"{"header":"x-paystack-signature","algorithm":"sha512"}"#),
     with_id("razorpay", r#"{"header":"x-razorpay-signature","timeout_ms":4500}"#, ids!["x-razorpay-event-id"]),
     row("vercel", r#"{"header":"x-vercel-signature","algorithm":"sha1"}"#),
