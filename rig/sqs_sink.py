@@ -172,7 +172,7 @@ class SqsSink(SnsSink):
         self.requests.append(request)
         answer = self.answers(request)
         for entry in request.entries:
-            if entry["Id"] in answer.stored:
+            if entry.get("Id") in answer.stored:
                 attributes = attributes_of(entry)
                 self.message_ids[attributes.get("sender_id", attributes["id"])] += 1
         return answer

@@ -143,7 +143,7 @@ def test_captured_failed_three_times_redriven_and_handled_once(
 
 
 def test_a_message_is_as_the_documentation_has_it(moto: Moto, stack: dict[str, str], envoy: Envoy) -> None:
-    (documented,) = re.findall(r"```text\n(.+?)```", (PROJECT / "docs" / "capture.md").read_text(), re.DOTALL)
+    (documented,) = re.findall(r"```text\n(\{.+?)```", (PROJECT / "docs" / "capture.md").read_text(), re.DOTALL)
     body = '{"id":"evt_1","amount":1.50}'
     assert send(envoy.address_of(), "POST", "/webhook?a=1", signed(body), body).status == 200
     (message,) = moto.receive(Queue(stack["QueueUrl"], ""), 1)

@@ -2,8 +2,6 @@
 accepted arrives; only what was in flight may come twice. What nobody can send any more has a dead letter.
 """
 
-import json
-
 from pathlib import Path
 
 from rig.envoy import Envoy
@@ -62,13 +60,9 @@ def test_ten_reloads_under_load_lose_nothing(
 
     assert result.statuses.keys() <= {200, 0}, "Envoy may end a connection that it drains"
     answered = result.statuses[200]
-    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
+    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice")
     assert len(sink.marks) >= answered > 4 * RATE
     assert "retrohook-dead-letter" not in envoy.log(), "a filter that is replaced writes no letters"
-
-
-def adopted(envoy: Envoy) -> float:
-    return envoy.metric("retrohook_events_adopted_total")
 
 
 def trap(envoy: Envoy) -> None:
@@ -102,9 +96,8 @@ def test_traps_under_load_lose_nothing(start_gateway: StartGateway, sink: SnsSin
     wait_until_drained(envoy)
 
     reloads = traps(envoy)
-    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice, {adopted(envoy):.0f} adopted")
+    print(f"{way}: {result.statuses}, {len(sink.marks)} events, {twice(sink)} twice")
     assert reloads >= 3
-    assert adopted(envoy) > RATE
     # What was accepted since a worker's last tick may not have been counted when its VM died.
     assert len(sink.marks) >= matched
     assert twice(sink) == 0, "nothing was stored while the VMs died"
@@ -136,12 +129,13 @@ def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_threa
     wait_for(lambda: len(sink.marks) == 200, "all events")
     wait_until_drained(envoy)
     assert "wasm.retrohook.vm_reload_success: 0" in envoy.admin_get("/stats?filter=vm_reload")
-    assert (traps(envoy), adopted(envoy), twice(sink)) == (1, 200, 0)
+    assert (traps(envoy), twice(sink)) == (1, 0)
 
 
-def test_a_change_of_topic_and_a_trap_leave_a_letter_of_each_event(
+def test_a_change_of_topic_and_a_trap_lose_nothing(
     start_gateway: StartGateway, sink: SnsSink, way: str, tmp_path: Path
 ) -> None:
+    """The old filter goes on in the main thread's VM, which no request can trap, until its queue is empty."""
     sink.answers = error(503)
     documents: list[EnvoyConfig] = []
 
@@ -167,13 +161,8 @@ def test_a_change_of_topic_and_a_trap_leave_a_letter_of_each_event(
     sink.answers = slow(0)
     wait_for(lambda: envoy.metric(QUEUED) == 0, "the gauge to come down", 120)
 
-    lines = [line for line in envoy.log().splitlines() if "retrohook-dead-letter " in line]
-    letters = [
-        json.loads(line.partition("retrohook-dead-letter ")[2].partition(" retrohook-end")[0]) for line in lines
-    ]
-    assert {(letter["reason"], letter["target"]["topic_arn"] == other) for letter in letters} == {("orphaned", False)}
-    # Requests that were to trap a VM have no mark, and one of them may have been an event as well.
-    uris = [json.loads(letter["message"])["request"]["uri"] for letter in letters]
-    marked = [uri for uri in uris if "mark=" in uri]
-    assert len(marked) == len(set(marked)) == 100
-    assert envoy.metric("retrohook_events_dropped_orphaned_total") == len(letters)
+    wait_for(lambda: sink.marks == set(range(100)), "the events of the old topic")
+    # Of the last requests the sink knows everything: a trap's own request may be an event of the new topic.
+    marked = [request for request in sink.requests if any(each.mark is not None for each in request.summaries)]
+    assert other not in {request.parameters["TopicArn"] for request in marked}, "each goes to the topic that it was for"
+    assert "retrohook-dead-letter" not in envoy.log()
