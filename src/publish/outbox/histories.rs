@@ -245,7 +245,7 @@ impl History {
             }
             assert!(self.dead.insert(letter.event.id.parse().unwrap()), "a dead letter comes once");
         }
-        let queued: Vec<usize> = self.outbox.undelivered().map(|event| event.id.parse().unwrap()).collect();
+        let queued: Vec<usize> = self.outbox.undelivered().map(|letter| letter.event.id.parse().unwrap()).collect();
         let ends: Vec<usize> = self
             .acknowledged
             .iter()

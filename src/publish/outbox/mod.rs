@@ -315,6 +315,11 @@ impl Outbox {
         self.dead_letters.push(Buried { letter, entry });
     }
 
+    /// Returns the refusal that holds an entry, which is set aside for one or is not.
+    fn refusal_of(&self, is_aside: bool) -> Option<&Failure> {
+        self.refusal.last().filter(|_| is_aside || self.circuit.is_refused())
+    }
+
     #[inline(never)]
     fn drop_expired(&mut self, now: Timestamp) {
         let max_age = self.settings.bounds.max_age;
@@ -324,8 +329,7 @@ impl Outbox {
                 return;
             }
             let Some(mut entry) = self.index.pop_oldest() else { return };
-            let held = entry.aside.is_some() || self.circuit.is_refused();
-            let refusal = self.refusal.last().filter(|_| held).cloned();
+            let refusal = self.refusal_of(entry.aside.is_some()).cloned();
             match self.claim(&mut entry) {
                 Claim::Own(claimed) => {
                     self.dropped(entry, Some(claimed.event), DropReason::Expired, refusal.as_ref());
