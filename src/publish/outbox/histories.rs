@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::settings::WhenFull;
 use super::tests::{failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
+use crate::event::Event;
+use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
+use crate::event::Event;
 use crate::publish::queue::fake::{Fake, Gateway};
 
 const MAX_ENTRIES: usize = 30;
