@@ -49,9 +49,12 @@ impl TargetQueue {
     pub(super) fn replace(&self, place: EntryPlace, version: u32, change: &dyn Fn(&mut EntryHead)) -> bool {
         let found = self.ring.read(place.position).filter(|(head, _)| head.order == place.order);
         let Some((mut head, mut slot)) = found else { return false };
+        // Whoever watches for its end may have withdrawn it since, which is a write, too.
+        if !self.is_own(&head) {
+            slot.version = version;
+        }
         change(&mut head);
         slot.value = entry::verdict(&slot.key, &head);
-        slot.version = version;
         self.ring.rewrite(&mut slot, &head).is_some()
     }
 
