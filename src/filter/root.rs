@@ -130,6 +130,9 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
     for warning in &config.warnings {
         hostcalls::log(Level::Warn, &warning.to_string());
     }
+    if let Some(warning) = rules.order_warning(&config) {
+        hostcalls::log(Level::Warn, warning);
+    }
     for (position, route) in config.routes.all.iter().enumerate() {
         if let Some(warning) = rules.foreign_status(position, route) {
             hostcalls::log(Level::Warn, &warning);

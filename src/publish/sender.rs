@@ -14,7 +14,7 @@ use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::metrics::{CalloutCounts, Metric, Updates};
-use crate::publish::dead_letter::{self, DeadLetter, DropReason};
+use crate::publish::dead_letter::{self, DeadLetter};
 use crate::publish::orphans::LETTERS;
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
 use crate::publish::outbox::{BatchId, Dropped, Outbox, OutboxCounts};
@@ -191,9 +191,9 @@ impl Sender {
     /// the process ends now.
     pub(crate) fn undelivered(&mut self) -> impl Iterator<Item = (String, String)> + '_ {
         let (cargo, target) = (self.cargo, &self.target);
-        self.outbox.undelivered().map(move |event| {
+        self.outbox.undelivered().map(move |DeadLetter { event, reason, failure }| {
             let json = match cargo {
-                Cargo::Events => dead_letter::json(&event, DropReason::Shutdown, None, address(target)),
+                Cargo::Events => dead_letter::json(&event, reason, failure.as_ref(), address(target)),
                 Cargo::Letters => event.message,
             };
             (event.id, json)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response};
+use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response, SharedData};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
@@ -280,4 +280,32 @@ fn a_replaced_configuration_delivers_what_it_has_and_goes_on_ticking() {
     found.sort_unstable();
     assert_eq!(found, (0..13).collect::<Vec<_>>());
     assert_eq!(host.roots().len(), 2, "Kong never tells a root that it is done");
+}
+
+#[test]
+fn where_workers_share_no_queue_a_line_says_that_each_has_an_order_of_its_own() {
+    let topic = |name: &str| format!("arn:aws:sns:us-east-1:123456789012:{name}");
+    let route =
+        |topic: String| json!({"method": "PUT", "matcher": "/profile", "topic_arn": topic, "message_group_id": "g"});
+    let routes = |names: &[&str]| names.iter().map(|name| route(topic(name))).collect::<Value>();
+    let cases = [
+        (Way::Kong, "auto", routes(&["a.fifo"]), 1, "nginx_wasm_shm_kv_retrohook = 64m"),
+        (Way::Kong, "off", routes(&["standard", "a.fifo", "b.fifo"]), 1, "`queue.journal` to `on`"),
+        (Way::Kong, "on", routes(&["a.fifo"]), 0, ""),
+        (Way::Kong, "auto", routes(&["standard"]), 0, ""),
+        (Way::HttpFilter, "auto", routes(&["a.fifo"]), 0, ""),
+        (Way::HttpFilter, "off", routes(&["a.fifo"]), 1, "leave `queue.journal` out"),
+    ];
+    for (way, journal, routes, lines, mend) in cases {
+        let config = config(json!({"topic_arn": null, "routes": routes, "queue": {"journal": journal}}));
+        let builder = way.builder();
+        let mut host = load(if journal == "on" { builder.shared_data(SharedData::new()) } else { builder });
+        host.start_plugin(config.to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        let of_order: Vec<_> = warnings.iter().filter(|line| line.contains("order of a FIFO target")).collect();
+        assert_eq!(of_order.len(), lines, "{way:?} {journal} {warnings:?}");
+        assert!(of_order.iter().all(|line| line.contains(mend)), "{way:?} {journal} {warnings:?}");
+        host.advance(LONG).unwrap();
+        assert_eq!(logged(&mut host, LogLevel::Warn), [""; 0], "it is said at the start, and once");
+    }
 }

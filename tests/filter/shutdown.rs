@@ -1,13 +1,17 @@
 //! What becomes of the queue when Envoy wants the filter to end: letters where the process may be
 //! ending, none where the filter was only replaced.
 
-use proxy_wasm_test_host::{Host, LogLevel};
+use std::time::Duration;
+
+use proxy_wasm_test_host::{Callout, Host, LogLevel, Response};
 use retrohook::metrics::Metric;
 use retrohook::publish::dead_letter::WHOLE;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use crate::dead_letters::letters;
-use crate::support::{config, count, deliver, numbers, run_numbered, start, LONG, MAX_DELAY, TICK};
+use crate::support::{
+    config, count, deliver, numbered, numbers, run_numbered, sns, start, ENVOY_WAYS, LONG, MAX_DELAY, TICK,
+};
 
 /// The ids in the letters and the warnings since the last look at the log.
 fn told(host: &mut Host) -> (Vec<String>, Vec<String>) {
@@ -31,6 +35,67 @@ fn a_process_that_ends_leaves_letters_of_what_is_queued_and_in_flight() {
     let (ids, warnings) = told(&mut host);
     assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 13);
     assert_eq!(warnings, ["stopping with 13 event(s) not delivered: each has a dead letter now"]);
+}
+
+/// Lets time pass in which calls are answered so.
+fn answer_for(host: &mut Host, time: Duration, answer: fn(&Callout) -> Response) {
+    let end = host.now() + time;
+    while host.now() < end {
+        host.advance(TICK).unwrap();
+        for callout in host.take_callouts() {
+            host.respond(callout.token, answer(&callout)).unwrap();
+        }
+    }
+}
+
+/// Ends the process. Returns its letters.
+fn end(host: &mut Host) -> Vec<Value> {
+    host.take_logs();
+    host.stop().unwrap();
+    let lines = host.take_logs().into_iter().map(|line| line.text);
+    let letters = letters(&lines.collect::<Vec<_>>());
+    assert!(letters.iter().all(|letter| letter["reason"] == "shutdown"), "{letters:?}");
+    letters
+}
+
+#[test]
+fn a_letter_says_why_its_event_was_held() {
+    let second = Duration::from_secs(1);
+    for way in ENVOY_WAYS {
+        // The caller is refused: of 13 events 3 have never been tried.
+        let mut host = way.start(&config(json!({"max_in_flight": 1})));
+        (0..13).for_each(|number| way.run(&mut host, &numbered(number)));
+        answer_for(&mut host, second, |_| sns::refusal(403, "AuthorizationError"));
+        assert_eq!(count(&host, Metric::TargetsRefused), 1);
+        let letters = end(&mut host);
+        assert_eq!(letters.len(), 13);
+        let error = "AuthorizationError: because of AuthorizationError";
+        assert!(letters.iter().all(|letter| letter["error"] == error), "{letters:?}");
+    }
+    // One event is refused for what may be in it, and stands aside; the other is merely queued.
+    let mut host = start(&config(json!({})));
+    run_numbered(&mut host, 1);
+    answer_for(&mut host, second, |_| sns::refusal(400, "NeverHeardOf"));
+    assert_eq!(count(&host, Metric::TargetsRefused), 1);
+    run_numbered(&mut host, 1);
+    let letters = end(&mut host);
+    let errors: Vec<_> = letters.iter().map(|letter| letter["error"].as_str()).collect();
+    assert_eq!(errors, [Some("NeverHeardOf: because of NeverHeardOf"), None]);
+    // The service is down.
+    let mut host = start(&config(json!({})));
+    run_numbered(&mut host, 3);
+    answer_for(&mut host, 10 * second, |_| Response::new(503));
+    let letters = end(&mut host);
+    assert_eq!(letters.len(), 3);
+    assert!(
+        letters.iter().all(|letter| letter["error"].as_str().is_some_and(|error| error.contains("503"))),
+        "{letters:?}"
+    );
+    // Nothing has failed.
+    let mut host = start(&config(json!({})));
+    run_numbered(&mut host, 3);
+    let letters = end(&mut host);
+    assert_eq!((letters.len(), letters.iter().any(|letter| letter.get("error").is_some())), (3, false), "{letters:?}");
 }
 
 #[test]

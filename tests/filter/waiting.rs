@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callback, Callout, ExchangeSpec, Exchanged, FailureKind, Host, LogLevel};
+use proxy_wasm_test_host::{Callback, Callout, ExchangeSpec, Exchanged, FailureKind, Host, LogLevel, SharedData};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
@@ -380,4 +380,42 @@ fn a_configuration_in_which_nothing_waits_pays_nothing_for_it() {
     assert_eq!(usage.calls_of("proxy_get_header_map_pairs"), 2);
     // The SDK's own part is the most of it.
     assert!(usage.instructions_in[&Callback::ResponseHeaders] < 250, "{:?}", usage.instructions_in);
+}
+
+#[test]
+fn on_an_ordered_target_a_worker_that_does_not_send_answers_within_the_timeout() {
+    let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": "fail",
+                      "message_group_id": "g"});
+    let changes = json!({"topic_arn": FIFO_TOPIC, "routes": [held]});
+    let shared = SharedData::new();
+    let mut sender = Way::HttpFilter.journaled_as(&changes, shared.clone(), 1);
+    let mut other = Way::HttpFilter.journaled_as(&changes, shared, 2);
+    let until = |sender: &mut Host, other: &mut Host, exchanged: &Exchanged, answers: bool| {
+        let mut waited = Duration::ZERO;
+        loop {
+            for callout in sender.take_callouts() {
+                if answers {
+                    sender.respond(callout.token, sns::accept(&callout)).unwrap();
+                }
+            }
+            assert_eq!(other.take_callouts(), [], "only one worker sends");
+            if let Some(status) = status(other, exchanged) {
+                return (status, waited);
+            }
+            assert!(waited <= TIMEOUT + TICK, "it waits for longer than it may");
+            sender.advance(TICK).unwrap();
+            other.advance(TICK).unwrap();
+            waited += TICK;
+        }
+    };
+    // The first that has something sends.
+    let (exchanged, callout) = self::held(&mut sender, &put());
+    sender.respond(callout.token, sns::accept(&callout)).unwrap();
+    assert_eq!(status(&mut sender, &exchanged), Some(200));
+    let exchanged = other.exchange(&put()).unwrap();
+    let (answer, waited) = until(&mut sender, &mut other, &exchanged, true);
+    assert!(answer == 200 && waited <= MAX_DELAY, "{answer} after {waited:?}");
+    let exchanged = other.exchange(&put()).unwrap();
+    let (answer, waited) = until(&mut sender, &mut other, &exchanged, false);
+    assert!(answer == 503 && waited >= TIMEOUT, "{answer} after {waited:?}");
 }

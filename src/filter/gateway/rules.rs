@@ -51,6 +51,8 @@ pub(crate) struct Rules {
     pub(crate) gauges: GaugeMode,
     /// True if there always is shared data, also where nobody has configured it.
     pub(crate) always_shares_data: bool,
+    /// The line for the log where a target is ordered and each worker has a queue of its own.
+    pub(crate) order_of_one_worker: &'static str,
     /// The meaning of numbers to a write of shared data.
     pub(crate) write_numbers: WriteNumbers,
     /// The line for the log where the host does not give a body that has come.
@@ -126,6 +128,14 @@ impl Rules {
             format!("routes[{position}].status: {foreign} is not this gateway's status of a client that left; give `{own}` for that")
         };
         (!asked.contain(own)).then(line)
+    }
+
+    /// Returns the warning of a configuration whose order no worker keeps with the others.
+    pub(crate) fn order_warning(&self, config: &Config) -> Option<&'static str> {
+        let keeps_order =
+            |route: &Route| config.targets.get(route.target).is_some_and(|target| target.protocol.keeps_order());
+        let is_alone = !self.has_journal(config.journal);
+        (is_alone && config.routes.all.iter().any(keeps_order)).then_some(self.order_of_one_worker)
     }
 
     /// Returns true if there is a journal.

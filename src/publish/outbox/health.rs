@@ -17,7 +17,6 @@ enum Phase {
     Good,
     /// The first failure is not in the log yet.
     Failed {
-        failure: String,
         since: Timestamp,
     },
     Bad {
@@ -38,15 +37,16 @@ enum Phase {
 #[derive(Debug, Default)]
 pub(super) struct Health {
     phase: Phase,
+    /// The last failure of a service that does not deliver.
+    failure: Option<Failure>,
 }
 
 impl Health {
     /// Notes that the service is taken for unable to deliver.
     pub(super) fn failed(&mut self, failure: &Failure, now: Timestamp) {
+        self.failure = Some(failure.clone());
         self.phase = match std::mem::take(&mut self.phase) {
-            Phase::Good | Phase::CatchingUp { .. } => {
-                Phase::Failed { failure: format!("{}: {}", failure.code, failure.message), since: now }
-            }
+            Phase::Good | Phase::CatchingUp { .. } => Phase::Failed { since: now },
             Phase::Better { since, .. } => Phase::Bad { since },
             phase => phase,
         };
@@ -54,6 +54,7 @@ impl Health {
 
     /// Notes that the service delivers again.
     pub(super) fn recovered(&mut self, now: Timestamp) {
+        self.failure = None;
         self.phase = match std::mem::take(&mut self.phase) {
             // It was never in the log.
             Phase::Failed { .. } => Phase::Good,
@@ -62,15 +63,21 @@ impl Health {
         };
     }
 
+    /// Returns the last failure, while the service is taken for unable to deliver.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
     /// Returns the line for what has changed since the last time; `queued` is how much waits now,
     /// and `oldest` since when.
     pub(super) fn take_notice(&mut self, queued: usize, oldest: Option<Timestamp>, now: Timestamp) -> Option<Notice> {
         let (phase, level, text) = match &self.phase {
-            Phase::Failed { failure, since } => (
-                Phase::Bad { since: *since },
-                Level::Warn,
-                format!("delivery fails and will be tried again, {queued} event(s) queued: {failure}"),
-            ),
+            Phase::Failed { since } => {
+                let Failure { code, message, .. } = self.failure.as_ref()?;
+                let text =
+                    format!("delivery fails and will be tried again, {queued} event(s) queued: {code}: {message}");
+                (Phase::Bad { since: *since }, Level::Warn, text)
+            }
             Phase::Better { since, from } if now.since(*from) >= STEADY => (
                 Phase::CatchingUp { from: *from },
                 Level::Info,

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::settings::WhenFull;
 use super::tests::{failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
+use crate::event::Event;
+use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 10;
@@ -245,7 +248,7 @@ impl History {
             }
             assert!(self.dead.insert(letter.event.id.parse().unwrap()), "a dead letter comes once");
         }
-        let queued: Vec<usize> = self.outbox.undelivered().map(|event| event.id.parse().unwrap()).collect();
+        let queued: Vec<usize> = self.outbox.undelivered().map(|letter| letter.event.id.parse().unwrap()).collect();
         let ends: Vec<usize> = self
             .acknowledged
             .iter()

@@ -194,6 +194,13 @@ impl Index {
         row.map(AsMut::as_mut)
     }
 
+    /// Returns true if the row with this number in the order was refused for what somebody has to
+    /// mend.
+    pub(super) fn is_aside(&self, sequence: u64) -> bool {
+        let mut lines = [&self.ready, &self.waiting].into_iter();
+        lines.find_map(|line| line.get(position(line, sequence)?)).is_some_and(|row| row.aside.is_some())
+    }
+
     /// Takes out the row with this number in the order. The caller gives it to [`Index::settled`].
     #[inline(never)]
     pub(super) fn take(&mut self, sequence: u64) -> Option<Queued> {

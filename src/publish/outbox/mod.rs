@@ -9,6 +9,7 @@
 //! is made.
 
 mod awaited;
+mod burial;
 mod circuit;
 mod counts;
 mod drops;
@@ -19,39 +20,32 @@ mod pace;
 mod queueing;
 mod refusal;
 mod responses;
+mod sending;
 pub(crate) mod settings;
 mod settling;
 mod tenure;
 mod waits;
 mod watermark;
 
-use crate::aws::error::Failure;
 use crate::clock::{SteadyClock, Timestamp};
-use crate::event::Event;
 use crate::metrics::Backlog;
 use crate::notice::Notice;
-use crate::publish::dead_letter::{DeadLetter, DropReason};
-use crate::publish::queue::{Amount, Claim, EntryEnd, TargetQueue};
+use crate::publish::queue::{Amount, TargetQueue};
 
+use burial::Buried;
 use circuit::Circuit;
 pub(crate) use counts::{Dropped, OutboxCounts};
 use drops::Drops;
 use health::Health;
-use index::{BatchLimits, Index, Queued, Row, RowSource};
+use index::{Index, Queued};
 use pace::Pace;
 use refusal::TargetRefusal;
 #[cfg(test)]
 use settings::Bounds;
-use settings::{Batch, OutboxSettings, WhenFull};
+use settings::OutboxSettings;
 use waits::Waits;
 pub(crate) use waits::{Release, Ticket, Wait};
 use watermark::Watermark;
-
-/// Events that expire in one callback, at most: each becomes a dead letter.
-const EXPIRED_AT_ONCE: usize = 256;
-
-/// Batches that come to nothing in one poll, at most: others may have dropped what was in them.
-const EMPTY_BATCHES: usize = 8;
 
 /// Names a batch in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +56,6 @@ struct Flight {
     entries: Vec<Queued>,
     since: Timestamp,
     deadline: Timestamp,
-}
-
-/// A dead letter that nobody has taken yet, and its entry, which stays in the queue until then.
-struct Buried {
-    letter: DeadLetter,
-    entry: Option<Queued>,
 }
 
 /// Entries and bytes, queued and in flight.
@@ -137,87 +125,6 @@ impl Outbox {
         }
     }
 
-    /// Returns the next batch to send and its events, if one is due and may be sent now. Its entries
-    /// are in flight until [`Outbox::settle`] or the deadline. Call it until it gives nothing.
-    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<(BatchId, Vec<Event>)> {
-        self.tend(now);
-        let now = self.clock.at(now);
-        self.index.wake(now);
-        let in_flight = self.flights.len();
-        self.pace.grow(self.index.oldest().is_some(), now);
-        if in_flight >= self.settings.max_in_flight
-            || !self.circuit.admits(in_flight, now)
-            || !self.pace.admits(in_flight, now)
-            || !self.may_begin()
-        {
-            return None;
-        }
-        let Batch { max_entries, max_delay } = self.settings.batch;
-        let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes };
-        for _ in 0..EMPTY_BATCHES {
-            let is_due = &|oldest: &Row| now.since(oldest.queued_at) >= max_delay;
-            let rows = self.index.take_batch(limits, now, is_due)?;
-            let (entries, events) = self.claim_all(rows, now);
-            if entries.is_empty() {
-                continue;
-            }
-            self.pace.called(self.rng.u32(0..=1_000), now);
-            let id = BatchId(self.next_batch);
-            self.next_batch += 1;
-            self.flights.push(Flight { id, entries, since: now, deadline: now + self.settings.deadline });
-            return Some((id, events));
-        }
-        None
-    }
-
-    /// Claims the entries of a batch. Returns those that are this worker's, and their events.
-    #[inline(never)]
-    fn claim_all(&mut self, rows: Vec<Queued>, now: Timestamp) -> (Vec<Queued>, Vec<Event>) {
-        let (mut entries, mut events, mut blocked) = (Vec::new(), Vec::new(), Vec::new());
-        for mut row in rows {
-            if row.group != 0 && blocked.contains(&row.group) {
-                row.not_before = now;
-                self.index.put_back(row);
-                continue;
-            }
-            match self.claim(&mut row) {
-                Claim::Own(claimed) if claimed.withdrawn => {
-                    self.dropped(row, Some(claimed.event), DropReason::Withdrawn, None);
-                }
-                Claim::Own(claimed) => {
-                    entries.push(row);
-                    events.push(claimed.event);
-                }
-                Claim::Gone => self.gone(row),
-                // Its sender has it for as long as this worker did not.
-                Claim::Elsewhere if row.source == RowSource::Own => self.gone(row),
-                Claim::Elsewhere => {
-                    blocked.push(row.group);
-                    row.elsewhere = true;
-                    row.not_before = now + self.patience();
-                    self.index.put_back(row);
-                }
-            }
-        }
-        (entries, events)
-    }
-
-    /// Claims an entry, and notes that in its row.
-    #[inline(never)]
-    fn claim(&mut self, row: &mut Row) -> Claim {
-        let elsewhere = std::mem::take(&mut row.elsewhere);
-        let claim = match (row.source, &mut self.spare) {
-            (RowSource::Spare, Some(spare)) => spare.claim(row.place),
-            (RowSource::Spare, None) => Claim::Gone,
-            _ if elsewhere => self.queue.claim_from_another(row.place),
-            _ => self.queue.claim(row.place),
-        };
-        if let Claim::Own(claimed) = &claim {
-            (row.version, row.watched) = (claimed.version, claimed.watched);
-        }
-        claim
-    }
-
     /// Does what time alone asks for, also while nothing may be sent: finds what was appended, gives
     /// up lost batches, drops what is too old, and releases responses that have waited for too long.
     #[inline(never)]
@@ -230,135 +137,6 @@ impl Outbox {
             self.wait_no_longer(ticket);
         }
         self.flush(steady);
-    }
-
-    /// Returns how many batches are in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
-
-    /// Returns true if a batch still waits for its outcomes.
-    pub(crate) fn is_in_flight(&self, id: BatchId) -> bool {
-        self.flights.iter().any(|flight| flight.id == id)
-    }
-
-    /// Returns how many events are in a batch; none if it is not in flight any more.
-    pub(crate) fn batch_len(&self, id: BatchId) -> usize {
-        self.flights.iter().find(|flight| flight.id == id).map_or(0, |flight| flight.entries.len())
-    }
-
-    /// Takes an entry off the books that is neither queued nor in flight any more.
-    #[inline(never)]
-    fn ended(&mut self, entry: &mut Row) {
-        self.index.settled(entry);
-        if entry.aside.is_some() {
-            self.refusal.ended();
-        }
-        match (entry.source, &mut self.spare) {
-            (RowSource::Spare, Some(spare)) => spare.release(entry.bytes()),
-            (RowSource::Spare, None) => {}
-            _ => self.queue.release(entry.bytes()),
-        }
-    }
-
-    /// Removes an entry that has ended from its queue.
-    #[inline(never)]
-    fn remove(&mut self, entry: &Row, verdict: EntryEnd) {
-        match (entry.source, &mut self.spare) {
-            (RowSource::Spare, Some(spare)) => spare.remove(entry.place, entry.version, false, verdict),
-            (RowSource::Spare, None) => {}
-            _ => self.queue.remove(entry.place, entry.version, entry.watched, verdict),
-        }
-    }
-
-    /// Reads the event of an entry that this worker has claimed.
-    #[inline(never)]
-    fn read(&self, entry: &Row) -> Option<Event> {
-        match (entry.source, &self.spare) {
-            (RowSource::Spare, spare) => spare.as_ref()?.read(entry.place),
-            _ => self.queue.read(entry.place),
-        }
-    }
-
-    /// Takes note that others have ended an entry.
-    #[inline(never)]
-    fn gone(&mut self, mut row: Queued) {
-        self.index.settled(&mut row);
-        if row.aside.is_some() {
-            self.refusal.ended();
-        }
-        self.queue.forget(row.place.position);
-        if row.ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            self.counts.undelivered_responses += 1;
-        }
-    }
-
-    /// Drops an entry that this worker has claimed. `event` is read if it is not at hand.
-    #[inline(never)]
-    fn dropped(&mut self, mut entry: Queued, event: Option<Event>, reason: DropReason, failure: Option<&Failure>) {
-        self.ended(&mut entry);
-        match event.or_else(|| self.read(&entry)) {
-            Some(event) => self.bury(event, Some(entry), reason, failure),
-            None => self.remove(&entry, EntryEnd::Dropped),
-        }
-    }
-
-    #[inline(never)]
-    fn bury(&mut self, event: Event, entry: Option<Queued>, reason: DropReason, failure: Option<&Failure>) {
-        let ticket = entry.as_ref().and_then(|entry| entry.ticket);
-        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            self.counts.undelivered_responses += 1;
-        }
-        self.drops.record(reason, &event.id, failure);
-        self.dead_bytes += event.message.len();
-        let letter = DeadLetter { event, reason, failure: failure.cloned() };
-        self.dead_letters.push(Buried { letter, entry });
-    }
-
-    #[inline(never)]
-    fn drop_expired(&mut self, now: Timestamp) {
-        let max_age = self.settings.bounds.max_age;
-        for _ in 0..EXPIRED_AT_ONCE {
-            let is_expired = |oldest: &Row| now.since(oldest.queued_at) >= max_age && !oldest.elsewhere;
-            if !self.index.oldest().is_some_and(is_expired) {
-                return;
-            }
-            let Some(mut entry) = self.index.pop_oldest() else { return };
-            let held = entry.aside.is_some() || self.circuit.is_refused();
-            let refusal = self.refusal.last().filter(|_| held).cloned();
-            match self.claim(&mut entry) {
-                Claim::Own(claimed) => {
-                    self.dropped(entry, Some(claimed.event), DropReason::Expired, refusal.as_ref());
-                }
-                Claim::Elsewhere if entry.source != RowSource::Own => {
-                    entry.elsewhere = true;
-                    entry.not_before = now + self.patience();
-                    self.index.push_waiting(entry);
-                }
-                Claim::Elsewhere | Claim::Gone => self.gone(entry),
-            }
-        }
-    }
-
-    /// Hands out the events dropped since the last time; from now on the caller answers for them,
-    /// and the queue keeps them no more. They are not within the bounds of the queue, so take them
-    /// soon.
-    #[inline(never)]
-    pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
-        self.dead_bytes = 0;
-        let buried = std::mem::take(&mut self.dead_letters);
-        let handed_out = buried.into_iter().map(|Buried { letter, entry }| {
-            if let Some(entry) = entry {
-                self.remove(&entry, EntryEnd::Dropped);
-            }
-            letter
-        });
-        handed_out.collect()
-    }
-
-    /// Returns the bytes of the events that [`Outbox::take_dead_letters`] would give.
-    pub(crate) fn dead_bytes(&self) -> usize {
-        self.dead_bytes
     }
 
     #[inline(never)]

@@ -7,6 +7,7 @@ use super::tests::{failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
+use crate::event::Event;
 use crate::publish::route::OnFailure;
 
 const BACKLOG: usize = 10_000;

@@ -1,6 +1,7 @@
 //! Random histories of a process: several workers over one store, of which any may die between two
 //! calls of the store, trap, be replaced or stand still, while others act. Whatever happens, every
-//! event that was taken ends once, and in order where order matters.
+//! event that was taken ends once, and in order where order matters; and no response says that its
+//! event was delivered unless it was.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,9 @@ use proptest::prelude::*;
 use super::tests::{failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
+use crate::event::Event;
 use crate::publish::queue::fake::{Fake, Gateway};
+use crate::publish::route::OnFailure;
 
 const MAX_ENTRIES: usize = 30;
 const TICK: Duration = Duration::from_millis(100);
@@ -30,6 +33,8 @@ struct Record {
     delivered: BTreeMap<usize, u32>,
     letters: BTreeMap<usize, u32>,
     ordered: bool,
+    /// True if responses wait for two events of three.
+    awaits: bool,
     /// Thousandths of calls that fail, and of those that are taken and have no reply.
     failing: u32,
     rng: fastrand::Rng,
@@ -79,10 +84,25 @@ impl Record {
         assert!(*times == 1 || self.repeatable.contains(&number), "{number} has two letters");
     }
 
+    /// Returns how a response waits for an event, if one does; the ticket is the event's number.
+    fn wait(&self, number: usize) -> Option<Wait> {
+        let on_failure = match number % 3 {
+            1 if self.awaits => OnFailure::Pass,
+            2 if self.awaits => OnFailure::Fail,
+            _ => return None,
+        };
+        Some(Wait { ticket: Ticket(u32::try_from(number).unwrap()), on_failure })
+    }
+
     /// Takes a number for an event of a group.
     fn begin(&mut self, group: u8) -> usize {
         self.groups.push(group);
-        self.groups.len() - 1
+        let number = self.groups.len() - 1;
+        if !self.ordered && self.wait(number).is_some() {
+            // Its worker sends it itself, and another may take it over while a call goes on.
+            self.repeatable.insert(number);
+        }
+        number
     }
 }
 
@@ -91,6 +111,8 @@ struct Root {
     outbox: Outbox,
     /// Calls under way: when they began, and what will be answered.
     flying: Vec<(BatchId, Vec<usize>, Vec<Outcome>, Timestamp)>,
+    /// Events that responses of this filter wait for.
+    awaited: BTreeSet<usize>,
     is_leaving: bool,
 }
 
@@ -128,7 +150,7 @@ fn new_root(store: &Rc<Fake>, ordered: bool, owner: u64) -> Root {
     let settings = OutboxSettings { ordered, bounds, ..settings() };
     let shared = Rc::clone(store) as Rc<dyn crate::publish::queue::Store>;
     let queue = TargetQueue::new(shared, ["topic_arn", "sns", "r", "t"], settings.amount(), ordered, owner);
-    Root { outbox: Outbox::new(settings, queue, owner), flying: vec![], is_leaving: false }
+    Root { outbox: Outbox::new(settings, queue, owner), flying: vec![], awaited: BTreeSet::new(), is_leaving: false }
 }
 
 impl Root {
@@ -142,7 +164,26 @@ impl Root {
             group_id: Some(group.to_string()),
             at: now,
         };
-        self.outbox.push(event, 50, now);
+        let wait = record.borrow().wait(number);
+        match wait {
+            None => self.outbox.push(event, 50, now),
+            Some(wait) => {
+                self.awaited.insert(number);
+                self.outbox.push_awaited(event, 50, wait, now);
+            }
+        }
+    }
+
+    /// Lets responses go that wait no more.
+    fn take_releases(&mut self, record: &RefCell<Record>) {
+        let record = record.borrow();
+        for (Ticket(number), release) in self.outbox.take_releases(usize::MAX).collect::<Vec<_>>() {
+            let number = usize::try_from(number).unwrap();
+            assert!(self.awaited.remove(&number), "the response of {number} goes twice");
+            let says_so = record.wait(number).is_some_and(|wait| wait.on_failure == OnFailure::Fail);
+            let is_success = says_so && release == Release::Pass;
+            assert!(!is_success || record.delivered.contains_key(&number), "{number} is said to be delivered");
+        }
     }
 
     fn tick(&mut self, record: &RefCell<Record>, store: &Fake, now: Timestamp) {
@@ -160,6 +201,9 @@ impl Root {
             self.flying.push((batch, numbers, outcomes, now));
         }
         self.take_letters(record, store);
+        if store.life.get() != Some(0) {
+            self.take_releases(record);
+        }
     }
 
     fn take_letters(&mut self, record: &RefCell<Record>, store: &Fake) {
@@ -219,7 +263,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Process {
-    fn new(gateway: Gateway, forgets: bool, workers: usize, ordered: bool, seed: u64) -> Process {
+    fn new(gateway: Gateway, forgets: bool, workers: usize, [ordered, awaits]: [bool; 2], seed: u64) -> Process {
         let store = Rc::new(Fake::new(gateway));
         let rng = fastrand::Rng::with_seed(seed);
         let record = Rc::new(RefCell::new(Record {
@@ -230,6 +274,7 @@ impl Process {
             delivered: BTreeMap::new(),
             letters: BTreeMap::new(),
             ordered,
+            awaits,
             failing: 100,
             rng,
         }));
@@ -278,7 +323,7 @@ impl Process {
         if self.store.life.get() == Some(0) {
             return;
         }
-        worker.roots.retain(|root| !root.is_leaving || !root.outbox.is_done());
+        worker.roots.retain(|root| !root.is_leaving || !root.outbox.is_done() || root.outbox.has_releases());
     }
 
     fn ticks(&mut self, count: u32) {
@@ -293,7 +338,12 @@ impl Process {
         let root = self.root();
         let worker = self.worker(which);
         let mut worker = worker.borrow_mut();
-        self.record.borrow_mut().repeatable.extend(worker.in_hand());
+        let mut record = self.record.borrow_mut();
+        record.repeatable.extend(worker.in_hand());
+        // What no queue has had, because its client was told so, is known to nobody else.
+        let buried = worker.roots.iter().flat_map(|root| &root.outbox.dead_letters);
+        let unqueued = buried.filter(|buried| buried.entry.is_none());
+        record.doubtful.extend(unqueued.map(|buried| buried.letter.event.id.parse::<usize>().unwrap()));
         *worker = Worker { roots: vec![root], still_until: Timestamp(0) };
     }
 
@@ -330,6 +380,8 @@ impl Process {
             Step::Crash(which, calls, pushes) if !self.is_still(which) => {
                 self.store.life.set(Some(calls));
                 let before = self.record.borrow().groups.len();
+                // What it settles while it dies may be in the queue yet.
+                let in_hand = self.worker(which).borrow().in_hand();
                 match pushes {
                     true => drop(self.push(which, 9)),
                     false => self.tick(which),
@@ -338,6 +390,7 @@ impl Process {
                 if is_dead {
                     let pushed = before..self.record.borrow().groups.len();
                     self.record.borrow_mut().doubtful.extend(pushed);
+                    self.record.borrow_mut().repeatable.extend(in_hand);
                     self.trap(which);
                 }
             }
@@ -402,6 +455,7 @@ impl Process {
             let held = worker.roots[0].outbox.held();
             prop_assert_eq!((held.entries, held.bytes), (0, 0), "{:?}", gateway);
             prop_assert!(worker.roots[0].outbox.is_done());
+            prop_assert_eq!(&worker.roots[0].awaited, &BTreeSet::new(), "no response waits for ever");
         }
         let senders = self.workers.iter().filter(|worker| worker.borrow().roots[0].outbox.queue().is_sender()).count();
         prop_assert_eq!(senders, 1);
@@ -412,10 +466,10 @@ impl Process {
 proptest! {
     #[test]
     fn every_event_of_a_process_ends_once_and_in_order(
-        steps in prop::collection::vec(step(), 1..80), workers in 1usize..5, ordered: bool, on_kong: bool, seed: u64,
+        steps in prop::collection::vec(step(), 1..80), workers in 1usize..5, kind in any::<[bool; 2]>(), on_kong: bool, seed: u64,
     ) {
         let gateway = if on_kong { Gateway::Kong } else { Gateway::Envoy };
-        let mut process = Process::new(gateway, false, workers, ordered, seed);
+        let mut process = Process::new(gateway, false, workers, kind, seed);
         steps.into_iter().for_each(|step| process.apply(step));
         process.heal();
         process.check(gateway)?;
@@ -425,7 +479,7 @@ proptest! {
     fn a_store_that_forgets_costs_the_order_and_no_event(
         steps in prop::collection::vec(step(), 1..80), workers in 1usize..5, seed: u64,
     ) {
-        let mut process = Process::new(Gateway::Kong, true, workers, false, seed);
+        let mut process = Process::new(Gateway::Kong, true, workers, [false, false], seed);
         steps.into_iter().for_each(|step| process.apply(step));
         process.heal();
         process.check(Gateway::Kong)?;

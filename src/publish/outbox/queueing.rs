@@ -2,7 +2,8 @@
 
 use super::index::{sequence, Queued, Row, RowSource};
 use super::responses::Remote;
-use super::{Outbox, Ticket, WhenFull};
+use super::settings::WhenFull;
+use super::{Outbox, Ticket};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::dead_letter::DropReason;

@@ -1,9 +1,11 @@
 //! Events that responses wait for: how long, and what becomes of both. Decides when a response is
 //! released, and never touches one.
 
-use super::{DropReason, Outbox, Release, Row, RowSource, Ticket, Wait};
+use super::index::{Row, RowSource};
+use super::{Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
+use crate::publish::dead_letter::DropReason;
 use crate::publish::queue::{Claim, EntryEnd, EntryPlace};
 use crate::publish::route::OnFailure;
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::index::{self, RowSource};
 use super::{Outbox, Usage};
+use crate::aws::error::Failure;
 use crate::clock::Timestamp;
-use crate::event::Event;
 use crate::notice::Level;
+use crate::publish::dead_letter::{DeadLetter, DropReason};
 use crate::publish::queue::{TargetQueue, Tenure};
 
 impl Outbox {
@@ -123,13 +124,30 @@ impl Outbox {
             && !self.queue.is_watching()
     }
 
-    /// Returns the events that have not come to their end and have no letters yet, in case the
-    /// process ends now: all of the queue, where this worker sends and so answers for it.
-    pub(crate) fn undelivered(&mut self) -> Box<dyn Iterator<Item = Event> + '_> {
-        let places = self.queue.letters_from().map_or(Vec::new(), |from| self.queue.places_from(from));
-        let spare = self.spare.as_mut().map_or(Vec::new(), |spare| spare.places_from(0));
-        let of_spare = spare.into_iter().filter_map(|place| self.spare.as_ref()?.read(place));
-        Box::new(places.into_iter().filter_map(|place| self.queue.read(place)).chain(of_spare))
+    /// Returns the letters of the events that have not come to their end and have none yet, in case
+    /// the process ends now: of all of the queue, where this worker sends and so answers for it.
+    pub(crate) fn undelivered(&mut self) -> Box<dyn Iterator<Item = DeadLetter> + '_> {
+        let of_queue = self.queue.letters_from().map_or(Vec::new(), |from| self.queue.places_from(from));
+        let of_spare = self.spare.as_mut().map_or(Vec::new(), |spare| spare.places_from(0));
+        let of_queue = of_queue.into_iter().map(|place| (place, RowSource::Queue));
+        let all = of_queue.chain(of_spare.into_iter().map(|place| (place, RowSource::Spare)));
+        Box::new(all.filter_map(|(place, source)| {
+            let queue = if source == RowSource::Spare { self.spare.as_ref()? } else { &self.queue };
+            let event = queue.read(place)?;
+            let failure = self.obstacle(index::sequence(place.order, source)).cloned();
+            Some(DeadLetter { event, reason: DropReason::Shutdown, failure })
+        }))
+    }
+
+    /// Returns what keeps an entry from being delivered, as far as the target has said it: the
+    /// refusal that holds it, or the last failure while the target takes nothing.
+    fn obstacle(&self, sequence: u64) -> Option<&Failure> {
+        let is_it = |row: &&index::Queued| index::sequence(row.place.order, row.source) == sequence;
+        let flying = || self.flights.iter().flat_map(|flight| &flight.entries).find(is_it);
+        // A worker with nothing aside has nothing to look for.
+        let is_aside =
+            self.refusal.stands() && (self.index.is_aside(sequence) || flying().is_some_and(|row| row.aside.is_some()));
+        self.refusal_of(is_aside).or_else(|| self.health.failure())
     }
 
     /// Returns the queue.

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use super::settings::{Batch, WhenFull};
 use super::*;
-use crate::aws::error::{FailureClass, Outcome};
+use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry::Retry;
 use crate::clock::testing::ticks;
+use crate::event::Event;
 use crate::publish::queue::memory::MemoryStore;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);

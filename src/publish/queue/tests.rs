@@ -1,5 +1,6 @@
 use super::fake::{Fake, Gateway};
 use super::*;
+use crate::event::Event;
 
 const START: Timestamp = Timestamp(1_767_268_800_000);
 const SIZE: usize = 10;

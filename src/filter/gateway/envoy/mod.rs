@@ -42,6 +42,9 @@ pub(super) static RULES: Rules = Rules {
     max_line_bytes: usize::MAX,
     gauges: GaugeMode::Summed,
     always_shares_data: true,
+    order_of_one_worker:
+        "the order of a FIFO target is kept within each worker only, because each has a queue of its own; \
+                          for one order of all workers leave `queue.journal` out",
     // Every write takes the next of four billion numbers, which a key that was never written does
     // not have; the last one is never reached. Zero writes over whatever is there.
     write_numbers: WriteNumbers { create: u32::MAX, of_each_key: false },

@@ -46,6 +46,9 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     gauges: GaugeMode::Set,
     // Kong has shared data only where it was given memory for it, and traps where it was not.
     always_shares_data: false,
+    order_of_one_worker: "the order of a FIFO target is kept within each nginx worker only, because each has a queue of its \
+                          own; for one order of all workers set `nginx_wasm_shm_kv_retrohook = 64m` in kong.conf, and \
+                          `queue.journal` to `on`",
     // Zero writes only what is not there. Each key counts its own writes, so one is the first.
     write_numbers: WriteNumbers { create: 0, of_each_key: true },
     unreadable_body: "a webhook's body is not in nginx' memory, and was answered 503: it is larger than \

@@ -1,0 +1,144 @@
+//! How entries come off the books, and what of them becomes a dead letter. Writes none.
+
+use super::index::{Queued, Row, RowSource};
+use super::Outbox;
+use crate::aws::error::Failure;
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::publish::dead_letter::{DeadLetter, DropReason};
+use crate::publish::queue::{Claim, EntryEnd};
+
+/// Events that expire in one callback, at most: each becomes a dead letter.
+const EXPIRED_AT_ONCE: usize = 256;
+
+/// A dead letter that nobody has taken yet, and its entry, which stays in the queue until then.
+pub(super) struct Buried {
+    pub(super) letter: DeadLetter,
+    pub(super) entry: Option<Queued>,
+}
+
+impl Outbox {
+    /// Takes an entry off the books that is neither queued nor in flight any more.
+    #[inline(never)]
+    pub(super) fn ended(&mut self, entry: &mut Row) {
+        self.index.settled(entry);
+        if entry.aside.is_some() {
+            self.refusal.ended();
+        }
+        match (entry.source, &mut self.spare) {
+            (RowSource::Spare, Some(spare)) => spare.release(entry.bytes()),
+            (RowSource::Spare, None) => {}
+            _ => self.queue.release(entry.bytes()),
+        }
+    }
+
+    /// Removes an entry that has ended from its queue.
+    #[inline(never)]
+    pub(super) fn remove(&mut self, entry: &Row, verdict: EntryEnd) {
+        match (entry.source, &mut self.spare) {
+            (RowSource::Spare, Some(spare)) => spare.remove(entry.place, entry.version, false, verdict),
+            (RowSource::Spare, None) => {}
+            _ => self.queue.remove(entry.place, entry.version, entry.watched, verdict),
+        }
+    }
+
+    /// Reads the event of an entry that this worker has claimed.
+    #[inline(never)]
+    fn read(&self, entry: &Row) -> Option<Event> {
+        match (entry.source, &self.spare) {
+            (RowSource::Spare, spare) => spare.as_ref()?.read(entry.place),
+            _ => self.queue.read(entry.place),
+        }
+    }
+
+    /// Takes note that others have ended an entry.
+    #[inline(never)]
+    pub(super) fn gone(&mut self, mut row: Queued) {
+        self.index.settled(&mut row);
+        if row.aside.is_some() {
+            self.refusal.ended();
+        }
+        self.queue.forget(row.place.position);
+        if row.ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
+            self.counts.undelivered_responses += 1;
+        }
+    }
+
+    /// Drops an entry that this worker has claimed. `event` is read if it is not at hand.
+    #[inline(never)]
+    pub(super) fn dropped(
+        &mut self,
+        mut entry: Queued,
+        event: Option<Event>,
+        reason: DropReason,
+        failure: Option<&Failure>,
+    ) {
+        self.ended(&mut entry);
+        match event.or_else(|| self.read(&entry)) {
+            Some(event) => self.bury(event, Some(entry), reason, failure),
+            None => self.remove(&entry, EntryEnd::Dropped),
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn bury(&mut self, event: Event, entry: Option<Queued>, reason: DropReason, failure: Option<&Failure>) {
+        let ticket = entry.as_ref().and_then(|entry| entry.ticket);
+        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
+            self.counts.undelivered_responses += 1;
+        }
+        self.drops.record(reason, &event.id, failure);
+        self.dead_bytes += event.message.len();
+        let letter = DeadLetter { event, reason, failure: failure.cloned() };
+        self.dead_letters.push(Buried { letter, entry });
+    }
+
+    /// Returns the refusal that holds an entry, which is set aside for one or is not.
+    pub(super) fn refusal_of(&self, is_aside: bool) -> Option<&Failure> {
+        self.refusal.last().filter(|_| is_aside || self.circuit.is_refused())
+    }
+
+    #[inline(never)]
+    pub(super) fn drop_expired(&mut self, now: Timestamp) {
+        let max_age = self.settings.bounds.max_age;
+        for _ in 0..EXPIRED_AT_ONCE {
+            let is_expired = |oldest: &Row| now.since(oldest.queued_at) >= max_age && !oldest.elsewhere;
+            if !self.index.oldest().is_some_and(is_expired) {
+                return;
+            }
+            let Some(mut entry) = self.index.pop_oldest() else { return };
+            let refusal = self.refusal_of(entry.aside.is_some()).cloned();
+            match self.claim(&mut entry) {
+                Claim::Own(claimed) => {
+                    self.dropped(entry, Some(claimed.event), DropReason::Expired, refusal.as_ref());
+                }
+                Claim::Elsewhere if entry.source != RowSource::Own => {
+                    entry.elsewhere = true;
+                    entry.not_before = now + self.patience();
+                    self.index.push_waiting(entry);
+                }
+                Claim::Elsewhere | Claim::Gone => self.gone(entry),
+            }
+        }
+    }
+
+    /// Hands out the events dropped since the last time; from now on the caller answers for them,
+    /// and the queue keeps them no more. They are not within the bounds of the queue, so take them
+    /// soon.
+    #[inline(never)]
+    pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        self.dead_bytes = 0;
+        let buried = std::mem::take(&mut self.dead_letters);
+        let handed_out = buried.into_iter().map(|Buried { letter, entry }| {
+            if let Some(entry) = entry {
+                self.remove(&entry, EntryEnd::Dropped);
+            }
+            letter
+        });
+        handed_out.collect()
+    }
+
+    /// Returns the bytes of the events that [`Outbox::take_dead_letters`] would give.
+    pub(crate) fn dead_bytes(&self) -> usize {
+        self.dead_bytes
+    }
+}
