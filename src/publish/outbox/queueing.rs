@@ -45,7 +45,7 @@ impl Outbox {
                     self.remote.push(Remote { place, ticket });
                 }
             }
-            Err(AppendRefusal::Full) => self.refuse(event, ticket, DropReason::QueueFull),
+            Err(AppendRefusal::Full | AppendRefusal::NoSlot) => self.refuse(event, ticket, DropReason::QueueFull),
             Err(AppendRefusal::Store) => self.add_to_spare(event, size, ticket, now),
         }
         self.watermark.see(self.held(), &self.settings.bounds);

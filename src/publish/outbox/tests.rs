@@ -6,6 +6,7 @@ use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry::Retry;
 use crate::clock::testing::ticks;
 use crate::event::Event;
+use crate::publish::queue::fake::{Fake, Gateway};
 use crate::publish::queue::memory::MemoryStore;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -360,4 +361,23 @@ fn under_load_with_seldom_ticks_time_goes_on() {
         bench.outbox.backlog().entries == 0
     });
     assert_eq!(expired, Some(60));
+}
+
+#[test]
+fn where_every_slot_is_used_the_newest_is_dropped_and_nothing_gives_way_for_it() {
+    let store = std::rc::Rc::new(Fake::new(Gateway::Envoy));
+    let mut outboxes = [1, 40_000].map(|max_entries| {
+        let bounds = Bounds { max_entries, max_bytes: 1 << 30, ..settings().bounds };
+        let settings = OutboxSettings { bounds, ..settings() };
+        let names = ["topic_arn", "sns", "r", "t"];
+        let queue = TargetQueue::new(store.clone(), names, settings.amount(), false, max_entries as u64);
+        Bench { outbox: Outbox::new(settings, queue, 7), now: Timestamp(1_000_000) }
+    });
+    outboxes[0].push(&["of the smaller bound"]);
+    let larger = &mut outboxes[1];
+    (0..33_000).for_each(|number| larger.push(&[&number.to_string()]));
+    let dropped: Vec<_> = larger.outbox.take_dead_letters().into_iter().map(|letter| letter.event.id).collect();
+    assert!((1..3_000).contains(&dropped.len()), "{}", dropped.len());
+    let newest: Vec<_> = (33_000 - dropped.len()..33_000).map(|number| number.to_string()).collect();
+    assert_eq!(dropped, newest);
 }

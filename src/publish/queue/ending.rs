@@ -8,7 +8,7 @@ use super::watch::EntryEnd;
 use super::{EntryPlace, TargetQueue};
 use crate::clock::Timestamp;
 
-/// An empty ring is wound back when so many of its slots are used.
+/// An empty ring is wound back when so many of its slots are used, or when it is to have more.
 const REWOUND_FROM: u64 = 256;
 
 impl TargetQueue {
@@ -103,12 +103,13 @@ impl TargetQueue {
         let is_moved = is_sender && head > last.head && (released.entries > 0 || head - last.head >= 32);
         let is_empty = is_sender && self.scan.is_empty(last.next) && self.scan.holes.is_empty();
         let is_leaked = is_empty && last.entries > released.entries;
-        let slots = u64::from(last.slots.max(1));
-        let is_rewound = is_empty && last.next % slots >= REWOUND_FROM && last.entries == released.entries;
+        let (slots, wanted) = (u64::from(last.slots.max(1)), self.ring.wanted_slots());
+        let is_worn = last.next % slots >= REWOUND_FROM || (1..wanted).contains(&last.slots);
+        let is_rewound = is_empty && is_worn && last.entries == released.entries;
         if released == Amount::default() && !is_stamped && !is_moved && !is_leaked && !is_rewound {
             return;
         }
-        let (wanted, scanned) = (self.ring.wanted_slots(), self.scan.next);
+        let scanned = self.scan.next;
         let written = self.ring.update(&|cursors| {
             let mut changed = Cursors {
                 entries: cursors.entries.saturating_sub(released.entries),

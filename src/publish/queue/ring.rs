@@ -12,8 +12,9 @@ use crate::event::Event;
 /// worker got on.
 const TRIES: usize = 64;
 
-/// Slots of a ring at least.
-const LEAST_SLOTS: usize = 256;
+/// Slots of a ring at least: what a queue of the default bound has. A ring keeps its slots while
+/// there are entries, and a bound that an operator raises in an outage has to be of use at once.
+const LEAST_SLOTS: usize = 1 << 15;
 
 /// Positions by which a ring whose cursors were lost begins behind those that were seen last.
 const UNSEEN: u64 = 64;
@@ -55,12 +56,14 @@ impl Cursors {
     }
 
     /// Returns the cursors with which an empty ring begins in its first slots again, so that no
-    /// more of them are used than the longest backlog needs. It has `wanted` slots from then on.
+    /// more of them are used than the longest backlog needs. It has `wanted` slots from then on, if
+    /// that is more: one that is not used costs nothing.
     pub(crate) fn rewound(self, wanted: u32) -> Cursors {
+        let slots = self.slots.max(wanted);
         // A multiple of both numbers is the first slot of either ring.
-        let unit = u64::from(self.slots.max(wanted));
+        let unit = u64::from(slots);
         let next = self.next.div_ceil(unit) * unit;
-        Cursors { next, head: next, entries: 0, bytes: 0, slots: wanted, ..self }
+        Cursors { next, head: next, entries: 0, bytes: 0, slots, ..self }
     }
 }
 
@@ -86,6 +89,8 @@ impl Amount {
 pub(crate) enum AppendRefusal {
     /// There is no room within the bounds.
     Full,
+    /// Every slot is used until the sender moves on: nothing that gives way makes room.
+    NoSlot,
     /// The store does not take it.
     Store,
 }
@@ -163,15 +168,20 @@ impl Ring {
 
     /// Returns the cursors with one more entry, if there is room for it. `credit` was freed for it
     /// already, and is not taken off yet.
-    fn with_one_more(&self, size: u64, credit: Amount) -> Option<Cursors> {
+    fn with_one_more(&self, size: u64, credit: Amount) -> Result<Cursors, AppendRefusal> {
         let cursors = self.last;
+        if cursors.next.saturating_sub(cursors.head) >= u64::from(cursors.slots) {
+            return Err(AppendRefusal::NoSlot);
+        }
         let entries = cursors.entries.saturating_sub(credit.entries);
         let bytes = cursors.bytes.saturating_sub(credit.bytes);
         // Where another configuration allowed more, no more is dropped than comes in.
         let fits = entries < self.bounds.entries.max(cursors.entries)
-            && bytes.saturating_add(size) <= self.bounds.bytes.max(cursors.bytes)
-            && cursors.next.saturating_sub(cursors.head) < u64::from(cursors.slots);
-        fits.then(|| Cursors { next: cursors.next + 1, entries: entries + 1, bytes: bytes + size, ..cursors })
+            && bytes.saturating_add(size) <= self.bounds.bytes.max(cursors.bytes);
+        match fits {
+            true => Ok(Cursors { next: cursors.next + 1, entries: entries + 1, bytes: bytes + size, ..cursors }),
+            false => Err(AppendRefusal::Full),
+        }
     }
 
     /// Appends an entry that [`entry::encode`] has made. `head` gets its place in the order, unless
@@ -192,7 +202,7 @@ impl Ring {
                 }
                 continue;
             };
-            let Some(cursors) = self.with_one_more(size, *credit) else { return Err(AppendRefusal::Full) };
+            let cursors = self.with_one_more(size, *credit)?;
             if self.store.replace(&cursors_key, &cursors.encode(&cursors_key), version).is_none() {
                 continue;
             }

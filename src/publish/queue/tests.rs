@@ -16,8 +16,12 @@ struct Worker {
 
 impl Worker {
     fn new(store: &Rc<Fake>, owner: u64) -> Worker {
+        Worker::with_bound(store, owner, MAX_ENTRIES)
+    }
+
+    fn with_bound(store: &Rc<Fake>, owner: u64, entries: u64) -> Worker {
         let store = Rc::clone(store) as Rc<dyn Store>;
-        let bounds = Amount { entries: MAX_ENTRIES, bytes: 1 << 20 };
+        let bounds = Amount { entries, bytes: 1 << 20 };
         let queue = TargetQueue::new(store, ["topic_arn", "sns", "r", "t"], bounds, false, owner << 32);
         Worker { queue, now: START, found: vec![] }
     }
@@ -155,6 +159,30 @@ fn a_queue_that_empties_uses_no_more_slots_than_it_had_entries() {
 }
 
 #[test]
+fn a_bound_that_is_raised_is_of_use_at_once_and_beyond_the_default_once_the_queue_was_empty() {
+    let store = store(Gateway::Envoy);
+    let mut small = Worker::with_bound(&store, 1, 1);
+    small.tick(25);
+    small.push("small").unwrap();
+    assert_eq!(small.push("more"), Err(AppendRefusal::Full));
+    let mut large = Worker::with_bound(&store, 2, 40_000);
+    let appended = (0..).map_while(|number: u32| large.push(&number.to_string()).ok()).count();
+    assert!(appended > 20_000, "{appended}");
+    assert_eq!(large.push("more"), Err(AppendRefusal::NoSlot), "nothing is to give way for it");
+
+    small.tick(25);
+    while !small.settle(usize::MAX).is_empty() {
+        small.tick(25);
+    }
+    small.queue.hand_over(small.now);
+    large.now = small.now;
+    large.seconds(6);
+    assert!(large.queue.is_sender());
+    let appended = (0..).map_while(|number: u32| large.push(&number.to_string()).ok()).count();
+    assert_eq!((appended, large.push("more")), (40_000, Err(AppendRefusal::Full)));
+}
+
+#[test]
 fn an_entry_that_waits_for_long_does_not_hold_up_the_ring() {
     for gateway in GATEWAYS {
         let store = store(gateway);
@@ -163,7 +191,7 @@ fn an_entry_that_waits_for_long_does_not_hold_up_the_ring() {
         let mut old = worker.push("old").unwrap();
         worker.tick(25);
         worker.found.clear();
-        for number in 0..2_000 {
+        for number in 0..18_000 {
             worker.push(&number.to_string()).expect("there is room");
             worker.tick(25);
             assert_eq!(worker.settle(9), [number.to_string()], "{gateway:?}");
@@ -173,7 +201,7 @@ fn an_entry_that_waits_for_long_does_not_hold_up_the_ring() {
                 worker.found.retain(|found| found.place.order != old.order);
             }
         }
-        assert!(old.position > 1_000 && old.order == 0);
+        assert!(old.position > 10_000 && old.order == 0);
         assert_eq!(worker.queue.read(old).unwrap().id, "old");
         assert_eq!((store.events(), worker.queue.amount().entries), (1, 1));
     }
