@@ -270,14 +270,15 @@ impl Index {
         }
     }
 
-    /// Makes all entries ready, however long they were to wait.
+    /// Makes all entries ready, however long they were to wait, but those that another worker has:
+    /// it may have them under way.
     pub(super) fn wake_all(&mut self) {
-        self.wake_those(&|_| true);
+        self.wake_those(&|entry| !entry.elsewhere);
     }
 
-    /// Makes all entries ready but those set aside.
+    /// Makes all entries ready but those set aside, and those that another worker has.
     pub(super) fn wake_the_others(&mut self) {
-        self.wake_those(&|entry| entry.aside.is_none());
+        self.wake_those(&|entry| entry.aside.is_none() && !entry.elsewhere);
     }
 
     #[inline(never)]
