@@ -183,10 +183,6 @@ impl Outbox {
         if in_flight.chain(buried).any(|row| row.source != RowSource::Spare && row.place == place) {
             return true;
         }
-        // What this worker claimed to help, and has to try again, goes on as its own.
-        if self.index.find(sequence(place.order, RowSource::Own)).is_some_and(|row| row.place == place) {
-            return true;
-        }
         let Some(row) = self.index.find(sequence(place.order, RowSource::Queue)) else { return false };
         let before = std::mem::replace(&mut row.place, place);
         if before != place {
