@@ -7,11 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::settings::WhenFull;
-use super::tests::{failure, outbox, settings, SECOND};
+use super::tests::{event, failure, outbox, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::clock::testing::ticks;
-use crate::event::Event;
 use crate::publish::dead_letter::DropReason;
 use crate::publish::route::OnFailure;
 
@@ -123,14 +122,7 @@ impl History {
         let number = self.groups.len();
         self.groups.push(group);
         self.came.push(self.passed);
-        let event = Event {
-            id: number.to_string(),
-            message: String::new(),
-            attributes: vec![],
-            subject: None,
-            group_id: Some(group.to_string()),
-            at: self.now,
-        };
+        let event = event(&number.to_string(), Some(&group.to_string()), self.now);
         match wait {
             None => self.outbox.push(event, size, self.now),
             Some(on_failure) => {

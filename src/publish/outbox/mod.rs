@@ -176,10 +176,7 @@ impl Outbox {
         let oldest = self.index.oldest().map(|entry| entry.queued_at);
         let mut notices = Vec::new();
         let (refused, held, bounds) = (self.is_refused(), self.held(), self.settings.bounds);
-        // A worker that only helps gives its entries back, and the sender has a line about them.
-        if self.queue.is_sender() || held.entries > 0 {
-            notices.extend(self.refusal.take_notice(name, refused, held.entries, &bounds, steady));
-        }
+        notices.extend(self.refusal.take_notice(name, refused, held.entries, &bounds, steady));
         notices.extend(self.health.take_notice(held.entries, oldest, steady));
         notices.extend(self.watermark.take_notice(held, &bounds));
         notices.extend(self.drops.take_notices(steady));

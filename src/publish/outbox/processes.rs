@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::tests::{failure, settings, SECOND};
+use super::tests::{event, failure, settings, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
-use crate::event::Event;
 use crate::publish::queue::fake::{Fake, Gateway};
 use crate::publish::route::OnFailure;
 
@@ -156,14 +155,7 @@ fn new_root(store: &Rc<Fake>, ordered: bool, owner: u64) -> Root {
 impl Root {
     fn push(&mut self, record: &RefCell<Record>, number: usize, now: Timestamp) {
         let group = record.borrow().groups[number];
-        let event = Event {
-            id: number.to_string(),
-            message: String::new(),
-            attributes: vec![],
-            subject: None,
-            group_id: Some(group.to_string()),
-            at: now,
-        };
+        let event = event(&number.to_string(), Some(&group.to_string()), now);
         let wait = record.borrow().wait(number);
         match wait {
             None => self.outbox.push(event, 50, now),

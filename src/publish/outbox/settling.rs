@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::index::{Queued, RowSource};
+use super::index::{Queued, Row, RowSource};
 use super::{BatchId, Flight, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;
@@ -48,8 +48,10 @@ impl Outbox {
         // Events that failed together wait together, so that they are one batch again and not one
         // call for each.
         let jitter = self.rng.u32(0..=1_000);
+        // What others have lent to this worker goes back to the sender, which says how that went.
+        let tells = !flight.entries.iter().all(|entry| self.only_helps_with(entry));
         if !aside {
-            self.judge(&outcomes, jitter, flight.since, now);
+            self.judge(&outcomes, jitter, flight.since, tells, now);
         }
         if mended {
             self.refusal.hurry();
@@ -57,7 +59,7 @@ impl Outbox {
         }
         let again = Again {
             jitter,
-            aside_until: self.note_refusal(&flight, &outcomes, split, jitter, now),
+            aside_until: self.note_refusal(&flight, &outcomes, split || !tells, jitter, now),
             taken_before: self.taken_calls,
         };
         self.taken_calls = self.taken_calls.saturating_add(u32::from(outcomes.contains(&Outcome::Delivered)));
@@ -96,20 +98,20 @@ impl Outbox {
         (known, pairs.any(|(entry, outcome)| entry.aside.is_some() && *outcome == Outcome::Delivered))
     }
 
-    /// Notes if entries of a call were refused for what somebody has to mend. Returns until when
-    /// they are set aside.
+    /// Notes if entries of a call were refused for what somebody has to mend, unless others are to
+    /// say so: `passes_on`. Returns until when they are set aside.
     #[inline(never)]
     fn note_refusal(
         &mut self,
         flight: &Flight,
         outcomes: &[Outcome],
-        split: bool,
+        passes_on: bool,
         jitter: u32,
         now: Timestamp,
     ) -> Timestamp {
         let Some(failure) = outcomes.iter().find_map(refusal) else { return now };
         self.counts.refused_calls += 1;
-        if split {
+        if passes_on {
             return now;
         }
         let attempts = flight.entries.iter().map(|entry| entry.attempts).min().unwrap_or_default();
@@ -130,9 +132,9 @@ impl Outbox {
     }
 
     /// Tells the circuit what the outcomes of a call say of the service: one that takes an event,
-    /// or refuses one for good, works.
+    /// or refuses one for good, works. The log has it, if this worker `tells`.
     #[inline(never)]
-    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, begun: Timestamp, now: Timestamp) {
+    fn judge(&mut self, outcomes: &[Outcome], jitter: u32, begun: Timestamp, tells: bool, now: Timestamp) {
         let denied = outcomes.iter().find_map(refusal).filter(|failure| failure.class == FailureClass::Denied);
         let failure = denied.or_else(|| outcomes.iter().find_map(failure));
         let works = |outcome: &Outcome| match outcome {
@@ -142,7 +144,7 @@ impl Outbox {
         match failure {
             Some(failure) if !outcomes.iter().any(works) => {
                 if failure.class == FailureClass::Throttled {
-                    self.throttled(failure, jitter, begun, now);
+                    self.throttled(failure, jitter, begun, tells, now);
                 } else {
                     self.circuit.failed(failure.class, jitter, now);
                 }
@@ -151,7 +153,7 @@ impl Outbox {
                 }
                 if self.circuit.is_open() {
                     self.pace.begin();
-                    if !self.circuit.is_refused() {
+                    if tells && !self.circuit.is_refused() {
                         self.health.failed(failure, now);
                     }
                     // From now on the circuit says when to try again, not the entries.
@@ -174,9 +176,9 @@ impl Outbox {
     }
 
     /// Slows down before a service that throttles; it is not down.
-    fn throttled(&mut self, failure: &Failure, jitter: u32, begun: Timestamp, now: Timestamp) {
+    fn throttled(&mut self, failure: &Failure, jitter: u32, begun: Timestamp, tells: bool, now: Timestamp) {
         self.circuit.answered(now);
-        if self.pace.throttled(begun, jitter, now) >= THROTTLED_FOR_LONG {
+        if self.pace.throttled(begun, jitter, now) >= THROTTLED_FOR_LONG && tells {
             self.health.failed(failure, now);
         }
     }
@@ -220,10 +222,14 @@ impl Outbox {
         self.dropped(entry, None, reason, Some(failure));
     }
 
+    /// Returns true if an entry is the sender's, and goes back to it if a try fails.
+    fn only_helps_with(&self, entry: &Row) -> bool {
+        entry.source == RowSource::Own && entry.ticket.is_none() && !self.queue.is_sender()
+    }
+
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
         self.counts.retried += 1;
-        if entry.source == RowSource::Own && entry.ticket.is_none() && !self.queue.is_sender() {
-            // This worker has only helped with it.
+        if self.only_helps_with(&entry) {
             if entry.aside.is_some() {
                 self.refusal.ended();
             }

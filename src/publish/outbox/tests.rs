@@ -8,6 +8,7 @@ use crate::clock::testing::ticks;
 use crate::event::Event;
 use crate::publish::queue::fake::{Fake, Gateway};
 use crate::publish::queue::memory::MemoryStore;
+use crate::publish::route::OnFailure;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,6 +33,12 @@ pub(super) fn outbox(settings: OutboxSettings, seed: u64) -> Outbox {
     Outbox::new(settings, queue, seed)
 }
 
+/// Creates an event without a message.
+pub(super) fn event(id: &str, group: Option<&str>, at: Timestamp) -> Event {
+    let group_id = group.map(str::to_owned);
+    Event { id: id.to_owned(), message: String::new(), attributes: vec![], subject: None, group_id, at }
+}
+
 pub(super) struct Bench {
     pub(super) outbox: Outbox,
     pub(super) now: Timestamp,
@@ -43,15 +50,7 @@ impl Bench {
     }
 
     pub(super) fn push_sized(&mut self, id: &str, group: Option<&str>, size: usize) {
-        let event = Event {
-            id: id.to_owned(),
-            message: String::new(),
-            attributes: vec![],
-            subject: None,
-            group_id: group.map(str::to_owned),
-            at: self.now,
-        };
-        self.outbox.push(event, size, self.now);
+        self.outbox.push(event(id, group, self.now), size, self.now);
     }
 
     pub(super) fn push(&mut self, ids: &[&str]) {
@@ -85,6 +84,15 @@ impl Bench {
 
 pub(super) fn failure(class: FailureClass) -> Outcome {
     Outcome::Failed(Failure { class, code: format!("{class:?}"), message: String::new() })
+}
+
+/// Creates the outbox of one of the workers that share `store`.
+fn worker(store: &std::rc::Rc<Fake>, max_entries: usize, owner: u64) -> Bench {
+    let bounds = Bounds { max_entries, max_bytes: 1 << 30, ..settings().bounds };
+    let settings = OutboxSettings { bounds, ..settings() };
+    let names = ["topic_arn", "sns", "r", "t"];
+    let queue = TargetQueue::new(store.clone(), names, settings.amount(), false, owner);
+    Bench { outbox: Outbox::new(settings, queue, 7), now: Timestamp(1_000_000) }
 }
 
 #[test]
@@ -366,13 +374,7 @@ fn under_load_with_seldom_ticks_time_goes_on() {
 #[test]
 fn where_every_slot_is_used_the_newest_is_dropped_and_nothing_gives_way_for_it() {
     let store = std::rc::Rc::new(Fake::new(Gateway::Envoy));
-    let mut outboxes = [1, 40_000].map(|max_entries| {
-        let bounds = Bounds { max_entries, max_bytes: 1 << 30, ..settings().bounds };
-        let settings = OutboxSettings { bounds, ..settings() };
-        let names = ["topic_arn", "sns", "r", "t"];
-        let queue = TargetQueue::new(store.clone(), names, settings.amount(), false, max_entries as u64);
-        Bench { outbox: Outbox::new(settings, queue, 7), now: Timestamp(1_000_000) }
-    });
+    let mut outboxes = [1, 40_000].map(|max_entries| worker(&store, max_entries, max_entries as u64));
     outboxes[0].push(&["of the smaller bound"]);
     let larger = &mut outboxes[1];
     (0..33_000).for_each(|number| larger.push(&[&number.to_string()]));
@@ -380,4 +382,38 @@ fn where_every_slot_is_used_the_newest_is_dropped_and_nothing_gives_way_for_it()
     assert!((1..3_000).contains(&dropped.len()), "{}", dropped.len());
     let newest: Vec<_> = (33_000 - dropped.len()..33_000).map(|number| number.to_string()).collect();
     assert_eq!(dropped, newest);
+}
+
+#[test]
+fn a_worker_that_helps_leaves_it_to_the_sender_to_say_how_that_went() {
+    for (class, says) in [(FailureClass::Denied, "are refused"), (FailureClass::Transient, "delivery fails")] {
+        let store = std::rc::Rc::new(Fake::new(Gateway::Envoy));
+        let [mut sender, mut helper] = [1_000, 2_000].map(|owner| worker(&store, 1_000, owner));
+        sender.outbox.tend_queue(sender.now);
+        (0..100).for_each(|number| sender.push(&[&number.to_string()]));
+        helper.push(&["its own"]);
+        helper.outbox.tend_queue(helper.now);
+        let mut helped = 0;
+        for _ in 0..40 {
+            if let Some((batch, ids)) = helper.poll() {
+                helped += 1;
+                helper.settle(batch, vec![failure(class); ids.len()]);
+            }
+            assert_eq!(helper.outbox.take_notices("t", helper.now), []);
+            helper.wait(Duration::from_millis(25));
+            helper.outbox.tend_queue(helper.now);
+        }
+        assert!(helped > 0 && helper.outbox.circuit.is_open());
+        let mut lines = vec![];
+        run(&mut sender, 4 * SECOND, &failure(class), &mut lines);
+        assert!(lines.len() == 1 && lines[0].contains(says), "{lines:?}");
+
+        // Nobody else has this one, and nobody has it once its response is released.
+        let mut other = worker(&store, 1_000, 3_000);
+        let wait = Wait { ticket: Ticket(1), on_failure: OnFailure::Fail };
+        other.outbox.push_awaited(event("awaited", None, other.now), 50, wait, other.now);
+        lines.clear();
+        run(&mut other, 4 * SECOND, &failure(class), &mut lines);
+        assert!(lines.iter().any(|line| line.contains(says)), "{lines:?}");
+    }
 }
