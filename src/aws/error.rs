@@ -59,6 +59,22 @@ impl FailureClass {
         }
     }
 
+    /// Returns true if one message of a call may have failed so for the sake of another one, or of
+    /// all together.
+    pub(crate) fn may_be_another_s(self) -> bool {
+        match self {
+            FailureClass::BatchTooLarge
+            | FailureClass::EntryTooLarge
+            | FailureClass::Permanent
+            | FailureClass::Unclear => true,
+            FailureClass::Transient
+            | FailureClass::Throttled
+            | FailureClass::Credentials
+            | FailureClass::Clock
+            | FailureClass::Denied => false,
+        }
+    }
+
     /// Returns true if there were too many bytes, in one message or in all together.
     pub(crate) fn is_too_large(self) -> bool {
         matches!(self, FailureClass::BatchTooLarge | FailureClass::EntryTooLarge)

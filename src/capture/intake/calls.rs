@@ -113,7 +113,7 @@ impl Intake {
             let Some(storing) = self.storing_mut(id).filter(|storing| storing.call == Some(call)) else { continue };
             storing.call = None;
             let again = match outcome {
-                Err(failure) if is_shared && may_be_another_s(failure.class) => {
+                Err(failure) if is_shared && failure.class.may_be_another_s() => {
                     storing.attempts.part(failure, now);
                     true
                 }
@@ -184,20 +184,5 @@ impl Intake {
     #[cfg(test)]
     pub(super) fn left(&self) -> impl Iterator<Item = &Reservation> {
         self.calls.all().iter().flat_map(|under_way| &under_way.left)
-    }
-}
-
-/// Returns true if one webhook of a call may have failed so for the sake of another one, or of all
-/// together.
-fn may_be_another_s(class: FailureClass) -> bool {
-    match class {
-        FailureClass::BatchTooLarge | FailureClass::EntryTooLarge | FailureClass::Permanent | FailureClass::Unclear => {
-            true
-        }
-        FailureClass::Transient
-        | FailureClass::Throttled
-        | FailureClass::Credentials
-        | FailureClass::Clock
-        | FailureClass::Denied => false,
     }
 }

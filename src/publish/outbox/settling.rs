@@ -292,10 +292,5 @@ fn refused_as_one(outcomes: &[Outcome]) -> bool {
     let mut classes =
         outcomes.iter().map(|outcome| failure(outcome).map(|failure| (failure.class, failure.code.as_str())));
     let Some(Some((class, code))) = classes.next() else { return false };
-    outcomes.len() > 1
-        && matches!(
-            class,
-            FailureClass::Permanent | FailureClass::BatchTooLarge | FailureClass::EntryTooLarge | FailureClass::Unclear
-        )
-        && classes.all(|other| other == Some((class, code)))
+    outcomes.len() > 1 && class.may_be_another_s() && classes.all(|other| other == Some((class, code)))
 }
