@@ -170,7 +170,7 @@ impl Outbox {
             return;
         }
         let start = self.rng.u64(0..=1_000);
-        for (found, _) in self.queue.claim_some(self.settings.batch.max_entries, ahead, start, now) {
+        for found in self.queue.claim_some(self.settings.batch.max_entries, ahead, start, now) {
             self.index.push(Row::new(found.place, RowSource::Own, 0, found.size, steady.before(found.age)));
         }
     }

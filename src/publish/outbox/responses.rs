@@ -74,8 +74,7 @@ impl Outbox {
         let Remote { place, .. } = self.remote.swap_remove(position);
         if let Claim::Own(claimed) = self.queue.withdraw(place) {
             let now = claimed.event.at;
-            let size = self.queue.size(place).unwrap_or_default();
-            let mut row = Row::new(place, RowSource::Queue, 0, size, now);
+            let mut row = Row::new(place, RowSource::Queue, 0, claimed.size, now);
             (row.version, row.watched) = (claimed.version, claimed.watched);
             self.dropped(row, Some(claimed.event), DropReason::Withdrawn, None);
         }

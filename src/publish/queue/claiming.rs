@@ -18,6 +18,8 @@ const LOOKS_FOR_HELP: u64 = 64;
 pub(crate) struct Claimed {
     /// The event.
     pub(crate) event: Event,
+    /// Its bytes.
+    pub(crate) size: usize,
     /// The version of its slot from now on.
     pub(crate) version: u32,
     /// True if its client was told that it failed.
@@ -47,13 +49,9 @@ impl TargetQueue {
         let from = self.room_from.clamp(head, next);
         for position in from..next.min(from + LOOKS_FOR_ROOM) {
             self.room_from = position + 1;
-            let Some((head, _)) = self.ring.read(position) else { continue };
-            if head.state != EntryState::Queued {
-                continue;
-            }
-            let found = self.found(position, &head, head.at);
-            if let Claim::Own(claimed) = self.claim(found.place) {
-                return Some((found, claimed));
+            let claimed = self.claim_queued(position, true, Timestamp(0));
+            if claimed.is_some() {
+                return claimed;
             }
         }
         // What is claimed now may be free when it is looked for again.
@@ -65,13 +63,7 @@ impl TargetQueue {
     /// and from behind what the sender takes next, which is the first `ahead`. `start` says where, in
     /// thousandths of what is behind.
     #[inline(never)]
-    pub(crate) fn claim_some(
-        &mut self,
-        most: usize,
-        ahead: u64,
-        start: u64,
-        now: Timestamp,
-    ) -> Vec<(FoundEntry, Claimed)> {
+    pub(crate) fn claim_some(&mut self, most: usize, ahead: u64, start: u64, now: Timestamp) -> Vec<FoundEntry> {
         let mut some = Vec::new();
         if self.ring.refresh().is_none() || self.ring.last().is_down || self.ring.last().entries <= ahead {
             return some;
@@ -80,14 +72,7 @@ impl TargetQueue {
         let from = (head + ahead).min(next);
         let from = from + (next - from) * start.min(1_000) / 1_000;
         for position in from..next.min(from + LOOKS_FOR_HELP) {
-            let Some((head, _)) = self.ring.read(position) else { continue };
-            if head.state != EntryState::Queued || head.urgent {
-                continue;
-            }
-            let found = self.found(position, &head, now);
-            if let Claim::Own(claimed) = self.claim(found.place) {
-                some.push((found, claimed));
-            }
+            some.extend(self.claim_queued(position, false, now).map(|(found, _)| found));
             if some.len() >= most {
                 break;
             }
@@ -95,10 +80,25 @@ impl TargetQueue {
         some
     }
 
+    /// Claims the entry at a position, if nobody has claimed it; one that goes first, only if
+    /// `urgent_too`.
+    #[inline(never)]
+    fn claim_queued(&mut self, position: u64, urgent_too: bool, now: Timestamp) -> Option<(FoundEntry, Claimed)> {
+        let (head, _) = self.ring.read(position)?;
+        if head.state != EntryState::Queued || head.urgent && !urgent_too {
+            return None;
+        }
+        let found = self.found(position, &head, now);
+        match self.claim(found.place) {
+            Claim::Own(claimed) => Some((found, claimed)),
+            Claim::Elsewhere | Claim::Gone => None,
+        }
+    }
+
     /// Gives a claimed entry back to the sender.
     #[inline(never)]
     pub(crate) fn give_back(&self, place: EntryPlace) {
-        let found = self.ring.read(place.position).filter(|(head, _)| head.order == place.order && self.is_own(head));
+        let found = self.ring.find(place).filter(|(head, _)| self.is_own(head));
         if let Some((mut head, mut slot)) = found {
             (head.state, head.holder) = (EntryState::Queued, 0);
             self.ring.rewrite(&mut slot, &head);
@@ -110,10 +110,7 @@ impl TargetQueue {
     pub(crate) fn claim(&mut self, place: EntryPlace) -> Claim {
         // Once more if somebody else has written to it meanwhile.
         for _ in 0..3 {
-            let Some((mut head, mut slot)) = self.ring.read(place.position) else { break };
-            if head.order != place.order || head.state.is_over() {
-                break;
-            }
+            let Some((mut head, mut slot)) = self.find_live(place) else { break };
             let is_own = !self.is_shared() || self.is_own(&head);
             if !is_own && self.is_elsewhere(&head) {
                 return Claim::Elsewhere;
@@ -126,13 +123,14 @@ impl TargetQueue {
         Claim::Gone
     }
 
+    fn find_live(&self, place: EntryPlace) -> Option<(EntryHead, Slot)> {
+        self.ring.find(place).filter(|(head, _)| !head.state.is_over())
+    }
+
     /// Claims an entry whose holder has had it for longer than it may.
     #[inline(never)]
     pub(crate) fn claim_from_another(&mut self, place: EntryPlace) -> Claim {
-        let Some((mut head, mut slot)) = self.ring.read(place.position) else { return Claim::Gone };
-        if head.order != place.order || head.state.is_over() {
-            return Claim::Gone;
-        }
+        let Some((mut head, mut slot)) = self.find_live(place) else { return Claim::Gone };
         self.claim_slot(&mut head, &mut slot, false).unwrap_or(Claim::Elsewhere)
     }
 
@@ -143,11 +141,13 @@ impl TargetQueue {
             (head.state, head.holder) = (EntryState::Claimed, self.claimant());
             version = self.ring.rewrite(slot, head)?;
         }
+        let EntryHead { withdrawn, watched, .. } = *head;
+        let size = usize::try_from(head.size).unwrap_or_default();
         Some(match slot.event() {
-            Some(event) => Claim::Own(Claimed { event, version, withdrawn: head.withdrawn, watched: head.watched }),
+            Some(event) => Claim::Own(Claimed { event, size, version, withdrawn, watched }),
             None => {
                 self.ring.store().remove(&slot.key, version);
-                self.release(usize::try_from(head.size).unwrap_or_default());
+                self.release(size);
                 self.failures.add(self.stamped_at);
                 Claim::Gone
             }
@@ -157,7 +157,7 @@ impl TargetQueue {
     /// Reads an event that this worker has claimed.
     #[inline(never)]
     pub(crate) fn read(&self, place: EntryPlace) -> Option<Event> {
-        let found = self.ring.read(place.position).filter(|(head, _)| head.order == place.order);
+        let found = self.ring.find(place);
         match found {
             Some((_, slot)) => slot.event(),
             None => self.watch.copy(place.order),
@@ -171,8 +171,8 @@ impl TargetQueue {
         for _ in 0..3 {
             let claim = self.claim(place);
             let Claim::Elsewhere = claim else { return claim };
-            let Some((mut head, mut slot)) = self.ring.read(place.position) else { return Claim::Gone };
-            if head.order != place.order || head.state != EntryState::Claimed {
+            let Some((mut head, mut slot)) = self.find_live(place) else { continue };
+            if head.state != EntryState::Claimed {
                 continue;
             }
             head.withdrawn = true;

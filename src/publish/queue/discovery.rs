@@ -116,7 +116,7 @@ impl TargetQueue {
 
     /// Removes a second copy of an entry, which a sender has left that moved it.
     pub(crate) fn discard(&mut self, place: EntryPlace) {
-        if let Some((_, slot)) = self.ring.read(place.position).filter(|(head, _)| head.order == place.order) {
+        if let Some((_, slot)) = self.ring.find(place) {
             self.ring.remove(place.position, slot.version);
         }
         self.scan.free(place.position);
@@ -133,7 +133,7 @@ impl TargetQueue {
     /// Moves an entry to the end of the ring; its number in the order stays. Returns its position.
     #[inline(never)]
     pub(crate) fn relocate(&mut self, place: EntryPlace) -> Option<u64> {
-        let (mut head, slot) = self.ring.read(place.position).filter(|(head, _)| head.order == place.order)?;
+        let (mut head, slot) = self.ring.find(place)?;
         let watched = head.watched;
         (head.state, head.holder) = (EntryState::Claimed, self.claimant());
         let mut credit = Amount::default();

@@ -23,11 +23,6 @@ impl TargetQueue {
         self.scan.free(position);
     }
 
-    /// Returns the bytes of an entry.
-    pub(crate) fn size(&self, place: EntryPlace) -> Option<usize> {
-        usize::try_from(self.ring.read(place.position)?.0.size).ok()
-    }
-
     /// Removes an entry that this worker has claimed and released. A worker that watches for its
     /// end finds the verdict in its place.
     #[inline(never)]
@@ -47,7 +42,7 @@ impl TargetQueue {
     /// Leaves what `change` makes of an entry's head in its place.
     #[inline(never)]
     pub(super) fn replace(&self, place: EntryPlace, version: u32, change: &dyn Fn(&mut EntryHead)) -> bool {
-        let found = self.ring.read(place.position).filter(|(head, _)| head.order == place.order);
+        let found = self.ring.find(place);
         let Some((mut head, mut slot)) = found else { return false };
         // Whoever watches for its end may have withdrawn it since, which is a write, too.
         if !self.is_own(&head) {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::entry::{self, Decoder, Encoder, EntryHead};
 use super::keys::{Keys, MAX_SLOTS};
 use super::store::Store;
+use super::EntryPlace;
 use crate::event::Event;
 
 /// Tries to move a cursor before the store is taken to refuse: each that fails means that another
@@ -253,6 +254,12 @@ impl Ring {
         let (value, version) = self.store.get(&key)?;
         let head = EntryHead::read(&key, &value)?;
         Some((head, Slot { key, value, version }))
+    }
+
+    /// Reads the entry of a place; `None` if another one is there by now.
+    #[inline(never)]
+    pub(crate) fn find(&self, place: EntryPlace) -> Option<(EntryHead, Slot)> {
+        self.read(place.position).filter(|(head, _)| head.order == place.order)
     }
 
     /// Writes another head to an entry that was read. Returns the version for the next write.

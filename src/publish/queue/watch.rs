@@ -75,7 +75,7 @@ impl Watch {
                 self.next += 1;
                 continue;
             }
-            let found = ring.read(place.position).filter(|(head, _)| head.order == place.order);
+            let found = ring.find(*place);
             let verdict = match &found {
                 None => Some(EntryEnd::Lost(copy.take())),
                 Some((head, _)) => match head.state {
