@@ -21,14 +21,19 @@ impl Outbox {
     /// Takes an entry off the books that is neither queued nor in flight any more.
     #[inline(never)]
     pub(super) fn ended(&mut self, entry: &mut Row) {
-        self.index.settled(entry);
-        if entry.aside.is_some() {
-            self.refusal.ended();
-        }
+        self.left(entry);
         match (entry.source, &mut self.spare) {
             (RowSource::Spare, Some(spare)) => spare.release(entry.bytes()),
             (RowSource::Spare, None) => {}
             _ => self.queue.release(entry.bytes()),
+        }
+    }
+
+    /// Notes that this worker has an entry no more that it had taken out of its index.
+    pub(super) fn left(&mut self, entry: &mut Row) {
+        self.index.settled(entry);
+        if entry.aside.is_some() {
+            self.refusal.ended();
         }
     }
 
@@ -54,14 +59,9 @@ impl Outbox {
     /// Takes note that others have ended an entry.
     #[inline(never)]
     pub(super) fn gone(&mut self, mut row: Queued) {
-        self.index.settled(&mut row);
-        if row.aside.is_some() {
-            self.refusal.ended();
-        }
+        self.left(&mut row);
         self.queue.forget(row.place.position);
-        if row.ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            self.counts.undelivered_responses += 1;
-        }
+        self.fail_response(row.ticket);
     }
 
     /// Drops an entry that this worker has claimed. `event` is read if it is not at hand.
@@ -82,10 +82,7 @@ impl Outbox {
 
     #[inline(never)]
     pub(super) fn bury(&mut self, event: Event, entry: Option<Queued>, reason: DropReason, failure: Option<&Failure>) {
-        let ticket = entry.as_ref().and_then(|entry| entry.ticket);
-        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            self.counts.undelivered_responses += 1;
-        }
+        self.fail_response(entry.as_ref().and_then(|entry| entry.ticket));
         self.drops.record(reason, &event.id, failure);
         self.dead_bytes += event.message.len();
         let letter = DeadLetter { event, reason, failure: failure.cloned() };
@@ -112,8 +109,7 @@ impl Outbox {
                     self.dropped(entry, Some(claimed.event), DropReason::Expired, refusal.as_ref());
                 }
                 Claim::Elsewhere if entry.source != RowSource::Own => {
-                    entry.elsewhere = true;
-                    entry.not_before = now + self.patience();
+                    entry.leave_to_another(now + self.patience());
                     self.index.push_waiting(entry);
                 }
                 Claim::Elsewhere | Claim::Gone => self.gone(entry),

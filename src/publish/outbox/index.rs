@@ -102,6 +102,11 @@ impl Row {
         })
     }
 
+    /// Leaves it to another worker, which counts as gone at this time.
+    pub(super) fn leave_to_another(&mut self, until: Timestamp) {
+        (self.elsewhere, self.not_before) = (true, until);
+    }
+
     /// Returns its bytes.
     pub(super) fn bytes(&self) -> usize {
         usize::try_from(self.size).unwrap_or(usize::MAX)

@@ -58,6 +58,11 @@ struct Flight {
     deadline: Timestamp,
 }
 
+/// Iterates over the rows of flights.
+fn rows(flights: &[Flight]) -> impl Iterator<Item = &Queued> {
+    flights.iter().flat_map(|flight| &flight.entries)
+}
+
 /// Entries and bytes, queued and in flight.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
@@ -151,7 +156,7 @@ impl Outbox {
     #[inline(never)]
     pub(crate) fn backlog(&self) -> Backlog {
         let Usage { entries, bytes } = self.held();
-        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries).map(|entry| entry.queued_at);
+        let in_flight = rows(&self.flights).map(|entry| entry.queued_at);
         let oldest = in_flight.chain(self.index.oldest().map(|entry| entry.queued_at)).min();
         Backlog { entries, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }

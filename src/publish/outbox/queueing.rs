@@ -3,7 +3,7 @@
 use super::index::{sequence, Queued, Row, RowSource};
 use super::responses::Remote;
 use super::settings::WhenFull;
-use super::{Outbox, Ticket};
+use super::{rows, Outbox, Ticket};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::dead_letter::DropReason;
@@ -54,9 +54,7 @@ impl Outbox {
     /// Drops an event that is in no queue.
     #[inline(never)]
     fn refuse(&mut self, event: Event, ticket: Option<Ticket>, reason: DropReason) {
-        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
-            self.counts.undelivered_responses += 1;
-        }
+        self.fail_response(ticket);
         self.bury(event, None, reason, None);
     }
 
@@ -100,7 +98,7 @@ impl Outbox {
                 Claim::Gone => self.gone(row),
                 Claim::Elsewhere if row.source == RowSource::Own => self.gone(row),
                 Claim::Elsewhere => {
-                    (row.elsewhere, row.not_before) = (true, steady + self.patience());
+                    row.leave_to_another(steady + self.patience());
                     elsewhere.push(row);
                 }
             }
@@ -142,7 +140,7 @@ impl Outbox {
                 row.ticket = Some(self.remote.swap_remove(position).ticket);
             }
             if found.elsewhere {
-                (row.elsewhere, row.not_before) = (true, steady + self.patience());
+                row.leave_to_another(steady + self.patience());
                 self.index.push_waiting(row);
             } else {
                 self.index.push(row);
@@ -178,7 +176,7 @@ impl Outbox {
     /// Returns true if an entry is known; of two copies the later one stays.
     #[inline(never)]
     fn is_known(&mut self, place: EntryPlace) -> bool {
-        let in_flight = self.flights.iter().flat_map(|flight| &flight.entries);
+        let in_flight = rows(&self.flights);
         let buried = self.dead_letters.iter().filter_map(|buried| buried.entry.as_ref());
         if in_flight.chain(buried).any(|row| row.source != RowSource::Spare && row.place == place) {
             return true;

@@ -2,7 +2,7 @@
 //! released, and never touches one.
 
 use super::index::{Row, RowSource};
-use super::{Outbox, Release, Ticket, Wait};
+use super::{rows, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::dead_letter::DropReason;
@@ -84,8 +84,7 @@ impl Outbox {
     #[inline(never)]
     pub(super) fn see_verdicts(&mut self, now: Timestamp) {
         let flights = &self.flights;
-        let rows = || flights.iter().flat_map(|flight| &flight.entries);
-        let verdicts = self.queue.verdicts(&|order| rows().any(|row| row.place.order == order));
+        let verdicts = self.queue.verdicts(&|order| rows(flights).any(|row| row.place.order == order));
         for (order, verdict) in verdicts {
             let position = self.remote.iter().position(|remote| remote.place.order == order);
             let ticket = position.map(|position| self.remote.swap_remove(position).ticket);
@@ -98,17 +97,21 @@ impl Outbox {
                     self.queue.lost(size, now);
                     self.add_to_spare(event, size, ticket, now);
                 }
-                (EntryEnd::Dropped | EntryEnd::Lost(None), Some(ticket)) => {
-                    if self.waits.failed(ticket).is_some() {
-                        self.counts.undelivered_responses += 1;
-                    }
-                }
+                (EntryEnd::Dropped | EntryEnd::Lost(None), ticket @ Some(_)) => self.fail_response(ticket),
                 (_, None) => {}
             }
         }
         if !self.remote.is_empty() && self.queue.look_if_down() {
             let tickets: Vec<_> = self.remote.iter().map(|remote| remote.ticket).collect();
             tickets.into_iter().for_each(|ticket| self.wait_no_longer(ticket));
+        }
+    }
+
+    /// Releases the response that waits for an event, if one does: it is not delivered.
+    #[inline(never)]
+    pub(super) fn fail_response(&mut self, ticket: Option<Ticket>) {
+        if ticket.is_some_and(|ticket| self.waits.failed(ticket).is_some()) {
+            self.counts.undelivered_responses += 1;
         }
     }
 
@@ -121,8 +124,7 @@ impl Outbox {
     /// none waits for it to be back.
     pub(super) fn release_waiting(&mut self) {
         let flights = &self.flights;
-        let in_flight =
-            |ticket| flights.iter().flat_map(|flight| &flight.entries).any(|entry| entry.ticket == Some(ticket));
+        let in_flight = |ticket| rows(flights).any(|entry| entry.ticket == Some(ticket));
         let waiting: Vec<_> = self.waits.tickets().filter(|ticket| !in_flight(*ticket)).collect();
         for ticket in waiting {
             self.wait_no_longer(ticket);

@@ -68,8 +68,7 @@ impl Outbox {
                 Claim::Elsewhere if row.source == RowSource::Own => self.gone(row),
                 Claim::Elsewhere => {
                     blocked.push(row.group);
-                    row.elsewhere = true;
-                    row.not_before = now + self.patience();
+                    row.leave_to_another(now + self.patience());
                     self.index.put_back(row);
                 }
             }

@@ -230,10 +230,7 @@ impl Outbox {
     fn retry(&mut self, mut entry: Queued, not_before: Timestamp) {
         self.counts.retried += 1;
         if self.only_helps_with(&entry) {
-            if entry.aside.is_some() {
-                self.refusal.ended();
-            }
-            self.index.settled(&mut entry);
+            self.left(&mut entry);
             return self.queue.give_back(entry.place);
         }
         entry.not_before = not_before;

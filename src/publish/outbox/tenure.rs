@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::index::{self, RowSource};
-use super::{Outbox, Usage};
+use super::{rows, Outbox, Usage};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::notice::Level;
@@ -69,7 +69,7 @@ impl Outbox {
 
     #[inline(never)]
     fn has_flights_of_queue(&self) -> bool {
-        self.flights.iter().flat_map(|flight| &flight.entries).any(|row| row.source == RowSource::Queue)
+        rows(&self.flights).any(|row| row.source == RowSource::Queue)
     }
 
     #[inline(never)]
@@ -143,7 +143,7 @@ impl Outbox {
     /// refusal that holds it, or the last failure while the target takes nothing.
     fn obstacle(&self, sequence: u64) -> Option<&Failure> {
         let is_it = |row: &&index::Queued| index::sequence(row.place.order, row.source) == sequence;
-        let flying = || self.flights.iter().flat_map(|flight| &flight.entries).find(is_it);
+        let flying = || rows(&self.flights).find(is_it);
         // A worker with nothing aside has nothing to look for.
         let is_aside =
             self.refusal.stands() && (self.index.is_aside(sequence) || flying().is_some_and(|row| row.aside.is_some()));
