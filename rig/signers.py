@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is to be signed: to `HOST` and `target`, at `at` seconds since 1970."""
+    """The request to be signed: to `HOST` and `target`, at `at` seconds since 1970."""
 
     target: str
     body: bytes

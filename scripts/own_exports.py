@@ -13,7 +13,7 @@ _EXPORT_SECTION = 7
 
 
 def _section(module: bytes, wanted: int) -> tuple[int, int]:
-    """Where the content of a section begins and ends."""
+    """The beginning and the end of the content of a section."""
     at = _HEADER
     while at < len(module):
         section, size, shift = module[at], 0, 0

@@ -176,8 +176,8 @@ impl Agent {
         Some((Call::Batch(call), callout))
     }
 
-    /// Returns the answer to the sender of a capture, if that is over. Else it needs time, and maybe
-    /// a call.
+    /// Returns the answer to the sender of a capture, if that is over. Else it needs time, and
+    /// maybe a call.
     pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Option<Answer> {
         self.intake.poll(id, &self.signer, now)
     }

@@ -45,7 +45,7 @@ pub(crate) static CHALLENGES: [(&str, &str); 4] = [
 /// A kind of challenges, and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenge {
-    /// What a request has that is one. All of it must hold.
+    /// Properties of a request that is one. All of them must hold.
     pub(crate) when: Vec<(Variable, Condition)>,
     /// True if it is answered only where its signature is good, if its capture checks any.
     pub(crate) verified: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Challenge {
     pub(crate) is_json: bool,
 }
 
-/// What a value has to be.
+/// A property that a value has to have.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// One of these texts.

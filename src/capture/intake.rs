@@ -162,8 +162,8 @@ impl Intake {
         self.refuse(Refusal::Misspelled)
     }
 
-    /// Refuses a webhook whose body of so many bytes has come, and which the host cannot give; `why`
-    /// is for the log. Returns the answer: a body that is too large is that, read or not.
+    /// Refuses a webhook whose body of so many bytes has come, and which the host cannot give;
+    /// `why` is for the log. Returns the answer: a body that is too large is that, read or not.
     pub(crate) fn cannot_read(&mut self, id: CaptureId, bytes: usize, why: &str) -> Answer {
         let position = self.under_way.get(&id).map(|under_way| under_way.position);
         let capture = position.and_then(|position| self.captures.all.get(position));
@@ -206,7 +206,8 @@ impl Intake {
             }
             if let Some(challenge) = capture.challenge(&request) {
                 let answer = challenge.answer(&request, verify, checked.as_ref());
-                return Some(self.answer_challenge(id, answer));
+                self.forget(id);
+                return Some(self.answer_challenge(answer));
             }
             storing(capture, &self.redaction, request, body, checked.as_ref(), attempts, nonce)
         };
@@ -240,13 +241,11 @@ impl Intake {
         let (challenge, verify) = (capture.challenge(request)?, capture.verify.as_ref());
         let checked = verify.filter(|_| challenge.verified).map(|verify| verify.check(request, now));
         let answer = challenge.answer(request, verify, checked.as_ref());
-        self.counts.challenged();
-        Some(answer.unwrap_or_else(|| self.refuse(Refusal::Unverified)))
+        Some(self.answer_challenge(answer))
     }
 
-    /// Ends a request that is a challenge; it has no answer if its signature is not good.
-    fn answer_challenge(&mut self, id: CaptureId, answer: Option<Answer>) -> Answer {
-        self.forget(id);
+    /// Returns the answer to a challenge, which has none of its own if its signature is not good.
+    fn answer_challenge(&mut self, answer: Option<Answer>) -> Answer {
         self.counts.challenged();
         answer.unwrap_or_else(|| self.refuse(Refusal::Unverified))
     }

@@ -84,7 +84,8 @@ pub(super) fn callout(target: &Target, webhooks: &[&Storing], timeout: Duration)
     target.callout(sqs::headers(action), body, timeout)
 }
 
-/// Makes a request, whose signature was `checked` if it has to have one, a message, unless its signature or its size is against it.
+/// Makes a request, whose signature was `checked` if it has to have one, a message, unless its
+/// signature or its size is against it.
 pub(super) fn storing(
     capture: &Capture,
     redaction: &Redaction,

@@ -76,7 +76,8 @@ impl Faultbook {
         Reported(())
     }
 
-    /// Notes the keys of the section at `path`, and reports `strays`, which are keys of none of its.
+    /// Notes the keys of the section at `path`, and reports `strays`, which are keys of none of
+    /// its.
     pub(super) fn finish_section(&self, path: &str, known: Vec<&'static str>, strays: &[(&str, String)]) {
         for (key, place) in strays {
             let near = nearest(key, &known);

@@ -182,7 +182,7 @@ impl<'a> Section<'a> {
         (!value.is_null()).then(|| self.child(key, value))
     }
 
-    /// Makes `keys` known, whoever asks for their values.
+    /// Makes `keys` known, without a reader of their values.
     pub(super) fn know(&mut self, keys: &[&'static str]) {
         keys.iter().for_each(|key| drop(self.optional(key)));
     }

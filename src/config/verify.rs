@@ -30,11 +30,11 @@ const URL_REMEDY: &str = "give what the sender's URLs begin with, such as `https
 
 /// The checks of a capture, and what its sender expects.
 pub(super) struct CaptureSender {
-    /// How its signatures are checked, if they are.
+    /// The checks of its signatures, if there are any.
     pub(super) verification: Option<Verification>,
     /// The challenges that are answered.
     pub(super) challenges: Vec<Challenge>,
-    /// How long the sender waits, where that is known.
+    /// The time that the sender waits, where that is known.
     pub(super) patience: Option<Duration>,
 }
 

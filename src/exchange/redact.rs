@@ -179,7 +179,8 @@ impl RequestRedaction<'_> {
 
     fn hidden_in_path_or_target(&self, text: &str) -> Hidden {
         let mut parts = self.parts(text, TextKind::Target);
-        // Where a group might go on behind what is searched of the path, nothing behind it is shown.
+        // Where a group might go on behind what is searched of the path, nothing behind it is
+        // shown.
         let whole = |span: &Range<usize>| match self.groups.may_go_on(span.end) {
             true => span.start..text.len(),
             false => span.clone(),

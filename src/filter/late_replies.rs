@@ -1,5 +1,5 @@
-//! Replies to calls of an earlier instance of the module. Keeps them from the SDK, which panics on a
-//! token that it does not know.
+//! Replies to calls of an earlier instance of the module. Keeps them from the SDK, which panics on
+//! a token that it does not know.
 //!
 //! After a trap Kong goes on with the calls that were under way, and gives their replies to the
 //! instance that has taken the place of the one that made them. A panic would end that one, too,

@@ -59,7 +59,7 @@ enum Hurry {
     Webhook(Timestamp),
 }
 
-/// What a client is told whose response was refused.
+/// The text for a client whose response was refused.
 const NOT_DELIVERED: &str = "the event of this request was not delivered";
 
 /// gRPC's status for what may succeed when it is tried again.

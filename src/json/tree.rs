@@ -62,8 +62,8 @@ pub(crate) fn texts<const N: usize>(text: &[u8], names: [&str; N]) -> Option<[Op
 }
 
 /// Returns the value that `steps` lead to, which are names of members and numbers of items; lists
-/// and objects are empty. Returns `None` if the text is not JSON, nothing is there, or a name on the
-/// way stands twice.
+/// and objects are empty. Returns `None` if the text is not JSON, nothing is there, or a name on
+/// the way stands twice.
 pub(super) fn at(text: &[u8], steps: &[Cow<'_, str>]) -> Option<Value> {
     let is_repeated = Cell::new(false);
     let repeated = |_: JsonPath<'_>| is_repeated.set(true);
@@ -93,7 +93,7 @@ enum Wanted<'a> {
     All,
     /// The members of these names, and nothing below them; of a list no item.
     Members(&'a [&'a str]),
-    /// What these steps lead to.
+    /// The value that these steps lead to.
     At(&'a [Cow<'a, str>]),
 }
 

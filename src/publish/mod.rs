@@ -217,7 +217,8 @@ impl Publisher {
         }
     }
 
-    /// Leaves what is queued to other workers, where there are any: the host wants to stop this one.
+    /// Leaves what is queued to other workers, where there are any: the host wants to stop this
+    /// one.
     pub(crate) fn leave(&mut self, now: Timestamp) {
         self.senders.iter_mut().for_each(|sender| sender.outbox.leave(now));
         self.orphans.iter_mut().for_each(|orphans| orphans.leave(now));
@@ -280,8 +281,8 @@ impl Publisher {
         self.senders.iter().map(|sender| sender.outbox.dead_bytes()).sum::<usize>() > MAX_DEAD_BYTES
     }
 
-    /// Has the log lines written of what is queued or in flight, in case the process ends now; it stays
-    /// queued and in flight. Returns how many events that are, and how many lines.
+    /// Has the log lines written of what is queued or in flight, in case the process ends now; it
+    /// stays queued and in flight. Returns how many events that are, and how many lines.
     pub(crate) fn write_undelivered(&mut self, max_line_bytes: usize, mut write: impl FnMut(&str)) -> (usize, usize) {
         let (mut events, mut lines) = (0, 0);
         for sender in &mut self.senders {

@@ -187,8 +187,8 @@ impl Sender {
         dead.into_iter().map(letter).collect()
     }
 
-    /// Iterates over the letters of what is queued or in flight, each with the id of its event, in case
-    /// the process ends now.
+    /// Iterates over the letters of what is queued or in flight, each with the id of its event, in
+    /// case the process ends now.
     pub(crate) fn undelivered(&mut self) -> impl Iterator<Item = (String, String)> + '_ {
         let (cargo, target) = (self.cargo, &self.target);
         self.outbox.undelivered().map(move |DeadLetter { event, reason, failure }| {

@@ -56,7 +56,7 @@ def ordered_sink() -> Iterator[OrderedSink]:
 
 
 def late(order: list[int]) -> list[int]:
-    """Those that came behind a newer one."""
+    """The events that came behind a newer one."""
     newest = -1
     overtaken = []
     for mark in order:

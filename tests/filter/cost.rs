@@ -54,7 +54,8 @@ fn a_request_that_matches_nothing_is_nearly_free() {
 fn a_request_that_matches_asks_for_each_value_once() {
     let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
     let spec = ExchangeSpec::new("PUT", "/mockbin/profile");
-    // On Envoy the queue is in shared data: a position is reserved there, and the event written to it.
+    // On Envoy the queue is in shared data: a position is reserved there, and the event written to
+    // it.
     let cases = [(Profile::Envoy, "profiles", 11, 2, 2, 1, 2), (Profile::Kong, ROUTE, 11, 1, 2, 0, 0)];
     for (profile, route, properties, headers, maps, read, written) in cases {
         let spec = spec.clone().route(route);

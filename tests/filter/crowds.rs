@@ -103,7 +103,8 @@ fn a_crowd_that_falls_silent_is_answered_a_few_dozen_at_a_time() {
 fn heads_that_announce_much_hold_room_of_one_queue_and_for_a_time_only() {
     let other = json!({"method": "POST", "matcher": "^/other$", "queue_url": format!("{QUEUE}-2")});
     let one = json!({"method": "POST", "matcher": "^/webhook$", "queue_url": QUEUE});
-    // Of 32 MiB, 262,144 bytes and 1,036 beside them for each head: docs/capture.md has these numbers.
+    // Of 32 MiB, 262,144 bytes and 1,036 beside them for each head: docs/capture.md has these
+    // numbers.
     for (captures, places) in [(vec![one.clone()], 127), (vec![one, other], 95)] {
         let shared = captures.len() > 1;
         let mut host = gateway(json!({"capture": captures}));

@@ -143,8 +143,8 @@ fn an_idle_filter_asks_for_the_time_and_once_a_second_for_others_that_are_gone()
         let (_, usage) = host.measure(|host| host.advance(TICK * ticks).unwrap());
         assert_eq!(usage.callbacks, u64::from(ticks));
         assert_eq!(usage.calls_of("proxy_get_current_time_nanoseconds"), u64::from(ticks));
-        // The end of the queue at each tick; and once a second the lease, and one record, or the end
-        // of the list, in the list of targets.
+        // The end of the queue at each tick; and once a second the lease, and one record, or the
+        // end of the list, in the list of targets.
         let looks = u64::from(ticks) + if busy_before { 10 + 20 } else { 10 + 10 };
         assert_eq!(usage.calls_of("proxy_get_shared_data"), looks);
         // The lease is renewed, and the target in that list is claimed again now and then.

@@ -61,7 +61,7 @@ fn failed(position: usize, code: &str, sender_fault: bool) -> Value {
     json!({"Id": position.to_string(), "Code": code, "SenderFault": sender_fault, "Message": "no"})
 }
 
-/// What becomes of the ten: the status of an answer, or 0 for one that waits.
+/// The fate of the ten: the status of an answer, or 0 for one that waits.
 fn answers(agent: &mut Agent, now: Timestamp) -> Vec<u16> {
     let answer = |id| agent.poll_capture(CaptureId(id), now).map_or(0, |answer| answer.status().as_u16());
     (10..20).map(answer).collect()

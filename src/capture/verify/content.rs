@@ -1,4 +1,4 @@
-//! What is signed, as a text with placeholders: parsed once, filled in with the bytes of each
+//! The text that is signed, with placeholders: parsed once, filled in with the bytes of each
 //! webhook. Never decides whether they were signed.
 
 use std::borrow::Cow;

@@ -15,7 +15,7 @@ use crate::exchange::ClientRequest;
 /// three, and each may cost as much as the first.
 const MAX_SIGNATURES: usize = 8;
 
-/// How a signature proves that its sender knows the secret.
+/// The way in which a signature proves that its sender knows the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// It is an HMAC by the secret.
@@ -50,17 +50,17 @@ pub(crate) enum TimeUnit {
 /// The form of signatures.
 #[derive(Clone, Debug)]
 pub(crate) struct SignatureForm {
-    /// How a signature is made.
+    /// The way in which a signature is made.
     pub(crate) proof: Proof,
     /// The parts of the request that hold signatures; the first has to be there.
     pub(crate) places: Vec<Variable>,
-    /// What stands between several in one place.
+    /// The text between several in one place.
     pub(crate) separator: Option<String>,
     /// The text before a signature, such as `sha256=`; may be empty.
     pub(crate) prefix: String,
     /// The form in which it is written.
     pub(crate) encoding: Encoding,
-    /// What is signed.
+    /// The parts that are signed.
     pub(crate) signed: Content,
     /// The time at which it was made, where that is signed.
     pub(crate) time: Option<(TimePlace, TimeUnit)>,

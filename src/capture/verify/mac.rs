@@ -1,4 +1,5 @@
-//! HMACs: of texts by a secret, with one of three hash functions. Knows nothing of where they stand.
+//! HMACs: of texts by a secret, with one of three hash functions. Knows nothing of where they
+//! stand.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;

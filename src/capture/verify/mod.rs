@@ -46,7 +46,7 @@ pub struct Verification {
     pub(crate) forms: Vec<SignatureForm>,
     /// The secrets; a signature by any one of them is good.
     pub(crate) keys: Vec<Key>,
-    /// What the sender's URLs begin with, up to the path, where it is not the request's own host.
+    /// The beginning of the sender's URLs, up to the path, where it is not the request's own host.
     pub(crate) url: Option<String>,
     /// The distance that the time in a signature, where there is one, may have from now.
     pub(crate) tolerance: Duration,

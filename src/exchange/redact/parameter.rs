@@ -55,8 +55,8 @@ impl Names {
 /// Kinds of texts, by what ends a value in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextKind {
-    /// A URL, or a path with its query. Clients send quotes, angle brackets and the like in it as they
-    /// are, and to the service they belong to the value.
+    /// A URL, or a path with its query. Clients send quotes, angle brackets and the like in it as
+    /// they are, and to the service they belong to the value.
     Target,
     /// Any text that may have such a target in it, in quotes or brackets or among words.
     Prose,

@@ -114,9 +114,9 @@ impl PathSearch {
         search
     }
 
-    /// Returns true if nothing is found in `target`, as far as that shows in a few instructions: most
-    /// targets do not have the text of a single matcher, so that the end of their path is not looked
-    /// for.
+    /// Returns true if nothing is found in `target`, as far as that shows in a few instructions:
+    /// most targets do not have the text of a single matcher, so that the end of their path is not
+    /// looked for.
     #[inline]
     pub(crate) fn finds_nothing(&self, target: &[u8]) -> bool {
         let text = self.text.as_ref().filter(|_| target.len() <= self.max_path_bytes);

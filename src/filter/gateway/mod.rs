@@ -1,8 +1,8 @@
 //! The rules of a gateway, and its names for things.
 //!
 //! A gateway is one [`Rules`] value and one [`GatewayReader`]. It reads and returns; the contexts
-//! decide what follows from it. It never makes a callout, and no code outside this folder asks which
-//! gateway it runs in.
+//! decide what follows from it. It never makes a callout, and no code outside this folder asks
+//! which gateway it runs in.
 
 mod envoy;
 mod kong;

@@ -14,7 +14,8 @@ pub(crate) struct WriteNumbers {
     pub(crate) of_each_key: bool,
 }
 
-/// Writes a key that no other worker writes: on Envoy whatever there is, on Kong if there is nothing.
+/// Writes a key that no other worker writes: on Envoy whatever there is, on Kong if there is
+/// nothing.
 const PUT: u32 = 0;
 
 /// Shared data, which several workers see: on Envoy all that share a `vm_id`, on Kong all.

@@ -1,4 +1,4 @@
-//! How entries come off the books, and what of them becomes a dead letter. Writes none.
+//! The end of entries: off the books, and into a dead letter where they are dropped. Writes none.
 
 use super::index::{Queued, Row, RowSource};
 use super::Outbox;

@@ -23,7 +23,7 @@ const AWAITED_SCAN: usize = 1_000;
 /// one goes by age, so that nothing waits for ever, however many responses wait.
 const OVERTAKING_BATCHES: u32 = 9;
 
-/// Where a row comes from.
+/// The origin of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowSource {
     /// The queue of the target, as its sender.
@@ -37,13 +37,13 @@ pub(super) enum RowSource {
 /// Row of an entry.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// When it was queued.
+    /// The time when it was queued.
     pub(super) queued_at: Timestamp,
-    /// When it may be sent at the earliest.
+    /// The time from which on it may be sent.
     pub(super) not_before: Timestamp,
     /// Its number in the order.
     sequence: u64,
-    /// Where it is.
+    /// The place of the entry.
     pub(super) place: EntryPlace,
     /// Hash of its group; zero where order does not matter.
     pub(super) group: u64,
@@ -58,7 +58,7 @@ pub(super) struct Row {
     pub(super) version: u32,
     /// Attempts that have failed.
     pub(super) attempts: u32,
-    /// Where it comes from.
+    /// The origin of the entry.
     pub(super) source: RowSource,
     /// True if it is sent in a batch of its own.
     pub(super) alone: bool,
@@ -129,7 +129,7 @@ type Line = VecDeque<Queued>;
 pub(super) struct Index {
     ready: Line,
     waiting: Line,
-    /// When the first entry stops waiting.
+    /// The time when the first entry stops waiting.
     next_wake: Option<Timestamp>,
     /// The groups, if order matters: an entry in flight or waiting is not overtaken by its group.
     groups: Option<MessageGroups>,
@@ -140,7 +140,7 @@ pub(super) struct Index {
     cautious_until: Timestamp,
 }
 
-/// How much one batch may hold.
+/// The bounds of one batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchLimits {
     /// Entries.

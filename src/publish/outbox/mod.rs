@@ -1,7 +1,7 @@
 //! The outbox: what one worker sends of the queue of a target. For most workers that is what their
 //! own responses wait for; for the one that holds the lease of the queue it is everything.
 //!
-//! A state machine without I/O but for the store of the queue. It is handed events, outcomes and
+//! A state machine whose only I/O is the store of the queue. It is handed events, outcomes and
 //! the time, and gives out batches; what a batch looks like on the wire is none of its business.
 //! Every event ends in one of two ways: it is delivered, or it is dropped. What is dropped is
 //! counted by reason, noticed, and handed out as a dead letter. An event stays in the queue until
@@ -70,12 +70,12 @@ struct Usage {
     bytes: usize,
 }
 
-/// What one worker sends to one target.
+/// The work of one worker for one target.
 pub(crate) struct Outbox {
     settings: OutboxSettings,
     /// The queue of the target.
     queue: TargetQueue,
-    /// What its store does not take, in this worker's memory.
+    /// Entries that its store does not take, in this worker's memory.
     spare: Option<TargetQueue>,
     index: Index,
     flights: Vec<Flight>,
@@ -130,8 +130,9 @@ impl Outbox {
         }
     }
 
-    /// Does what time alone asks for, also while nothing may be sent: finds what was appended, gives
-    /// up lost batches, drops what is too old, and releases responses that have waited for too long.
+    /// Does what time alone asks for, also while nothing may be sent: finds what was appended,
+    /// gives up lost batches, drops what is too old, and releases responses that have waited for
+    /// too long.
     #[inline(never)]
     pub(crate) fn tend(&mut self, now: Timestamp) {
         let steady = self.clock.at(now);

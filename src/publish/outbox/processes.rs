@@ -25,9 +25,11 @@ struct Record {
     groups: Vec<u8>,
     /// Events that a worker may have taken when it died.
     doubtful: BTreeSet<usize>,
-    /// Events that the target has refused for good: whoever was to make letters of them may have died.
+    /// Events that the target has refused for good: the worker that was to make letters of them may
+    /// have died.
     refused: BTreeSet<usize>,
-    /// Events that may be delivered, or get a letter, once more: whoever had them died or stood still.
+    /// Events that may be delivered, or get a letter, once more: the worker that had them died or
+    /// stood still.
     repeatable: BTreeSet<usize>,
     delivered: BTreeMap<usize, u32>,
     letters: BTreeMap<usize, u32>,
@@ -140,7 +142,8 @@ struct Process {
     record: Rc<RefCell<Record>>,
     now: Timestamp,
     owners: u64,
-    /// True if the store forgets things, false if workers lose theirs: not both, or events are lost.
+    /// True if the store forgets things, false if workers lose theirs: not both, or events are
+    /// lost.
     forgets: bool,
 }
 

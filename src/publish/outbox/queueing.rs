@@ -1,4 +1,4 @@
-//! How events come into the queue, and what gives way where there is no room. Sends nothing.
+//! The way of events into the queue, and what gives way where there is no room. Sends nothing.
 
 use super::index::{sequence, Queued, Row, RowSource};
 use super::responses::Remote;
@@ -205,7 +205,8 @@ impl Outbox {
     }
 }
 
-/// Rounds of the sender's calls that it takes by itself: what is queued beyond them others send, too.
+/// Rounds of the sender's calls that it takes by itself: what is queued beyond them others send,
+/// too.
 const ROUNDS_AHEAD: u64 = 2;
 
 /// Entries that are moved in one callback.

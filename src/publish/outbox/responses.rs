@@ -16,8 +16,8 @@ pub(super) struct Remote {
 }
 
 impl Outbox {
-    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it waits neither for
-    /// company nor behind what came before it, but for those of its group where order matters.
+    /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it waits neither
+    /// for company nor behind what came before it, but for those of its group where order matters.
     ///
     /// While the circuit is open, only the response waits whose event finds out whether the service
     /// is back, and none for a service that throttles so much that no call is due in time.
@@ -68,7 +68,8 @@ impl Outbox {
         }
     }
 
-    /// Withdraws an entry that another worker sends. If that one has it under way, it may arrive yet.
+    /// Withdraws an entry that another worker sends. If that one has it under way, it may arrive
+    /// yet.
     #[inline(never)]
     fn withdraw(&mut self, position: usize) {
         let Remote { place, .. } = self.remote.swap_remove(position);

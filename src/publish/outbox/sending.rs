@@ -1,4 +1,4 @@
-//! What goes out: the next batch, and which are in flight. Settles none.
+//! The way out: the next batch, and which are in flight. Settles none.
 
 use super::index::{BatchLimits, Queued, Row, RowSource};
 use super::settings::Batch;
@@ -12,8 +12,9 @@ use crate::publish::queue::Claim;
 const EMPTY_BATCHES: usize = 8;
 
 impl Outbox {
-    /// Returns the next batch to send and its events, if one is due and may be sent now. Its entries
-    /// are in flight until [`Outbox::settle`] or the deadline. Call it until it gives nothing.
+    /// Returns the next batch to send and its events, if one is due and may be sent now. Its
+    /// entries are in flight until [`Outbox::settle`] or the deadline. Call it until it gives
+    /// nothing.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<(BatchId, Vec<Event>)> {
         self.tend(now);
         let now = self.clock.at(now);

@@ -1,5 +1,5 @@
-//! How a worker becomes the sender of a queue and stops to be it, and what it owes before the end.
-//! Which worker it is, the queue says.
+//! The change of hands: how a worker becomes the sender of a queue and stops to be it, and what it
+//! owes before the end. The queue says which worker it is.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How entries come into the queue. Never makes room for one.
+//! The way of entries into the queue. Never makes room for one.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::{EntryPlace, TargetQueue};
 use crate::clock::Timestamp;
 use crate::event::Event;
 
-/// How an entry is appended.
+/// The way in which an entry is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// For the sender.

@@ -1,4 +1,5 @@
-//! How a worker makes an entry its own, by the version of its slot, and gives it up again. Ends none.
+//! Claims: a worker makes an entry its own, by the version of its slot, and gives it up again. Ends
+//! none.
 
 use super::discovery::FoundEntry;
 use super::entry::{EntryHead, EntryState};
@@ -60,8 +61,8 @@ impl TargetQueue {
     }
 
     /// Claims entries of a long queue for this worker, which is not the sender: so many at most,
-    /// and from behind what the sender takes next, which is the first `ahead`. `start` says where, in
-    /// thousandths of what is behind.
+    /// and from behind what the sender takes next, which is the first `ahead`. `start` says where,
+    /// in thousandths of what is behind.
     #[inline(never)]
     pub(crate) fn claim_some(&mut self, most: usize, ahead: u64, start: u64, now: Timestamp) -> Vec<FoundEntry> {
         let mut some = Vec::new();

@@ -1,5 +1,5 @@
-//! How the sender finds what was appended and keeps the ring short: entries that wait for long move
-//! to its end. Claims nothing for a call.
+//! The sender's search for what was appended. It keeps the ring short: entries that wait for long
+//! move to its end. Claims nothing for a call.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const COARSE_MILLIS: u64 = 2_000;
 /// An entry that the sender has found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoundEntry {
-    /// Where it is.
+    /// The place of the entry.
     pub(crate) place: EntryPlace,
     /// Hash of its group.
     pub(crate) group: u64,

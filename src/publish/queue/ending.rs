@@ -1,5 +1,5 @@
-//! How entries leave the queue, and how its cursors, which all workers see, follow. Never decides
-//! that an entry has ended.
+//! The way of entries out of the queue, and of its cursors, which all workers see, behind them.
+//! Never decides that an entry has ended.
 
 use super::entry::{self, EntryHead, EntryState};
 use super::ring::{Amount, Cursors};
@@ -44,7 +44,7 @@ impl TargetQueue {
     pub(super) fn replace(&self, place: EntryPlace, version: u32, change: &dyn Fn(&mut EntryHead)) -> bool {
         let found = self.ring.find(place);
         let Some((mut head, mut slot)) = found else { return false };
-        // Whoever watches for its end may have withdrawn it since, which is a write, too.
+        // The worker that watches for its end may have withdrawn it since, which is a write, too.
         if !self.is_own(&head) {
             slot.version = version;
         }

@@ -19,10 +19,10 @@ pub(crate) const KEY_BYTES: usize = 24;
 /// Bytes of a head.
 const HEAD_BYTES: usize = 48;
 
-/// EntryState of an entry.
+/// State of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryState {
-    /// Whoever may send takes it.
+    /// A worker that may send takes it.
     Queued,
     /// A worker has it: to send it, or to make it a dead letter.
     Claimed,
@@ -45,7 +45,7 @@ impl EntryState {
     }
 }
 
-/// EntryHead of an entry.
+/// Head of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryHead {
     /// Its state.

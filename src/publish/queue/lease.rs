@@ -1,7 +1,7 @@
 //! The lease of a queue: which worker sends. Never reads or writes an entry.
 //!
 //! The holder renews the lease every second, and counts that in it. A lease that a few looks find
-//! with one count has expired: whoever looks takes it. Looks are counted and times are
+//! with one count has expired: the worker that looks takes it. Looks are counted and times are
 //! not compared, so that no clock that is set makes a lease expire. A worker that serves no clients
 //! invites itself to hold what one that does holds: the holder finishes its calls and hands over.
 
@@ -26,7 +26,7 @@ const LOOKS_TO_UNINVITE: u32 = 4;
 /// change of hands costs a pause.
 const RENEWALS_BEFORE_INVITATION: u64 = 5;
 
-/// How well a worker is suited to send.
+/// The fitness of a worker to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     /// Its configuration was replaced: it ends when it has nothing left.
@@ -84,11 +84,11 @@ impl Lease {
     }
 }
 
-/// What became of the lease at a look.
+/// The change of the lease that a look found or made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// This worker holds it from now on. What the one before has claimed is free; the gauges have its
-    /// share.
+    /// This worker holds it from now on. What the one before has claimed is free; the gauges have
+    /// its share.
     Taken { from: u64, of_one_that_is_gone: bool, reported: Amount },
     /// Another worker has taken it, because this one stood still.
     Lost,
@@ -100,7 +100,7 @@ pub(crate) enum Change {
 pub(crate) struct Tenancy {
     store: Rc<dyn Store>,
     key: Vec<u8>,
-    /// What this worker is called while it holds the lease, each time something else.
+    /// The name of this worker while it holds the lease, each time something else.
     owner: u64,
     /// The lease as this worker has written it last, while it holds it.
     held: Option<Lease>,
@@ -111,7 +111,8 @@ pub(crate) struct Tenancy {
 }
 
 impl Tenancy {
-    /// Creates the view of a worker that is called by the numbers from `owner` on, which is not zero.
+    /// Creates the view of a worker that is called by the numbers from `owner` on, which is not
+    /// zero.
     pub(crate) fn new(store: Rc<dyn Store>, keys: &Keys, owner: u64) -> Tenancy {
         Tenancy { store, key: keys.lease(), owner, held: None, seen: ((0, 0), 0), invited: (0, 0) }
     }
@@ -192,7 +193,7 @@ impl Tenancy {
         self.invited = (0, 0);
     }
 
-    /// Hands over to whoever is invited, or to nobody, with this share of the gauges.
+    /// Hands over to the worker that is invited, or to nobody, with this share of the gauges.
     pub(crate) fn hand_over(&mut self, reported: Amount) {
         self.renew(Rank::Leaving, &|lease| {
             (lease.previous, lease.owner, lease.invited) = (lease.owner, lease.invited, 0);
@@ -252,8 +253,8 @@ impl Tenancy {
         }
     }
 
-    #[inline(never)]
     /// Returns a lease as this worker takes it.
+    #[inline(never)]
     fn taking(&self, lease: Lease, rank: Rank) -> Lease {
         // If it was handed over to nobody, the one that did so is noted already.
         let previous = if lease.owner == 0 { lease.previous } else { lease.owner };

@@ -8,8 +8,8 @@ use super::store::{Keeping, Store};
 /// Versions of one worker: nobody competes with it.
 const VERSION: u32 = 1;
 
-/// Values of the keys of one queue, by the numbers at the end of those: of slots from zero on, and of
-/// control words at the end of all numbers.
+/// Values of the keys of one queue, by the numbers at the end of those: of slots from zero on, and
+/// of control words at the end of all numbers.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     slots: RefCell<Vec<Option<Vec<u8>>>>,

@@ -2,11 +2,11 @@
 //! in which their exchanges ended. Each worker appends; one of them sends, and what a worker leaves
 //! the next sender finds.
 //!
-//! An append is two writes: one moves the cursor behind the last entry, one fills the slot. Whoever
-//! takes an entry out claims it first, by the version of its slot: of several one wins. The sender
-//! scans what was appended, and so does its successor, from the first entry that has not come to its
-//! end. A worker that only stood still finds its lease taken when it goes on: what it had in flight
-//! may then be delivered twice, never not at all.
+//! An append is two writes: one moves the cursor behind the last entry, one fills the slot. A
+//! worker that takes an entry out claims it first, by the version of its slot: of several one wins.
+//! The sender scans what was appended, and so does its successor, from the first entry that has not
+//! come to its end. A worker that only stood still finds its lease taken when it goes on: what it
+//! had in flight may then be delivered twice, never not at all.
 //!
 //! The store is handed in, and nothing here reads a clock or logs. What becomes of an event is not
 //! decided here.
@@ -51,7 +51,7 @@ pub(crate) use succession::{Tenure, SWEEP_INTERVAL};
 pub(crate) use watch::EntryEnd;
 use watch::Watch;
 
-/// Where an entry is.
+/// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryPlace {
     /// Its position in the ring.
@@ -77,14 +77,14 @@ pub(crate) struct TargetQueue {
     /// True if order matters: nothing is scanned behind a position that may be filled yet.
     ordered: bool,
     is_leaving: bool,
-    /// When a client of this worker has had an event last.
+    /// The time of the last event of a client of this worker.
     served_at: Option<Timestamp>,
     next_look: Timestamp,
     /// The host's time at the last renewal: only that says that this worker stood still.
     renewed_at: Timestamp,
     /// The time up to which the queue's own time was written.
     stamped_at: Timestamp,
-    /// Where the search for an entry that gives way goes on.
+    /// The position from which the search for an entry that gives way goes on.
     room_from: u64,
     failures: Failures,
     /// Difference between this queue's share of the gauges and what it has reported itself.
@@ -138,8 +138,8 @@ impl TargetQueue {
         self.ring.store().keeping()
     }
 
-    /// Returns what this worker claims entries as: as the sender it is called something else in each
-    /// tenure, so that its successor knows what is free.
+    /// Returns what this worker claims entries as: as the sender it is called something else in
+    /// each tenure, so that its successor knows what is free.
     fn claimant(&self) -> u64 {
         self.tenancy.held().map_or(self.owner, |lease| lease.owner)
     }

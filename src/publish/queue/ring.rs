@@ -1,5 +1,6 @@
-//! The ring of slots that a queue is: whoever moves the cursor behind the last entry has the next
-//! position, which is the entry's place in the order of the process. Knows nothing of who sends.
+//! The ring of slots that a queue is: the worker that moves the cursor behind the last entry has
+//! the next position, which is the entry's place in the order of the process. Knows nothing of who
+//! sends.
 
 use std::rc::Rc;
 
@@ -139,8 +140,8 @@ impl Ring {
         Some(version)
     }
 
-    /// Changes the cursors, if `change` gives something else for those that it sees, whoever else
-    /// changes them. Returns false if the store does not take it.
+    /// Changes the cursors, if `change` gives something else for those that it sees, even if
+    /// others change them meanwhile. Returns false if the store does not take it.
     #[inline(never)]
     pub(crate) fn update(&mut self, change: &dyn Fn(Cursors) -> Option<Cursors>) -> bool {
         let key = self.keys.cursors();

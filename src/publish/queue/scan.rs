@@ -1,5 +1,6 @@
-//! What the sender of a queue has seen of its ring: how far it has looked, which positions are still
-//! in use, and which may yet be filled by a worker that has reserved them. Never reads the store.
+//! The sender's view of a ring: how far it has looked, which positions are
+//! still in use, and which may yet be filled by a worker that has reserved them. Never reads the
+//! store.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn a_position_is_empty_for_good_when_it_was_reserved_for_a_while() {
         let mut scan = Scan::begin(&Cursors { head: 0, next: 100, ..Cursors::default() }, Timestamp(0));
-        assert!(scan.is_ripe(35) && !scan.is_ripe(36), "a predecessor's are settled, but for the last ones");
+        assert!(scan.is_ripe(35) && !scan.is_ripe(36), "a predecessor's are settled, except the last ones");
         scan.ripen(200, Timestamp(2_999));
         assert!(!scan.is_ripe(36));
         scan.ripen(200, Timestamp(3_000));

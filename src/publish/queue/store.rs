@@ -1,7 +1,7 @@
 //! The store that a queue stands in, as the queue sees it: a few calls, each complete when it
 //! returns. None of them calls back into the filter, so they may be made at any moment.
 
-/// How long a store keeps what it has.
+/// The time for which a store keeps what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
     /// For the life of one worker, which alone sees it.
@@ -23,8 +23,8 @@ pub trait Store {
     /// Writes to a key that has never had a value; returns `false` if it has one by now.
     fn create(&self, key: &[u8], value: &[u8]) -> bool;
 
-    /// Replaces the value of this version. Returns the version for the next write of whoever alone
-    /// writes the value from now on, or `None` if it was written to since.
+    /// Replaces the value of this version. Returns the version for the next write of the one that
+    /// alone writes the value from now on, or `None` if it was written to since.
     fn replace(&self, key: &[u8], value: &[u8], version: u32) -> Option<u32>;
 
     /// Writes to a key without a value, where nobody else writes; returns `false` if the store does

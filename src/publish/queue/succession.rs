@@ -1,5 +1,5 @@
-//! Which worker sends: how the queue comes to one and goes to the next, and what each says of it to
-//! the host's gauges and letters. The lease decides.
+//! The succession of senders: how the queue comes to one and goes to the next, and what each says
+//! of it to the host's gauges and letters. The lease decides.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const STALE_MILLIS: u64 = 2_500;
 /// Time without events of its own after which a worker serves no clients.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How the sender changes.
+/// A change of the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tenure {
     /// As before.
@@ -72,7 +72,7 @@ impl TargetQueue {
         let held = self.tenancy.held().map(|lease| lease.reported);
         let mut rank = self.rank(now);
         if held.is_none() && rank == Rank::Idle && self.look_if_down() {
-            // Whoever sends goes on, so that the log has one line about it.
+            // The worker that sends goes on, so that the log has one line about it.
             rank = Rank::Serving;
         }
         let change = self.tenancy.tend(rank, counts);
@@ -103,7 +103,8 @@ impl TargetQueue {
         self.stamped_at = steady;
     }
 
-    /// Hands the lease over to whoever is invited, or to nobody. Call it when nothing is in flight.
+    /// Hands the lease over to the worker that is invited, or to nobody. Call it when nothing is in
+    /// flight.
     #[inline(never)]
     pub(crate) fn hand_over(&mut self, steady: Timestamp) {
         self.flush(steady);

@@ -10,7 +10,7 @@ const GATEWAYS: [Gateway; 2] = [Gateway::Envoy, Gateway::Kong];
 struct Worker {
     queue: TargetQueue,
     now: Timestamp,
-    /// What it has found, and not settled.
+    /// Events that it has found, and not settled.
     found: Vec<FoundEntry>,
 }
 

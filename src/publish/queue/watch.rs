@@ -11,7 +11,7 @@ use crate::event::Event;
 /// Entries that one look is at, so that a long queue does not hold up a tick.
 const LOOKED_AT: usize = 64;
 
-/// How an entry has ended.
+/// The end of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EntryEnd {
     /// Its target has it.
@@ -32,7 +32,7 @@ struct WatchedEntry {
 #[derive(Default)]
 pub(super) struct Watch {
     entries: VecDeque<WatchedEntry>,
-    /// Where the next look begins.
+    /// The index at which the next look begins.
     next: usize,
 }
 
