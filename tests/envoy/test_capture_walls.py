@@ -12,8 +12,9 @@ import yaml
 from rig import LOOPBACK, PROJECT, http2
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
-from rig.gateway import TRAPPING_WASM, StartGateway
+from rig.gateway import StartGateway
 from rig.http import Address, Reply, exchange_raw, send
+from rig.lives import let_trap
 from rig.profile_service import ProfileService
 from rig.sns_answers import slow
 from rig.sns_sink import SnsSink
@@ -347,7 +348,7 @@ def test_what_is_refused_before_or_without_the_filter_is_no_success(
     start_capture: StartCapture, queue: SqsSink, content_type: str
 ) -> None:
     def trapping(config: EnvoyConfig) -> None:
-        config.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
+        let_trap(config)
         config.plugin["reload_config"]["backoff"]["base_interval"] = "2s"
 
     envoy = start_capture(queue, trapping)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
-from rig.gateway import TRAPPING_WASM, StartGateway
+from rig.gateway import StartGateway
 from rig.http import Reply, exchange_raw, send
 from rig.http2 import exchange
+from rig.lives import let_trap
 from rig.scripted_service import HTTP_1, HTTP_2, ScriptedService, speak_http_1, speak_http_2
 from rig.sns_answers import Answers, acknowledge, error, slow
 from rig.sns_sink import SnsSink
@@ -164,7 +165,7 @@ def test_a_response_whose_vm_traps_is_answered_when_its_route_is_idle_for_too_lo
     sink.answers = slow(3600)
 
     def adjust(config: EnvoyConfig) -> None:
-        config.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
+        let_trap(config)
         # Longer than the timeout of a call in the file that is shipped, and longer than the service may take.
         (route,) = config.http_manager["route_config"]["virtual_hosts"][0]["routes"]
         timeout = route["route"]["idle_timeout"]

@@ -5,9 +5,8 @@ accepted arrives; only what was in flight may come twice. What nobody can send a
 from pathlib import Path
 
 from rig.envoy import Envoy
-from rig.envoy_config import EnvoyConfig
-from rig.gateway import TRAPPING_WASM, StartGateway
-from rig.http import send
+from rig.gateway import StartGateway
+from rig.lives import ReloadableGateway, let_trap, trap, traps
 from rig.load import LoadProcess, LoadResult
 from rig.sns_answers import error, slow
 from rig.sns_sink import SnsSink
@@ -32,16 +31,8 @@ def test_ten_reloads_under_load_lose_nothing(
     start_gateway: StartGateway, sink: SnsSink, way: str, tmp_path: Path
 ) -> None:
     sink.answers = slow(0.3)
-    documents: list[EnvoyConfig] = []
-
-    def adjust(document: EnvoyConfig) -> None:
-        document.serve_listeners(tmp_path / "lds" / "listeners.json")
-        documents.append(document)
-
-    (tmp_path / "lds").mkdir()
-    envoy = start_gateway(way, sink.address, adjust=adjust, workers=2, arguments=["--drain-time-s", "1"])
-    (document,) = documents
-    wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
+    gateway = ReloadableGateway(start_gateway, tmp_path, way, sink.address, workers=2)
+    envoy = gateway.envoy
 
     def configurations() -> set[str]:
         """Those whose events have come of late."""
@@ -51,9 +42,7 @@ def test_ten_reloads_under_load_lose_nothing(
     for reload in range(1, 11):
         before = len(sink.marks)
         wait_for(lambda: len(sink.marks) >= before + RATE // 2, "events between two reloads")
-        document.update_listeners(attributes={"reload": str(reload)})
-        updates = "listener_manager.lds.update_success"
-        wait_for(lambda: f"{updates}: {reload + 1}\n" in envoy.admin_get(f"/stats?filter={updates}"), "the update")
+        gateway.reload(attributes={"reload": str(reload)})
     wait_for(lambda: "10" in configurations(), "an event of the last configuration")
     result = load.finish()
     wait_until_drained(envoy)
@@ -65,22 +54,8 @@ def test_ten_reloads_under_load_lose_nothing(
     assert "retrohook-dead-letter" not in envoy.log(), "a filter that is replaced writes no letters"
 
 
-def trap(envoy: Envoy) -> None:
-    """Makes a VM trap. A request may come to a worker whose VM is not back yet, and then it does nothing."""
-    before = traps(envoy)
-
-    def has_trapped() -> bool:
-        send(envoy.address_of(), "PUT", "/mockbin/profile", {"x-retrohook-trap": "now"})
-        return traps(envoy) > before
-
-    wait_for(has_trapped, "a trap")
-
-
 def start_trapping(start_gateway: StartGateway, sink: SnsSink, way: str, workers: int) -> Envoy:
-    def adjust(document: EnvoyConfig) -> None:
-        document.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
-
-    return start_gateway(way, sink.address, adjust=adjust, workers=workers)
+    return start_gateway(way, sink.address, adjust=let_trap, workers=workers)
 
 
 def test_traps_under_load_lose_nothing(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
@@ -112,10 +87,6 @@ def check_observed(way: str, result: LoadResult, sink: SnsSink) -> None:
         assert result.statuses == {200: 8 * RATE}
 
 
-def traps(envoy: Envoy) -> int:
-    return envoy.log().count("Uncaught RuntimeError")
-
-
 def test_the_queue_of_a_vm_that_no_request_brings_back_is_sent_by_the_main_thread_s(
     start_gateway: StartGateway, sink: SnsSink, way: str
 ) -> None:
@@ -137,25 +108,14 @@ def test_a_change_of_topic_and_a_trap_lose_nothing(
 ) -> None:
     """The old filter goes on in the main thread's VM, which no request can trap, until its queue is empty."""
     sink.answers = error(503)
-    documents: list[EnvoyConfig] = []
-
-    def adjust(document: EnvoyConfig) -> None:
-        document.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
-        document.serve_listeners(tmp_path / "lds" / "listeners.json")
-        documents.append(document)
-
-    (tmp_path / "lds").mkdir()
-    envoy = start_gateway(way, sink.address, adjust=adjust, workers=1, arguments=["--drain-time-s", "1"])
-    (document,) = documents
-    wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
+    gateway = ReloadableGateway(start_gateway, tmp_path, way, sink.address, may_trap=True, workers=1)
+    envoy = gateway.envoy
     load = LoadProcess(envoy.address_of(), "PUT", "/mockbin/profile", 100, RATE)
     assert load.result().statuses == {200: 100}
     wait_for(lambda: envoy.metric(QUEUED) == 100, "the gauge")
 
     other = "arn:aws:sns:us-east-1:123456789012:other"
-    document.update_listeners(topic_arn=other)
-    updates = "listener_manager.lds.update_success: 2\n"
-    wait_for(lambda: updates in envoy.admin_get("/stats?filter=update_success"), "the update")
+    gateway.reload(topic_arn=other)
     # A request may still come to the old listener for a moment, and that is one of its events, too.
     trap(envoy)
     sink.answers = slow(0)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from rig.envoy import Envoy
-from rig.envoy_config import EnvoyConfig
-from rig.gateway import TRAPPING_WASM, StartGateway
+from rig.gateway import StartGateway
 from rig.http import send
+from rig.lives import ReloadableGateway, trap
 from rig.load import run_load
 from rig.sns_answers import Answer, acknowledge, error, slow
 from rig.sns_request import SnsRequest
@@ -115,26 +115,16 @@ def test_the_order_outlives_reloads_and_traps(
     start_gateway: StartGateway, ordered_sink: OrderedSink, way: str, tmp_path: Path
 ) -> None:
     ordered_sink.answers = slow(0.2)
-    documents: list[EnvoyConfig] = []
-
-    def adjust(document: EnvoyConfig) -> None:
-        document.plugin["vm_config"]["code"]["local"]["filename"] = str(TRAPPING_WASM)
-        document.serve_listeners(tmp_path / "lds" / "listeners.json")
-        documents.append(document)
-
-    (tmp_path / "lds").mkdir()
-    arguments = ["--drain-time-s", "1"]
-    envoy = start_gateway(
-        way, ordered_sink.address, adjust=adjust, workers=WORKERS, arguments=arguments, **BY_ENTITY
+    gateway = ReloadableGateway(
+        start_gateway, tmp_path, way, ordered_sink.address, may_trap=True, workers=WORKERS, **BY_ENTITY
     )
-    wait_for(lambda: "gateway" in envoy.admin_get("/listeners"), "the listener")
+    envoy = gateway.envoy
     with updates_one_by_one(envoy) as answered:
         for reload in range(1, 11):
             wait_for_more(answered, 60)
-            documents[0].update_listeners(attributes={"reload": str(reload)})
-            wait_for(lambda: listener_updates(envoy) == reload + 1, "the update")
+            gateway.reload(attributes={"reload": str(reload)})
             if reload % 3 == 0:
-                trap(envoy, reload)
+                trap(envoy, f"/mockbin/{reload}/nothing")
         wait_for_more(answered, 60)
     wait_for(lambda: envoy.metric("retrohook_queued_entries") == 0, "the queue to drain")
     # As an HTTP filter a dead VM lets nothing through; as an access logger it lets everything through unobserved.
@@ -144,26 +134,6 @@ def test_the_order_outlives_reloads_and_traps(
     print(f"{way}: {len(answered)} answered, {len(ordered_sink.order)} events, {len(late(ordered_sink.order))} late")
     assert len(ordered_sink.order) > 500
     assert late(ordered_sink.order) == []
-
-
-def listener_updates(envoy: Envoy) -> int:
-    return int(envoy.admin_get("/stats?filter=lds.update_success").split(":")[1])
-
-
-def trap(envoy: Envoy, number: int) -> None:
-    def traps() -> int:
-        return envoy.log().count("Uncaught RuntimeError")
-
-    before = traps()
-
-    def has_trapped() -> bool:
-        try:
-            send(envoy.address_of(), "PUT", f"/mockbin/{number}/nothing", {"x-retrohook-trap": "now"})
-        except OSError:
-            return False
-        return traps() > before
-
-    wait_for(has_trapped, "a trap")
 
 
 @pytest.mark.parametrize(("workers", "rate", "fill"), [(4, 200, 8.0), (16, 200, 8.0), (16, 50, 4.5)])
