@@ -23,6 +23,10 @@ const UPSTREAM_RESET: &str = "upstream_reset_after_response_started";
 /// keeps it from that.
 const SERVICE_TIME: &[u8] = b"x-envoy-upstream-service-time";
 
+/// The status of a response behind which another protocol begins, such as WebSocket's. It is whole
+/// with its head: what ends later, and by whom, is that protocol's.
+const SWITCHING: u16 = 101;
+
 /// gRPC's `UNKNOWN`, which a response has that ends without a status.
 const UNKNOWN: u16 = 2;
 
@@ -55,7 +59,7 @@ impl Ending {
         let is_whole = details.as_deref() == Some(VIA_UPSTREAM) && (latency.is_some() || !is_over);
         Ending {
             grpc_status: grpc_status(&headers, || in_trailers.or_else(grpc_trailer)),
-            broke_off: is_over && (status == 0 || is_upstream && !is_whole),
+            broke_off: is_over && (status == 0 || is_upstream && !is_whole && status != SWITCHING),
             upstream_latency: latency,
             is_upstream,
             details,
