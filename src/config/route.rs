@@ -195,8 +195,10 @@ pub(super) fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
 pub(super) fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
     let field = section.required("matcher", MATCHER_REMEDY)?;
     let pattern = field.text()?;
-    let matcher =
-        Matcher::new(pattern).map_err(|error| field.fault(format!("cannot be compiled: {error}"), MATCHER_REMEDY))?;
+    let matcher = Matcher::new(pattern).map_err(|error| {
+        let remedy = other_syntax::remedy_for_braces(pattern).unwrap_or(MATCHER_REMEDY);
+        field.fault(format!("cannot be compiled: {error}"), remedy)
+    })?;
     if let Some(syntax) = other_syntax::likeness(pattern) {
         field.warn(syntax.problem, syntax.remedy);
     }

@@ -108,11 +108,9 @@ fn read_one_of(
         (Some(field), None) | (None, Some(field)) => read_endpoint(&field),
         (None, None) => default_endpoint(section, borrowed(&protocol), borrowed(&region)),
     };
-    let upstream = match upstream {
-        Some(field) => read_upstream(&field),
-        None => borrowed(&endpoint).map(Endpoint::host_port),
-    };
-    Ok(Some(Target { protocol: protocol?, region: region?, endpoint: endpoint?, upstream: upstream? }))
+    let way = way_to(endpoint, upstream.as_ref());
+    let (protocol, region, (endpoint, upstream)) = (protocol?, region?, way?);
+    Ok(Some(Target { protocol, region, endpoint, upstream }))
 }
 
 fn read_name(kind: &TargetKind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
@@ -170,12 +168,24 @@ fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     })
 }
 
-fn read_upstream(field: &Field<'_>) -> Checked<String> {
+/// Returns how the host gets to an endpoint, whose `upstream` may be given: the endpoint as the
+/// first hop speaks to it, and the host's name for that hop.
+pub(super) fn way_to(endpoint: Checked<Endpoint>, upstream: Option<&Field<'_>>) -> Checked<(Endpoint, String)> {
+    let Some(field) = upstream else { return endpoint.map(|endpoint| (endpoint.clone(), endpoint.host_port())) };
+    let text = read_upstream(field)?;
+    endpoint?.through(&text).map_err(|error| {
+        let remedy = "give a name without a scheme, or scheme, host and port, such as `http://127.0.0.1:8099`";
+        field.fault(format!("is no upstream: {error}"), remedy)
+    })
+}
+
+/// Reads the host's name for something.
+pub(super) fn read_upstream(field: &Field<'_>) -> Checked<String> {
     let text = field.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(field.fault(
             "is empty or has a control character",
-            "give the host's name for the endpoint (Envoy: a cluster), or leave it out: the default is its host and port",
+            "give the host's name for it (Envoy: a cluster), or leave it out: the default is its host and port",
         ));
     }
     Ok(text.to_owned())

@@ -236,6 +236,19 @@ fn an_emulator_and_a_fifo_topic() {
     assert!(only_target(&valid("fifo.json")).protocol.keeps_order());
 }
 
+#[test]
+fn a_proxy_on_the_way_has_a_scheme_of_its_own_and_the_endpoint_is_signed() {
+    let config = valid("kong_proxy.json");
+    for target in [only_target(&config), &config.captures.all[0].target] {
+        let authority = target.endpoint.uri().authority().unwrap().as_str();
+        assert!(target.endpoint.is_plain() && target.upstream == "127.0.0.1:8099", "{authority}");
+        assert!(["sns.us-east-1.amazonaws.com", "sqs.us-east-1.amazonaws.com"].contains(&authority));
+    }
+    let role = config.credentials.assume_role.unwrap();
+    assert_eq!(role.endpoint.uri(), "http://sts.us-east-1.amazonaws.com/");
+    assert_eq!(role.upstream, "127.0.0.1:8099");
+}
+
 /// Returns each route's target: its key, service, region, endpoint and upstream.
 fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String)> {
     let config = valid(name);

@@ -222,15 +222,19 @@ fn the_host_is_recognised_or_chosen() {
 
 #[test]
 fn the_signed_host_is_the_one_that_is_sent() {
-    for (endpoint, upstream, host, tls) in [
-        (None, UPSTREAM, "sns.us-east-1.amazonaws.com", true),
-        (Some("https://sns.example.com"), "sns.example.com:443", "sns.example.com", true),
-        (Some("https://sns.example.com:8443"), "sns.example.com:8443", "sns.example.com:8443", true),
-        (Some("http://sns.example.com"), "sns.example.com:80", "sns.example.com", false),
-        (Some("http://127.0.0.1:5000"), "127.0.0.1:5000", "127.0.0.1:5000", false),
-        (Some("http://[::1]:5000"), "[::1]:5000", "[::1]:5000", false),
+    let proxy = Some("http://127.0.0.1:8099");
+    for (endpoint, given, upstream, host, tls) in [
+        (None, None, UPSTREAM, "sns.us-east-1.amazonaws.com", true),
+        (Some("https://sns.example.com"), None, "sns.example.com:443", "sns.example.com", true),
+        (Some("https://sns.example.com:8443"), None, "sns.example.com:8443", "sns.example.com:8443", true),
+        (Some("http://sns.example.com"), None, "sns.example.com:80", "sns.example.com", false),
+        (Some("http://127.0.0.1:5000"), None, "127.0.0.1:5000", "127.0.0.1:5000", false),
+        (Some("http://[::1]:5000"), None, "[::1]:5000", "[::1]:5000", false),
+        // A proxy on the way speaks TLS in the filter's place, and is not what is signed.
+        (None, proxy, "127.0.0.1:8099", "sns.us-east-1.amazonaws.com", false),
+        (Some("https://sns.example.com:8443"), proxy, "127.0.0.1:8099", "sns.example.com:8443", false),
     ] {
-        let mut gateway = start(json!({"endpoint": endpoint}));
+        let mut gateway = start(json!({"endpoint": endpoint, "upstream": given}));
         Way::Kong.run(&mut gateway, &put());
         gateway.advance(MAX_DELAY).unwrap();
         let callout = gateway.take_callouts().remove(0);
@@ -255,6 +259,7 @@ fn tls_to_an_address_is_refused_where_the_host_cannot_do_it() {
         (json!({"endpoint": "https://[::1]"}), true),
         (json!({"endpoint": "http://127.0.0.1:5000"}), false),
         (json!({"endpoint": "https://localhost:8443"}), false),
+        (json!({"endpoint": "https://127.0.0.1:8443", "upstream": "http://127.0.0.1:8099"}), false),
         (queue("https://127.0.0.1:8443"), true),
         (queue("http://127.0.0.1:5000"), false),
         (queue("https://localhost:8443"), false),

@@ -80,7 +80,9 @@ def test_the_two_differ_only_in_addresses() -> None:
     for document in (shipped, demo):
         (service,) = document["services"]
         del service["url"]
-        next(filters_in(service)).pop("endpoint", None)
+        config = next(filters_in(service))
+        for key in ("endpoint", "upstream"):
+            config.pop(key, None)
     assert shipped == demo
 
 
@@ -99,6 +101,7 @@ def test_the_commands_of_the_documentation_fit_the_settings() -> None:
     assert installed == {
         "dist/retrohook.wasm": f"{folder}/retrohook.wasm",
         "kong/retrohook.meta.json": f"{folder}/retrohook.meta.json",
+        "kong/retrohook-aws.conf": settings()["nginx_http_include"],
     }
     assert f"http://{settings()['status_listen']}/metrics" in page
     (memory,) = re.findall(r"^nginx_wasm_shm_kv_retrohook = (\S+)$", page, re.MULTILINE)
