@@ -1,9 +1,10 @@
 //! Kong's rules: calls start at ticks, one at a time, gauges are set, and what the host forgets or
 //! brings back late stops nothing. And how the filter knows that it is there.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response, SharedData};
+use proxy_wasm_test_host::{Callback, Callout, FailureKind, Host, LogLevel, Profile, Response, SharedData};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
@@ -333,4 +334,36 @@ fn where_workers_share_no_queue_a_line_says_that_each_has_an_order_of_its_own() 
         host.advance(LONG).unwrap();
         assert_eq!(logged(&mut host, LogLevel::Warn), [""; 0], "it is said at the start, and once");
     }
+}
+
+#[test]
+fn a_sender_without_traffic_sends_what_others_have_queued_beside_them() {
+    let on = json!({"queue": {"journal": "on"}});
+    let sender = json!({"role": "sender", "routes": null, "queue": {"journal": "on"}});
+    let mut host = load(Host::builder(Profile::Kong).shared_data(SharedData::new()));
+    let gateway = host.start_plugin(config(on).to_string()).unwrap();
+    let senders = [0, 1].map(|_| host.start_plugin(config(sender.clone()).to_string()).unwrap());
+    host.choose_plugin(gateway);
+    run_numbered(&mut host, 300);
+    let (mut most, mut by, mut found) = (0, BTreeSet::new(), Vec::new());
+    let mut under_way = VecDeque::new();
+    while found.len() < 300 {
+        host.advance(TICK).unwrap();
+        for callout in host.take_callouts() {
+            let of_root = under_way.iter().filter(|(_, other): &&(_, Callout)| other.context == callout.context);
+            assert_eq!(of_root.count(), 0, "a root has one call under way");
+            by.insert(callout.context);
+            under_way.push_back((host.now() + Duration::from_millis(30), callout));
+            most = most.max(under_way.len());
+        }
+        while under_way.front().is_some_and(|(at, _)| *at <= host.now()) {
+            let (_, callout) = under_way.pop_front().unwrap();
+            found.extend(numbers(&sns::entries(&callout)));
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+    }
+    assert_eq!((most, by), (3, BTreeSet::from_iter([gateway, senders[0], senders[1]])));
+    found.sort_unstable();
+    assert_eq!(found, (0..300).collect::<Vec<_>>(), "each once");
+    assert_eq!(host.violations(), []);
 }

@@ -177,9 +177,10 @@ impl Outbox {
     /// Returns true if this worker may take some of what the sender has not come to.
     #[inline(never)]
     pub(crate) fn may_help(&self) -> bool {
-        !(self.settings.ordered || self.circuit.is_open() || self.pace.is_limited())
-            && !(self.queue.is_sender() || self.queue.is_leaving())
-            && self.queue.last_seen() > self.ahead()
+        if self.settings.ordered || self.circuit.is_open() || self.pace.is_limited() {
+            return false;
+        }
+        !self.queue.is_sender() && !self.queue.is_leaving() && self.queue.last_seen() > self.ahead()
     }
 
     /// Returns true if an entry is known; of two copies the later one stays.
