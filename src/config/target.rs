@@ -8,17 +8,48 @@ use super::reader::{Field, Section};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::aws::protocol::{Protocol, TargetKind};
-use crate::aws::sqs;
 use crate::aws::target::{Target, KINDS};
+use crate::aws::{sns, sqs};
+use crate::exchange::template::Template;
+
+/// The key of the group that events or webhooks belong to.
+pub(super) const GROUP_KEY: &str = "message_group_id";
 
 /// An older name of `endpoint`, where a topic may stand.
 const ALIAS: &str = "sns_endpoint";
 
-/// Where a target is missed, and the remedy.
+/// Where a target of events is missed, and the remedy.
 pub(super) fn missing() -> (&'static str, String) {
-    let [first, others @ ..] = &KINDS;
-    let others: Vec<String> = others.iter().map(|kind| format!("`{}`", kind.key)).collect();
+    missing_first(&sns::KIND)
+}
+
+/// Where a target that is most often of this kind is missed, and the remedy.
+fn missing_first(first: &TargetKind) -> (&'static str, String) {
+    let others = KINDS.iter().filter(|kind| kind.key != first.key);
+    let others: Vec<String> = others.map(|kind| format!("`{}`", kind.key)).collect();
     (first.key, format!("{}, or else {}", first.remedy, others.join(" or ")))
+}
+
+/// Reports a group that does not go with a target, or the lack of one. `them` are what has groups,
+/// and `elsewhere` is what to do with a text that is of no use as a group.
+pub(super) fn check_group(
+    section: &Section<'_>,
+    protocol: &dyn Protocol,
+    group_id: &Checked<Option<Template>>,
+    them: &str,
+    elsewhere: &str,
+) {
+    match group_id {
+        Ok(None) if protocol.keeps_order() => {
+            let remedy = format!("say which {them} keep their order among each other, such as `${{request.path}}`");
+            section.fault_at(GROUP_KEY, "is missing, and a FIFO topic or queue needs one", remedy);
+        }
+        Ok(Some(_)) if !protocol.takes_group_id() => {
+            let problem = format!("is given, and {} keeps no order", protocol.kind().target);
+            section.fault_at(GROUP_KEY, problem, elsewhere);
+        }
+        _ => {}
+    }
 }
 
 /// Returns true if a route names a target of its own.
@@ -37,9 +68,10 @@ pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
     read_one_of(&[&sqs::KIND], None, "give its `queue_url`", section, None)
 }
 
-/// Reads the queue that `section` has to name.
-pub(super) fn read_required_queue(section: &mut Section<'_>) -> Checked<Target> {
-    read_queue(section)?.ok_or_else(|| section.fault_at(sqs::KIND.key, "is missing", sqs::KIND.remedy))
+/// Reads the target of webhooks that `section` has to name.
+pub(super) fn read_required(section: &mut Section<'_>) -> Checked<Target> {
+    let (key, remedy) = missing_first(&sqs::KIND);
+    read_one_of(&KINDS, None, &remedy, section, None)?.ok_or_else(|| section.fault_at(key, "is missing", remedy))
 }
 
 fn read_one_of(

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ctutils::CtEq;
 
 use super::content::Content;
-use super::{described, missing, Algorithm, Encoding, Key, Rejection, Signed, Verification};
+use super::{described, missing, only, Algorithm, Encoding, Key, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
@@ -93,7 +93,7 @@ impl SignatureForm {
         let (signatures, listed_time) = self.read(request)?;
         let time = match &self.time {
             None => None,
-            Some((TimePlace::Request(place), _)) => Some(place.of_request(request).ok_or_else(|| missing(place))?),
+            Some((TimePlace::Request(place), _)) => Some(only(place, request)?),
             Some((TimePlace::List(_), _)) => Some(Cow::Owned(listed_time.ok_or_else(|| self.unreadable())?)),
         };
         let made_at = match (&self.time, &time) {
@@ -117,7 +117,7 @@ impl SignatureForm {
     /// Returns the signatures of a request, and the time that is listed among them.
     fn read(&self, request: &ClientRequest<'_>) -> Result<(Vec<Vec<u8>>, Option<String>), Rejection> {
         let (mut signatures, mut time) = (Vec::new(), None);
-        let mut texts = self.places.iter().filter_map(|place| place.of_request(request)).peekable();
+        let mut texts = self.places.iter().flat_map(|place| texts(place, request)).peekable();
         if let (None, Some(place)) = (texts.peek(), self.places.first()) {
             return Err(missing(place));
         }
@@ -147,6 +147,14 @@ impl SignatureForm {
 
     fn unreadable(&self) -> Rejection {
         Rejection::Unreadable(self.places.first().map(described).unwrap_or_default())
+    }
+}
+
+/// Returns the texts in one place: a header may have several lines, each with signatures.
+fn texts<'a>(place: &'a Variable, request: &'a ClientRequest<'_>) -> Vec<Cow<'a, str>> {
+    match place {
+        Variable::RequestHeader(name) => request.headers.lines(name).map(Cow::Borrowed).collect(),
+        _ => place.of_request(request).into_iter().collect(),
     }
 }
 

@@ -74,7 +74,7 @@ fn objection(config: &Config) -> Option<String> {
     }
     let role = config.credentials.assume_role.as_ref();
     let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-    let captures = config.captures.queues().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
+    let captures = config.captures.targets().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
     let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
     let mut endpoints = targets.chain(captures).chain(sts);
     let (path, upstream, endpoint) =
