@@ -22,6 +22,7 @@ mod hostile;
 mod imports;
 mod journal;
 mod kong;
+mod kong_endings;
 mod kong_rules;
 mod lives;
 mod matching;
