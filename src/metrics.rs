@@ -66,6 +66,7 @@ metrics! {
     EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
     EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
     DeadLettersStored Counter "retrohook_dead_letters_stored_total" "Dead letters that the queue of `dead_letter.queue_url` took.";
+    DeadLettersLeftOut Counter "retrohook_dead_letters_left_out_total" "Dead letters that are not in the log, because there were too many.";
     EventsAdopted Counter "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
     JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";

@@ -4,6 +4,7 @@
 
 pub(crate) mod attribute;
 pub mod dead_letter;
+mod letter_budget;
 mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod queue;
@@ -26,6 +27,7 @@ use crate::lookup;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
+use letter_budget::LetterBudget;
 use orphans::Orphans;
 use outbox::settings::{Batch, Bounds};
 use outbox::{BatchId, Release, Ticket, Wait};
@@ -80,6 +82,8 @@ pub struct Publisher {
     turn: usize,
     /// True if dead letters are written to the log.
     log_dead_letters: bool,
+    /// Room for them there.
+    letter_budget: LetterBudget,
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
@@ -113,6 +117,7 @@ impl Publisher {
             orphans: store.map(|store| Orphans::new(Rc::clone(store), seed)),
             turn: 0,
             log_dead_letters: dead_letter.log,
+            letter_budget: LetterBudget::new(),
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
             matched: 0,
@@ -287,8 +292,8 @@ impl Publisher {
     }
 
     /// Sends the dead letters since the last time to their queue. Returns the others, which have no
-    /// queue or were not taken by it, each as lines of at most `max_line_bytes` for the log;
-    /// nothing where the configuration wants no lines.
+    /// queue or were not taken by it, as far as there is room, each as lines of at most
+    /// `max_line_bytes` for the log; nothing where the configuration wants no lines.
     pub(crate) fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
@@ -299,7 +304,8 @@ impl Publisher {
             letters = sender.take_dead_letters(now);
         }
         let lines = |letter: &Event| dead_letter::lines(&self.letter_mark, &letter.id, &letter.message, max_line_bytes);
-        let wanted = letters.iter().filter(|_| self.log_dead_letters);
+        let budget = &mut self.letter_budget;
+        let wanted = letters.iter().filter(|letter| self.log_dead_letters && budget.admits(letter, now));
         wanted.flat_map(lines).collect()
     }
 
@@ -334,6 +340,7 @@ impl Publisher {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
+        self.letter_budget.visit_metrics(updates);
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         for sender in &mut self.senders {
             sender.visit_metrics(updates);
@@ -354,6 +361,7 @@ impl Publisher {
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let several = self.senders.len() > 1;
         let mut notices = self.orphans.as_mut().map_or(Vec::new(), Orphans::take_notices);
+        notices.extend(self.letter_budget.take_notice(now));
         for sender in &mut self.senders {
             let name = sender.target().protocol.name().to_owned();
             for Notice { level, text } in sender.outbox.take_notices(&name, now) {

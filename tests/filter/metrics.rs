@@ -104,6 +104,11 @@ fn every_counter_counts_what_it_says() {
     let mut ended = Way::Kong.start(&config(json!({})));
     run_numbered(&mut ended, 2);
     ended.begin_to_end(worker_ends()).unwrap();
+    // Ten letters of a quarter of a megabyte, of which five are more than one.
+    let mut flooded = busy();
+    let long = numbered(0).request_header("x-long", "x".repeat(250_000));
+    (0..14).for_each(|_| Way::HttpFilter.run(&mut flooded, &long));
+    flooded.advance(TICK).unwrap();
     let mut hostile = busy();
     (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
     hostile.advance(TICK).unwrap();
@@ -127,6 +132,7 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
         (Metric::EventsDroppedOrphaned, vec![(&all, 0), (&adopted, 0), (&orphaned, 2)]),
         (Metric::EventsDroppedShutdown, vec![(&all, 0), (&ended, 2)]),
+        (Metric::DeadLettersLeftOut, vec![(&all, 0), (&full, 0), (&flooded, 5)]),
         (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
         (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),

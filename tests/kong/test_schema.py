@@ -43,6 +43,7 @@ BEYOND_DRAFT_4 = {
     },
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
     "what the environment of the filter has": {"a secret of an environment without it", "a key of an environment without it"},
+    "whether two texts name the same region": {"a region that is not the topic's", "a region that is not a queue's"},
     "whether two members of a list have the same name": {"two captures of one name"},
     "which of two numbers in a text is larger": {"status range the wrong way"},
     "which of two numbers is larger": {"retry that begins beyond its end"},
@@ -174,3 +175,31 @@ def test_every_metric_with_a_reason_gets_a_label() -> None:
     assert labelled.keys() == expected
     assert labelled["retrohook_events_dropped_queue_full_total"] == ("reason", "queue_full")
     assert labelled["retrohook_callouts_no_reply_total"] == ("outcome", "no_reply")
+
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events"
+ROUTE = {"method": "PUT", "matcher": "/profile"}
+
+
+@pytest.mark.parametrize(
+    "config, lacks",
+    [
+        ({"topic_arn": TOPIC, "queue_url": QUEUE, "routes": [ROUTE]}, "one target alone"),
+        ({"topic_arn": TOPIC, "routes": [{**ROUTE, "topic_arn": TOPIC, "event_bus": "b"}]}, "one target alone"),
+        ({"routes": [ROUTE]}, "topic_arn, queue_url or event_bus"),
+        ({"topic_arn": f"{TOPIC}.fifo", "routes": [ROUTE]}, "message_group_id in each route to a FIFO topic or queue"),
+        ({"routes": [{**ROUTE, "topic_arn": f"{TOPIC}.fifo"}]}, "message_group_id for a FIFO topic or queue"),
+        ({"event_bus": "b", "routes": [ROUTE]}, "region"),
+        ({"topic_arn": TOPIC}, "routes, or capture"),
+    ],
+)
+def test_what_is_lacking_is_a_plain_sentence(config: dict[str, Any], lacks: str) -> None:
+    # Kong lists what each branch of an `anyOf` wants, "property … is required" of a `required`, and of a `not` nothing of what
+    # is inside: so this is all that it says.
+    def causes(errors: Any) -> list[Any]:
+        return [cause for error in errors for cause in (causes(error.context) if error.context else [error])]
+
+    told = causes(VALIDATOR.iter_errors(config))
+    assert {cause.validator for cause in told} == {"not", "required"}
+    assert [name for cause in told if cause.validator == "required" for name in cause.validator_value if name.startswith(lacks)]
