@@ -9,7 +9,7 @@ use std::time::Duration;
 use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
-use super::gateway::tick_gate::TickGate;
+use super::gateway::pulse::Pulse;
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
@@ -102,7 +102,7 @@ pub(crate) struct Worker {
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
     metric_ids: Vec<Option<u32>>,
-    gate: RefCell<TickGate>,
+    pulse: RefCell<Pulse>,
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
     root: Cell<Option<u32>>,
@@ -118,8 +118,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Makes the worker of the root that the host calls `root`, which is woken every `tick`.
-    /// Defines the metrics.
+    /// Makes the worker of the root that the host calls `root`. Defines the metrics.
     pub(crate) fn new(
         root: u32,
         rules: &'static Rules,
@@ -127,7 +126,7 @@ impl Worker {
         routes: Routes,
         captures: Rc<Captures>,
         mut agent: Agent,
-        tick: Duration,
+        pulse: Pulse,
     ) -> Worker {
         let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
@@ -145,7 +144,7 @@ impl Worker {
             held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metric_ids: rules.gauges.define(),
-            gate: RefCell::new(TickGate::new(tick)),
+            pulse: RefCell::new(pulse),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
             hurried: Cell::new(None),
@@ -156,6 +155,21 @@ impl Worker {
     /// Makes the worker known to the others of its VM.
     pub(crate) fn register(self: &Rc<Worker>) {
         WORKERS.with_borrow_mut(|workers| workers.push(Rc::downgrade(self)));
+    }
+
+    /// Has the host tick. Returns false if it refuses.
+    pub(crate) fn start_ticks(&self) -> bool {
+        let (period, slows_down) = {
+            let pulse = self.pulse.borrow();
+            (pulse.period(), pulse.slows_down())
+        };
+        let is_ticking = hostcalls::set_tick_period(period);
+        if slows_down && is_ticking {
+            // The second timer, see `Pulse`.
+            hostcalls::set_tick_period(Duration::ZERO);
+            return hostcalls::set_tick_period(period);
+        }
+        is_ticking
     }
 
     /// Queues the event of an exchange that `route` wants.
@@ -372,10 +386,23 @@ impl Worker {
             Some(Hurry::Webhook(now)) => return self.store(now),
             None => {}
         }
-        let now = hostcalls::now();
-        if !self.gate.borrow_mut().admits(now) {
+        let owed = self.pulse.borrow_mut().take_owed();
+        if let Some(period) = owed {
+            hostcalls::set_tick_period(period);
             return;
         }
+        let now = hostcalls::now();
+        if !self.pulse.borrow_mut().admits(now) {
+            return;
+        }
+        self.work(now);
+        let has_nothing_to_do = self.agent.borrow_mut().has_nothing_to_send(now);
+        if self.pulse.borrow_mut().rest(has_nothing_to_do) {
+            hostcalls::set_tick_period(Duration::ZERO);
+        }
+    }
+
+    fn work(&self, now: Timestamp) {
         self.reader.refresh(now);
         self.once.refresh(now);
         self.refused.set(false);

@@ -282,6 +282,12 @@ impl Publisher {
         self.backlog().entries
     }
 
+    /// Returns true if nothing is queued or in flight that this worker sends, or could help with.
+    pub(crate) fn has_nothing_to_send(&self) -> bool {
+        let Backlog { entries, oldest, .. } = self.backlog();
+        entries == 0 && oldest.is_none() && !self.senders.iter().any(|sender| sender.outbox.may_help())
+    }
+
     fn backlog(&self) -> Backlog {
         let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
         self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {

@@ -10,6 +10,7 @@ mod bounds;
 mod capture;
 mod capture_batches;
 mod capture_cost;
+mod capture_targets;
 mod clocks;
 mod configs;
 mod cost;

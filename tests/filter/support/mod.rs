@@ -25,6 +25,9 @@ pub(crate) const NOON: u64 = 1_767_268_800_000;
 /// How often the filter asks to be woken while `batch.max_delay_ms` is its default.
 pub(crate) const TICK: Duration = Duration::from_millis(25);
 
+/// The longest time between two ticks of any gateway, while nothing is queued.
+pub(crate) const IDLE_TICK: Duration = Duration::from_millis(50);
+
 /// How long an event waits for others while `batch.max_delay_ms` is its default.
 pub(crate) const MAX_DELAY: Duration = Duration::from_millis(100);
 
