@@ -113,7 +113,7 @@ fn nothing_but_the_word_of_the_service_makes_it_a_success() {
         Response::new(200).body(r#"{"Entries":[{"EventId":"e"}]}"#),
         Response::new(200).body(r#"{"FailedEntryCount":1,"Entries":[{"EventId":"e","ErrorCode":"InternalFailure"}]}"#),
         Response::new(200).body(r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"MalformedDetail"}]}"#),
-        Response::new(200).body(&put[..put.len() - 1]),
+        Response::new(200).body(put.strip_suffix('}').unwrap()),
         Response::new(200).body(put.replace('{', r#"{"__type":"com.amazonaws.events#InternalException","#)),
         Response::new(201).body(put),
         Response::new(400).body(r#"{"__type":"com.amazonaws.events#AccessDeniedException"}"#),
