@@ -105,6 +105,18 @@ fn a_matcher_in_another_syntax_is_accepted_with_a_warning() {
 }
 
 #[test]
+fn a_sender_has_a_target_and_a_journal_and_for_a_fifo_one_it_is_told_that_it_adds_nothing() {
+    let read = |topic: &str| {
+        let config = json!({"role": "sender", "topic_arn": format!("arn:aws:sns:us-east-1:123456789012:{topic}")});
+        Config::from_json(config.to_string().as_bytes()).unwrap()
+    };
+    let sender = read("t");
+    assert_eq!((sender.targets.len(), sender.routes.all.len(), sender.journal), (1, 0, JournalChoice::On));
+    assert_eq!(sender.warnings, []);
+    assert!(read("t.fifo").warnings[0].to_string().contains("role: adds nothing"));
+}
+
+#[test]
 fn what_aws_or_a_provider_will_refuse_is_accepted_with_a_warning() {
     let queue = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
     let config = |region: &str, secret: &str| {

@@ -94,6 +94,14 @@ def test_the_calls_of_the_admin_api_carry_configurations_that_are_accepted() -> 
         assert_accepted(config)
 
 
+def test_the_senders_of_the_documentation_are_accepted() -> None:
+    (block,) = re.findall(r"```yaml\n(services:\n  - name: senders\n.*?)```", (PROJECT / "docs" / "kong.md").read_text(), re.DOTALL)
+    senders = list(filters_in(yaml.safe_load(block)))
+    assert len(senders) == 3
+    for config in senders:
+        assert_accepted(config)
+
+
 def test_the_commands_of_the_documentation_fit_the_settings() -> None:
     page = (PROJECT / "docs" / "kong.md").read_text()
     installed = dict(re.findall(r"install -D -m 644 (\S+) (\S+)", page))
