@@ -251,9 +251,9 @@ class EnvoyConfig:
 
     def update_listeners(self, **changes: Any) -> None:
         """Replaces top-level keys of Retrohook's configuration in the file that a running Envoy watches."""
-        (plugin,) = (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping)
-        settings = {**json.loads(plugin["configuration"]["value"]), **changes}
-        plugin["configuration"]["value"] = json.dumps(settings)
+        for plugin in (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping):
+            settings = {**json.loads(plugin["configuration"]["value"]), **changes}
+            plugin["configuration"]["value"] = json.dumps(settings)
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         resources = [{"@type": kind, **listener} for listener in self._listeners]
         aside = self._listeners_path.with_suffix(".new")

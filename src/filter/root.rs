@@ -12,13 +12,17 @@ use super::gateway::shared_data::SharedData;
 use super::gateway::Gateway;
 use super::hostcalls;
 use super::http::HttpFilter;
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
 use crate::publish::queue::Store;
 use crate::publish::route::DeliveryMode;
+
+/// The configuration of the last root of a worker that Kong ends, by which the plugin
+/// `retrohook-plans` says so: no callback does.
+const WORKER_ENDS: &[u8] = b"retrohook: the worker ends";
 
 /// The root context. Has a worker once its configuration is accepted.
 pub(crate) struct Root {
@@ -64,6 +68,10 @@ impl RootContext for Root {
 
     fn on_configure(&mut self, size: usize) -> bool {
         let text = hostcalls::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
+        if text == WORKER_ENDS {
+            worker::end_all();
+            return true;
+        }
         let worker = match start(self.id, &text, self.is_started) {
             Ok(worker) => worker,
             Err(faults) => {

@@ -41,6 +41,18 @@ fn workers() -> Vec<Rc<Worker>> {
     })
 }
 
+/// Ends all workers of this VM, where the host says once that there are no more ticks, and nothing
+/// afterwards.
+#[inline(never)]
+pub(super) fn end_all() {
+    let workers = workers();
+    workers.iter().for_each(|worker| worker.agent.borrow_mut().publishing().end());
+    for worker in &workers {
+        worker.stop();
+    }
+    workers.iter().for_each(|worker| worker.report(hostcalls::now()));
+}
+
 /// How near a worker is to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -165,6 +177,7 @@ impl Worker {
         if self.is_first(&exchange, route) {
             self.agent.borrow_mut().publishing().accept(exchange, route, now);
             self.relieve(now);
+            self.report_at_end(now);
         }
     }
 
@@ -429,6 +442,14 @@ impl Worker {
         }
     }
 
+    /// Reports at once where no tick is to come.
+    fn report_at_end(&self, now: Timestamp) {
+        let has_ended = self.agent.borrow_mut().publishing().has_ended();
+        if has_ended {
+            self.report(now);
+        }
+    }
+
     /// Takes the reply to the callout `token` from the host.
     pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.callouts.borrow_mut().take(token) else { return };
@@ -448,6 +469,7 @@ impl Worker {
             hostcalls::set_tick_period(AT_ONCE);
         }
         self.release_responses();
+        self.report_at_end(now);
     }
 
     /// Begins to stop, as the host wants it. Returns true if nothing is left to do; if not, the

@@ -85,6 +85,9 @@ pub struct Publisher {
     recorder: Recorder,
     /// Exchanges that became events since the last visit.
     matched: u64,
+    /// Events that got a letter since the last visit because this worker ends; `None` while it
+    /// goes on.
+    ended: Option<u64>,
     /// Responses that did not wait for their events, although their routes want it, since then.
     unheld: u64,
     gauges: BacklogGauges,
@@ -113,6 +116,7 @@ impl Publisher {
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
             matched: 0,
+            ended: None,
             unheld: 0,
             gauges: BacklogGauges::default(),
             rng,
@@ -121,8 +125,30 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+        let has_ended = self.has_ended();
+        let Some((sender, event, size)) = self.event(exchange, route, now) else { return };
+        if has_ended {
+            sender.outbox.bury_at_end(event);
+            self.count_ended(1);
+        } else {
             sender.outbox.push(event, size, now);
+        }
+    }
+
+    /// Notes that the host ends this worker and lets it send no more: what is not delivered gets
+    /// its letter with [`Publisher::write_undelivered`], and each event to come at once.
+    pub(crate) fn end(&mut self) {
+        self.ended = self.ended.or(Some(0));
+    }
+
+    /// Returns true if the host has ended this worker.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    fn count_ended(&mut self, events: usize) {
+        if let Some(count) = &mut self.ended {
+            *count += u64::try_from(events).unwrap_or(u64::MAX);
         }
     }
 
@@ -278,7 +304,8 @@ impl Publisher {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
         letters.extend(self.orphans.iter_mut().flat_map(|orphans| orphans.take_letters(now)));
-        if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
+        let letters_sender = self.letters.filter(|_| self.ended.is_none());
+        if let Some(sender) = letters_sender.and_then(|letters| self.senders.get_mut(letters)) {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
@@ -307,6 +334,7 @@ impl Publisher {
                 }
             }
         }
+        self.count_ended(events);
         (events, lines)
     }
 
@@ -316,6 +344,7 @@ impl Publisher {
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
+        updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         for sender in &mut self.senders {
             sender.visit_metrics(updates);

@@ -23,6 +23,7 @@ mod hostile;
 mod imports;
 mod journal;
 mod kong;
+mod kong_endings;
 mod kong_rules;
 mod lives;
 mod matching;

@@ -122,13 +122,23 @@ impl Content {
     /// Returns true if the URL and the body are signed with nothing between them that no URL has, so
     /// that the end of one could be taken for the beginning of the other.
     fn joins_url_and_body(&self) -> bool {
-        let is_url = |part: &SignedPart| matches!(part, SignedPart::Url | SignedPart::DecodedUrl);
-        let is_body = |part: &SignedPart| *part == SignedPart::Request(Variable::RequestBody);
-        let places = [self.0.iter().position(is_url), self.0.iter().position(is_body)];
-        let [Some(url), Some(body)] = places else { return false };
-        let between = self.0.get(url.min(body)..url.max(body)).unwrap_or_default();
-        let parts = |part: &SignedPart| matches!(part, SignedPart::Text(text) if text.contains(char::is_whitespace));
-        !between.iter().any(parts)
+        let (mut first, mut is_apart) = (None, false);
+        for part in &self.0 {
+            let is_url = match part {
+                SignedPart::Url | SignedPart::DecodedUrl => true,
+                SignedPart::Request(Variable::RequestBody) => false,
+                SignedPart::Text(text) => {
+                    is_apart |= text.bytes().any(|byte| byte <= b' ');
+                    continue;
+                }
+                SignedPart::Request(_) | SignedPart::Form | SignedPart::Timestamp => continue,
+            };
+            match first {
+                Some(first) if first != is_url => return !is_apart,
+                _ => (first, is_apart) = (Some(is_url), false),
+            }
+        }
+        false
     }
 
     /// Returns the value of a placeholder, in which the text behind it does not stand: `id.time`
@@ -156,7 +166,7 @@ impl Content {
 fn is_border_plain(request: &ClientRequest<'_>) -> bool {
     let body = request.body.trim_ascii_end();
     let is_json = matches!((body.first(), body.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
-    !request.target.contains(['{', '}', '[', ']']) && (is_json || request.body.is_empty())
+    !request.target.bytes().any(|byte| b"{}[]".contains(&byte)) && (is_json || request.body.is_empty())
 }
 
 fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

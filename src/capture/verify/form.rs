@@ -117,12 +117,12 @@ impl SignatureForm {
     /// Returns the signatures of a request, and the time that is listed among them.
     fn read(&self, request: &ClientRequest<'_>) -> Result<(Vec<Vec<u8>>, Option<String>), Rejection> {
         let (mut signatures, mut time) = (Vec::new(), None);
-        let mut texts = self.places.iter().flat_map(|place| texts(place, request)).peekable();
-        if let (None, Some(place)) = (texts.peek(), self.places.first()) {
+        let texts = self.texts(request);
+        if let (true, Some(place)) = (texts.is_empty(), self.places.first()) {
             return Err(missing(place));
         }
-        for text in texts {
-            let mut rest = Some(&*text);
+        for text in &texts {
+            let mut rest = Some(&**text);
             while let Some(list) = rest {
                 let split = self.separator.as_deref().and_then(|separator| list.split_once(separator));
                 let item = split.map_or(list, |(item, _)| item).trim();
@@ -145,16 +145,20 @@ impl SignatureForm {
         Ok((signatures, time))
     }
 
+    /// Returns the texts in the places; of a header each line.
+    fn texts<'a>(&'a self, request: &'a ClientRequest<'_>) -> Vec<Cow<'a, str>> {
+        let mut texts = Vec::new();
+        for place in &self.places {
+            match place {
+                Variable::RequestHeader(name) => texts.extend(request.headers.lines(name).map(Cow::Borrowed)),
+                _ => texts.extend(place.of_request(request)),
+            }
+        }
+        texts
+    }
+
     fn unreadable(&self) -> Rejection {
         Rejection::Unreadable(self.places.first().map(described).unwrap_or_default())
-    }
-}
-
-/// Returns the texts in one place: a header may have several lines, each with signatures.
-fn texts<'a>(place: &'a Variable, request: &'a ClientRequest<'_>) -> Vec<Cow<'a, str>> {
-    match place {
-        Variable::RequestHeader(name) => request.headers.lines(name).map(Cow::Borrowed).collect(),
-        _ => place.of_request(request).into_iter().collect(),
     }
 }
 

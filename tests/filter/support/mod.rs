@@ -155,6 +155,13 @@ pub(crate) fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
     }
 }
 
+/// The word by which the plugin in Lua says that a worker of Kong ends.
+pub(crate) fn worker_ends() -> &'static str {
+    let plugin = include_str!("../../../kong/lua/kong/plugins/retrohook-plans/handler.lua");
+    let (_, rest) = plugin.split_once("local WORKER_ENDS = \"").unwrap();
+    rest.split_once('"').unwrap().0
+}
+
 /// The one event that an exchange becomes.
 pub(crate) fn published(way: Way, host: &mut Host, spec: &ExchangeSpec) -> Entry {
     way.run(host, spec);
