@@ -9,7 +9,7 @@ use std::time::Duration;
 use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
-use super::gateway::pulse::Pulse;
+use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
@@ -159,12 +159,12 @@ impl Worker {
 
     /// Has the host tick. Returns false if it refuses.
     pub(crate) fn start_ticks(&self) -> bool {
-        let (period, slows_down) = {
+        let (period, is_changed) = {
             let pulse = self.pulse.borrow();
-            (pulse.period(), pulse.slows_down())
+            (pulse.period(), pulse.is_changed())
         };
         let is_ticking = hostcalls::set_tick_period(period);
-        if slows_down && is_ticking {
+        if is_changed && is_ticking {
             // The second timer, see `Pulse`.
             hostcalls::set_tick_period(Duration::ZERO);
             return hostcalls::set_tick_period(period);
@@ -386,8 +386,8 @@ impl Worker {
             Some(Hurry::Webhook(now)) => return self.store(now),
             None => {}
         }
-        let owed = self.pulse.borrow_mut().take_owed();
-        if let Some(period) = owed {
+        let beat = self.pulse.borrow_mut().beat();
+        if let Beat::Give(period) = beat {
             hostcalls::set_tick_period(period);
             return;
         }
@@ -464,6 +464,9 @@ impl Worker {
         }
         if self.rules.calls_from_replies {
             self.send(now);
+        } else if self.agent.borrow_mut().publishing().has_full_batch() && self.pulse.borrow_mut().hurry() {
+            hostcalls::set_tick_period(Duration::ZERO);
+            hostcalls::set_tick_period(AT_ONCE);
         }
         self.release_responses();
         self.report_at_end(now);

@@ -288,6 +288,11 @@ impl Publisher {
         entries == 0 && oldest.is_none() && !self.senders.iter().any(|sender| sender.outbox.may_help())
     }
 
+    /// Returns true if what is queued fills a call, for this worker to make or to help with.
+    pub(crate) fn has_full_batch(&self) -> bool {
+        self.senders.iter().any(|sender| sender.outbox.has_full_batch() || sender.outbox.may_help())
+    }
+
     fn backlog(&self) -> Backlog {
         let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
         self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {

@@ -217,6 +217,24 @@ fn ticks_are_few_while_nothing_is_queued_and_an_event_is_sent_as_soon_as_ever() 
 }
 
 #[test]
+fn a_reply_is_followed_by_the_next_full_call_at_once_and_no_timer_is_left_of_it() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 1_000);
+    host.advance(IDLE_TICK).unwrap();
+    for calls_left in (0..100_u64).rev() {
+        let [callout] = &host.take_callouts()[..] else { panic!("one call") };
+        // Replies come between any two ticks.
+        host.advance(Duration::from_micros(calls_left * 370)).unwrap();
+        host.respond(callout.token, sns::accept(callout)).unwrap();
+        host.advance(Duration::from_millis(1)).unwrap();
+    }
+    host.advance(Duration::from_secs(1)).unwrap();
+    assert_eq!(count(&host, Metric::EventsPublished), 1_000);
+    let (_, usage) = host.measure(|host| host.advance(Duration::from_secs(1)).unwrap());
+    assert_eq!((usage.callbacks, host.violations()), (2 * 20, &[][..]));
+}
+
+#[test]
 fn the_host_is_recognised_or_chosen() {
     // Where a reply starts the next call at once, it is Envoy's rules.
     let calls_from_reply = |way: Way, host: Value| {
