@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
 use crate::lookup;
-use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
+use crate::metrics::{Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
 use orphans::Orphans;
@@ -83,11 +83,9 @@ pub struct Publisher {
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
-    /// Exchanges that became events since the last visit.
-    matched: u64,
-    /// Responses that did not wait for their events, although their routes want it, since then.
+    /// Responses that did not wait for their events, although their routes want it, since the last
+    /// visit.
     unheld: u64,
-    gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
 
@@ -112,9 +110,7 @@ impl Publisher {
             log_dead_letters: dead_letter.log,
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
-            matched: 0,
             unheld: 0,
-            gauges: BacklogGauges::default(),
             rng,
         }
     }
@@ -137,7 +133,7 @@ impl Publisher {
     /// Returns the event of an exchange with its bytes, and the sender that it goes to.
     fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
         let sender = self.senders.get_mut(route.target)?;
-        self.matched += 1;
+        sender.note_match();
         let id = event_id(now, &mut self.rng);
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
@@ -248,16 +244,8 @@ impl Publisher {
 
     /// Returns how many events are queued or in flight.
     pub fn queued(&self) -> usize {
-        self.backlog().entries
-    }
-
-    fn backlog(&self) -> Backlog {
-        let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
-        self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {
-            entries: sum.entries + backlog.entries,
-            bytes: sum.bytes + backlog.bytes,
-            oldest: [sum.oldest, backlog.oldest].into_iter().flatten().min(),
-        })
+        let orphans = self.orphans.as_ref().map_or(0, Orphans::backlog);
+        self.senders.iter().map(|sender| sender.outbox.backlog().entries).sum::<usize>() + orphans
     }
 
     /// Sends the dead letters since the last time to their queue. Returns the others, which have no
@@ -299,25 +287,21 @@ impl Publisher {
         (events, lines)
     }
 
-    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
-    /// workers add to, journals note what this one has added: a worker that is gone cannot take it
-    /// back, and the one that takes over its events does.
+    /// Iterates over the targets as metrics name them.
+    pub fn metric_targets(&self) -> impl Iterator<Item = Rc<str>> + '_ {
+        self.senders.iter().map(|sender| Rc::clone(sender.metric_target()))
+    }
+
+    /// Reports what was counted since the last visit, and the gauges, which are sums that workers
+    /// add to or are not.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
-        updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
-        for sender in &mut self.senders {
-            sender.visit_metrics(updates);
-            self.gauges.inherit(sender.outbox.take_inherited());
-            if sums_gauges {
-                sender.outbox.note_reported(now);
-            }
-        }
+        self.senders.iter_mut().for_each(|sender| sender.visit_metrics(sums_gauges, now, updates));
         if let Some(orphans) = &mut self.orphans {
-            orphans.visit_metrics(sums_gauges, &mut self.gauges, now, updates);
+            orphans.visit_metrics(sums_gauges, now, updates);
         }
-        let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
-        self.gauges.visit(self.backlog(), refused, now, updates);
+        updates.of(None);
     }
 
     /// Returns what the operator should read, since the last time. Of several targets each notice
