@@ -252,8 +252,8 @@ impl CalloutCounts {
     }
 }
 
-/// Time after which gauges that are not zero are said again: another worker that begins, or that was
-/// able to say something else, has set them.
+/// Time after which levels and refusals that are not zero are said again: another worker that begins,
+/// or that was able to say something else, has set them. An age is another every second.
 const REPEATED_AFTER: Duration = Duration::from_secs(1);
 
 /// The gauges of one target's queue, and what the host knows of them.
@@ -281,7 +281,7 @@ impl BacklogGauges {
         updates.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes, repeats);
         self.reported = backlog;
         let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
-        if age != self.reported_age || repeats && age > 0 {
+        if age != self.reported_age {
             self.reported_age = age;
             updates.set(Metric::OldestEntryAge, age);
         }

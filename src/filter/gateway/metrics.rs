@@ -56,6 +56,7 @@ impl GaugeMode {
             Update::Add(_, count) => hostcalls::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
             Update::Record(_, value) => hostcalls::record_metric(id, value),
             Update::Level { value, change, .. } => match self {
+                GaugeMode::Summed if change == 0 => {}
                 GaugeMode::Summed => hostcalls::increment_metric(id, change),
                 GaugeMode::Set => hostcalls::record_metric(id, value),
             },
