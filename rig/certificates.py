@@ -40,8 +40,8 @@ class Authority:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def server_context(self, host: str) -> ssl.SSLContext:
-        """For a server that proves to be `host`."""
+    def certificate_of(self, host: str) -> Path:
+        """A file with a certificate that says so, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         path = self._directory / f"{host}.pem"
         path.write_bytes(
@@ -50,6 +50,17 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return path
+
+    def server_context(self, host: str) -> ssl.SSLContext:
+        """For a server that proves to be `host`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        context.load_cert_chain(self.certificate_of(host))
+        return context
+
+    def client_context(self, certificate: Path | None = None) -> ssl.SSLContext:
+        """For a client that believes this authority, and has that certificate."""
+        context = ssl.create_default_context(cafile=self.certificate_path)
+        if certificate:
+            context.load_cert_chain(certificate)
         return context

@@ -190,6 +190,21 @@ class EnvoyConfig:
         (host,) = self.http_manager["route_config"]["virtual_hosts"]
         host["routes"].append({"match": {"prefix": "/"}, "route": {"cluster": "application"}})
 
+    def put_before_retrohook(self, *filters: dict[str, Any]) -> None:
+        """Filters that see a request before it does."""
+        all_filters = self.http_manager["http_filters"]
+        (position,) = (at for at, each in enumerate(all_filters) if each["name"] == "retrohook")
+        all_filters[position:position] = filters
+
+    def take_tls(self, transport_socket: dict[str, Any]) -> None:
+        """Has the gateway speak TLS so."""
+        (chain,) = self._resources["listeners"][0]["filter_chains"]
+        chain["transport_socket"] = transport_socket
+
+    def add_cluster_at(self, name: str, address: Address) -> None:
+        """A service in plain text."""
+        self._resources["clusters"].append(_cluster_at(name, address))
+
     def add_route(self, prefix: str, cluster: str = "mockbin", **settings: Any) -> None:
         """What is under `prefix` goes to `cluster` without it, under these settings of the route."""
         (host,) = self.http_manager["route_config"]["virtual_hosts"]
@@ -236,9 +251,9 @@ class EnvoyConfig:
 
     def update_listeners(self, **changes: Any) -> None:
         """Replaces top-level keys of Retrohook's configuration in the file that a running Envoy watches."""
-        (plugin,) = (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping)
-        settings = {**json.loads(plugin["configuration"]["value"]), **changes}
-        plugin["configuration"]["value"] = json.dumps(settings)
+        for plugin in (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping):
+            settings = {**json.loads(plugin["configuration"]["value"]), **changes}
+            plugin["configuration"]["value"] = json.dumps(settings)
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         resources = [{"@type": kind, **listener} for listener in self._listeners]
         aside = self._listeners_path.with_suffix(".new")

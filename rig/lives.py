@@ -1,5 +1,6 @@
 """What ends a filter in a running Envoy: a new configuration, and a trap."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,24 @@ class ReloadableGateway:
     """A gateway that takes new configurations. Ready when constructed."""
 
     def __init__(
-        self, start: StartGateway, folder: Path, way: str, aws: Address, may_trap: bool = False, **settings: Any
+        self,
+        start: StartGateway,
+        folder: Path,
+        way: str,
+        aws: Address,
+        may_trap: bool = False,
+        adjust: Callable[[EnvoyConfig], None] = lambda _: None,
+        **settings: Any,
     ):
-        def adjust(config: EnvoyConfig) -> None:
+        def adjust_all(config: EnvoyConfig) -> None:
             if may_trap:
                 let_trap(config)
+            adjust(config)
             config.serve_listeners(folder / "lds" / "listeners.json")
             self._config = config
 
         (folder / "lds").mkdir()
-        self.envoy: Envoy = start(way, aws, adjust=adjust, arguments=["--drain-time-s", "1"], **settings)
+        self.envoy: Envoy = start(way, aws, adjust=adjust_all, arguments=["--drain-time-s", "1"], **settings)
         self._updates = 1
         wait_for(lambda: "gateway" in self.envoy.admin_get("/listeners"), "the listener")
 

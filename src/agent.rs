@@ -219,6 +219,12 @@ impl Agent {
         self.publisher.is_done() && !self.publisher.has_releases() && self.intake.is_empty()
     }
 
+    /// Returns true if nothing is queued or under way, so that the next tick has time. What waits
+    /// for credentials is queued somewhere.
+    pub(crate) fn has_nothing_to_send(&self, now: Timestamp) -> bool {
+        self.publisher.has_nothing_to_send() && self.signer.is_ready(now) && !self.signer.is_busy(now)
+    }
+
     /// Visits every part, and returns what changed in the metrics since the last visit.
     /// `sums_gauges` is true where the host's gauges are sums that workers add to.
     pub fn take_metric_updates(&mut self, sums_gauges: bool, now: Timestamp) -> Vec<MetricChange> {

@@ -20,6 +20,7 @@ pub mod config;
 mod event;
 pub mod exchange;
 mod filter;
+mod hex_text;
 mod json;
 mod lookup;
 pub mod metrics;

@@ -82,6 +82,7 @@ metrics! {
     EventsAdopted Counter Targets "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
     JournalFailures Counter Targets "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
     EventsDroppedWithdrawn Counter Targets "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
+    EventsDroppedShutdown Counter One "retrohook_events_dropped_shutdown_total" "Events that were not delivered when their worker of Kong ended.";
     EventsDroppedOrphaned Counter Targets "retrohook_events_dropped_orphaned_total" "Events lost because their worker was gone and no configuration had their target any more.";
     ResponsesUndelivered Counter Targets "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
     ResponsesUnheld Counter One "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";

@@ -91,6 +91,24 @@ impl Endpoint {
         Ok((Endpoint(Rc::new(uri)), tail))
     }
 
+    /// Returns how a host that knows it as `upstream` gets there: the scheme of that hop, with the
+    /// authority that requests are signed for, and the host's name. An upstream with a scheme of
+    /// its own is a proxy on the way, which speaks TLS to the endpoint in the filter's place.
+    ///
+    /// # Errors
+    /// When the upstream has a scheme, and is not one with host and port.
+    #[inline(never)]
+    pub(crate) fn through(&self, upstream: &str) -> Result<(Endpoint, String), EndpointError> {
+        if !upstream.contains("://") {
+            return Ok((self.clone(), upstream.to_owned()));
+        }
+        let hop: Endpoint = upstream.parse()?;
+        let mut parts = self.uri().clone().into_parts();
+        parts.scheme = hop.uri().scheme().cloned();
+        let uri = Uri::from_parts(parts).map_err(|_| EndpointError::Host)?;
+        Ok((Endpoint(Rc::new(uri)), hop.host_port()))
+    }
+
     /// The URI of its root.
     pub(crate) fn uri(&self) -> &Uri {
         &self.0
@@ -161,6 +179,22 @@ mod tests {
             assert_eq!(endpoint.uri().authority().unwrap(), authority, "{text}");
             assert_eq!(endpoint.host_port(), host_port, "{text}");
         }
+    }
+
+    #[test]
+    fn a_proxy_on_the_way_changes_the_scheme_of_the_hop_and_not_what_is_signed() {
+        let endpoint: Endpoint = "https://sns.us-east-1.amazonaws.com".parse().unwrap();
+        for (upstream, uri, name) in [
+            ("aws", "https://sns.us-east-1.amazonaws.com/", "aws"),
+            ("10.0.0.1:8443", "https://sns.us-east-1.amazonaws.com/", "10.0.0.1:8443"),
+            ("http://127.0.0.1:8099", "http://sns.us-east-1.amazonaws.com/", "127.0.0.1:8099"),
+            ("HTTPS://proxy/", "https://sns.us-east-1.amazonaws.com/", "proxy:443"),
+        ] {
+            let (hop, name_of_host) = endpoint.through(upstream).unwrap();
+            assert_eq!((hop.uri().to_string().as_str(), name_of_host.as_str()), (uri, name));
+        }
+        assert_eq!(endpoint.through("http://127.0.0.1:8099/sns"), Err(EndpointError::Path));
+        assert_eq!(endpoint.through("ftp://127.0.0.1"), Err(EndpointError::Scheme));
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
 
+    /// Returns true if AWS has not worded it, but a proxy on the way, or a host in the place of AWS.
+    pub(crate) fn is_unworded(&self) -> bool {
+        self.code.starts_with(UNWORDED)
+    }
+
     /// Returns the failure in words for the log, with its mend where waiting does not help.
     pub(crate) fn explained(&self) -> String {
         let Failure { class, code, message } = self;

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::aws::decimal::DecimalRange;
 use crate::aws::endpoint::Endpoint;
-use crate::aws::error::Outcome;
+use crate::aws::error::{Failure, Outcome};
 use crate::callout::Reply;
 use crate::event::Event;
 
@@ -43,6 +43,9 @@ pub(crate) struct TargetKind {
 
 /// A target, or the reason why its name is none of its kind.
 pub(crate) type Parsed = Result<Rc<dyn Protocol>, Box<dyn Error>>;
+
+/// The id that a service gave to a message, or why it is not certain that the service has it.
+pub(crate) type Stored = Result<String, Failure>;
 
 /// Reads the name of a target of one kind, for [`TargetKind::parse`].
 ///
@@ -120,6 +123,17 @@ pub(crate) trait Protocol: Debug {
     /// Returns the outcome of each of the `events` events of a request made by [`Protocol::body`],
     /// in their order.
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome>;
+
+    /// Returns the id that the service gave to each of the events of a request made by
+    /// [`Protocol::body`], in their order. One that nobody asks for any more is `None`.
+    ///
+    /// Never believes a reply that could be about other events, because somebody is told what it
+    /// says: an event is stored only if a whole reply, to this very call as far as it shows, names
+    /// it exactly once, as stored and with an id.
+    ///
+    /// # Errors
+    /// The failure of all: the call was refused, or the reply cannot be one to this call.
+    fn parse_stored(&self, reply: &Reply, events: &[Option<&Event>]) -> Result<Vec<Stored>, Failure>;
 }
 
 /// The header in which AWS's JSON protocols name the action.

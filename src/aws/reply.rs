@@ -93,6 +93,12 @@ impl Success<'_> {
         Failure::new(FailureClass::Transient, "MissingFromReply", &message)
     }
 
+    /// Returns the failure of an entry about which the service says two things.
+    pub(crate) fn named_twice(&self) -> Failure {
+        let message = format!("{} named this entry twice", self.service);
+        Failure::new(FailureClass::Transient, "NamedTwice", &message)
+    }
+
     /// Returns the failure of every entry, if something else than the service answered, or its
     /// answer is cut off.
     pub(crate) fn unreadable(&self) -> Failure {

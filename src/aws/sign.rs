@@ -1,20 +1,40 @@
 //! Signature Version 4: proves to AWS who makes a request.
 //!
-//! Never sends, never reads a clock, and never lets a secret into an error. The arithmetic is
-//! `aws-sigv4`'s; this module sees to it that what is signed is what the host sends.
+//! Never sends, never reads a clock, and never lets a secret into an error. It is held to
+//! `aws-sigv4` by tests, which derives the keys; what that would derive and look up for each
+//! request again is kept here.
 
-use aws_credential_types::Credentials as SigningCredentials;
-use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
-use aws_sigv4::sign::v4::SigningParams;
-use http::header::{HeaderName, HeaderValue, AUTHORIZATION, HOST};
+mod canonical;
+
+use aws_sigv4::sign::v4::generate_signing_key;
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::{HeaderName, HeaderValue, AUTHORIZATION, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::Request;
+use sha2::{Digest, Sha256};
 
 use crate::aws::credentials::Credentials;
 use crate::clock::Timestamp;
+use crate::hex_text::hex_text;
 use crate::secret::Secret;
+use canonical::{canonical, SignedHeader};
 
-const DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const DATE_NAME: &str = "x-amz-date";
+const SECURITY_TOKEN_NAME: &str = "x-amz-security-token";
+const DATE: HeaderName = HeaderName::from_static(DATE_NAME);
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static(SECURITY_TOKEN_NAME);
+
+/// Headers that are not signed: what the signature itself sets, and what proxies change.
+const UNSIGNED_HEADERS: [HeaderName; 7] = [
+    AUTHORIZATION,
+    DATE,
+    SECURITY_TOKEN,
+    HOST,
+    USER_AGENT,
+    TRANSFER_ENCODING,
+    HeaderName::from_static("x-amzn-trace-id"),
+];
+
+const MILLIS_OF_A_DAY: u64 = 86_400_000;
 
 /// The begin of the year 10000, for which the date format of a signature has no digits.
 const END_OF_TIME: Timestamp = Timestamp(253_402_300_800_000);
@@ -44,13 +64,68 @@ pub enum SignError {
     /// A header whose value is not text, or has a control character.
     #[error("cannot sign: the header `{0}` has a character that is not sent as it is signed")]
     Header(HeaderName),
-    /// Anything else that the signer refuses.
-    #[error("cannot sign: {0}")]
-    Refused(String),
+    /// An access key id that no header can hold.
+    #[error("cannot sign: the access key id has a character that no header can have")]
+    AccessKeyId,
 }
 
-/// Signs `request` for the moment `now` and adds the headers `x-amz-date`, `authorization` and, for
-/// temporary credentials, `x-amz-security-token`. A signature that is there already is replaced.
+/// The key of one day and one scope, derived from a secret access key: 16 blocks of SHA-256, which a
+/// call of one small event would else have as a fifth of all its blocks.
+pub(crate) struct SigningKey {
+    scope: SigningScope,
+    /// Days since 1970.
+    day: u64,
+    key: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    /// Derives the key of the day of `now`.
+    ///
+    /// # Errors
+    /// When `now` has no date in a signature.
+    pub(crate) fn derive(
+        credentials: &Credentials,
+        scope: &SigningScope,
+        now: Timestamp,
+    ) -> Result<SigningKey, SignError> {
+        if now >= END_OF_TIME {
+            return Err(SignError::Time(now));
+        }
+        let secret = credentials.secret_access_key.reveal();
+        let key = generate_signing_key(secret, now.into(), &scope.region, scope.service);
+        // An HMAC takes keys of any length.
+        let key = Hmac::new_from_slice(key.as_ref()).map_err(|_| SignError::NoCredentials)?;
+        Ok(SigningKey { scope: scope.clone(), day: now.0 / MILLIS_OF_A_DAY, key })
+    }
+
+    /// Returns true if the key is of the day of `now`.
+    pub(crate) fn is_of_day(&self, now: Timestamp) -> bool {
+        self.day == now.0 / MILLIS_OF_A_DAY
+    }
+
+    /// Returns true if the key is of `scope`.
+    pub(crate) fn is_of_scope(&self, scope: &SigningScope) -> bool {
+        self.scope == *scope
+    }
+}
+
+/// Signs `request` for the moment `now`, as [`sign_with_key`] does, with a key that is derived for it
+/// alone.
+///
+/// # Errors
+/// When something cannot be signed as it would be sent; the request is then unchanged.
+pub fn sign(
+    request: &mut Request<Vec<u8>>,
+    credentials: &Credentials,
+    scope: &SigningScope,
+    now: Timestamp,
+) -> Result<(), SignError> {
+    sign_with_key(request, credentials, &SigningKey::derive(credentials, scope, now)?, now)
+}
+
+/// Signs `request` for the moment `now`, which is on the day of `key`, and adds the headers
+/// `x-amz-date`, `authorization` and, for temporary credentials, `x-amz-security-token`. A signature
+/// that is there already is replaced.
 ///
 /// The signature covers the body, the path, and all headers except `user-agent`, `x-amzn-trace-id`
 /// and `transfer-encoding`, which proxies change; and the URI's authority as `host`, exactly as it
@@ -61,16 +136,13 @@ pub enum SignError {
 ///
 /// # Errors
 /// When something cannot be signed as it would be sent; the request is then unchanged.
-pub fn sign(
+pub(crate) fn sign_with_key(
     request: &mut Request<Vec<u8>>,
     credentials: &Credentials,
-    scope: &SigningScope,
+    key: &SigningKey,
     now: Timestamp,
 ) -> Result<(), SignError> {
-    if now >= END_OF_TIME {
-        return Err(SignError::Time(now));
-    }
-    let signature = signature(request, credentials, scope, now)?;
+    let signature = signature(request, credentials, key, now)?;
     let headers = request.headers_mut();
     headers.remove(HOST);
     headers.remove(SECURITY_TOKEN);
@@ -80,15 +152,23 @@ pub fn sign(
     Ok(())
 }
 
-/// Returns the headers that the signature of `request` covers.
-fn signed_headers(request: &Request<Vec<u8>>) -> Result<Vec<(&str, &str)>, SignError> {
-    let mut signed = Vec::with_capacity(request.headers().len() + 1);
+/// Returns the headers that the signature of `request` covers, in the order of their names.
+fn signed_headers<'a>(
+    request: &'a Request<Vec<u8>>,
+    date: &'a str,
+    token: Option<&'a str>,
+) -> Result<Vec<SignedHeader<'a>>, SignError> {
+    let host = request.uri().authority().ok_or(SignError::Uri)?.as_str();
+    let mut signed = Vec::with_capacity(request.headers().len() + 3);
+    let mut add = |name, value| signed.insert(signed.partition_point(|(earlier, _)| *earlier <= name), (name, value));
+    add("host", host);
+    add(DATE_NAME, date);
+    token.into_iter().for_each(|token| add(SECURITY_TOKEN_NAME, token));
     for (name, value) in request.headers() {
-        if ![AUTHORIZATION, DATE, SECURITY_TOKEN, HOST].contains(name) {
-            signed.push((name.as_str(), value.to_str().map_err(|_| SignError::Header(name.clone()))?));
+        if !UNSIGNED_HEADERS.contains(name) {
+            add(name.as_str(), value.to_str().map_err(|_| SignError::Header(name.clone()))?);
         }
     }
-    signed.push(("host", request.uri().authority().ok_or(SignError::Uri)?.as_str()));
     Ok(signed)
 }
 
@@ -96,7 +176,7 @@ fn signed_headers(request: &Request<Vec<u8>>) -> Result<Vec<(&str, &str)>, SignE
 fn signature(
     request: &Request<Vec<u8>>,
     credentials: &Credentials,
-    scope: &SigningScope,
+    key: &SigningKey,
     now: Timestamp,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
@@ -105,49 +185,34 @@ fn signature(
         return Err(SignError::Uri);
     }
     let token = credentials.session_token.as_ref().map(Secret::reveal);
-    if token.is_some_and(|token| HeaderValue::from_str(token).is_err()) {
-        return Err(SignError::Header(SECURITY_TOKEN));
+    let token_value = token.map(HeaderValue::from_str).transpose().map_err(|_| SignError::Header(SECURITY_TOKEN))?;
+    let (date, at) = date_and_time(now);
+    let SigningScope { region, service } = &key.scope;
+    let scope = [&date, "/", region, "/", service, "/aws4_request"].concat();
+    let body_hash = hex_text(&Sha256::digest(request.body()));
+    let headers = signed_headers(request, &at, token)?;
+    let (canonical, names) = canonical(request.method().as_str(), request.uri(), &headers, &body_hash);
+    let mut mac = key.key.clone();
+    for part in ["AWS4-HMAC-SHA256\n", &at, "\n", &scope, "\n", &hex_text(&Sha256::digest(canonical))] {
+        mac.update(part.as_bytes());
     }
-    let identity = SigningCredentials::new(
-        credentials.access_key_id.as_str(),
-        credentials.secret_access_key.reveal(),
-        token.map(str::to_owned),
-        None,
-        "retrohook",
-    )
-    .into();
-    let params = SigningParams::builder()
-        .identity(&identity)
-        .region(&scope.region)
-        .name(scope.service)
-        .time(now.into())
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| SignError::Refused(error.to_string()))?
-        .into();
-    // From a whole URL the signer would make `host`, without the port if that is the scheme's own.
-    // The gateway sends the authority as it is, so `host` is given, and the path is enough of the
-    // URL.
-    let (method, body) = (request.method().as_str(), SignableBody::Bytes(request.body()));
-    let headers = SignableRequest::new(method, path, signed_headers(request)?.into_iter(), body)
-        .and_then(|request| http_request::sign(request, &params))
-        .map_err(|error| {
-            SignError::Refused(std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string))
-        })?
-        .into_parts()
-        .0
-        .into_parts()
-        .0;
-    let mut signature = Vec::with_capacity(headers.len());
-    for header in headers {
-        let name = [AUTHORIZATION, DATE, SECURITY_TOKEN].into_iter().find(|name| name == header.name());
-        let (Some(name), Ok(mut value)) = (name, HeaderValue::try_from(header.value())) else {
-            return Err(SignError::Refused(format!("the header `{}` cannot be sent", header.name())));
-        };
-        value.set_sensitive(header.sensitive());
-        signature.push((name, value));
+    let signature = hex_text(&mac.finalize().into_bytes());
+    let id = credentials.access_key_id.as_str();
+    let authorization =
+        ["AWS4-HMAC-SHA256 Credential=", id, "/", &scope, ", SignedHeaders=", &names, ", Signature=", &signature];
+    let value = |text: String| HeaderValue::try_from(text).map_err(|_| SignError::AccessKeyId);
+    let mut signature = vec![(DATE, value(at)?), (AUTHORIZATION, value(authorization.concat())?)];
+    if let Some(mut token) = token_value {
+        token.set_sensitive(true);
+        signature.push((SECURITY_TOKEN, token));
     }
     Ok(signature)
+}
+
+/// Returns a moment as `20260101` and as `20260101T120000Z`.
+fn date_and_time(now: Timestamp) -> (String, String) {
+    let digits: String = now.rfc3339().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
+    (digits.chars().take(8).collect(), digits + "Z")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::sender_id::{Origin, SenderId};
 use super::{Capture, IdRule};
 use crate::clock::Timestamp;
 use crate::exchange::ClientRequest;
+use crate::hex_text::hex_text;
 
 /// The result of the signature check, as far as ids depend on it: nothing that is less trusted ever
 /// has the id of something that is more.
@@ -88,7 +89,7 @@ pub(super) fn id_and_body_hash(
             parts.add(&body_hash);
         }
     }
-    (hex::encode(parts.0.finalize()), hex::encode(body_hash))
+    (hex_text(&parts.0.finalize()), hex_text(&body_hash))
 }
 
 impl Trust {

@@ -18,6 +18,9 @@ use crate::event::{Attribute, AttributeType};
 use crate::exchange::{ClientRequest, Headers};
 use crate::json::{push_string, to_json};
 
+/// The type of an event that is a webhook.
+const EVENT_TYPE: &str = "webhook";
+
 /// A webhook that is to be stored. Of the request, the headers and the query are what may be stored
 /// of them.
 #[derive(Clone, Debug)]
@@ -78,11 +81,13 @@ impl Envelope<'_> {
         }
     }
 
-    /// What travels beside the message, for those who look before they read.
-    pub(super) fn attributes(&self) -> Vec<Attribute> {
+    /// What travels beside the message, for those who look before they read. Where a target has
+    /// types of events, one of them is the type.
+    pub(super) fn attributes(&self, has_event_types: bool) -> Vec<Attribute> {
         let verified = self.verified.map(|verified| if verified.is_ok() { "true" } else { "false" });
         let carried = |text: &str| text::attribute_value(text.to_owned()).map(Cow::Owned);
         let values = [
+            ("event_type", has_event_types.then_some(Cow::Borrowed(EVENT_TYPE))),
             ("id", Some(Cow::Borrowed(self.delivery.id.as_str()))),
             ("source", Some(Cow::Borrowed(self.delivery.source))),
             ("verified", verified.map(Cow::Borrowed)),
@@ -220,23 +225,24 @@ mod tests {
 
     #[test]
     fn attributes_are_for_those_who_look_before_they_read() {
-        let attributes = |content_type, verified, sender_id| {
+        let attributes = |content_type, verified, sender_id, has_event_types| {
             let (request, delivery) = (request(content_type), delivery("github", sender_id));
             let (received_at, capture) = (Timestamp(0), "hooks");
             let envelope =
                 Envelope { request: &request, body: b"", delivery: &delivery, capture, received_at, verified };
-            let attributes = envelope.attributes().into_iter();
+            let attributes = envelope.attributes(has_event_types).into_iter();
             attributes.map(|attribute| format!("{}={}", attribute.name, attribute.value)).collect::<Vec<_>>()
         };
-        assert_eq!(attributes(None, None, None), ["id=d-1", "source=github", "capture=hooks"]);
+        assert_eq!(attributes(None, None, None, false), ["id=d-1", "source=github", "capture=hooks"]);
         assert_eq!(
-            attributes(Some("a/b"), Some(&SIGNED), Some("7\0")),
+            attributes(Some("a/b"), Some(&SIGNED), Some("7\0"), false),
             ["id=d-1", "source=github", "verified=true", "capture=hooks", "sender_id=7\u{FFFD}", "content_type=a/b"]
         );
         assert_eq!(
-            attributes(Some(""), Some(&Err(Rejection::Mismatch)), None)[2..],
+            attributes(Some(""), Some(&Err(Rejection::Mismatch)), None, false)[2..],
             ["verified=false", "capture=hooks"]
         );
+        assert_eq!(attributes(None, None, None, true)[..2], ["event_type=webhook", "id=d-1"]);
     }
 
     fn any_json() -> impl Strategy<Value = String> {

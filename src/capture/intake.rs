@@ -42,7 +42,7 @@ enum CaptureStage {
         /// When its last piece came.
         last: Timestamp,
     },
-    /// The request is whole, and a message for SQS.
+    /// The request is whole, and a message for its target.
     Storing(Box<Storing>),
 }
 
@@ -273,11 +273,11 @@ impl Intake {
         match storing.attempts.poll(signer.is_ready(now), steady) {
             Next::Wait => None,
             Next::Join => {
-                self.lines.join(queue, id, storing.size(), storing.attempts.is_alone(), steady);
+                self.lines.join(queue, id, storing.size, storing.attempts.is_alone(), steady);
                 None
             }
             Next::Stored(message_id) => {
-                self.counts.stored(now.millis_since(storing.received_at));
+                self.counts.stored(now.millis_since(storing.event.at));
                 let answer = stored(capture, std::mem::take(&mut storing.body), message_id);
                 if let Some(trouble) = self.troubles.get_mut(queue) {
                     trouble.stored();

@@ -1,7 +1,7 @@
-//! Capture: an inbound webhook is stored in a queue before it is answered, and the gateway itself
-//! answers it.
+//! Capture: an inbound webhook is stored in a queue, a topic or an event bus before it is answered,
+//! and the gateway itself answers it.
 //!
-//! A sender gets a 2xx only where SQS has said that it has the message; in every other case a
+//! A sender gets a 2xx only where AWS has said that it has the message; in every other case a
 //! status at which it tries again, or one that says why it need not. No I/O: what came and the time
 //! go in, calls and answers come out.
 
@@ -78,11 +78,11 @@ pub(crate) struct Capture {
     pub(crate) methods: Methods,
     /// On the request path.
     pub(crate) matcher: Matcher,
-    /// The queue that they are stored in.
+    /// The topic, queue or event bus that they are stored in.
     pub(crate) target: Target,
-    /// The queue of those whose signature is not good, if they have one of their own.
+    /// The target of those whose signature is not good, if they have one of their own.
     pub(crate) unverified: Option<Target>,
-    /// The group whose order a FIFO queue keeps.
+    /// The group whose order a FIFO target keeps.
     pub(crate) message_group_id: Option<Template>,
     /// A larger body is refused.
     pub(crate) max_body_bytes: usize,
@@ -113,8 +113,9 @@ pub(crate) enum IdRule {
 }
 
 impl Capture {
-    /// Returns the queue of a webhook, which is not known to be its sender's if it is `unverified`.
-    pub(crate) fn queue(&self, unverified: bool) -> &Target {
+    /// Returns the target of a webhook, which is not known to be its sender's if it is
+    /// `unverified`.
+    pub(crate) fn target(&self, unverified: bool) -> &Target {
         self.unverified.as_ref().filter(|_| unverified).unwrap_or(&self.target)
     }
 
@@ -218,8 +219,8 @@ impl Captures {
         [&self.paths, &self.paths_in_any_case]
     }
 
-    /// Returns every queue, as often as it is named.
-    pub(crate) fn queues(&self) -> impl Iterator<Item = &Target> {
+    /// Returns every target, as often as it is named.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
         self.all.iter().flat_map(|capture| [&capture.target].into_iter().chain(&capture.unverified))
     }
 

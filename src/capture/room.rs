@@ -68,13 +68,13 @@ impl Room {
     /// Creates the room for what goes to the queues of these captures.
     pub(super) fn new(captures: &Captures, settings: &IntakeSettings) -> Room {
         let mut targets: Vec<&Target> = Vec::new();
-        for target in captures.queues() {
+        for target in captures.targets() {
             if !targets.contains(&target) {
                 targets.push(target);
             }
         }
         let number = |target: &Target| targets.iter().position(|known| *known == target).unwrap_or(usize::MAX);
-        let numbers = |capture: &Capture| [false, true].map(|unverified| number(capture.queue(unverified)));
+        let numbers = |capture: &Capture| [false, true].map(|unverified| number(capture.target(unverified)));
         Room {
             receiving: Shares::new(RECEIVING_AT_ONCE, targets.len()),
             storing: Shares::new(settings.at_once, targets.len()),

@@ -1,4 +1,4 @@
-//! A webhook on its way into the queue: the message that it becomes, and the call that stores it,
+//! A webhook on its way to its target: the message that it becomes, and the call that stores it,
 //! alone or with others.
 //! Counts nothing, and sends nothing.
 
@@ -12,10 +12,9 @@ use super::sender_id::{Origin, SenderId, UNKNOWN};
 use super::verify::{OnUnverified, Rejection, Signed};
 use super::{Capture, CaptureCall};
 use crate::aws::target::Target;
-use crate::aws::{sqs, text};
+use crate::aws::text;
 use crate::callout::Callout;
-use crate::clock::Timestamp;
-use crate::event::Attribute;
+use crate::event::Event;
 use crate::exchange::redact::{Redaction, RequestRedaction};
 use crate::exchange::{ClientRequest, Exchange, Headers};
 
@@ -33,18 +32,17 @@ const HOP_BY_HOP: [&str; 10] = [
     "expect",
 ];
 
-/// A message, and how far it is on its way into the queue.
+/// A message, and how far it is on its way to its target.
 pub(super) struct Storing {
-    pub(super) message: String,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) group_id: Option<String>,
-    pub(super) deduplication_id: Option<String>,
+    /// The message, which a target that knows what it has had already knows by the delivery's id.
+    pub(super) event: Event,
+    /// Bytes of it as the target counts them.
+    pub(super) size: usize,
     /// Body of the answer to the sender, when it is stored.
     pub(super) body: String,
     pub(super) attempts: Attempts,
     /// The call that has it, while one is under way.
     pub(super) call: Option<CaptureCall>,
-    pub(super) received_at: Timestamp,
     /// True if its signature is not good.
     pub(super) unverified: bool,
 }
@@ -52,36 +50,13 @@ pub(super) struct Storing {
 impl Storing {
     /// Returns the bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
-        self.size() + self.body.len()
-    }
-
-    /// Returns the bytes of its message as SQS counts them.
-    pub(super) fn size(&self) -> usize {
-        sqs::size(&self.message, &self.attributes)
-    }
-
-    /// Returns the message as SQS has it.
-    pub(super) fn message(&self) -> sqs::Message<'_> {
-        sqs::Message {
-            body: &self.message,
-            attributes: &self.attributes,
-            group_id: self.group_id.as_deref(),
-            deduplication_id: self.deduplication_id.as_deref(),
-        }
+        self.size + self.body.len()
     }
 }
 
-/// Returns the call that stores these webhooks in one queue, which may take `timeout`.
-pub(super) fn callout(target: &Target, webhooks: &[&Storing], timeout: Duration) -> Callout {
-    let queue = target.protocol.name();
-    let (action, body) = match webhooks {
-        [webhook] => (sqs::Action::SendMessage, sqs::send_message(queue, webhook.message())),
-        _ => {
-            let messages: Vec<_> = webhooks.iter().map(|webhook| webhook.message()).collect();
-            (sqs::Action::SendMessageBatch, sqs::send_message_batch(queue, &messages))
-        }
-    };
-    target.callout(sqs::headers(action), body, timeout)
+/// Returns the call that stores these webhooks in one target, which may take `timeout`.
+pub(super) fn callout(target: &Target, webhooks: &[&Event], timeout: Duration) -> Callout {
+    target.callout(target.protocol.headers(webhooks.len()), target.protocol.body(webhooks), timeout)
 }
 
 /// Makes a request, whose signature was `checked` if it has to have one, a message, unless its
@@ -127,16 +102,13 @@ pub(super) fn storing(
             .map(SenderId::into_text),
     };
     let delivery = Delivery { id, sender_id, source, body_sha256 };
+    let unverified = trust == Trust::Unverified;
+    let protocol = &capture.target(unverified).protocol;
     let (message, attributes) = {
         let (request, delivery, capture, verified) = (&exchange.request, &delivery, &capture.name, checked);
         let envelope = Envelope { request, body, delivery, capture, received_at: now, verified };
-        (envelope.message(), envelope.attributes())
+        (envelope.message(), envelope.attributes(protocol.max_event_type_chars().is_some()))
     };
-    if sqs::size(&message, &attributes) > sqs::MAX_MESSAGE_BYTES {
-        return Err(Refusal::TooLarge);
-    }
-    let unverified = trust == Trust::Unverified;
-    let fifo = capture.queue(unverified).protocol.keeps_order();
     let body = capture.response.body.render(&exchange, &groups);
     let group_id = match &capture.message_group_id {
         // Anybody can send it: it is never before a webhook of a sender's.
@@ -144,19 +116,12 @@ pub(super) fn storing(
         Some(template) => text::group_id(template.render(&exchange, &groups)),
         None => None,
     };
-    Ok(Storing {
-        message,
-        attributes,
-        // A FIFO queue takes nothing without a group: a message that has none is a group of its
-        // own.
-        group_id: group_id.or_else(|| fifo.then(|| delivery.id.clone())),
-        deduplication_id: fifo.then_some(delivery.id),
-        body,
-        attempts,
-        call: None,
-        received_at: now,
-        unverified,
-    })
+    let event = Event { id: delivery.id, message, attributes, subject: None, group_id, at: now };
+    let size = protocol.size(&event);
+    if size > protocol.max_bytes() {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(Storing { event, size, body, attempts, call: None, unverified })
 }
 
 /// Returns the parts of a request that are stored: neither headers of one hop nor confidential

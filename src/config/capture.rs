@@ -10,6 +10,7 @@ use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
 use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
+use super::target::GROUP_KEY;
 use super::{milliseconds, target, template, verify};
 use crate::aws::target::Target;
 use crate::capture::challenge::Challenge;
@@ -19,7 +20,6 @@ use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
 const MAX_CAPTURES: usize = 100;
-const GROUP_KEY: &str = "message_group_id";
 const NAME_KEY: &str = "name";
 const MAX_NAME_CHARS: usize = 64;
 
@@ -66,16 +66,12 @@ fn check_names(captures: &[Field<'_>]) {
 fn read_capture(section: &mut Section<'_>, usual_patience: Duration) -> Checked<Capture> {
     let (methods, matcher) = (read_methods(section), read_matcher(section));
     let name = read_name(section, &methods, &matcher);
-    let target = target::read_required_queue(section);
+    let target = target::read_required(section);
     let groups: Option<Vec<&str>> = matcher.as_ref().ok().map(|matcher| matcher.group_names().collect());
     let groups = groups.as_deref();
     let message_group_id = section.optional(GROUP_KEY).map(|field| of_request(&field, groups)).transpose();
-    if borrowed(&target).is_ok_and(|queue| queue.protocol.keeps_order()) && message_group_id == Ok(None) {
-        section.fault_at(
-            GROUP_KEY,
-            "is missing, and a FIFO queue needs one",
-            "say which webhooks keep their order among each other, such as `${request.path}`",
-        );
+    if let Ok(target) = borrowed(&target) {
+        target::check_group(section, target.protocol.as_ref(), &message_group_id, "webhooks", "take it out");
     }
     let id = read_id(section, groups);
     // A larger body never fits into a message.
@@ -166,7 +162,7 @@ fn read_id(section: &mut Section<'_>, groups: Option<&[&str]>) -> Checked<IdRule
 fn read_unverified(section: &mut Section<'_>, verify: Checked<Option<&Verification>>) -> Checked<Option<Target>> {
     let Some(field) = section.optional("unverified") else { return Ok(None) };
     let mut unverified = field.section()?;
-    let target = target::read_required_queue(&mut unverified);
+    let target = target::read_required(&mut unverified);
     unverified.finish();
     if !verify?.is_some_and(|verify| verify.on_failure == OnUnverified::Mark) {
         let remedy = "leave it out, or give `verify` with `on_failure: mark`";

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
+use super::target::{read_upstream, way_to};
 use crate::aws::credentials::settings::{Role, Settings, Source, StaticKeys, Upstreams};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
@@ -36,18 +37,22 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Set
     let name = section.choice("source", &NAMES);
     let source = read_source(&mut section, name);
     let mut upstreams = section.section("upstreams");
-    let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstream(&mut upstreams, name));
+    let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstreams.optional(name));
+    let [instance, container] = [instance, container].map(|field| field.as_ref().map(read_upstream).transpose());
     upstreams.finish();
     let assume_role = section.optional("assume_role").map(|field| {
         if name == Ok(Name::Host) {
             return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
         }
         let mut role = field.section()?;
-        let read = read_role(&mut role, region, borrowed(&sts).map(Option::as_deref));
+        let read = read_role(&mut role, region, sts.as_ref());
         role.finish();
         read
     });
+    // The name of STS is read with the role, whose endpoint it is.
+    let sts = sts.filter(|_| assume_role.is_none()).as_ref().map(read_upstream).transpose();
     section.finish();
+    sts?;
     Ok(Settings {
         source: source?,
         assume_role: assume_role.transpose()?,
@@ -90,7 +95,7 @@ fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source
 
 /// Reads a role to assume, within the lengths and characters of the STS API Reference,
 /// "AssumeRole".
-fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Option<&str>>) -> Checked<Role> {
+fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Option<&Field<'_>>) -> Checked<Role> {
     let role_arn = read_role_arn(role);
     let session_name = text(role, "session_name", 2..=64, "=,.@-");
     let external_id = text(role, "external_id", 2..=1_224, "=,.@:/-");
@@ -114,14 +119,14 @@ fn read_role(role: &mut Section<'_>, region: Checked<&str>, upstream: Checked<Op
                 .map_err(|error| role.fault_at("region", format!("makes no endpoint: {error}"), "give `endpoint`"))
         }),
     };
-    let (endpoint, upstream) = (endpoint?, upstream?);
+    let (endpoint, upstream) = way_to(endpoint, upstream)?;
     Ok(Role {
         role_arn: role_arn?,
         session_name: session_name?.unwrap_or_else(|| "retrohook".to_owned()),
         external_id: external_id?,
         duration: Duration::from_secs(seconds.into()),
         region: region?,
-        upstream: upstream.map_or_else(|| endpoint.host_port(), str::to_owned),
+        upstream,
         endpoint,
     })
 }
@@ -165,18 +170,6 @@ fn text(
         format!("is not {} to {} letters, digits or any of `_+{more}`", length.start(), length.end()),
         "give such a text, or leave it out",
     ))
-}
-
-fn upstream(upstreams: &mut Section<'_>, name: &'static str) -> Checked<Option<String>> {
-    let Some(field) = upstreams.optional(name) else { return Ok(None) };
-    let text = field.text()?;
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(field.fault(
-            "is empty or has a control character",
-            "give the host's name for it (Envoy: a cluster), or leave it out: the default is its host and port",
-        ));
-    }
-    Ok(Some(text.to_owned()))
 }
 
 fn key(field: &Field<'_>) -> Checked<String> {

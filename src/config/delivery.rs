@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fault::Checked;
 use super::reader::{Field, Section};
+use super::role::{self, Part};
 use super::{milliseconds, target, JournalChoice};
 use crate::aws::protocol::MAX_EVENTS;
 use crate::aws::retry::Retry;
@@ -25,8 +26,8 @@ pub(super) fn read_batch(root: &mut Section<'_>) -> Batch {
     batch
 }
 
-/// Reads the bounds of the queue, and the choice of a journal.
-pub(super) fn read_queue(root: &mut Section<'_>) -> Checked<(Bounds, JournalChoice)> {
+/// Reads the bounds of the queue, and the choice of a journal, which goes with the role.
+pub(super) fn read_queue(root: &mut Section<'_>, role: Checked<Part>) -> Checked<(Bounds, JournalChoice)> {
     let mut section = root.section("queue");
     let max_entries = section.integer("max_entries", 1..=1_000_000, 10_000) as usize;
     // A queue has room for one event of the largest size that SNS takes.
@@ -35,7 +36,8 @@ pub(super) fn read_queue(root: &mut Section<'_>) -> Checked<(Bounds, JournalChoi
     let victims = [("drop_oldest", WhenFull::DropOldest), ("drop_newest", WhenFull::DropNewest)];
     let when_full = section.choice("when_full", &victims);
     let journals = [("auto", JournalChoice::Auto), ("on", JournalChoice::On), ("off", JournalChoice::Off)];
-    let journal = section.choice("journal", &journals);
+    let choice = section.choice("journal", &journals);
+    let journal = role::journal(&section, role, choice);
     section.finish();
     Ok((Bounds { max_entries, max_bytes, max_age, when_full: when_full? }, journal?))
 }

@@ -29,6 +29,7 @@ mod paths;
 mod reach;
 mod reader;
 mod redact;
+mod role;
 mod route;
 mod signature;
 mod target;
@@ -41,6 +42,7 @@ use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
 use reach::Taker;
 use reader::{item, member, Field, Reading, Section};
+use role::Part;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -161,8 +163,14 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let max_path_bytes = root.integer("max_path_bytes", 256..=8_192, 2_048) as usize;
     let timeout = milliseconds(root.integer("timeout_ms", 100..=60_000, 5_000));
     let captures = capture::read(root, max_path_bytes, timeout);
-    let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
-    let routes = route::read(root, &attributes, target, may_be_without);
+    let role = role::read(root);
+    let routes = match role {
+        Ok(Part::Sender) => role::read_target(root, target),
+        _ => {
+            let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
+            route::read(root, &attributes, target, may_be_without)
+        }
+    };
     let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
     let matchers = borrowed(&routes).and_then(|(routes, _)| Ok(matchers(routes, borrowed(&captures)?)));
     let mut redact = redact::read(root, matchers.as_deref().ok());
@@ -170,7 +178,7 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         redact.query.extend(captures.tokens());
     }
     let batch = delivery::read_batch(root);
-    let queue = delivery::read_queue(root);
+    let queue = delivery::read_queue(root, role);
     let retry = delivery::read_retry(root);
     let dead_letter = delivery::read_dead_letter(root);
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;

@@ -43,7 +43,7 @@ const KNOWN: &[Syntax] = &[
     Syntax {
         mark: "/*",
         at_start: false,
-        follows: |next| matches!(next, None | Some('/' | '*')),
+        follows: |next| matches!(next, None | Some('/' | '*' | '.')),
         problem: "has `/*`, a wildcard elsewhere; here it is any number of slashes",
         remedy: "write `/[^/]+` for a segment; the rest of a path needs nothing, because a matcher is searched",
     },
@@ -63,6 +63,13 @@ impl Syntax {
     }
 }
 
+/// Returns the way to write a matcher that cannot be compiled, if it has a parameter as in `/{id}`:
+/// the only one of these syntaxes that is not valid.
+pub(super) fn remedy_for_braces(pattern: &str) -> Option<&'static str> {
+    let names_one = |rest: &str| rest.starts_with(|next| next == '*' || begins_a_name(Some(next)));
+    pattern.split('{').skip(1).any(names_one).then_some(PARAMETER)
+}
+
 /// Returns the first other syntax that `pattern` looks like.
 pub(super) fn likeness(pattern: &str) -> Option<&'static Syntax> {
     KNOWN.iter().find(|syntax| syntax.is_in(pattern))
@@ -78,12 +85,23 @@ mod tests {
             (&["~/profile$", "~^/profile", "~* /profile", "~ /profile"][..], "`~`"),
             (&["/users/:id", "^/users/:user_id/profile$", "/a/:_b"], "`/:id`"),
             (&["/users/<id>", "/users/<int:id>/profile"], "`/<id>`"),
-            (&["/users/*", "/users/*/profile", "/users/**"], "`/*`"),
+            (&["/users/*", "/users/*/profile", "/users/**", "/users/*.json"], "`/*`"),
         ] {
             for pattern in patterns {
                 let problem = likeness(pattern).map(|syntax| syntax.problem);
                 assert!(problem.is_some_and(|problem| problem.contains(sign)), "{pattern}: {problem:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_parameter_in_braces_has_its_remedy() {
+        for pattern in ["/users/{id}", "^/users/{user_id}/profile$", "/a/{_b:[0-9]+}", "/files/{*rest}", "{id}"] {
+            assert!(crate::exchange::matcher::Matcher::new(pattern).is_err(), "{pattern}");
+            assert_eq!(remedy_for_braces(pattern), Some(PARAMETER), "{pattern}");
+        }
+        for pattern in ["/a{2,", "/a{2}(", "/(", "/{", "/{,3}"] {
+            assert_eq!(remedy_for_braces(pattern), None, "{pattern}");
         }
     }
 

@@ -18,7 +18,6 @@ use crate::publish::route::{DeliveryMode, OnFailure, Route, Statuses};
 
 const KEY: &str = "routes";
 const EVENT_TYPE_KEY: &str = "event_type";
-const GROUP_KEY: &str = "message_group_id";
 const SUBJECT_KEY: &str = "subject";
 const MAX_ROUTES: usize = 100;
 const MAX_EVENT_TYPE_LENGTH: usize = 256;
@@ -106,7 +105,7 @@ fn read_route(
     let attributes = attributes::merge(section, shared, &own, has_event_type);
 
     let subject = template::optional(section, SUBJECT_KEY, groups);
-    let message_group_id = template::optional(section, GROUP_KEY, groups);
+    let message_group_id = template::optional(section, target::GROUP_KEY, groups);
     if let Some(protocol) = protocol {
         check_fit(section, protocol.as_ref(), &event_type, &subject, &message_group_id);
     }
@@ -146,17 +145,7 @@ fn check_fit(
         let problem = format!("is given, and only SNS has subjects; events go to `{key}`");
         section.fault_at(SUBJECT_KEY, problem, "take it out, or put the text into `attributes`");
     }
-    match group_id {
-        Ok(None) if protocol.keeps_order() => {
-            let remedy = "say which events keep their order among each other, such as `${request.path}`";
-            section.fault_at(GROUP_KEY, "is missing, and a FIFO topic or queue needs one", remedy);
-        }
-        Ok(Some(_)) if !protocol.takes_group_id() => {
-            let problem = format!("is given, and {target} keeps no order");
-            section.fault_at(GROUP_KEY, problem, "take it out, or put the text into `attributes`");
-        }
-        _ => {}
-    }
+    target::check_group(section, protocol, group_id, "events", "take it out, or put the text into `attributes`");
     if let (Some(most), Ok(Some(event_type))) = (protocol.max_event_type_chars(), event_type) {
         if event_type.chars().count() > most {
             let problem = format!("is too long: events go to {target}, where a type has at most {most} characters");
@@ -206,8 +195,10 @@ pub(super) fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
 pub(super) fn read_matcher(section: &mut Section<'_>) -> Checked<Matcher> {
     let field = section.required("matcher", MATCHER_REMEDY)?;
     let pattern = field.text()?;
-    let matcher =
-        Matcher::new(pattern).map_err(|error| field.fault(format!("cannot be compiled: {error}"), MATCHER_REMEDY))?;
+    let matcher = Matcher::new(pattern).map_err(|error| {
+        let remedy = other_syntax::remedy_for_braces(pattern).unwrap_or(MATCHER_REMEDY);
+        field.fault(format!("cannot be compiled: {error}"), remedy)
+    })?;
     if let Some(syntax) = other_syntax::likeness(pattern) {
         field.warn(syntax.problem, syntax.remedy);
     }

@@ -8,17 +8,48 @@ use super::reader::{Field, Section};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
 use crate::aws::protocol::{Protocol, TargetKind};
-use crate::aws::sqs;
 use crate::aws::target::{Target, KINDS};
+use crate::aws::{sns, sqs};
+use crate::exchange::template::Template;
+
+/// The key of the group that events or webhooks belong to.
+pub(super) const GROUP_KEY: &str = "message_group_id";
 
 /// An older name of `endpoint`, where a topic may stand.
 const ALIAS: &str = "sns_endpoint";
 
-/// Where a target is missed, and the remedy.
+/// Where a target of events is missed, and the remedy.
 pub(super) fn missing() -> (&'static str, String) {
-    let [first, others @ ..] = &KINDS;
-    let others: Vec<String> = others.iter().map(|kind| format!("`{}`", kind.key)).collect();
+    missing_first(&sns::KIND)
+}
+
+/// Where a target that is most often of this kind is missed, and the remedy.
+fn missing_first(first: &TargetKind) -> (&'static str, String) {
+    let others = KINDS.iter().filter(|kind| kind.key != first.key);
+    let others: Vec<String> = others.map(|kind| format!("`{}`", kind.key)).collect();
     (first.key, format!("{}, or else {}", first.remedy, others.join(" or ")))
+}
+
+/// Reports a group that does not go with a target, or the lack of one. `them` are what has groups,
+/// and `elsewhere` is what to do with a text that is of no use as a group.
+pub(super) fn check_group(
+    section: &Section<'_>,
+    protocol: &dyn Protocol,
+    group_id: &Checked<Option<Template>>,
+    them: &str,
+    elsewhere: &str,
+) {
+    match group_id {
+        Ok(None) if protocol.keeps_order() => {
+            let remedy = format!("say which {them} keep their order among each other, such as `${{request.path}}`");
+            section.fault_at(GROUP_KEY, "is missing, and a FIFO topic or queue needs one", remedy);
+        }
+        Ok(Some(_)) if !protocol.takes_group_id() => {
+            let problem = format!("is given, and {} keeps no order", protocol.kind().target);
+            section.fault_at(GROUP_KEY, problem, elsewhere);
+        }
+        _ => {}
+    }
 }
 
 /// Returns true if a route names a target of its own.
@@ -37,9 +68,10 @@ pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
     read_one_of(&[&sqs::KIND], None, "give its `queue_url`", section, None)
 }
 
-/// Reads the queue that `section` has to name.
-pub(super) fn read_required_queue(section: &mut Section<'_>) -> Checked<Target> {
-    read_queue(section)?.ok_or_else(|| section.fault_at(sqs::KIND.key, "is missing", sqs::KIND.remedy))
+/// Reads the target of webhooks that `section` has to name.
+pub(super) fn read_required(section: &mut Section<'_>) -> Checked<Target> {
+    let (key, remedy) = missing_first(&sqs::KIND);
+    read_one_of(&KINDS, None, &remedy, section, None)?.ok_or_else(|| section.fault_at(key, "is missing", remedy))
 }
 
 fn read_one_of(
@@ -76,11 +108,9 @@ fn read_one_of(
         (Some(field), None) | (None, Some(field)) => read_endpoint(&field),
         (None, None) => default_endpoint(section, borrowed(&protocol), borrowed(&region)),
     };
-    let upstream = match upstream {
-        Some(field) => read_upstream(&field),
-        None => borrowed(&endpoint).map(Endpoint::host_port),
-    };
-    Ok(Some(Target { protocol: protocol?, region: region?, endpoint: endpoint?, upstream: upstream? }))
+    let way = way_to(endpoint, upstream.as_ref());
+    let (protocol, region, (endpoint, upstream)) = (protocol?, region?, way?);
+    Ok(Some(Target { protocol, region, endpoint, upstream }))
 }
 
 fn read_name(kind: &TargetKind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
@@ -138,12 +168,24 @@ fn read_endpoint(field: &Field<'_>) -> Checked<Endpoint> {
     })
 }
 
-fn read_upstream(field: &Field<'_>) -> Checked<String> {
+/// Returns how the host gets to an endpoint, whose `upstream` may be given: the endpoint as the
+/// first hop speaks to it, and the host's name for that hop.
+pub(super) fn way_to(endpoint: Checked<Endpoint>, upstream: Option<&Field<'_>>) -> Checked<(Endpoint, String)> {
+    let Some(field) = upstream else { return endpoint.map(|endpoint| (endpoint.clone(), endpoint.host_port())) };
+    let text = read_upstream(field)?;
+    endpoint?.through(&text).map_err(|error| {
+        let remedy = "give a name without a scheme, or scheme, host and port, such as `http://127.0.0.1:8099`";
+        field.fault(format!("is no upstream: {error}"), remedy)
+    })
+}
+
+/// Reads the host's name for something.
+pub(super) fn read_upstream(field: &Field<'_>) -> Checked<String> {
     let text = field.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(field.fault(
             "is empty or has a control character",
-            "give the host's name for the endpoint (Envoy: a cluster), or leave it out: the default is its host and port",
+            "give the host's name for it (Envoy: a cluster), or leave it out: the default is its host and port",
         ));
     }
     Ok(text.to_owned())

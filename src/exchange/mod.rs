@@ -22,6 +22,11 @@ use crate::clock::Timestamp;
 pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl Headers<'_> {
+    /// Returns the values of all lines of the header `name` (lower case).
+    pub(crate) fn lines<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
     /// Returns the first value of the header `name` (lower case).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())

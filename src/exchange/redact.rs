@@ -8,6 +8,7 @@ mod hidden;
 mod parameter;
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -26,6 +27,15 @@ pub(crate) const REDACTED: &str = "REDACTED";
 /// Headers that are redacted without configuration.
 pub(crate) const HEADERS: [&str; 7] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "apikey", "x-amz-security-token"];
+
+/// Bytes of paths in which groups of other matchers than the route's own are looked for in one
+/// request. A search takes 2,000 instructions a byte at worst, and a client chooses how many
+/// matchers find something in its path.
+const MAX_SEARCHED_BYTES: usize = 16_384;
+
+/// Groups of other matchers whose text is looked for in all that a client and a service send: each
+/// is a pass over it.
+const MAX_OTHER_GROUPS: usize = 8;
 
 /// Names of what is redacted beside the built-in list.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +59,14 @@ pub(crate) struct SecretPaths {
 }
 
 impl SecretPaths {
-    /// Takes `all` of them.
-    pub(crate) fn new(all: Vec<Matcher>) -> SecretPaths {
+    /// Takes `matchers`, of which several may have one pattern.
+    pub(crate) fn new(matchers: Vec<Matcher>) -> SecretPaths {
+        let mut all: Vec<Matcher> = Vec::new();
+        for matcher in matchers {
+            if !all.iter().any(|other| other.pattern() == matcher.pattern()) {
+                all.push(matcher);
+            }
+        }
         let search = PathSearch::new(&all.iter().collect::<Vec<_>>(), MAX_PATH_BYTES, false);
         SecretPaths { all, search }
     }
@@ -91,23 +107,43 @@ impl Redaction {
 
     /// Returns the redaction of a request in whose path a matcher has found `groups`. What another
     /// one has in that path is redacted, too: a path is no less secret where a request has another
-    /// method, or its response another status, than the route that names the secret wants.
+    /// method, or its response another status, than the route that names the secret wants. Where that
+    /// would take too long, everything is.
     pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
         let mut spans: Vec<Range<usize>> = Vec::new();
-        let mut add = |groups: &Groups<'_>| spans.extend(self.path.iter().filter_map(|name| groups.span(name)));
-        add(&groups);
+        let mut is_withheld = false;
+        self.add_spans(&groups, &mut spans);
+        let most_spans = spans.len() + MAX_OTHER_GROUPS;
         let is_other = |matcher: &&Matcher| !groups.are_of(matcher);
         // A path in which the only one has been found needs no other look.
         if self.matchers.all.iter().any(|matcher| is_other(&matcher)) {
             let found = self.matchers.found(groups.path()).positions();
-            let matchers = found.filter_map(|position| self.matchers.all.get(position)).filter(is_other);
-            matchers.for_each(|matcher| add(&matcher.groups(groups.path())));
+            let mut matchers = found.filter_map(|position| self.matchers.all.get(position)).filter(is_other);
+            for matcher in matchers.by_ref().take(MAX_SEARCHED_BYTES / groups.path().len().max(1)) {
+                self.add_spans(&matcher.groups(groups.path()), &mut spans);
+                is_withheld |= spans.len() > most_spans;
+                if is_withheld {
+                    spans.clear();
+                    break;
+                }
+            }
+            is_withheld |= matchers.next().is_some();
         }
         let text = |span: &Range<usize>| GroupText::new(groups.path(), span.clone(), groups.may_go_on(span.end));
         let texts = spans.iter().filter_map(text).collect();
-        let mut redaction = RequestRedaction { settings: self, spans, texts, groups, hidden: Hidden::default() };
+        let mut redaction =
+            RequestRedaction { settings: self, spans, texts, groups, is_withheld, hidden: Hidden::default() };
         redaction.hidden = redaction.hidden_in_path_or_target(redaction.groups.path());
         redaction
+    }
+
+    /// Adds the places of the redacted ones among `groups`.
+    fn add_spans(&self, groups: &Groups<'_>, spans: &mut Vec<Range<usize>>) {
+        for span in self.path.iter().filter_map(|name| groups.span(name)) {
+            if !spans.contains(&span) {
+                spans.push(span);
+            }
+        }
     }
 }
 
@@ -118,6 +154,8 @@ pub(crate) struct RequestRedaction<'a> {
     /// Places of the redacted groups in the path.
     spans: Vec<Range<usize>>,
     texts: Vec<GroupText>,
+    /// True if more matchers find something in the path than can be looked at: nothing is shown.
+    is_withheld: bool,
     /// All that is hidden in the path.
     hidden: Hidden,
 }
@@ -191,6 +229,9 @@ impl RequestRedaction<'_> {
 
     /// Returns the parts of a text that are not to be shown, in any order.
     fn parts(&self, text: &str, kind: TextKind) -> Vec<Range<usize>> {
+        if self.is_withheld {
+            return iter::once(0..text.len()).collect();
+        }
         let names = &self.settings.query;
         let may_have_parameters = !names.is_empty() && text.bytes().any(|byte| matches!(byte, b'=' | b'%'));
         if !may_have_parameters && self.texts.is_empty() {

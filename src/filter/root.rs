@@ -3,22 +3,26 @@
 //! fault.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+use super::gateway::pulse::Pulse;
 use super::gateway::shared_data::SharedData;
 use super::gateway::Gateway;
 use super::hostcalls;
 use super::http::HttpFilter;
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::agent::Agent;
 use crate::aws::credentials;
 use crate::config::Config;
 use crate::notice::Level;
 use crate::publish::queue::Store;
 use crate::publish::route::DeliveryMode;
+
+/// The configuration of the last root of a worker that Kong ends, by which the plugin
+/// `retrohook-plans` says so: no callback does.
+const WORKER_ENDS: &[u8] = b"retrohook: the worker ends";
 
 /// The root context. Has a worker once its configuration is accepted.
 pub(crate) struct Root {
@@ -64,8 +68,12 @@ impl RootContext for Root {
 
     fn on_configure(&mut self, size: usize) -> bool {
         let text = hostcalls::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
-        let (worker, tick) = match start(self.id, &text) {
-            Ok(started) => started,
+        if text == WORKER_ENDS {
+            worker::end_all();
+            return true;
+        }
+        let worker = match start(self.id, &text, self.is_started) {
+            Ok(worker) => worker,
             Err(faults) => {
                 for line in faults.lines() {
                     hostcalls::log(Level::Error, line);
@@ -78,8 +86,8 @@ impl RootContext for Root {
         }
         let worker = Rc::new(worker);
         worker.register();
+        let ticking = worker.start_ticks();
         self.worker = Some(worker);
-        let ticking = hostcalls::set_tick_period(tick);
         if !ticking {
             hostcalls::log(Level::Error, "the host gives no ticks, without which nothing can be sent");
         }
@@ -116,11 +124,11 @@ impl RootContext for Root {
     }
 }
 
-/// Makes the worker of a configuration. Also returns how often to wake it.
+/// Makes the worker of a configuration.
 ///
 /// # Errors
 /// The faults of the configuration, one a line.
-fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
+fn start(root: u32, text: &[u8], is_started: bool) -> Result<Worker, String> {
     let environment = |name: &str| std::env::var(name).ok();
     let config = Config::from_json_in(text, &environment).map_err(|faults| faults.to_string())?;
     let Gateway { rules, reader } = Gateway::of(config.host);
@@ -138,12 +146,15 @@ fn start(root: u32, text: &[u8]) -> Result<(Worker, Duration), String> {
             hostcalls::log(Level::Warn, &warning);
         }
     }
-    let (tick, limits) = (rules.tick(config.batch.max_delay), rules.limits(&config));
+    let max_delay = config.batch.max_delay;
+    // A root that follows on a trap may have timers of the one before, which go by periods of their own.
+    let idle_tick = rules.idle_tick(max_delay).filter(|_| is_started);
+    let (pulse, limits) = (Pulse::new(rules.tick(max_delay), idle_tick), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);
     let keeper = credentials::keeper(&config.credentials, &environment, config.timeout, limits.deadline, seed)
         .map_err(|error| format!("credentials: {error}"))?;
     let store =
         rules.has_journal(config.journal).then(|| Rc::new(SharedData::open(rules.write_numbers)) as Rc<dyn Store>);
     let agent = Agent::new(&config, keeper, limits, store.as_ref(), seed);
-    Ok((Worker::new(root, rules, reader(&config), config.routes, config.captures, agent, tick), tick))
+    Ok(Worker::new(root, rules, reader(&config), config.routes, config.captures, agent, pulse))
 }

@@ -10,7 +10,7 @@ use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
 use super::gateway::metrics::GatewayMetrics;
-use super::gateway::tick_gate::TickGate;
+use super::gateway::pulse::Pulse;
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
@@ -40,6 +40,18 @@ fn workers() -> Vec<Rc<Worker>> {
         workers.retain(|worker| worker.strong_count() > 0);
         workers.iter().filter_map(Weak::upgrade).collect()
     })
+}
+
+/// Ends all workers of this VM, where the host says once that there are no more ticks, and nothing
+/// afterwards.
+#[inline(never)]
+pub(super) fn end_all() {
+    let workers = workers();
+    workers.iter().for_each(|worker| worker.agent.borrow_mut().publishing().end());
+    for worker in &workers {
+        worker.stop();
+    }
+    workers.iter().for_each(|worker| worker.report(hostcalls::now()));
 }
 
 /// How near a worker is to its end.
@@ -91,7 +103,7 @@ pub(crate) struct Worker {
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
     metrics: RefCell<GatewayMetrics>,
-    gate: RefCell<TickGate>,
+    pulse: RefCell<Pulse>,
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
     root: Cell<Option<u32>>,
@@ -107,8 +119,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Makes the worker of the root that the host calls `root`, which is woken every `tick`.
-    /// Defines the metrics.
+    /// Makes the worker of the root that the host calls `root`. Defines the metrics.
     pub(crate) fn new(
         root: u32,
         rules: &'static Rules,
@@ -116,7 +127,7 @@ impl Worker {
         routes: Routes,
         captures: Rc<Captures>,
         mut agent: Agent,
-        tick: Duration,
+        pulse: Pulse,
     ) -> Worker {
         let metrics = GatewayMetrics::new(rules.gauges, agent.publishing().metric_targets());
         let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
@@ -135,7 +146,7 @@ impl Worker {
             held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metrics: RefCell::new(metrics),
-            gate: RefCell::new(TickGate::new(tick)),
+            pulse: RefCell::new(pulse),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
             hurried: Cell::new(None),
@@ -148,11 +159,27 @@ impl Worker {
         WORKERS.with_borrow_mut(|workers| workers.push(Rc::downgrade(self)));
     }
 
+    /// Has the host tick. Returns false if it refuses.
+    pub(crate) fn start_ticks(&self) -> bool {
+        let (period, slows_down) = {
+            let pulse = self.pulse.borrow();
+            (pulse.period(), pulse.slows_down())
+        };
+        let is_ticking = hostcalls::set_tick_period(period);
+        if slows_down && is_ticking {
+            // The second timer, see `Pulse`.
+            hostcalls::set_tick_period(Duration::ZERO);
+            return hostcalls::set_tick_period(period);
+        }
+        is_ticking
+    }
+
     /// Queues the event of an exchange that `route` wants.
     pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
         if self.is_first(&exchange, route) {
             self.agent.borrow_mut().publishing().accept(exchange, route, now);
             self.relieve(now);
+            self.report_at_end(now);
         }
     }
 
@@ -361,10 +388,23 @@ impl Worker {
             Some(Hurry::Webhook(now)) => return self.store(now),
             None => {}
         }
-        let now = hostcalls::now();
-        if !self.gate.borrow_mut().admits(now) {
+        let owed = self.pulse.borrow_mut().take_owed();
+        if let Some(period) = owed {
+            hostcalls::set_tick_period(period);
             return;
         }
+        let now = hostcalls::now();
+        if !self.pulse.borrow_mut().admits(now) {
+            return;
+        }
+        self.work(now);
+        let has_nothing_to_do = self.agent.borrow_mut().has_nothing_to_send(now);
+        if self.pulse.borrow_mut().rest(has_nothing_to_do) {
+            hostcalls::set_tick_period(Duration::ZERO);
+        }
+    }
+
+    fn work(&self, now: Timestamp) {
         self.reader.refresh(now);
         self.once.refresh(now);
         self.refused.set(false);
@@ -400,6 +440,14 @@ impl Worker {
         }
     }
 
+    /// Reports at once where no tick is to come.
+    fn report_at_end(&self, now: Timestamp) {
+        let has_ended = self.agent.borrow_mut().publishing().has_ended();
+        if has_ended {
+            self.report(now);
+        }
+    }
+
     /// Takes the reply to the callout `token` from the host.
     pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.callouts.borrow_mut().take(token) else { return };
@@ -416,6 +464,7 @@ impl Worker {
             self.send(now);
         }
         self.release_responses();
+        self.report_at_end(now);
     }
 
     /// Begins to stop, as the host wants it. Returns true if nothing is left to do; if not, the

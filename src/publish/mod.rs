@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
 use crate::lookup;
-use crate::metrics::{Metric, Updates};
+use crate::metrics::{Backlog, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
 use orphans::Orphans;
@@ -83,6 +83,9 @@ pub struct Publisher {
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
+    /// Events that got a letter since the last visit because this worker ends; `None` while it
+    /// goes on.
+    ended: Option<u64>,
     /// Responses that did not wait for their events, although their routes want it, since the last
     /// visit.
     unheld: u64,
@@ -110,6 +113,7 @@ impl Publisher {
             log_dead_letters: dead_letter.log,
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
+            ended: None,
             unheld: 0,
             rng,
         }
@@ -117,8 +121,30 @@ impl Publisher {
 
     /// Makes an exchange that matched `route` an event and queues it.
     pub fn accept(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        if let Some((sender, event, size)) = self.event(exchange, route, now) {
+        let has_ended = self.has_ended();
+        let Some((sender, event, size)) = self.event(exchange, route, now) else { return };
+        if has_ended {
+            sender.outbox.bury_at_end(event);
+            self.count_ended(1);
+        } else {
             sender.outbox.push(event, size, now);
+        }
+    }
+
+    /// Notes that the host ends this worker and lets it send no more: what is not delivered gets
+    /// its letter with [`Publisher::write_undelivered`], and each event to come at once.
+    pub(crate) fn end(&mut self) {
+        self.ended = self.ended.or(Some(0));
+    }
+
+    /// Returns true if the host has ended this worker.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    fn count_ended(&mut self, events: usize) {
+        if let Some(count) = &mut self.ended {
+            *count += u64::try_from(events).unwrap_or(u64::MAX);
         }
     }
 
@@ -244,8 +270,22 @@ impl Publisher {
 
     /// Returns how many events are queued or in flight.
     pub fn queued(&self) -> usize {
-        let orphans = self.orphans.as_ref().map_or(0, Orphans::backlog);
-        self.senders.iter().map(|sender| sender.outbox.backlog().entries).sum::<usize>() + orphans
+        self.backlog().entries
+    }
+
+    /// Returns true if nothing is queued or in flight that this worker sends, or could help with.
+    pub(crate) fn has_nothing_to_send(&self) -> bool {
+        let Backlog { entries, oldest, .. } = self.backlog();
+        entries == 0 && oldest.is_none() && !self.senders.iter().any(|sender| sender.outbox.may_help())
+    }
+
+    fn backlog(&self) -> Backlog {
+        let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
+        self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {
+            entries: sum.entries + backlog.entries,
+            bytes: sum.bytes + backlog.bytes,
+            oldest: [sum.oldest, backlog.oldest].into_iter().flatten().min(),
+        })
     }
 
     /// Sends the dead letters since the last time to their queue. Returns the others, which have no
@@ -255,7 +295,8 @@ impl Publisher {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
         letters.extend(self.orphans.iter_mut().flat_map(|orphans| orphans.take_letters(now)));
-        if let Some(sender) = self.letters.and_then(|letters| self.senders.get_mut(letters)) {
+        let letters_sender = self.letters.filter(|_| self.ended.is_none());
+        if let Some(sender) = letters_sender.and_then(|letters| self.senders.get_mut(letters)) {
             letters.into_iter().for_each(|letter| sender.push_letter(letter, now));
             letters = sender.take_dead_letters(now);
         }
@@ -284,6 +325,7 @@ impl Publisher {
                 }
             }
         }
+        self.count_ended(events);
         (events, lines)
     }
 
@@ -296,6 +338,7 @@ impl Publisher {
     /// add to or are not.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
+        updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         self.senders.iter_mut().for_each(|sender| sender.visit_metrics(sums_gauges, now, updates));
         if let Some(orphans) = &mut self.orphans {

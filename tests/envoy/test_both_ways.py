@@ -1,12 +1,20 @@
 """The HTTP filter and the access logger at once, as while moving from one to the other, and two filters in one chain."""
 
+import contextlib
+import itertools
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from rig.envoy_config import EnvoyConfig
 from rig.gateway import StartGateway
 from rig.http import send
 from rig.http2 import send_together
+from rig.lives import ReloadableGateway, trap
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
@@ -51,3 +59,37 @@ def test_one_way_alone_needs_no_word(start_gateway: StartGateway, sink: SnsSink,
     assert send_together(envoy.address_of(), "PUT", "/mockbin/profile", 50) == [200] * 50
     sink.wait_for_events(50)
     assert ONCE not in envoy.log() and TWICE not in envoy.log()
+
+
+def test_an_exchange_is_one_event_across_reloads_and_traps(
+    start_gateway: StartGateway, sink: SnsSink, tmp_path: Path
+) -> None:
+    gateway = ReloadableGateway(
+        start_gateway, tmp_path, "http-filter", sink.address, may_trap=True, adjust=logger_in_the_same_vm,
+        trust_original_path=True, workers=2,
+    )  # fmt: skip
+    sent: list[int] = []
+    marks, ends = itertools.count(), threading.Event()
+
+    def put() -> None:
+        while not ends.is_set():
+            mark = next(marks)
+            # One that comes to a VM that has just trapped may be refused.
+            with contextlib.suppress(OSError):
+                if send(gateway.envoy.address_of(), "PUT", f"/mockbin/profile?mark={mark}").status == 200:
+                    sent.append(mark)
+            time.sleep(0.005)
+
+    with ThreadPoolExecutor(4) as clients:
+        running = [clients.submit(put) for _ in range(4)]
+        for number in range(4):
+            gateway.reload(attributes={"number": str(number)})
+            if number % 2:
+                trap(gateway.envoy, "/elsewhere")
+        ends.set()
+    assert all(each.exception() is None for each in running)
+    wait_for(lambda: set(sent) <= sink.marks, "an event of each")
+    # Both filters saw it all, so that a second event of one exchange would have come with the first.
+    events = {(entry.event["request"]["querystring"]["mark"], entry.attributes["event_id"]) for entry in sink.entries()}
+    assert max(Counter(mark for mark, _ in events).values()) == 1
+    assert TWICE not in gateway.envoy.log()

@@ -74,6 +74,27 @@ def test_a_route_may_ask_for_other_statuses_of_grpc(
     assert kinds(sink) == [("grpc-7", 7), ("head-7", 7), ("none", 2), ("reset", 2), ("grpc-0", 0), ("head-0", 0)]
 
 
+@pytest.mark.parametrize("delivery", ["after_response", "before_response"])
+def test_of_grpc_web_the_status_counts_that_envoy_moves_into_the_body(
+    start_gateway: StartGateway, sink: SnsSink, odd: OddService, delivery: str
+) -> None:
+    """Where Envoy's own filter makes gRPC-Web of it, and Retrohook is behind that filter."""
+
+    def adjust(config: EnvoyConfig) -> None:
+        adjust_for(odd)(config)
+        web = {"@type": "type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"}
+        config.http_manager["http_filters"].insert(0, {"name": "envoy.filters.http.grpc_web", "typed_config": web})
+
+    envoy = start_gateway("http-filter", sink.address, adjust=adjust, routes=route(delivery=delivery))
+    for kind in ["grpc-7", "head-7", "none", "grpc-0", "head-0"]:
+        head = {":path": f"/grpc/{kind}/profile", "content-type": "application/grpc-web+proto"}
+        reply = http2.exchange(envoy.address_of(), head, b"\0\0\0\0\2{}")
+        assert reply is not None and ("grpc-status" in reply.headers) == kind.startswith("head")
+        assert reply.body.endswith(b"grpc-status:%b\r\n" % kind[-1:].encode()) == kind.startswith("grpc")
+    sink.wait_for_events(2)
+    assert kinds(sink) == [("grpc-0", 0), ("head-0", 0)]
+
+
 def reset_stream(gateway: tuple[str, int], path: str) -> None:
     """Over HTTP/2: takes the head of the response, and resets the stream."""
     with socket.create_connection(gateway, timeout=10) as peer:

@@ -186,6 +186,61 @@ def test_a_response_whose_vm_traps_is_answered_when_its_route_is_idle_for_too_lo
     sink.wait_for_events(1)
 
 
+# Heads that are no response yet, or that nothing follows, each with what a client sees of it at once.
+BODILESS = {
+    "early-hints": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    "204": (b"", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "304": (b"", b"HTTP/1.1 304 Not Modified\r\netag: x\r\n\r\n"),
+    "websocket": (
+        b"connection: upgrade\r\nupgrade: websocket\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello",
+    ),
+}
+
+
+@pytest.mark.parametrize("delivery", ["after_response", "before_response"])
+@pytest.mark.parametrize("gives_bodies", [False, True])
+def test_what_has_no_body_waits_too_and_its_event_is_of_a_whole_response(
+    start_gateway: StartGateway, sink: SnsSink, delivery: str, gives_bodies: bool
+) -> None:
+    def speak(connection: socket.socket) -> None:
+        while head := connection.recv(65536):
+            path = head.split(b" ", 2)[1].decode()
+            connection.sendall(BODILESS[path.rsplit("/", 1)[-1]][1])
+
+    service = ScriptedService(speak)
+
+    def adjust(config: EnvoyConfig) -> None:
+        config.aim_service(service.address)
+        config.http_manager["proxy_100_continue"] = True
+        config.http_manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+        if gives_bodies:
+            config.give_bodies_of_held()
+
+    routes = [{"method": ["GET", "HEAD"], "matcher": "/profile", "status": ["2xx", 101, 304], "delivery": delivery}]
+    envoy = start_gateway("http-filter", sink.address, adjust=adjust, routes=routes)
+    sink.answers = slow(WAITS)
+    cases = [("GET", kind) for kind in BODILESS] + [("HEAD", "early-hints")]
+    for number, (method, kind) in enumerate(cases):
+        fields, answer = BODILESS[kind]
+        begin = time.monotonic()
+        with socket.create_connection(envoy.address_of(), timeout=20) as client:
+            client.sendall(b"%b /mockbin/profile/%b HTTP/1.1\r\nhost: a\r\n%b\r\n" % (method.encode(), kind.encode(), fields))
+            received = b""
+            # An interim response goes at once, and the last one when its event is stored.
+            while received.count(b"HTTP/1.1") < answer.count(b"HTTP/1.1") or not received.endswith((b"\r\n\r\n", b"hello")):
+                piece = client.recv(65536)
+                assert piece, received
+                received += piece
+            waited = time.monotonic() - begin >= WAITS
+        assert waited == (delivery == "before_response"), (kind, received)
+        sink.wait_for_events(number + 1)
+        response = sink.entries()[-1].event["response"]
+        assert response["status"] == int(answer.rpartition(b"HTTP/1.1 ")[2][:3]) and "complete" not in response, response
+    assert envoy.metric(UNHELD) == 0
+    service.stop()
+
+
 def test_an_access_logger_counts_what_it_cannot_hold(start_gateway: StartGateway, sink: SnsSink) -> None:
     envoy = start_gateway("access-logger", sink.address, routes=ROUTES)
     for _ in range(5):

@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 use crate::support::webhooks::{
     answer, capturing, fields, gateway, held, message, refused, start, stored, webhook, QUEUE, UPSTREAM,
 };
-use crate::support::{config, count, load, logged, put, Way, GATEWAYS, LONG, TICK};
+use crate::support::{config, count, load, logged, put, Way, GATEWAYS, IDLE_TICK, LONG};
 
 #[test]
 fn a_webhook_is_answered_when_sqs_has_it() {
@@ -37,7 +37,7 @@ fn a_webhook_is_answered_when_sqs_has_it() {
         let header = |name: &str| answer.headers.text(name);
         assert_eq!(header("x-retrohook-message-id").unwrap(), "m-1");
         assert_eq!([header("content-type").unwrap(), header("x-a").unwrap()], ["application/json", "b"]);
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!((count(&host, Metric::CapturesStored), count(&host, Metric::CapturesAbandoned)), (1, 0));
         assert_eq!(host.violations(), []);
     }
@@ -67,7 +67,7 @@ fn nothing_but_the_word_of_sqs_makes_it_a_success() {
         let answer = answer(&mut host, &exchange);
         assert_eq!(answer.status, 503, "{way:?} {reply:?}");
         assert_eq!(answer.headers.text("retry-after").unwrap(), "5");
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!(count(&host, Metric::CapturesRefusedUnstored), 1);
         let lines = logged(&mut host, LogLevel::Error);
         assert!(lines.len() == 1 && lines[0].contains("cannot be stored and are answered 503"), "{lines:?}");
@@ -83,7 +83,7 @@ fn a_message_above_the_limit_of_its_queue_is_413_at_once() {
         let body = format!(r#"{{"__type":"com.amazonaws.sqs#InvalidParameterValueException","message":"{reason}"}}"#);
         host.respond(callout.token, Response::new(400).body(body)).unwrap();
         assert_eq!(answer(&mut host, &exchange).status, 413, "{way:?}");
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!(count(&host, Metric::CapturesRefusedTooLarge), 1);
     }
 }
@@ -125,7 +125,7 @@ fn on_envoy_a_failure_that_passes_is_not_seen_by_the_sender() {
     assert!(callout.timeout < Duration::from_millis(2_500), "what is left of the sender's patience");
     host.respond(callout.token, stored()).unwrap();
     assert_eq!(answer(&mut host, &exchange).status, 200);
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     assert_eq!((count(&host, Metric::CapturesRetried), count(&host, Metric::CapturesStored)), (2, 1));
 }
 
@@ -180,11 +180,11 @@ fn a_body_in_a_file_is_never_stored_empty() {
     let mut host = gateway(Way::Kong);
     let answer = refused(&mut host, &webhook(&"x".repeat(20_000)).spilled_to_disk());
     assert_eq!(answer.status, 503);
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     let lines = logged(&mut host, LogLevel::Error);
     assert!(lines.len() == 1 && lines[0].contains("nginx_http_client_body_buffer_size"), "{lines:?}");
     refused(&mut host, &webhook(&"x".repeat(20_000)).spilled_to_disk());
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     assert_eq!(count(&host, Metric::CapturesRefusedUnreadable), 2);
     assert_eq!(logged(&mut host, LogLevel::Error), Vec::<String>::new(), "it is told of once");
 }
@@ -199,7 +199,7 @@ fn a_body_in_a_file_is_too_large_where_it_is() {
     assert_eq!(refused(&mut host, &unannounced(20_001)).status, 413, "a sender's retry would end in the same way");
     assert_eq!(logged(&mut host, LogLevel::Error), Vec::<String>::new(), "no setting of nginx mends that");
     assert_eq!(refused(&mut host, &unannounced(20_000)).status, 503);
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     assert_eq!(count(&host, Metric::CapturesRefusedTooLarge), 1);
     assert_eq!(count(&host, Metric::CapturesRefusedUnreadable), 1);
 }
@@ -274,7 +274,7 @@ fn so_many_are_stored_at_once_and_those_who_hang_up_free_their_places() {
         held(&mut host, &webhook("{}"));
         host.respond(callout.token, stored()).unwrap();
         assert_eq!(answer(&mut host, &second).status, 200);
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         let counts = [Metric::CapturesRefusedBusy, Metric::CapturesAbandoned, Metric::CapturesStored];
         let expected = if way == Way::Kong { [2, 0, 2] } else { [1, 1, 1] };
         assert_eq!(counts.map(|metric| count(&host, metric)), expected, "{way:?}");
@@ -314,7 +314,7 @@ fn without_bodies_of_held_requests_envoy_s_senders_are_sent_away_and_the_log_say
 fn an_upstream_that_does_not_exist_is_a_503() {
     let mut host = load(Host::builder(Profile::Envoy).bodies_of_held_requests());
     host.start_plugin(capturing(json!({}), json!({"timeout_ms": 300})).to_string()).unwrap();
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     let exchange = host.exchange(&webhook("{}")).unwrap();
     host.advance(Duration::from_secs(1)).unwrap();
     assert_eq!(answer(&mut host, &exchange).status, 503);
@@ -342,11 +342,11 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     let (exchange, _) = held(&mut marking, &webhook("{}"));
     marking.abandon_exchange(exchange.stream).unwrap();
     refused(&mut marking, &webhook("123456789012345678901"));
-    marking.advance(TICK).unwrap();
+    marking.advance(IDLE_TICK).unwrap();
 
     let mut rejecting = capture(json!({"on_failure": "reject"}), json!({}));
     refused(&mut rejecting, &webhook("{}"));
-    rejecting.advance(TICK).unwrap();
+    rejecting.advance(IDLE_TICK).unwrap();
 
     let mut silent = load(Host::builder(Profile::Envoy).cluster(UPSTREAM));
     silent.start_plugin(capturing(json!({}), json!({"timeout_ms": 200})).to_string()).unwrap();
@@ -361,7 +361,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     let mut kong = gateway(Way::Kong);
     refused(&mut kong, &webhook("{}").spilled_to_disk());
     refused(&mut kong, &ExchangeSpec::new("POST", "/webhook/"));
-    kong.advance(TICK).unwrap();
+    kong.advance(IDLE_TICK).unwrap();
 
     let mut large = start(
         Way::HttpFilter,
@@ -371,7 +371,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
     held(&mut large, &webhook(&body));
     held(&mut large, &webhook(&body));
     refused(&mut large, &webhook(&body));
-    large.advance(TICK).unwrap();
+    large.advance(IDLE_TICK).unwrap();
 
     let mut crowded = load(Host::builder(Profile::Envoy).cluster(UPSTREAM));
     crowded.start_plugin(capturing(json!({}), json!({})).to_string()).unwrap();
@@ -379,7 +379,7 @@ fn every_counter_of_webhooks_counts_what_it_says() {
         assert!(crowded.exchange(&webhook("{}")).unwrap().paused_at.is_some());
     }
     refused(&mut crowded, &webhook("{}"));
-    crowded.advance(TICK).unwrap();
+    crowded.advance(IDLE_TICK).unwrap();
 
     let when = json!({"request.method": ["GET", "POST"], "request.query.a": "1"});
     let asking = json!([{"when": when, "verified": false, "response": {"status": 204}}]);
@@ -393,12 +393,12 @@ fn every_counter_of_webhooks_counts_what_it_says() {
             (201, false, &[][..]),
             "as if there were no capture"
         );
-        asked.advance(TICK).unwrap();
+        asked.advance(IDLE_TICK).unwrap();
         assert_eq!(count(&asked, Metric::CapturesChallenged), 2);
     }
     let mut asked = start(Way::HttpFilter, &capturing(json!({"challenges": asking}), json!({})));
     refused(&mut asked, &webhook("{}"));
-    asked.advance(TICK).unwrap();
+    asked.advance(IDLE_TICK).unwrap();
 
     let cases = [
         (Metric::CapturesChallenged, &asked, 1),

@@ -65,7 +65,7 @@ fn a_small_webhook_costs_what_its_signature_costs() {
         let (usage, bytes) = store(&mut used_gateway(way), &webhook(&like_a_provider(1_024)));
         let (instructions, calls) = (usage.instructions, usage.total_host_calls());
         println!("{way:?}, 1 KB of JSON, a call of {bytes} bytes: {instructions} instructions, {calls} host calls");
-        assert!(instructions < 720_000 && calls <= 15, "{way:?}: {instructions} {:?}", usage.host_calls);
+        assert!(instructions < 525_000 && calls <= 15, "{way:?}: {instructions} {:?}", usage.host_calls);
     }
 }
 

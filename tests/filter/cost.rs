@@ -276,3 +276,26 @@ fn redaction_costs_so_much_for_each_byte_whatever_it_is() {
         assert!(each < 220.0, "{unit:?}: {each:.1}");
     }
 }
+
+/// However many other matchers with a redacted group a client's path suits.
+#[test]
+fn redaction_costs_a_bounded_time_however_many_matchers_find_something() {
+    let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
+    let segments = |count: usize| (0..count).map(|n| format!("/a{n}/{n}bcdefgh")).collect::<String>();
+    let cost = |matchers: &[String], path: &str| {
+        let config = with_matchers(matchers).replacen('{', r#"{"redact": {"path": ["id"]},"#, 1);
+        let spec = ExchangeSpec::new("PUT", path).request_header("x-hostile", "abcd/bcdefghi".repeat(2_500));
+        instructions(&filter, &config, &spec).0
+    };
+    for (what, matchers, path) in [
+        ("a group each", hundred(&|n| format!("/a{n}/(?<id>[^/]+)")), segments(100)),
+        ("a group each of a short path", hundred(&|n| format!("/a{n}/(?<id>[^/]+)")), segments(20)),
+        ("one group", hundred(&|n| format!("^/a/(?<id>[^/]+)/(?<x{n}>.*)")), longest_path("/a/", "b", "/")),
+        ("long groups", hundred(&|n| format!("/a{n}/(?<id>.*)$")), segments(100)),
+        ("one pattern", vec!["/a/(?<id>[^/]+)".to_owned(); 100], longest_path("/a/", "b", "/")),
+    ] {
+        let cost = cost(&matchers, &path);
+        println!("{what}: {cost} instructions");
+        assert!(cost < 45_000_000, "{what}: {cost}");
+    }
+}

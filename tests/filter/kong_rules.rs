@@ -1,19 +1,21 @@
 //! Kong's rules: calls start at ticks, one at a time, gauges are set, and what the host forgets or
 //! brings back late stops nothing. And how the filter knows that it is there.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callback, FailureKind, Host, LogLevel, Profile, Response, SharedData};
+use proxy_wasm_test_host::{Callback, Callout, FailureKind, Host, LogLevel, Profile, Response, SharedData};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
 use crate::support::sns;
 use crate::support::{
-    config, count, deliver, load, logged, numbered, numbers, of_target, put, run_numbered, Way, GATEWAYS, LONG,
-    MAX_DELAY, UPSTREAM,
+    config, count, deliver, load, logged, numbered, numbers, of_target, put, run_numbered, Way, GATEWAYS, IDLE_TICK,
+    LONG, MAX_DELAY, UPSTREAM,
 };
 
-/// How often the filter asks to be woken on Kong, unless the delay of batches is short.
+/// How often the filter asks to be woken on Kong while there is something to do, unless the delay
+/// of batches is short.
 const TICK: Duration = Duration::from_millis(5);
 
 fn start(changes: Value) -> Host {
@@ -143,7 +145,7 @@ fn gauges_are_set_and_begin_at_nothing() {
     assert_eq!(gauges.map(|gauge| count(&host, gauge)), [0, 0, 0]);
     assert_eq!(host.observations(delivery), [3_100; 3]);
     run_numbered(&mut host, 2);
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     assert_eq!(count(&host, Metric::QueuedEntries), 2);
     host.revive().unwrap();
     assert_eq!(gauges.map(|gauge| count(&host, gauge)), [0, 0, 0], "what a trap took is not shown for ever");
@@ -169,19 +171,17 @@ fn more_timers_after_a_trap_are_no_more_work() {
         (usage.callbacks, usage.instructions_in[&Callback::Tick])
     };
     let mut host = start(json!({}));
-    let (once, work) = ticks(&mut host);
-    assert_eq!(once, 2_000);
+    // From now on the period stays as it is.
+    host.revive().unwrap();
+    let (three_timers, work) = ticks(&mut host);
+    assert_eq!(three_timers, 6_000);
     for _ in 0..3 {
         host.revive().unwrap();
     }
-    let (four_times, work_of_four) = ticks(&mut host);
-    assert_eq!(four_times, 8_000);
-    println!(
-        "instructions of an idle tick {}, of one that is not its time {}",
-        work / 2_000,
-        (work_of_four - work) / 6_000
-    );
-    assert!(work_of_four < 2 * work, "{work_of_four} {work}");
+    let (six_timers, work_of_six) = ticks(&mut host);
+    assert_eq!(six_timers, 12_000);
+    println!("instructions of a tick that is not its time {}", (work_of_six - work) / 6_000);
+    assert!(work_of_six < 2 * work, "{work_of_six} {work}");
     run_numbered(&mut host, 12);
     let mut found = numbers(&deliver(&mut host, LONG));
     found.sort_unstable();
@@ -189,10 +189,31 @@ fn more_timers_after_a_trap_are_no_more_work() {
 }
 
 #[test]
-fn an_idle_tick_asks_for_the_time_and_nothing_else() {
+fn an_idle_tick_asks_for_the_time_and_sets_the_next() {
     let mut host = start(json!({}));
-    let (_, usage) = host.measure(|host| host.advance(TICK * 1_000).unwrap());
-    assert_eq!((usage.callbacks, usage.total_host_calls(), usage.memory_grown_bytes), (1_000, 1_000, 0));
+    host.advance(IDLE_TICK).unwrap();
+    let (_, usage) = host.measure(|host| host.advance(IDLE_TICK * 1_000).unwrap());
+    // Two timers each: the one's tick takes the period away, the other's gives the next.
+    assert_eq!((usage.callbacks, usage.total_host_calls(), usage.memory_grown_bytes), (2_000, 3_000, 0));
+}
+
+#[test]
+fn ticks_are_few_while_nothing_is_queued_and_an_event_is_sent_as_soon_as_ever() {
+    let callbacks = |host: &mut Host, time| host.measure(|host| host.advance(time).unwrap()).1.callbacks;
+    let mut host = start(json!({}));
+    for millis in (0..50).map(|round| 1_000 + round * 37 % 100) {
+        host.advance(Duration::from_millis(millis)).unwrap();
+        assert_eq!(callbacks(&mut host, Duration::from_secs(1)), 2 * 20, "neither timer is lost, and none is added");
+        let begun = host.now();
+        run_numbered(&mut host, 3);
+        host.advance(MAX_DELAY + TICK).unwrap();
+        let [callout] = &host.take_callouts()[..] else { panic!("it is not late") };
+        assert!(callout.sent_at.duration_since(begun).unwrap() >= MAX_DELAY);
+        // While a call is under way, ticks are many.
+        assert_eq!(callbacks(&mut host, Duration::from_secs(1)), 2 * 200);
+        host.respond(callout.token, sns::accept(callout)).unwrap();
+    }
+    assert_eq!(host.violations(), []);
 }
 
 #[test]
@@ -222,15 +243,19 @@ fn the_host_is_recognised_or_chosen() {
 
 #[test]
 fn the_signed_host_is_the_one_that_is_sent() {
-    for (endpoint, upstream, host, tls) in [
-        (None, UPSTREAM, "sns.us-east-1.amazonaws.com", true),
-        (Some("https://sns.example.com"), "sns.example.com:443", "sns.example.com", true),
-        (Some("https://sns.example.com:8443"), "sns.example.com:8443", "sns.example.com:8443", true),
-        (Some("http://sns.example.com"), "sns.example.com:80", "sns.example.com", false),
-        (Some("http://127.0.0.1:5000"), "127.0.0.1:5000", "127.0.0.1:5000", false),
-        (Some("http://[::1]:5000"), "[::1]:5000", "[::1]:5000", false),
+    let proxy = Some("http://127.0.0.1:8099");
+    for (endpoint, given, upstream, host, tls) in [
+        (None, None, UPSTREAM, "sns.us-east-1.amazonaws.com", true),
+        (Some("https://sns.example.com"), None, "sns.example.com:443", "sns.example.com", true),
+        (Some("https://sns.example.com:8443"), None, "sns.example.com:8443", "sns.example.com:8443", true),
+        (Some("http://sns.example.com"), None, "sns.example.com:80", "sns.example.com", false),
+        (Some("http://127.0.0.1:5000"), None, "127.0.0.1:5000", "127.0.0.1:5000", false),
+        (Some("http://[::1]:5000"), None, "[::1]:5000", "[::1]:5000", false),
+        // A proxy on the way speaks TLS in the filter's place, and is not what is signed.
+        (None, proxy, "127.0.0.1:8099", "sns.us-east-1.amazonaws.com", false),
+        (Some("https://sns.example.com:8443"), proxy, "127.0.0.1:8099", "sns.example.com:8443", false),
     ] {
-        let mut gateway = start(json!({"endpoint": endpoint}));
+        let mut gateway = start(json!({"endpoint": endpoint, "upstream": given}));
         Way::Kong.run(&mut gateway, &put());
         gateway.advance(MAX_DELAY).unwrap();
         let callout = gateway.take_callouts().remove(0);
@@ -255,6 +280,7 @@ fn tls_to_an_address_is_refused_where_the_host_cannot_do_it() {
         (json!({"endpoint": "https://[::1]"}), true),
         (json!({"endpoint": "http://127.0.0.1:5000"}), false),
         (json!({"endpoint": "https://localhost:8443"}), false),
+        (json!({"endpoint": "https://127.0.0.1:8443", "upstream": "http://127.0.0.1:8099"}), false),
         (queue("https://127.0.0.1:8443"), true),
         (queue("http://127.0.0.1:5000"), false),
         (queue("https://localhost:8443"), false),
@@ -308,4 +334,36 @@ fn where_workers_share_no_queue_a_line_says_that_each_has_an_order_of_its_own() 
         host.advance(LONG).unwrap();
         assert_eq!(logged(&mut host, LogLevel::Warn), [""; 0], "it is said at the start, and once");
     }
+}
+
+#[test]
+fn a_sender_without_traffic_sends_what_others_have_queued_beside_them() {
+    let on = json!({"queue": {"journal": "on"}});
+    let sender = json!({"role": "sender", "routes": null, "queue": {"journal": "on"}});
+    let mut host = load(Host::builder(Profile::Kong).shared_data(SharedData::new()));
+    let gateway = host.start_plugin(config(on).to_string()).unwrap();
+    let senders = [0, 1].map(|_| host.start_plugin(config(sender.clone()).to_string()).unwrap());
+    host.choose_plugin(gateway);
+    run_numbered(&mut host, 300);
+    let (mut most, mut by, mut found) = (0, BTreeSet::new(), Vec::new());
+    let mut under_way = VecDeque::new();
+    while found.len() < 300 {
+        host.advance(TICK).unwrap();
+        for callout in host.take_callouts() {
+            let of_root = under_way.iter().filter(|(_, other): &&(_, Callout)| other.context == callout.context);
+            assert_eq!(of_root.count(), 0, "a root has one call under way");
+            by.insert(callout.context);
+            under_way.push_back((host.now() + Duration::from_millis(30), callout));
+            most = most.max(under_way.len());
+        }
+        while under_way.front().is_some_and(|(at, _)| *at <= host.now()) {
+            let (_, callout) = under_way.pop_front().unwrap();
+            found.extend(numbers(&sns::entries(&callout)));
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+    }
+    assert_eq!((most, by), (3, BTreeSet::from_iter([gateway, senders[0], senders[1]])));
+    found.sort_unstable();
+    assert_eq!(found, (0..300).collect::<Vec<_>>(), "each once");
+    assert_eq!(host.violations(), []);
 }

@@ -12,7 +12,9 @@ use serde_json::json;
 use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
 use crate::support::sns::{self, Fate};
 use crate::support::sqs;
-use crate::support::{config, count, deliver, load, numbered, of_target, run_numbered, start, Way, MAX_DELAY, TICK};
+use crate::support::{
+    config, count, deliver, load, numbered, of_target, run_numbered, start, worker_ends, Way, MAX_DELAY, TICK,
+};
 
 #[test]
 fn every_metric_is_defined_with_its_kind() {
@@ -151,6 +153,9 @@ fn every_counter_counts_what_it_says() {
     let mut lettered = with_dead_letter_queue(Way::HttpFilter);
     run_numbered(&mut lettered, 2);
     refused_by_sns(&mut lettered, sqs::accept);
+    let mut ended = Way::Kong.start(&config(json!({})));
+    run_numbered(&mut ended, 2);
+    ended.begin_to_end(worker_ends()).unwrap();
     let mut hostile = busy();
     (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
     hostile.advance(TICK).unwrap();
@@ -173,6 +178,7 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedRefused, vec![(&all, 0), (&partly, 1), (&error, 0)]),
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
         (Metric::EventsDroppedOrphaned, vec![(&all, 0), (&adopted, 0), (&orphaned, 2)]),
+        (Metric::EventsDroppedShutdown, vec![(&all, 0), (&ended, 2)]),
         (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
         (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),

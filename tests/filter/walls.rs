@@ -6,7 +6,7 @@ use retrohook::metrics::Metric;
 use serde_json::json;
 
 use crate::support::webhooks::{answer, capturing, fields, gateway, held, message, refused, start, stored, webhook};
-use crate::support::{config, count, logged, put, Way, GATEWAYS, TICK};
+use crate::support::{config, count, logged, put, Way, GATEWAYS, IDLE_TICK};
 
 /// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a
 /// filter sees it, or does not.
@@ -99,7 +99,7 @@ fn another_spelling_is_refused_and_goes_to_no_upstream() {
         // Another method is not for the capture.
         let get = host.exchange(&ExchangeSpec::new("GET", "/webhook/")).unwrap();
         assert!(!get.local);
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!(count(&host, Metric::CapturesRefusedMisspelled), refusals, "{way:?}");
         let lines = logged(&mut host, LogLevel::Warn);
         assert!(lines.len() == 1 && lines[0].contains("another spelling of its path"), "{lines:?}");
@@ -116,7 +116,7 @@ fn a_path_that_is_too_long_to_tell_is_refused_where_a_capture_has_its_method() {
             let get = host.exchange(&ExchangeSpec::new("GET", &path)).unwrap();
             assert!(!get.local, "{way:?}");
         }
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!(count(&host, Metric::PathsTooLong), 2, "{way:?}");
         assert_eq!(count(&host, Metric::CapturesRefusedMisspelled), 2, "{way:?}");
     }

@@ -239,7 +239,12 @@ impl Webhook {
 
     /// Whether it has to be taken for signed.
     pub(crate) fn is_good(&self) -> bool {
-        matches!(self.harm, Harm::None) && self.is_in_time() && self.scheme != Scheme::None
+        matches!(self.harm, Harm::None) && self.is_in_time() && self.scheme != Scheme::None && !self.has_two_ids()
+    }
+
+    /// True if there is a second line of the id that is signed, which a reader might take for it.
+    fn has_two_ids(&self) -> bool {
+        self.scheme == Scheme::StandardWebhooks && self.headers.iter().any(|(name, _)| name == "webhook-id")
     }
 
     /// True if the sender of these headers knew the secret.

@@ -1,4 +1,4 @@
-"""The plugin that keeps Kong's plans, in LuaJIT, with a stand-in for the library of Kong's Wasm module."""
+"""The plugin that keeps Kong's plans and tells of a worker's end, in LuaJIT, with a stand-in for the library of Kong's Wasm module."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,24 @@ KONG = """
 package.path = ...
 local ffi = require "ffi"
 freed, warnings = 0, 0
-ngx = { WARN = 5, config = { subsystem = "http" }, log = function() warnings = warnings + 1 end }
+configured, timers, loads = {}, {}, {}
+local every = function(time, callback)
+  timers[#timers + 1] = callback
+  return not no_timers, no_timers
+end
+ngx = { ERR = 4, WARN = 5, config = { subsystem = "http" }, log = function() warnings = warnings + 1 end, timer = { every = every } }
 package.preload["resty.wasmx.proxy_wasm"] = function()
   return {
     new = function(filters)
       if #filters == 0 then
         return nil, "no filters"
       end
+      configured[#configured + 1] = filters[1].config
       return ffi.gc(ffi.new("int[1]", #filters), function() freed = freed + 1 end)
+    end,
+    load = function(plan)
+      loads[#loads + 1] = plan
+      return not no_load, no_load
     end,
   }
 end
@@ -41,6 +51,18 @@ function make_and_drop(count)
   collectgarbage()
   collectgarbage()
   return freed
+end
+
+-- As Kong starts a worker with a filter of this name, and ends it.
+function live_and_end(name)
+  load_plugin():init_worker()
+  require("resty.wasmx.proxy_wasm").new({ { name = name, config = "a configuration" } })
+  for _, premature in ipairs({ false, true }) do
+    for _, callback in ipairs(timers) do
+      callback(premature)
+    end
+  end
+  return table.concat(configured, ", ")
 end
 
 function new(...)
@@ -87,7 +109,33 @@ def test_what_runs_no_filters_loads_it_and_asks_for_none(where: str) -> None:
     host.load(where)()
     host.load('package.preload["resty.wasmx.proxy_wasm"] = function() error("there are none") end')()
     handler = host.load_plugin()
-    assert (handler.PRIORITY, handler.VERSION, host.warnings) == (1, "1.0.0", 0)
+    assert (handler.PRIORITY, handler.VERSION, handler.init_worker, host.warnings) == (1, "1.1.0", None, 0)
+
+
+def test_filters_are_told_once_that_their_worker_ends() -> None:
+    host = kong()
+    assert host.live_and_end("retrohook") == "a configuration, retrohook: the worker ends"
+    assert (len(host.loads), host.warnings) == (1, 0)
+    word = 'const WORKER_ENDS: &[u8] = b"retrohook: the worker ends";'
+    assert word in (PROJECT / "src" / "filter" / "root.rs").read_text()
+
+
+def test_where_the_filter_is_not_there_nobody_is_told() -> None:
+    assert kong().live_and_end("other") == "a configuration"
+
+
+def test_kongs_own_timers_are_passed_over() -> None:
+    host = kong()
+    host.load("native_timer_every, ngx.timer.every = ngx.timer.every, error")()
+    assert host.live_and_end("retrohook") == "a configuration, retrohook: the worker ends"
+
+
+@pytest.mark.parametrize("fault", ["no_timers", "no_load"])
+def test_a_worker_that_cannot_be_told_of_its_end_says_so(fault: str) -> None:
+    host = kong()
+    host.load(f"{fault} = 'a reason'")()
+    host.live_and_end("retrohook")
+    assert host.warnings == 1
 
 
 def test_the_settings_load_it_from_where_the_documentation_puts_it() -> None:

@@ -21,6 +21,7 @@ FAULTS: list[dict[str, Any]] = json.loads((CONFIGS / "faults.json").read_text())
 BEYOND_DRAFT_4 = {
     "whether a text is a regular expression": {
         "matcher not a regular expression",
+        "matcher with a parameter in braces",
         "matcher too large",
         "groups of a bad matcher are not asked for",
         "redact path of a bad matcher is not asked for",

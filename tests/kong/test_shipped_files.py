@@ -80,7 +80,9 @@ def test_the_two_differ_only_in_addresses() -> None:
     for document in (shipped, demo):
         (service,) = document["services"]
         del service["url"]
-        next(filters_in(service)).pop("endpoint", None)
+        config = next(filters_in(service))
+        for key in ("endpoint", "upstream"):
+            config.pop(key, None)
     assert shipped == demo
 
 
@@ -92,6 +94,14 @@ def test_the_calls_of_the_admin_api_carry_configurations_that_are_accepted() -> 
         assert_accepted(config)
 
 
+def test_the_senders_of_the_documentation_are_accepted() -> None:
+    (block,) = re.findall(r"```yaml\n(services:\n  - name: senders\n.*?)```", (PROJECT / "docs" / "kong.md").read_text(), re.DOTALL)
+    senders = list(filters_in(yaml.safe_load(block)))
+    assert len(senders) == 3
+    for config in senders:
+        assert_accepted(config)
+
+
 def test_the_commands_of_the_documentation_fit_the_settings() -> None:
     page = (PROJECT / "docs" / "kong.md").read_text()
     installed = dict(re.findall(r"install -D -m 644 (\S+) (\S+)", page))
@@ -99,6 +109,7 @@ def test_the_commands_of_the_documentation_fit_the_settings() -> None:
     assert installed == {
         "dist/retrohook.wasm": f"{folder}/retrohook.wasm",
         "kong/retrohook.meta.json": f"{folder}/retrohook.meta.json",
+        "kong/retrohook-aws.conf": settings()["nginx_http_include"],
     }
     assert f"http://{settings()['status_listen']}/metrics" in page
     (memory,) = re.findall(r"^nginx_wasm_shm_kv_retrohook = (\S+)$", page, re.MULTILINE)

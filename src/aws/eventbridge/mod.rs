@@ -10,13 +10,13 @@ mod request;
 
 use http::header::{HeaderMap, CONTENT_TYPE};
 
-use crate::aws::error::Outcome;
+use crate::aws::error::{Failure, Outcome};
 use crate::aws::eventbridge::event_bus::EventBus;
-use crate::aws::protocol::{self, Protocol, TargetKind, AMZ_TARGET};
+use crate::aws::protocol::{self, Protocol, Stored, TargetKind, AMZ_TARGET};
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub(crate) use reply::parse_reply;
+pub(crate) use reply::{parse_reply, parse_stored};
 pub(crate) use request::{body, size};
 
 /// Bytes that all entries of one `PutEvents`, and so one of them, may have: 262,144, counted as in
@@ -82,5 +82,9 @@ impl Protocol for EventBus {
 
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {
         parse_reply(reply, events)
+    }
+
+    fn parse_stored(&self, reply: &Reply, events: &[Option<&Event>]) -> Result<Vec<Stored>, Failure> {
+        parse_stored(reply, events.len())
     }
 }

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::aws::error::{classify, without_namespace, Failure, Outcome};
-use crate::aws::reply::{self, json_error, text};
+use crate::aws::protocol::Stored;
+use crate::aws::reply::{self, json_error, text, Success};
 use crate::callout::Reply;
 
 /// Returns the outcome of each of the `events` entries of a request made by [`super::body`], in
@@ -16,25 +17,45 @@ use crate::callout::Reply;
 /// A reply that says nothing certain about an entry is a transient failure of that entry; see
 /// [`crate::aws::reply`].
 pub(crate) fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
-    let success = match reply::read("EventBridge", reply, events, json_error) {
-        Ok(success) => success,
-        Err(failure) => return vec![Outcome::Failed(failure); events],
-    };
+    let outcome = |stored: Stored| stored.map_or_else(Outcome::Failed, |_| Outcome::Delivered);
+    match read(reply, events) {
+        Ok((_, _, entries)) => entries.into_iter().map(outcome).collect(),
+        Err(failure) => vec![Outcome::Failed(failure); events],
+    }
+}
+
+/// Returns the id of each of the `events` entries, in their order.
+///
+/// # Errors
+/// The failure of all: the call was refused, or the reply counts other failures than it names.
+pub(crate) fn parse_stored(reply: &Reply, events: usize) -> Result<Vec<Stored>, Failure> {
+    let (success, put, entries) = read(reply, events)?;
+    let failed = entries.iter().filter(|entry| entry.is_err()).count();
+    match put.get("FailedEntryCount").and_then(Value::as_u64) {
+        Some(count) if count == failed as u64 => Ok(entries),
+        _ => Err(success.unreadable()),
+    }
+}
+
+/// Reads a reply: all of it, and what it says of each entry.
+fn read(reply: &Reply, events: usize) -> Result<(Success<'_>, Value, Vec<Stored>), Failure> {
+    let success = reply::read("EventBridge", reply, events, json_error)?;
     let put = success.json().unwrap_or_default();
     let entries = put.get("Entries").and_then(Value::as_array);
     let Some(entries) = entries.filter(|entries| entries.len() == events) else {
-        return vec![Outcome::Failed(success.unreadable()); events];
+        return Err(success.unreadable());
     };
-    let outcome = |entry: &Value| match (text(entry, "EventId"), text(entry, "ErrorCode")) {
-        (Some(_), None) => Outcome::Delivered,
+    let stored = |entry: &Value| match (text(entry, "EventId"), text(entry, "ErrorCode")) {
+        (Some(id), None) => Ok(id.to_owned()),
         (_, Some(code)) => {
             let (code, message) = (without_namespace(code), text(entry, "ErrorMessage").unwrap_or_default());
             // An entry has no status of its own; an unknown failure may be gone in a moment.
-            Outcome::Failed(Failure::new(classify(StatusCode::INTERNAL_SERVER_ERROR, code, message), code, message))
+            Err(Failure::new(classify(StatusCode::INTERNAL_SERVER_ERROR, code, message), code, message))
         }
-        (None, None) => Outcome::Failed(success.without_entry()),
+        (None, None) => Err(success.without_entry()),
     };
-    entries.iter().map(outcome).collect()
+    let entries = entries.iter().map(stored).collect();
+    Ok((success, put, entries))
 }
 
 #[cfg(test)]
@@ -109,6 +130,35 @@ mod tests {
         for end in 0..PUT.len() {
             let part = PUT.as_bytes().get(..end).unwrap();
             assert!(unreadable(&parse(200, part, 6)), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_told_the_id_of_its_own_entry_where_the_counts_agree() {
+        let stored = |status, body: &str, events| {
+            let stored = parse_stored(&response(status, body), events);
+            let stored = stored.unwrap_or_else(|failure| vec![Err(failure); events]).into_iter();
+            stored.map(|stored| stored.map_err(|failure| failure.code)).collect::<Vec<_>>()
+        };
+        let counted = |count: &str| PUT.replace("\"FailedEntryCount\":3", count);
+        let [ok, failed] = [|id: &str| Ok(id.to_owned()), |code: &str| Err(code.to_owned())];
+        let codes = ["InternalFailure", "MalformedDetail", "ThrottlingException", "MissingFromReply"].map(failed);
+        let [internal, malformed, throttled, missing] = codes;
+        let entries = [ok("11710aed-b79e"), internal, ok("d804d26a"), malformed, throttled, missing];
+        assert_eq!(stored(200, &counted("\"FailedEntryCount\":4"), 6), entries);
+        for count in ["3", "0", "6", "-4", "4.0", "\"4\"", "null"] {
+            let unreadable = vec![failed("UnreadableReply"); 6];
+            assert_eq!(stored(200, &counted(&format!("\"FailedEntryCount\":{count}")), 6), unreadable, "{count}");
+        }
+        assert_eq!(stored(200, &counted("\"A\":4"), 6), vec![failed("UnreadableReply"); 6]);
+        let one = r#"{"FailedEntryCount":0,"Entries":[{"EventId":"e"}]}"#;
+        assert_eq!(stored(200, one, 1), [ok("e")]);
+        assert_eq!(stored(200, one, 2), vec![failed("UnreadableReply"); 2]);
+        assert_eq!(stored(202, one, 1), [failed("HTTP 202")]);
+        let odd = one.replacen('{', "{\"__type\":\"com.amazonaws.events#InternalException\",", 1);
+        assert_eq!(stored(200, &odd, 1), [failed("InternalException")]);
+        for end in 0..one.len() {
+            assert!(stored(200, one.get(..end).unwrap(), 1).iter().all(Result::is_err), "cut at {end}");
         }
     }
 

@@ -137,7 +137,42 @@ fn any_other_time_can_be_signed() {
     }
 }
 
+/// The `authorization` that AWS's own signer makes.
+fn of_aws(request: &Request<Vec<u8>>, token: Option<&str>, now: Timestamp) -> String {
+    use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+    let token = token.map(str::to_owned);
+    let identity = aws_credential_types::Credentials::new(ACCESS_KEY_ID, SECRET, token, None, "test").into();
+    let params = aws_sigv4::sign::v4::SigningParams::builder().identity(&identity).region("us-east-1").name("sns");
+    let params = params.time(now.into()).settings(SigningSettings::default()).build().unwrap().into();
+    let host = ("host", request.uri().authority().unwrap().as_str());
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).chain([host]);
+    let (path, body) = (request.uri().path_and_query().unwrap().as_str(), SignableBody::Bytes(request.body()));
+    let signable = SignableRequest::new(request.method().as_str(), path, headers, body).unwrap();
+    let instructions = http_request::sign(signable, &params).unwrap().into_parts().0;
+    let found = instructions.headers().find(|(name, _)| *name == "authorization");
+    found.unwrap().1.to_owned()
+}
+
 proptest! {
+    #[test]
+    fn a_signature_is_what_the_signer_of_aws_makes(
+        authority in "[a-z.]{1,9}(:[0-9]{1,4})?",
+        path in "(/|/([a-zA-Z0-9._~%=:@-]{0,3}/){0,4}(\\.|\\.\\.|[a-z]{0,3}))(\\?([a-c=&+%.~/-]|%2[0-9]){0,12})?",
+        headers in proptest::collection::vec(("x-[ab]|content-type|user-agent|te|x-amzn-trace-id", "[ -~\t]{0,12}"), 0..5),
+        body: Vec<u8>,
+        token in proptest::option::of("[!-~]{1,20}"),
+        now in 0u64..END_OF_TIME.0,
+    ) {
+        let mut request = Request::post(format!("https://{authority}{path}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let Ok(mut request) = request.body(body) else { return Ok(()) };
+        let expected = of_aws(&request, token.as_deref(), Timestamp(now));
+        sign(&mut request, &credentials(token.as_deref()), &scope(), Timestamp(now)).unwrap();
+        prop_assert_eq!(header(&request, "authorization"), [expected]);
+    }
+
     #[test]
     fn nothing_makes_it_panic(
         uri in prop_oneof!["http://[a-z.:@0-9]{1,9}/[ -~]{0,20}", "[ -~é]{0,20}"],

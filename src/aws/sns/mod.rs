@@ -11,13 +11,13 @@ pub(crate) mod topic_arn;
 use http::header::{HeaderMap, CONTENT_TYPE};
 
 use crate::aws::decimal::DecimalRange;
-use crate::aws::error::Outcome;
-use crate::aws::protocol::{self, Protocol, TargetKind};
+use crate::aws::error::{Failure, Outcome};
+use crate::aws::protocol::{self, Protocol, Stored, TargetKind};
 use crate::callout::Reply;
 use crate::event::Event;
 use topic_arn::TopicArn;
 
-pub(crate) use reply::parse_reply;
+pub(crate) use reply::{parse_reply, parse_stored};
 pub(crate) use request::{body, size, FORM};
 
 /// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all
@@ -87,5 +87,9 @@ impl Protocol for TopicArn {
 
     fn parse_reply(&self, reply: &Reply, events: usize) -> Vec<Outcome> {
         parse_reply(reply, events)
+    }
+
+    fn parse_stored(&self, reply: &Reply, events: &[Option<&Event>]) -> Result<Vec<Stored>, Failure> {
+        parse_stored(reply, events.len())
     }
 }

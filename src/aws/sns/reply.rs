@@ -11,6 +11,7 @@ use quick_xml::events::Event as Xml;
 use quick_xml::Reader;
 
 use crate::aws::error::{classify, without_namespace, Failure, Outcome, MAX_KEPT_CHARS};
+use crate::aws::protocol::Stored;
 use crate::aws::reply::{self, json_error, position, Success, MAX_TEXT_BYTES};
 use crate::callout::Reply;
 
@@ -21,11 +22,26 @@ use crate::callout::Reply;
 /// code of our own; see [`crate::aws::reply`]. Of entries named twice the first mention counts; ids
 /// that were not sent are ignored.
 pub(crate) fn parse_reply(reply: &Reply, events: usize) -> Vec<Outcome> {
-    // Some of AWS's front ends answer in JSON whatever was asked.
-    match reply::read("SNS", reply, events, |text| xml_error(text).or_else(|| json_error(text))) {
-        Ok(success) => settle(&success, events),
+    let outcome = |stored: Stored| stored.map_or_else(Outcome::Failed, |_| Outcome::Delivered);
+    match read(reply, events).and_then(|success| settle(&success, events, false)) {
+        Ok(entries) => entries.into_iter().map(outcome).collect(),
         Err(failure) => vec![Outcome::Failed(failure); events],
     }
+}
+
+/// Returns the id that SNS gave to each of the `events` entries, in their order. One that is named
+/// twice has none.
+///
+/// # Errors
+/// The failure of all: the call was refused, or the reply is not whole, is one to another action, or
+/// has an id that was not sent.
+pub(crate) fn parse_stored(reply: &Reply, events: usize) -> Result<Vec<Stored>, Failure> {
+    settle(&read(reply, events)?, events, true)
+}
+
+fn read(reply: &Reply, events: usize) -> Result<Success<'_>, Failure> {
+    // Some of AWS's front ends answer in JSON whatever was asked.
+    reply::read("SNS", reply, events, |text| xml_error(text).or_else(|| json_error(text)))
 }
 
 /// The elements that matter.
@@ -128,6 +144,7 @@ fn append(text: &mut String, part: &str) {
 #[derive(Default)]
 struct Member {
     id: String,
+    message_id: String,
     code: String,
     message: String,
     sender_fault: bool,
@@ -142,44 +159,53 @@ impl Member {
     }
 }
 
-/// Returns the outcomes that a reply with a success status gives.
-fn settle(success: &Success<'_>, events: usize) -> Vec<Outcome> {
-    let mut settled: Vec<Option<Outcome>> = vec![None; events];
-    let mut settle_first = |position: Option<usize>, outcome: Outcome| {
-        if let Some(entry) = position.and_then(|position| settled.get_mut(position)) {
-            entry.get_or_insert(outcome);
-        }
-    };
-    let mut known_root = false;
-    let mut has_message_id = false;
+/// Returns the outcomes that a reply with a success status gives. Where somebody is told what it
+/// says, it is read in the way that `is_strict`, and may be refused as a whole.
+fn settle(success: &Success<'_>, events: usize, is_strict: bool) -> Result<Vec<Stored>, Failure> {
+    let mut settled: Vec<Option<Stored>> = vec![None; events];
+    let mut is_foreign = false;
+    let mut settle_first =
+        |position: Option<usize>, stored: Stored| match position.and_then(|position| settled.get_mut(position)) {
+            Some(Some(twice)) if is_strict => *twice = Err(success.named_twice()),
+            Some(entry) => drop(entry.get_or_insert(stored)),
+            None => is_foreign = true,
+        };
+    let mut root = None;
+    let mut message_id = String::new();
     let mut member = Member::default();
     let root_closed = each_closed(success.text, &mut |path, text| match path {
         [Tag::PublishBatchResponse, Tag::PublishBatchResult, list, Tag::Member, rest @ ..] => match (list, rest) {
             (Tag::Successful | Tag::Failed, [Tag::Id]) => member.id = text.to_owned(),
+            (Tag::Successful, [Tag::MessageId]) => member.message_id = text.to_owned(),
             (Tag::Failed, [Tag::Code]) => member.code = text.to_owned(),
             (Tag::Failed, [Tag::Message]) => member.message = text.to_owned(),
             (Tag::Failed, [Tag::SenderFault]) => member.sender_fault = text == "true",
             (Tag::Successful | Tag::Failed, []) => {
                 let member = std::mem::take(&mut member);
-                let delivered = *list == Tag::Successful;
-                let outcome = if delivered { Outcome::Delivered } else { Outcome::Failed(member.failure()) };
-                settle_first(position(&member.id), outcome);
+                let stored = match list {
+                    Tag::Failed => Err(member.failure()),
+                    _ if is_strict && member.message_id.is_empty() => Err(success.without_entry()),
+                    _ => Ok(member.message_id),
+                };
+                settle_first(position(&member.id), stored);
             }
             _ => {}
         },
-        [Tag::PublishResponse, Tag::PublishResult, Tag::MessageId] => has_message_id = !text.is_empty(),
+        [Tag::PublishResponse, Tag::PublishResult, Tag::MessageId] => message_id = text.to_owned(),
         // A reply to Publish names no entry, so it can speak for one only.
-        [Tag::PublishResponse, Tag::PublishResult] if has_message_id && events == 1 => {
-            settle_first(Some(0), Outcome::Delivered);
+        [Tag::PublishResponse, Tag::PublishResult] if !message_id.is_empty() && events == 1 => {
+            settle_first(Some(0), Ok(std::mem::take(&mut message_id)));
         }
-        [Tag::PublishResponse | Tag::PublishBatchResponse] => known_root = true,
+        [tag @ (Tag::PublishResponse | Tag::PublishBatchResponse)] => root = Some(*tag),
         _ => {}
     });
-    let silence = || {
-        let whole = root_closed && known_root;
-        Outcome::Failed(if whole { success.without_entry() } else { success.unreadable() })
-    };
-    settled.into_iter().map(|outcome| outcome.unwrap_or_else(silence)).collect()
+    let of_action = if events == 1 { Tag::PublishResponse } else { Tag::PublishBatchResponse };
+    if is_strict && (is_foreign || !root_closed || root != Some(of_action)) {
+        return Err(success.unreadable());
+    }
+    let is_whole = root_closed && root.is_some();
+    let silence = || Err(if is_whole { success.without_entry() } else { success.unreadable() });
+    Ok(settled.into_iter().map(|stored| stored.unwrap_or_else(silence)).collect())
 }
 
 /// Returns code and message of `<ErrorResponse><Error>…`, or of the older

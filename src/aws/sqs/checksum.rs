@@ -5,6 +5,7 @@ use md5::{Digest, Md5};
 
 use super::request::Message;
 use crate::event::Attribute;
+use crate::hex_text::hex_text;
 
 /// The mark of a value that is a text and not bytes.
 const TEXT: [u8; 1] = [1];
@@ -35,7 +36,7 @@ pub(super) fn of_attributes(message: &Message<'_>) -> String {
 
 #[inline(never)]
 fn in_hex(sum: Md5) -> String {
-    hex::encode(sum.finalize())
+    hex_text(&sum.finalize())
 }
 
 /// Adds a text with its length before it.

@@ -13,15 +13,15 @@ mod stored;
 use http::HeaderMap;
 
 use crate::aws::endpoint::Endpoint;
-use crate::aws::error::Outcome;
-use crate::aws::protocol::{self, Protocol, TargetKind};
+use crate::aws::error::{Failure, Outcome};
+use crate::aws::protocol::{self, Protocol, Stored, TargetKind};
 use crate::aws::sqs::queue_url::QueueUrl;
 use crate::callout::Reply;
 use crate::event::Event;
 
-pub(crate) use reply::{parse_batch, parse_sent};
-pub(crate) use request::{headers, send_message, send_message_batch, size, Action, Message};
-pub(crate) use stored::{parse_stored, parse_stored_batch, Stored};
+use reply::{parse_batch, parse_sent};
+use request::{headers, send_message, send_message_batch, size, Action, Message};
+use stored::{parse_stored, parse_stored_batch};
 
 /// Bytes that one message may have with its attributes (names, types, values) in UTF-8, and all
 /// messages of one `SendMessageBatch` together: 1,048,576.
@@ -90,6 +90,15 @@ impl Protocol for QueueUrl {
         match events {
             1 => vec![parse_sent(reply).map_or_else(Outcome::Failed, |_| Outcome::Delivered)],
             _ => parse_batch(reply, events),
+        }
+    }
+
+    fn parse_stored(&self, reply: &Reply, events: &[Option<&Event>]) -> Result<Vec<Stored>, Failure> {
+        let messages: Vec<_> = events.iter().map(|event| event.map(|event| message_of(event, self.fifo))).collect();
+        match messages.as_slice() {
+            [Some(message)] => parse_stored(reply, message).map(|id| vec![Ok(id)]),
+            [None] => parse_sent(reply).map(|id| vec![Ok(id)]),
+            _ => parse_stored_batch(reply, &messages),
         }
     }
 }

@@ -10,21 +10,19 @@ use super::checksum;
 use super::reply::{failure, read_sent, SQS};
 use super::request::Message;
 use crate::aws::error::{Failure, FailureClass};
+use crate::aws::protocol::Stored;
 use crate::aws::reply::{self, json_error, position, text, Success};
 use crate::callout::Reply;
 
 const BODY_SUM: &str = "MD5OfMessageBody";
 const ATTRIBUTES_SUM: &str = "MD5OfMessageAttributes";
 
-/// The id that SQS gave to a message, or why it is not certain that SQS has it.
-pub(crate) type Stored = Result<String, Failure>;
-
 /// Returns the id that SQS gave to `message`, if what it stored is that message: SQS sends the MD5
 /// of body and attributes back.
 ///
 /// # Errors
 /// As [`super::parse_sent`], and if SQS tells of another message.
-pub(crate) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Stored {
+pub(super) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Stored {
     let (message_id, sent) = read_sent(reply)?;
     // A stand-in for SQS may give no sums; one that it gives has to be right.
     check_sums(&sent, message)?;
@@ -39,7 +37,7 @@ pub(crate) fn parse_stored(reply: &Reply, message: &Message<'_>) -> Stored {
 ///
 /// # Errors
 /// The failure of all: the call was refused, or the reply cannot be one to this call.
-pub(crate) fn parse_stored_batch(reply: &Reply, messages: &[Option<Message<'_>>]) -> Result<Vec<Stored>, Failure> {
+pub(super) fn parse_stored_batch(reply: &Reply, messages: &[Option<Message<'_>>]) -> Result<Vec<Stored>, Failure> {
     let success = reply::read(SQS, reply, messages.len(), json_error)?;
     let batch = success.json().unwrap_or_default();
     let (Some(stored), Some(refused)) = (members(&batch, "Successful"), members(&batch, "Failed")) else {
@@ -53,7 +51,7 @@ pub(crate) fn parse_stored_batch(reply: &Reply, messages: &[Option<Message<'_>>]
         // An id that was not sent: the reply is to another call.
         let Some((place, message)) = found else { return Err(success.unreadable()) };
         *place = Some(match (&place, is_stored, message) {
-            (Some(_), ..) => Err(Failure::new(FailureClass::Transient, "NamedTwice", "SQS named this entry twice")),
+            (Some(_), ..) => Err(success.named_twice()),
             (None, false, _) => Err(failure(member)),
             (None, true, Some(message)) => message_id(&success, member, message),
             (None, true, None) => Err(success.without_entry()),

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::{CaptureId, CaptureStage, Intake, Reservation};
 use crate::aws::error::{Failure, FailureClass, Outcome, UNSIGNED};
+use crate::aws::protocol::Stored;
 use crate::aws::retry_after::retry_after;
 use crate::aws::signer::Signer;
-use crate::aws::sqs::{self, Stored};
 use crate::callout::{Callout, Reply};
 use crate::capture::call_table::CallUnderWay;
 use crate::capture::storing::{callout, Storing};
 use crate::capture::CaptureCall;
 use crate::clock::Timestamp;
+use crate::event::Event;
 
 impl Intake {
     /// Returns the next call that stores webhooks, if one is due. Its reply is owed to
@@ -25,10 +26,11 @@ impl Intake {
         while let Some((queue, webhooks)) = self.lines.take_next(steady) {
             let call = self.calls.next();
             let timeout = self.begin(call, &webhooks, steady);
-            let storings: Vec<&Storing> = webhooks.iter().filter_map(|id| self.storing(call, *id)).collect();
+            let storings = || webhooks.iter().filter_map(|id| self.storing(call, *id));
+            let events: Vec<&Event> = storings().map(|storing| &storing.event).collect();
             let Some(target) = self.room.target(queue) else { continue };
-            let mut callout = callout(target, &storings, timeout);
-            let bytes = storings.iter().map(|storing| storing.size()).sum();
+            let mut callout = callout(target, &events, timeout);
+            let bytes = storings().map(|storing| storing.size).sum();
             let signed = signer.sign(&mut callout, &target.scope(), now);
             let mut under_way = CallUnderWay { call, queue, webhooks, bytes, signature: None, left: Vec::new() };
             match signed {
@@ -65,13 +67,10 @@ impl Intake {
         let Some(under_way) = self.calls.take(call) else { return };
         self.counts.replied(reply);
         let outcomes = {
-            let message = |id: &CaptureId| self.storing(call, *id).map(Storing::message);
-            let messages: Vec<_> = under_way.webhooks.iter().map(message).collect();
-            match messages.as_slice() {
-                [Some(message)] => sqs::parse_stored(reply, message).map(|id| vec![Ok(id)]),
-                [None] => sqs::parse_sent(reply).map(|id| vec![Ok(id)]),
-                _ => sqs::parse_stored_batch(reply, &messages),
-            }
+            let event = |id: &CaptureId| self.storing(call, *id).map(|storing| &storing.event);
+            let events: Vec<_> = under_way.webhooks.iter().map(event).collect();
+            let Some(target) = self.room.target(under_way.queue) else { return };
+            target.protocol.parse_stored(reply, &events)
         };
         if let Some(signature) = under_way.signature {
             // A signature that is refused is refused for all.

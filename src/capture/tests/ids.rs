@@ -92,12 +92,20 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
         let checked = verify.map(|verify| verify.check(&request, NOW));
         let storing =
             storing(capture, &redaction, request, body.as_bytes(), checked.as_ref(), attempts, nonce).unwrap();
+        let protocol = &capture.target(storing.unverified).protocol;
+        let sent: Value = serde_json::from_slice(&protocol.body(&[&storing.event])).unwrap();
+        let sent = |name: &str| sent.get(name).map(|value| value.as_str().unwrap().to_owned());
         Stored {
-            message: serde_json::from_str(&storing.message).unwrap(),
-            attributes: storing.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect(),
-            queue: capture.queue(storing.unverified).protocol.name().to_owned(),
-            group: storing.group_id,
-            deduplication: storing.deduplication_id,
+            message: serde_json::from_str(&storing.event.message).unwrap(),
+            queue: protocol.name().to_owned(),
+            group: sent("MessageGroupId"),
+            deduplication: sent("MessageDeduplicationId"),
+            attributes: storing
+                .event
+                .attributes
+                .into_iter()
+                .map(|attribute| (attribute.name, attribute.value))
+                .collect(),
         }
     };
     requests.iter().map(store).collect()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::{missing, Rejection};
+use super::{missing, only, Rejection};
 use crate::exchange::template::{each_piece, TemplateError, Variable};
 use crate::exchange::ClientRequest;
 use crate::lookup;
@@ -100,6 +100,9 @@ impl Content {
         base: Option<&str>,
         timestamp: &'a str,
     ) -> Result<Vec<Cow<'a, [u8]>>, Rejection> {
+        if self.joins_url_and_body() && !is_border_plain(request) {
+            return Err(Rejection::Unreadable("border between URL and body".to_owned()));
+        }
         let mut values = Vec::with_capacity(self.0.len());
         for (position, part) in self.0.iter().enumerate() {
             let value = match part {
@@ -116,6 +119,28 @@ impl Content {
         Ok(values)
     }
 
+    /// Returns true if the URL and the body are signed with nothing between them that no URL has, so
+    /// that the end of one could be taken for the beginning of the other.
+    fn joins_url_and_body(&self) -> bool {
+        let (mut first, mut is_apart) = (None, false);
+        for part in &self.0 {
+            let is_url = match part {
+                SignedPart::Url | SignedPart::DecodedUrl => true,
+                SignedPart::Request(Variable::RequestBody) => false,
+                SignedPart::Text(text) => {
+                    is_apart |= text.bytes().any(|byte| byte <= b' ');
+                    continue;
+                }
+                SignedPart::Request(_) | SignedPart::Form | SignedPart::Timestamp => continue,
+            };
+            match first {
+                Some(first) if first != is_url => return !is_apart,
+                _ => (first, is_apart) = (Some(is_url), false),
+            }
+        }
+        false
+    }
+
     /// Returns the value of a placeholder, in which the text behind it does not stand: `id.time`
     /// with a dot in the id would have a signature that is good for another id and time.
     fn alone<'a>(
@@ -124,7 +149,7 @@ impl Content {
         variable: &'a Variable,
         request: &'a ClientRequest<'_>,
     ) -> Result<Cow<'a, str>, Rejection> {
-        let value = variable.of_request(request).ok_or_else(|| missing(variable))?;
+        let value = only(variable, request)?;
         let runs_on = match self.0.get(position + 1) {
             Some(SignedPart::Text(behind)) => lookup::contains(&value, behind),
             _ => false,
@@ -134,6 +159,14 @@ impl Content {
         }
         Ok(value)
     }
+}
+
+/// Returns true if a URL and the body behind or before it can be told apart in the text that they
+/// make together: JSON begins and ends with brackets, which a URL has encoded.
+fn is_border_plain(request: &ClientRequest<'_>) -> bool {
+    let body = request.body.trim_ascii_end();
+    let is_json = matches!((body.first(), body.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+    !request.target.bytes().any(|byte| b"{}[]".contains(&byte)) && (is_json || request.body.is_empty())
 }
 
 fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

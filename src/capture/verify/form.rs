@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ctutils::CtEq;
 
 use super::content::Content;
-use super::{described, missing, Algorithm, Encoding, Key, Rejection, Signed, Verification};
+use super::{described, missing, only, Algorithm, Encoding, Key, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
@@ -93,7 +93,7 @@ impl SignatureForm {
         let (signatures, listed_time) = self.read(request)?;
         let time = match &self.time {
             None => None,
-            Some((TimePlace::Request(place), _)) => Some(place.of_request(request).ok_or_else(|| missing(place))?),
+            Some((TimePlace::Request(place), _)) => Some(only(place, request)?),
             Some((TimePlace::List(_), _)) => Some(Cow::Owned(listed_time.ok_or_else(|| self.unreadable())?)),
         };
         let made_at = match (&self.time, &time) {
@@ -117,12 +117,12 @@ impl SignatureForm {
     /// Returns the signatures of a request, and the time that is listed among them.
     fn read(&self, request: &ClientRequest<'_>) -> Result<(Vec<Vec<u8>>, Option<String>), Rejection> {
         let (mut signatures, mut time) = (Vec::new(), None);
-        let mut texts = self.places.iter().filter_map(|place| place.of_request(request)).peekable();
-        if let (None, Some(place)) = (texts.peek(), self.places.first()) {
+        let texts = self.texts(request);
+        if let (true, Some(place)) = (texts.is_empty(), self.places.first()) {
             return Err(missing(place));
         }
-        for text in texts {
-            let mut rest = Some(&*text);
+        for text in &texts {
+            let mut rest = Some(&**text);
             while let Some(list) = rest {
                 let split = self.separator.as_deref().and_then(|separator| list.split_once(separator));
                 let item = split.map_or(list, |(item, _)| item).trim();
@@ -143,6 +143,18 @@ impl SignatureForm {
             return Err(self.unreadable());
         }
         Ok((signatures, time))
+    }
+
+    /// Returns the texts in the places; of a header each line.
+    fn texts<'a>(&'a self, request: &'a ClientRequest<'_>) -> Vec<Cow<'a, str>> {
+        let mut texts = Vec::new();
+        for place in &self.places {
+            match place {
+                Variable::RequestHeader(name) => texts.extend(request.headers.lines(name).map(Cow::Borrowed)),
+                _ => texts.extend(place.of_request(request)),
+            }
+        }
+        texts
     }
 
     fn unreadable(&self) -> Rejection {

@@ -182,6 +182,17 @@ impl Verification {
     }
 }
 
+/// Returns a part of a request that is signed. A header of several lines is refused: each reader
+/// may take another one for what was signed.
+fn only<'a>(variable: &'a Variable, request: &'a ClientRequest<'_>) -> Result<Cow<'a, str>, Rejection> {
+    match variable {
+        Variable::RequestHeader(name) if request.headers.lines(name).nth(1).is_some() => {
+            Err(Rejection::Unreadable(described(variable)))
+        }
+        _ => variable.of_request(request).ok_or_else(|| missing(variable)),
+    }
+}
+
 /// Returns the fault of a request without a part of it.
 fn missing(variable: &Variable) -> Rejection {
     Rejection::Missing(described(variable))

@@ -239,10 +239,13 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     ),
     with_id(
         "woocommerce",
-        r#"{"header":"x-wc-webhook-signature","encoding":"base64","timeout_ms":4500}"#,
+        r#"{"header":"x-wc-webhook-signature","encoding":"base64"}"#,
         ids!["x-wc-webhook-delivery-id" + "x-wc-webhook-id"],
     ),
-    row("docusign", r#"{"header":["x-docusign-signature-1","x-docusign-signature-2"],"encoding":"base64"}"#),
+    row(
+        "docusign",
+        r#"{"header":["x-docusign-signature-1","x-docusign-signature-2","x-docusign-signature-3","x-docusign-signature-4"],"encoding":"base64"}"#,
+    ),
     with_id(
         "box",
         r#"{"header":["box-signature-primary","box-signature-secondary"],"encoding":"base64","signed":"${request.body}${timestamp}","timestamp":{"header":"box-delivery-timestamp","unit":"rfc3339"}}"#,

@@ -1,5 +1,8 @@
 //! Signatures as the providers document them, in every way in which they may be wrong.
 
+mod borders;
+mod official;
+
 use proptest::prelude::*;
 use serde_json::{json, Value};
 

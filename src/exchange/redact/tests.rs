@@ -174,6 +174,37 @@ fn groups_of_every_matcher_are_hidden_whichever_route_the_request_takes() {
     assert_eq!(shown(&any, "/other/s3cr3t", "").0, "/other/s3cr3t");
 }
 
+#[test]
+fn where_more_matchers_find_something_than_can_be_looked_at_nothing_is_shown() {
+    let patterns = (0..100).map(|number| Matcher::new(&format!("/a{number}/(?<id>[^/]+)")).unwrap());
+    let matchers = Rc::new(SecretPaths::new(patterns.collect()));
+    let redaction = Redaction::new(Redact { path: vec!["id".into()], matchers, ..Redact::default() });
+    let any = Matcher::new("(?<all>.*)").unwrap();
+    let path = |count: usize| (0..count).map(|number| format!("/a{number}/s3cr3t{number}")).collect::<String>();
+    for (path, is_withheld) in [
+        (path(MAX_OTHER_GROUPS), false),
+        (path(MAX_OTHER_GROUPS + 1), true),
+        (path(100), true),
+        (format!("{}/{}", path(MAX_OTHER_GROUPS), "b".repeat(MAX_SEARCHED_BYTES / 4)), true),
+    ] {
+        let redaction = redaction.within(any.groups(&path));
+        let mut shown = [path.clone() + "?a=1", "/b/s3cr3t0".to_owned(), "harmless".to_owned()].map(Cow::Owned);
+        let [target, header, other] = &mut shown;
+        redaction.redact_target(target);
+        redaction.redact_text(header);
+        redaction.redact_text(other);
+        assert!(!shown.iter().any(|text| text.contains("s3cr3t")), "{shown:?}");
+        assert_eq!(shown[2] == REDACTED, is_withheld, "{path}");
+        assert_eq!(redaction.group("all").unwrap() == REDACTED, is_withheld, "{path}");
+    }
+}
+
+#[test]
+fn a_pattern_that_many_routes_have_is_one_search() {
+    let matchers = || (0..100).map(|_| Matcher::new("/(?<id>[^/]+)$").unwrap());
+    assert_eq!(SecretPaths::new(matchers().collect()).all.len(), 1);
+}
+
 /// Returns a text whose encoding is undone, however often it was encoded.
 fn plain(text: &str) -> String {
     let bytes: Vec<u8> = decode(text).iter().map(|unit| unit.byte).collect();

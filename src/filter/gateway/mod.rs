@@ -7,9 +7,10 @@
 mod envoy;
 mod kong;
 pub(crate) mod metrics;
+pub(crate) mod pulse;
 mod rules;
 pub(crate) mod shared_data;
-pub(crate) mod tick_gate;
+mod tick_gate;
 
 pub(crate) use rules::Rules;
 

@@ -41,6 +41,9 @@ pub(crate) struct Rules {
     pub(crate) deadline: fn(Duration) -> Duration,
     /// The longest time between ticks.
     pub(crate) longest_tick: Duration,
+    /// The longest time between ticks while nothing is queued, where a gateway that takes a period
+    /// only while it has none lets that be changed.
+    pub(crate) longest_idle_tick: Option<Duration>,
     /// True if a callout may start while the reply to another is handled.
     pub(crate) calls_from_replies: bool,
     /// True if a request that is held may be answered at any time.
@@ -106,6 +109,13 @@ impl Rules {
         (max_delay / 4).clamp(Duration::from_millis(1), self.longest_tick)
     }
 
+    /// Returns how often to wake the filter while nothing is queued, if that may be changed. An event
+    /// is found so before it has waited for `max_delay`, and what sends it is awake again.
+    pub(crate) fn idle_tick(&self, max_delay: Duration) -> Option<Duration> {
+        let longest = self.longest_idle_tick?;
+        Some((max_delay / 2).clamp(self.tick(max_delay), longest))
+    }
+
     /// Returns what the gateway has made of a client's target, if that may be another: the gateway
     /// and the application behind it go by that one. Of most targets it is not, and the gateway is
     /// not asked.
@@ -158,6 +168,13 @@ mod tests {
         let millis = |rules: &Rules, delay| rules.tick(Duration::from_millis(delay)).as_millis();
         assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&envoy::RULES, delay)), [1, 2, 15, 25]);
         assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&kong::RULES, delay)), [1, 2, 5, 5]);
+    }
+
+    #[test]
+    fn with_nothing_queued_kong_s_ticks_are_few_and_an_event_is_found_in_time() {
+        let idle = |delay| kong::RULES.idle_tick(Duration::from_millis(delay)).unwrap().as_millis();
+        assert_eq!([0, 2, 10, 100, 60_000].map(idle), [1, 1, 5, 50, 50]);
+        assert_eq!(envoy::RULES.idle_tick(Duration::from_millis(100)), None);
     }
 
     #[test]

@@ -18,6 +18,11 @@ impl TickGate {
         TickGate { period, last: None }
     }
 
+    /// Sets the period from now on.
+    pub(crate) fn set_period(&mut self, period: Duration) {
+        self.period = period;
+    }
+
     /// Returns true if it is time again. A tick may be a millisecond early, which is how exact the
     /// clocks are. A clock that was set back does not close the gate.
     pub(crate) fn admits(&mut self, now: Timestamp) -> bool {

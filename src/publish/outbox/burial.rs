@@ -89,6 +89,11 @@ impl Outbox {
         self.dead_letters.push(Buried { letter, entry });
     }
 
+    /// Takes an event that nobody will send, because this worker ends: it is a letter at once.
+    pub(crate) fn bury_at_end(&mut self, event: Event) {
+        self.bury(event, None, DropReason::Shutdown, None);
+    }
+
     /// Returns the refusal that holds an entry, which is set aside for one or is not.
     pub(super) fn refusal_of(&self, is_aside: bool) -> Option<&Failure> {
         self.refusal.last().filter(|_| is_aside || self.circuit.is_refused())

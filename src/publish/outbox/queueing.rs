@@ -158,19 +158,29 @@ impl Outbox {
     /// matter and the target is not down.
     #[inline(never)]
     pub(super) fn help(&mut self, steady: Timestamp, now: Timestamp) {
-        let calls = u64::try_from(self.settings.max_in_flight * self.settings.batch.max_entries).unwrap_or(u64::MAX);
-        let ahead = calls.saturating_mul(ROUNDS_AHEAD);
         let is_busy = self.flights.len() >= self.settings.max_in_flight || self.index.oldest().is_some();
-        if self.settings.ordered || is_busy || self.circuit.is_open() || self.pace.is_limited() {
-            return;
-        }
-        if self.queue.is_sender() || self.queue.is_leaving() || self.queue.last_seen() <= ahead {
+        if is_busy || !self.may_help() {
             return;
         }
         let start = self.rng.u64(0..=1_000);
-        for found in self.queue.claim_some(self.settings.batch.max_entries, ahead, start, now) {
+        for found in self.queue.claim_some(self.settings.batch.max_entries, self.ahead(), start, now) {
             self.index.push(Row::new(found.place, RowSource::Own, 0, found.size, steady.before(found.age)));
         }
+    }
+
+    /// Returns how many events the sender takes by itself.
+    fn ahead(&self) -> u64 {
+        let calls = u64::try_from(self.settings.max_in_flight * self.settings.batch.max_entries).unwrap_or(u64::MAX);
+        calls.saturating_mul(ROUNDS_AHEAD)
+    }
+
+    /// Returns true if this worker may take some of what the sender has not come to.
+    #[inline(never)]
+    pub(crate) fn may_help(&self) -> bool {
+        if self.settings.ordered || self.circuit.is_open() || self.pace.is_limited() {
+            return false;
+        }
+        !self.queue.is_sender() && !self.queue.is_leaving() && self.queue.last_seen() > self.ahead()
     }
 
     /// Returns true if an entry is known; of two copies the later one stays.

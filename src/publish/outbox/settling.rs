@@ -12,7 +12,7 @@ use crate::publish::dead_letter::DropReason;
 use crate::publish::queue::EntryEnd;
 
 /// Throttled calls in a row that are worth a line in the log: fewer are how a worker finds its
-/// share.
+/// share of what AWS gives. Who throttles in the place of AWS is worth one at once.
 const THROTTLED_FOR_LONG: u32 = 5;
 
 /// Time after a call of which some was taken, and some was not, in which a call has one entry of a
@@ -178,7 +178,8 @@ impl Outbox {
     /// Slows down before a service that throttles; it is not down.
     fn throttled(&mut self, failure: &Failure, jitter: u32, begun: Timestamp, tells: bool, now: Timestamp) {
         self.circuit.answered(now);
-        if self.pace.throttled(begun, jitter, now) >= THROTTLED_FOR_LONG && tells {
+        let in_a_row = self.pace.throttled(begun, jitter, now);
+        if tells && (in_a_row >= THROTTLED_FOR_LONG || failure.is_unworded()) {
             self.health.failed(failure, now);
         }
     }

@@ -308,6 +308,28 @@ fn a_service_that_is_down_is_probed_and_has_everything_within_a_second_after_it_
 }
 
 #[test]
+fn who_throttles_in_the_place_of_aws_has_a_line_at_once() {
+    for (code, calls) in [("HTTP 429", 1), ("ThrottlingException", 5)] {
+        let mut bench = Bench::new(settings());
+        bench.push(&["a", "b", "c"]);
+        let throttled = Outcome::Failed(Failure::new(FailureClass::Throttled, code, "slow down"));
+        for call in 1..=calls {
+            let batch = loop {
+                match bench.poll() {
+                    Some((batch, _)) => break batch,
+                    None => bench.wait(Duration::from_millis(25)),
+                }
+            };
+            assert_eq!(bench.outbox.take_notices("a", bench.now).len(), 0, "{code} {call}");
+            bench.settle(batch, vec![throttled.clone(); 3]);
+        }
+        let notices = bench.outbox.take_notices("a", bench.now);
+        assert_eq!(notices.len(), 1, "{code}");
+        assert!(notices[0].text.ends_with(&format!("3 event(s) queued: {code}: slow down")), "{notices:?}");
+    }
+}
+
+#[test]
 fn a_service_that_asks_for_silence_gets_it() {
     let mut bench = Bench::new(settings());
     bench.push(&["a", "b", "c"]);

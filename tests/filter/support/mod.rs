@@ -25,6 +25,9 @@ pub(crate) const NOON: u64 = 1_767_268_800_000;
 /// How often the filter asks to be woken while `batch.max_delay_ms` is its default.
 pub(crate) const TICK: Duration = Duration::from_millis(25);
 
+/// The longest time between two ticks of any gateway, while nothing is queued.
+pub(crate) const IDLE_TICK: Duration = Duration::from_millis(50);
+
 /// How long an event waits for others while `batch.max_delay_ms` is its default.
 pub(crate) const MAX_DELAY: Duration = Duration::from_millis(100);
 
@@ -150,6 +153,13 @@ pub(crate) fn deliver(host: &mut Host, time: Duration) -> Vec<Entry> {
         host.advance(step).unwrap();
         left -= step;
     }
+}
+
+/// The word by which the plugin in Lua says that a worker of Kong ends.
+pub(crate) fn worker_ends() -> &'static str {
+    let plugin = include_str!("../../../kong/lua/kong/plugins/retrohook-plans/handler.lua");
+    let (_, rest) = plugin.split_once("local WORKER_ENDS = \"").unwrap();
+    rest.split_once('"').unwrap().0
 }
 
 /// The one event that an exchange becomes.

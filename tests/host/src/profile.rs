@@ -62,6 +62,14 @@ impl Rules {
         }
     }
 
+    /// nginx cuts a line of its log at 4,096 bytes, of which time, level and names take some.
+    pub(crate) fn max_logged_bytes(&self) -> usize {
+        match self.profile {
+            Profile::Envoy => usize::MAX,
+            Profile::Kong => 4_096 - 120,
+        }
+    }
+
     /// Kong counts callouts from zero, which a filter must not take for "none".
     pub(crate) fn first_token(&self) -> u32 {
         match self.profile {

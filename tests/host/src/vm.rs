@@ -89,13 +89,20 @@ pub(crate) struct Vm {
     pub violations: Vec<Violation>,
     /// Contexts whose `proxy_done` came in this callback.
     pub done: Vec<u32>,
+    /// Kong: the process ends, and gives no ticks.
+    pub exiting: bool,
     /// A request called out in this callback, which Kong must see answered by Pause.
     pub dispatched: bool,
 }
 
 impl Vm {
     pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
-        self.logs.push(LogLine { level, text: text.into() });
+        let mut text = text.into();
+        let most = self.rules.max_logged_bytes();
+        if let Some(end) = (0..=most).rev().find(|end| text.is_char_boundary(*end)) {
+            text.truncate(end);
+        }
+        self.logs.push(LogLine { level, text });
     }
 
     pub(crate) fn time(&self) -> SystemTime {

@@ -296,3 +296,72 @@ proptest! {
         prop_assert!(status == 200 || !outcomes.contains(&Delivered));
     }
 }
+
+/// What the ids of a strict reading are, or the codes of what went wrong.
+fn stored(status: u16, body: impl AsRef<[u8]>, events: usize) -> Vec<Result<String, String>> {
+    let stored = parse_stored(&response(status, body), events);
+    let stored = stored.unwrap_or_else(|failure| vec![Err(failure); events]).into_iter();
+    stored.map(|stored| stored.map_err(|failure| failure.code)).collect()
+}
+
+/// A batch reply whose members have ids of messages.
+fn stored_batch(members: &str) -> String {
+    batch(members).replace("</Id>", "</Id><MessageId>m</MessageId>")
+}
+
+#[test]
+fn a_sender_is_told_the_id_of_its_own_entry() {
+    assert_eq!(stored(200, PUBLISHED, 1), [Ok("567910cd-659e-55d4-8ccb-5aaf14679dc0".into())]);
+    let [ok, failed] = [|id: &str| Ok(id.to_owned()), |code: &str| Err(code.to_owned())];
+    let [internal, invalid, missing] = ["InternalError", "InvalidParameter", "MissingFromReply"].map(failed);
+    assert_eq!(stored(200, BATCH, 5), [ok("a"), internal, ok("b"), invalid, missing]);
+}
+
+#[test]
+fn what_could_be_about_other_entries_tells_no_sender_anything() {
+    let all = |code: &str, events| vec![Err(code.to_owned()); events];
+    for (reply, events) in [
+        (PUBLISHED.to_owned(), 2),
+        (BATCH.to_owned(), 1),
+        (BATCH.to_owned(), 2),
+        (stored_batch("+0 +1 +2"), 2),
+        (stored_batch("+0 +1 -7"), 2),
+        (stored_batch("+0 +01"), 2),
+        (stored_batch("+0 +"), 2),
+        (PUBLISHED.replace("PublishResponse", "SubscribeResponse"), 1),
+        ("<html/>".to_owned(), 1),
+        (String::new(), 3),
+    ] {
+        assert_eq!(stored(200, &reply, events), all("UnreadableReply", events), "{reply}");
+    }
+    for (members, first) in [("+0 -0 +1", "NamedTwice"), ("+0 +1 +0", "NamedTwice"), ("+1", "MissingFromReply")] {
+        assert_eq!(stored(200, stored_batch(members), 2), [Err(first.into()), Ok("m".into())], "{members}");
+    }
+    assert_eq!(stored(200, batch("+0 +1"), 2), all("MissingFromReply", 2), "without ids of messages");
+    let empty = "<PublishResponse><PublishResult><MessageId/></PublishResult></PublishResponse>";
+    assert_eq!(stored(200, empty, 1), all("MissingFromReply", 1));
+    for status in [201, 202, 204, 206, 299, 302] {
+        assert_eq!(stored(status, PUBLISHED, 1), all(&format!("HTTP {status}"), 1));
+    }
+    for (reply, events) in [(PUBLISHED, 1), (BATCH.trim_end(), 5)] {
+        for end in 0..reply.len() {
+            assert!(stored(200, &reply.as_bytes()[..end], events).iter().all(Result::is_err), "cut at {end}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn only_one_that_is_named_once_is_stored(
+        named in prop::collection::vec((0usize..4, any::<bool>()), 0..8),
+    ) {
+        let members: Vec<String> =
+            named.iter().map(|(id, succeeds)| format!("{}{id}", if *succeeds { '+' } else { '-' })).collect();
+        let outcomes = stored(200, stored_batch(&members.join(" ")), 3);
+        for (position, outcome) in outcomes.iter().enumerate() {
+            let mentions: Vec<_> = named.iter().filter(|(id, _)| *id == position).collect();
+            let is_stored = matches!(mentions[..], [(_, true)]) && named.iter().all(|(id, _)| *id < 3);
+            prop_assert_eq!(outcome.is_ok(), is_stored, "{} {:?}", position, members);
+        }
+    }
+}

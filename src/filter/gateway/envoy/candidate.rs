@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::ending::Ending;
+use super::ending::{grpc_trailer, Ending};
 use super::{headers, request_id, RULES};
 use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
@@ -32,6 +32,9 @@ pub(super) struct EnvoyCandidate {
     /// The head of a response of gRPC that may wait, and whose status comes in its trailers: Envoy
     /// has no headers any more then.
     begun: Option<Box<Ending>>,
+    /// gRPC's status as the trailers had it when they came: Envoy's filter for gRPC-Web moves them
+    /// into the body, and at the end they are gone.
+    in_trailers: Option<u16>,
     stage: ExchangeStage,
 }
 
@@ -59,6 +62,7 @@ impl EnvoyCandidate {
             status: 0,
             ending: OnceCell::new(),
             begun: None,
+            in_trailers: None,
             stage: ExchangeStage::Request,
         }
     }
@@ -88,6 +92,7 @@ impl EnvoyCandidate {
             status: 0,
             ending: OnceCell::new(),
             begun: None,
+            in_trailers: None,
             stage: ExchangeStage::Over,
         };
         Some((candidate, disbelieved))
@@ -95,7 +100,7 @@ impl EnvoyCandidate {
 
     /// Returns the position of the route that wants the exchange, whose status is known.
     fn position(&self, routes: &Routes, is_over: bool) -> Option<usize> {
-        let outcome = EnvoyEnd { status: self.status, ending: &self.ending, is_over };
+        let outcome = EnvoyEnd { status: self.status, ending: &self.ending, in_trailers: self.in_trailers, is_over };
         routes.position(self.matched, &outcome)
     }
 
@@ -128,12 +133,13 @@ impl EnvoyCandidate {
 struct EnvoyEnd<'a> {
     status: u16,
     ending: &'a OnceCell<Ending>,
+    in_trailers: Option<u16>,
     is_over: bool,
 }
 
 impl EnvoyEnd<'_> {
     fn ending(&self) -> &Ending {
-        self.ending.get_or_init(|| Ending::read(self.status, self.is_over))
+        self.ending.get_or_init(|| Ending::read(self.status, self.is_over, self.in_trailers))
     }
 }
 
@@ -170,8 +176,9 @@ impl Candidate for EnvoyCandidate {
     }
 
     fn see_trailers(&mut self, routes: &Routes) -> Outlook {
+        self.in_trailers = grpc_trailer();
         let Some(begun) = self.begun.take() else { return Outlook::Wanted };
-        self.ending = OnceCell::from(begun.with_trailers());
+        self.ending = OnceCell::from(begun.with_trailers(self.in_trailers));
         let awaited = self.wait(routes);
         self.outlook(awaited)
     }
@@ -200,7 +207,7 @@ impl Candidate for EnvoyCandidate {
         if self.stage == ExchangeStage::Request {
             self.request_headers = Some(hostcalls::header_map(MapType::HttpRequestHeaders));
         }
-        let ending = self.ending.get_or_init(|| Ending::read(self.status, is_over));
+        let ending = self.ending.get_or_init(|| Ending::read(self.status, is_over, self.in_trailers));
         let map = self.request_headers.as_deref().unwrap_or_default();
         let (request_headers, status) = (headers(map), self.status);
         let final_number = |property| if is_over { number(property) } else { None };

@@ -23,6 +23,10 @@ const UPSTREAM_RESET: &str = "upstream_reset_after_response_started";
 /// keeps it from that.
 const SERVICE_TIME: &[u8] = b"x-envoy-upstream-service-time";
 
+/// The status of a response behind which another protocol begins, such as WebSocket's. It is whole
+/// with its head: what ends later, and by whom, is that protocol's.
+const SWITCHING: u16 = 101;
+
 /// gRPC's `UNKNOWN`, which a response has that ends without a status.
 const UNKNOWN: u16 = 2;
 
@@ -43,8 +47,9 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Reads the end of a response with this `status`, which is 0 if there is no response.
-    pub(super) fn read(status: u16, is_over: bool) -> Ending {
+    /// Reads the end of a response with this `status`, which is 0 if there is no response, and whose
+    /// trailers had gRPC's status `in_trailers` when they came.
+    pub(super) fn read(status: u16, is_over: bool, in_trailers: Option<u16>) -> Ending {
         let headers = hostcalls::header_map(MapType::HttpResponseHeaders);
         let details = hostcalls::property("response\0code_details").map(text);
         let latency = if is_over { number("response\0backend_latency").map(Duration::from_nanos) } else { None };
@@ -53,8 +58,8 @@ impl Ending {
         // last byte never came.
         let is_whole = details.as_deref() == Some(VIA_UPSTREAM) && (latency.is_some() || !is_over);
         Ending {
-            grpc_status: grpc_status(&headers, grpc_trailer),
-            broke_off: is_over && (status == 0 || is_upstream && !is_whole),
+            grpc_status: grpc_status(&headers, || in_trailers.or_else(grpc_trailer)),
+            broke_off: is_over && (status == 0 || is_upstream && !is_whole && status != SWITCHING),
             upstream_latency: latency,
             is_upstream,
             details,
@@ -62,9 +67,9 @@ impl Ending {
         }
     }
 
-    /// Returns the end of a response of gRPC whose trailers have come.
-    pub(super) fn with_trailers(mut self) -> Ending {
-        self.grpc_status = grpc_status(&self.headers, grpc_trailer);
+    /// Returns the end of a response of gRPC whose status was to come, with that of its trailers.
+    pub(super) fn with_trailers(mut self, in_trailers: Option<u16>) -> Ending {
+        self.grpc_status = Some(in_trailers.unwrap_or(UNKNOWN));
         self
     }
 
@@ -103,18 +108,23 @@ fn is_end(details: &str) -> bool {
     lookup::contains_any(details, &["timeout", "disconnect", "reset", "max_stream_duration", "overload"])
 }
 
-fn grpc_trailer() -> Option<Vec<u8>> {
-    hostcalls::header(MapType::HttpResponseTrailers, "grpc-status")
+/// Reads gRPC's status from the trailers, if they have come and are still there.
+pub(super) fn grpc_trailer() -> Option<u16> {
+    hostcalls::header(MapType::HttpResponseTrailers, "grpc-status").map(|status| parsed(&status))
 }
 
 /// Returns gRPC's own status, if the response is one of gRPC; `trailer` reads the one that comes at
 /// its end.
-fn grpc_status(headers: &[u8], trailer: impl Fn() -> Option<Vec<u8>>) -> Option<u16> {
+fn grpc_status(headers: &[u8], trailer: impl Fn() -> Option<u16>) -> Option<u16> {
     if !value(headers, b"content-type")?.starts_with(b"application/grpc") {
         return None;
     }
-    let status = value(headers, b"grpc-status").map(<[u8]>::to_vec).or_else(trailer);
-    Some(status.and_then(|status| text(status).parse().ok()).unwrap_or(UNKNOWN))
+    Some(value(headers, b"grpc-status").map(parsed).or_else(trailer).unwrap_or(UNKNOWN))
+}
+
+/// Returns the number in a field with gRPC's status.
+fn parsed(status: &[u8]) -> u16 {
+    std::str::from_utf8(status).ok().and_then(|status| status.parse().ok()).unwrap_or(UNKNOWN)
 }
 
 fn value<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
@@ -155,7 +165,7 @@ mod tests {
     fn a_status_of_grpc_is_in_the_head_or_at_the_end_and_without_one_it_is_unknown() {
         let head = |pairs: &[(&str, &str)]| serialise(pairs);
         let status = |pairs: &[(&str, &str)], trailer: Option<&str>| {
-            grpc_status(&head(pairs), || trailer.map(|text| text.as_bytes().to_vec()))
+            grpc_status(&head(pairs), || trailer.map(|text| parsed(text.as_bytes())))
         };
         let of_grpc = ("content-type", "application/grpc+proto");
         assert_eq!(status(&[of_grpc, ("grpc-status", "0")], Some("7")), Some(0));

@@ -37,6 +37,7 @@ pub(super) static RULES: Rules = Rules {
     callouts_at_once: |config| config.max_in_flight.max(config.targets.len()),
     deadline: |timeout| timeout.saturating_add(Duration::from_secs(1)),
     longest_tick: Duration::from_millis(25),
+    longest_idle_tick: None,
     calls_from_replies: true,
     answers_at_ticks: true,
     max_line_bytes: usize::MAX,

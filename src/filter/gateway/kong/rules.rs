@@ -38,6 +38,8 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     deadline: |timeout| timeout.saturating_mul(3).saturating_add(Duration::from_secs(10)),
     // Every call starts at a tick, one at a time, so this bounds how many there are in a second.
     longest_tick: Duration::from_millis(5),
+    // Each tick of an idle worker is a wake-up of 50 to 70 µs.
+    longest_idle_tick: Some(Duration::from_millis(50)),
     // A call that starts while a reply is handled crashes the worker.
     calls_from_replies: false,
     // Kong lets a request go on as soon as its last call is answered.
@@ -72,7 +74,7 @@ fn objection(config: &Config) -> Option<String> {
     }
     let role = config.credentials.assume_role.as_ref();
     let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
-    let captures = config.captures.queues().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
+    let captures = config.captures.targets().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
     let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
     let mut endpoints = targets.chain(captures).chain(sts);
     let (path, upstream, endpoint) =

@@ -20,6 +20,9 @@ pub(super) fn set_tick_period(guest: &mut Guest<'_>, millis: u32) -> Answer {
     if kong && !in_root {
         return Err(trap("can only set tick_period in root context"));
     }
+    if kong && vm.exiting {
+        return Err(trap("process exiting"));
+    }
     let id = vm.root_id();
     let Some(root) = vm.root_mut(id) else { return Ok(Status::BadArgument) };
     if kong && root.tick != 0 && millis != 0 {

@@ -94,6 +94,22 @@ impl Host {
         outcome
     }
 
+    /// Kong's worker begins to end (`kong reload`, `kong quit`): no root is woken any more, while
+    /// requests and callouts under way go on. Lua, which is told of it, configures a last root with
+    /// `word`. [`Host::stop`] is the end.
+    pub fn begin_to_end(&mut self, word: &str) -> Result<u32, StartError> {
+        self.vm_mut().exiting = true;
+        for context in self.vm_mut().contexts.values_mut() {
+            if let Context::Root(root) = context {
+                root.timers.clear();
+            }
+        }
+        let current = self.plugin;
+        let last = self.start_plugin(word);
+        self.plugin = current;
+        last
+    }
+
     /// Brings a dead VM back, as Envoy's `FAIL_RELOAD` and Kong do: a new instance, every root
     /// started again with its configuration, requests gone. On Envoy the callouts in flight go too.
     /// On Kong they stay (a late reply finds nobody who knows its token), and so does the old tick

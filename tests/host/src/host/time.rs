@@ -71,19 +71,22 @@ impl Host {
     }
 
     fn tick(&mut self, id: u32, at: u64) -> Result<(), Error> {
-        if let Some(root) = self.vm_mut().root_mut(id) {
-            // The next one is counted from now, as both hosts do, and not from when this one was
-            // due.
-            let next = root.tick;
-            if let Some(timer) = root.timers.iter_mut().find(|timer| **timer == at) {
-                *timer = at.saturating_add(next.max(1));
-            }
-            if next == 0 {
-                root.timers.clear();
-                return Ok(());
-            }
+        let kong = self.vm().rules.is_kong();
+        let Some(root) = self.vm_mut().root_mut(id) else { return Ok(()) };
+        // The next one is counted from now, as both hosts do, and not from when this one was due.
+        if let Some(position) = root.timers.iter().position(|timer| *timer == at) {
+            root.timers.remove(position);
         }
-        self.call(Callback::Tick, id, &[id])?;
+        if !kong {
+            root.timers.push(at.saturating_add(root.tick.max(1)));
+        }
+        let outcome = self.call(Callback::Tick, id, &[id]);
+        // nginx sets a timer again when its tick is over, by the period that the root has then, if
+        // it has one.
+        if let Some(root) = self.vm_mut().root_mut(id).filter(|root| kong && root.tick != 0) {
+            root.timers.push(at.saturating_add(root.tick));
+        }
+        outcome?;
         self.settle()
     }
 
