@@ -9,6 +9,7 @@ use std::time::Duration;
 use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
+use super::gateway::metrics::GatewayMetrics;
 use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
@@ -78,7 +79,7 @@ const NOT_DELIVERED: &str = "the event of this request was not delivered";
 const GRPC_UNAVAILABLE: &str = "14";
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, because the
-/// host may call back; except calls for the journal and for the log, from which it does not.
+/// host may call back; except calls for the journal, the log and the metrics, from which it does not.
 pub(crate) struct Worker {
     /// Which exchanges become events.
     pub(crate) routes: Routes,
@@ -101,7 +102,7 @@ pub(crate) struct Worker {
     held: HeldResponses,
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
-    metric_ids: Vec<Option<u32>>,
+    metrics: RefCell<GatewayMetrics>,
     pulse: RefCell<Pulse>,
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
@@ -128,6 +129,7 @@ impl Worker {
         mut agent: Agent,
         pulse: Pulse,
     ) -> Worker {
+        let metrics = GatewayMetrics::new(rules.gauges, agent.publishing().metric_targets());
         let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
             once: Once::new(rules.mark, events, name_of_vm()),
@@ -143,7 +145,7 @@ impl Worker {
             callouts: RefCell::default(),
             held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
-            metric_ids: rules.gauges.define(),
+            metrics: RefCell::new(metrics),
             pulse: RefCell::new(pulse),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
@@ -429,11 +431,7 @@ impl Worker {
             agent.note_long_paths(self.routes.take_too_long() + self.captures.take_too_long());
             (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
         };
-        for update in updates {
-            if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
-                self.rules.gauges.report(*id, update);
-            }
-        }
+        self.metrics.borrow_mut().report(updates);
         for notice in notices {
             hostcalls::log(notice.level, &notice.text);
         }

@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
 use crate::lookup;
-use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
+use crate::metrics::{Backlog, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
 use letter_budget::LetterBudget;
@@ -87,14 +87,12 @@ pub struct Publisher {
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
-    /// Exchanges that became events since the last visit.
-    matched: u64,
     /// Events that got a letter since the last visit because this worker ends; `None` while it
     /// goes on.
     ended: Option<u64>,
-    /// Responses that did not wait for their events, although their routes want it, since then.
+    /// Responses that did not wait for their events, although their routes want it, since the last
+    /// visit.
     unheld: u64,
-    gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
 
@@ -120,10 +118,8 @@ impl Publisher {
             letter_budget: LetterBudget::new(),
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
-            matched: 0,
             ended: None,
             unheld: 0,
-            gauges: BacklogGauges::default(),
             rng,
         }
     }
@@ -168,7 +164,7 @@ impl Publisher {
     /// Returns the event of an exchange with its bytes, and the sender that it goes to.
     fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
         let sender = self.senders.get_mut(route.target)?;
-        self.matched += 1;
+        sender.note_match();
         let id = event_id(now, &mut self.rng);
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
@@ -344,27 +340,23 @@ impl Publisher {
         (events, lines)
     }
 
-    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
-    /// workers add to, journals note what this one has added: a worker that is gone cannot take it
-    /// back, and the one that takes over its events does.
+    /// Iterates over the targets as metrics name them.
+    pub fn metric_targets(&self) -> impl Iterator<Item = Rc<str>> + '_ {
+        self.senders.iter().map(|sender| Rc::clone(sender.metric_target()))
+    }
+
+    /// Reports what was counted since the last visit, and the gauges, which are sums that workers
+    /// add to or are not.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
-        updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
         self.letter_budget.visit_metrics(updates);
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
-        for sender in &mut self.senders {
-            sender.visit_metrics(updates);
-            self.gauges.inherit(sender.outbox.take_inherited());
-            if sums_gauges {
-                sender.outbox.note_reported(now);
-            }
-        }
+        self.senders.iter_mut().for_each(|sender| sender.visit_metrics(sums_gauges, now, updates));
         if let Some(orphans) = &mut self.orphans {
-            orphans.visit_metrics(sums_gauges, &mut self.gauges, now, updates);
+            orphans.visit_metrics(sums_gauges, now, updates);
         }
-        let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
-        self.gauges.visit(self.backlog(), refused, now, updates);
+        updates.of(None);
     }
 
     /// Returns what the operator should read, since the last time. Of several targets each notice

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm_test_host::{Callback, Callout, FailureKind, Host, LogLevel, Profile, Response, SharedData};
-use retrohook::metrics::{Metric, DEFINITIONS};
+use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
 use crate::support::sns;
 use crate::support::{
-    config, count, deliver, load, logged, numbered, numbers, put, run_numbered, Way, GATEWAYS, IDLE_TICK, LONG,
-    MAX_DELAY, UPSTREAM,
+    config, count, deliver, load, logged, numbered, numbers, of_target, put, run_numbered, Way, GATEWAYS, IDLE_TICK,
+    LONG, MAX_DELAY, UPSTREAM,
 };
 
 /// How often the filter asks to be woken on Kong while there is something to do, unless the delay
@@ -132,7 +132,7 @@ fn a_reply_without_any_header_is_a_reply() {
 #[test]
 fn gauges_are_set_and_begin_at_nothing() {
     let mut host = start(json!({}));
-    let delivery = DEFINITIONS[Metric::Delivery as usize].name;
+    let delivery = &of_target(Metric::Delivery, "profile-events");
     run_numbered(&mut host, 3);
     host.advance(MAX_DELAY).unwrap();
     assert_eq!(count(&host, Metric::QueuedEntries), 3);

@@ -163,19 +163,28 @@ def test_every_placeholder_is_known(variable: str) -> None:
     assert not template.is_valid(f"${{{variable}") and not template.is_valid(f"${{x{variable}}}")
 
 
-def test_every_metric_with_a_reason_gets_a_label() -> None:
-    # Kong: the first group is what the label stands in for, up to the end of the name; the second is its value.
-    names = set(re.findall(r'"(retrohook_\w+)"', page("src/metrics.rs")))
-    labelled = {}
+def shown(name: str) -> tuple[str, dict[str, str]]:
+    """The name and the labels that Kong's plugin makes of a metric's name, as its wasmx.lua does it."""
+    key = f"pw:retrohook:{name}"
+    labels, end, position = {}, len(key), 0
     for entry in META["metrics"]["label_patterns"]:
-        for name in names:
-            if match := re.search(entry["pattern"], f"pw:retrohook:{name}"):
-                assert match.end(1) == match.endpos
-                labelled[name] = (entry["label"], match[2])
-    expected = {name for name in names if re.match(r"retrohook_(events_dropped|captures_refused|callouts)_", name)}
-    assert labelled.keys() == expected
-    assert labelled["retrohook_events_dropped_queue_full_total"] == ("reason", "queue_full")
-    assert labelled["retrohook_callouts_no_reply_total"] == ("outcome", "no_reply")
+        # ngx.re.match begins where the last match in the same context has ended.
+        if match := re.compile(entry["pattern"]).search(key, position):
+            position = match.end()
+            labels[entry["label"]] = match[2]
+            end = min(end, position - len(match[1]))
+    return key[:end].replace(":", "_"), labels
+
+
+def test_every_metric_with_a_reason_and_every_target_gets_a_label() -> None:
+    names = set(re.findall(r'"(retrohook_\w+)"', page("src/metrics.rs")))
+    for name in names:
+        with_reason = re.match(r"(retrohook_(?:events_dropped|captures_refused|callouts))_(\w+)_total", name)
+        for target in ["", "orders", "orders.fifo"]:
+            kong_name, labels = shown(f"{name}.target.{target}" if target else name)
+            assert kong_name == f"pw_retrohook_{with_reason[1] if with_reason else name}"
+            assert labels.get("target", "") == target
+            assert labels.get("reason", labels.get("outcome")) == (with_reason and with_reason[2])
 
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
