@@ -3,6 +3,9 @@
 
 use std::ops::RangeInclusive;
 
+/// Digits, zeros among them, of a number that is written without an exponent: those that AWS takes.
+const MAX_PLAIN_DIGITS: usize = 38;
+
 /// A number, as JSON writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decimal {
@@ -29,7 +32,9 @@ pub(crate) struct DecimalRange {
 
 impl Decimal {
     /// Reads a number: digits, with a sign, a fraction and an exponent if it has them. White space
-    /// around it is left out, and so are zeros in front, which JSON does not have.
+    /// around it is left out, and so are zeros in front, which JSON does not have. What is written
+    /// is short, however the number came: readers take so many digits and so large an exponent, and
+    /// refuse the rest.
     pub(crate) fn parse(text: &str) -> Option<Decimal> {
         let text = text.trim_ascii();
         let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |unsigned| ("-", unsigned));
@@ -56,11 +61,15 @@ impl Decimal {
         let digits = [whole, fraction].concat();
         let significant = digits.trim_matches('0');
         let leading = digits.len() - digits.trim_start_matches('0').len();
-        let magnitude = length(whole) - 1 - i64::try_from(leading).ok()?;
+        let magnitude = (length(whole) - 1 - i64::try_from(leading).ok()?).checked_add(power)?;
         Some(Decimal {
-            text: rewritten(sign, whole, fraction, exponent),
+            text: match (significant.len(), power) {
+                (0, _) => "0".to_owned(),
+                (_, 0) if digits.len() <= MAX_PLAIN_DIGITS => plain(sign, whole, fraction),
+                _ => in_powers_of_ten(sign, significant, magnitude),
+            },
             digits: significant.len(),
-            magnitude: if significant.is_empty() { 0 } else { magnitude.checked_add(power)? },
+            magnitude: if significant.is_empty() { 0 } else { magnitude },
             is_power_of_ten: significant == "1",
         })
     }
@@ -72,11 +81,15 @@ impl Decimal {
     }
 }
 
-fn rewritten(sign: &str, whole: &str, fraction: &str, exponent: Option<&str>) -> String {
+fn plain(sign: &str, whole: &str, fraction: &str) -> String {
     let whole = if whole.is_empty() { "0" } else { whole };
     let dot = if fraction.is_empty() { "" } else { "." };
-    let (e, exponent) = exponent.map_or(("", ""), |exponent| ("e", exponent));
-    [sign, whole, dot, fraction, e, exponent].concat()
+    [sign, whole, dot, fraction].concat()
+}
+
+fn in_powers_of_ten(sign: &str, significant: &str, magnitude: i64) -> String {
+    let (first, rest) = significant.split_at_checked(1).unwrap_or((significant, ""));
+    format!("{}e{magnitude}", plain(sign, first, rest))
 }
 
 fn are_digits(text: &str) -> bool {
@@ -99,12 +112,14 @@ mod tests {
     fn a_number_is_written_as_json_has_it() {
         for (text, expected) in [
             ("0", "0"),
-            ("-0.0", "-0"),
+            ("-0.0", "0"),
             (" 007\t", "7"),
             ("12.50", "12.5"),
-            ("-1.5e+3", "-1.5e+3"),
-            ("0E5", "0e5"),
-            ("1.0e007", "1e007"),
+            ("-1.5e+3", "-1.5e3"),
+            ("1.0e007", "1e7"),
+            ("120e-3", "1.2e-1"),
+            ("1000", "1000"),
+            ("0.001", "0.001"),
         ] {
             assert_eq!(Decimal::parse(text).unwrap().text, expected, "{text}");
         }
@@ -125,6 +140,22 @@ mod tests {
             "٣",
         ] {
             assert_eq!(Decimal::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_written_at_length_is_short() {
+        let zeros = "0".repeat(400);
+        for (text, expected) in [
+            ("0e999999999999", "0"),
+            (&format!("0.{zeros}e{zeros}5"), "0"),
+            (&format!("1{zeros}e-400"), "1e0"),
+            (&format!("-0.{zeros}25e401"), "-2.5e0"),
+            (&format!("7e{zeros}3"), "7e3"),
+            (&format!("{zeros}7.{zeros}"), "7"),
+            (&format!("1{}", &zeros[..100]), "1e100"),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().text, expected);
         }
     }
 

@@ -24,7 +24,7 @@ const KNOWN: &[Syntax] = &[
         follows: |next| matches!(next, Some('/' | '^' | '*' | ' ')),
         problem:
             "begins with `~`, the mark of a regular expression in Kong and nginx; here it is a character of the path",
-        remedy: "leave the mark out: every matcher is a regular expression",
+        remedy: "where the mark is meant, leave it out: every matcher is a regular expression",
     },
     Syntax {
         mark: "/:",
@@ -45,11 +45,12 @@ const KNOWN: &[Syntax] = &[
         at_start: false,
         follows: |next| matches!(next, None | Some('/' | '*' | '.')),
         problem: "has `/*`, a wildcard elsewhere; here it is any number of slashes",
-        remedy: "write `/[^/]+` for a segment; the rest of a path needs nothing, because a matcher is searched",
+        remedy:
+            "where a segment is meant, write `/[^/]+`; the rest of a path needs nothing, because a matcher is searched",
     },
 ];
 
-const PARAMETER: &str = "write `/[^/]+`, or `/(?<id>[^/]+)` to have it as `${path.id}`";
+const PARAMETER: &str = "where a parameter is meant, write `/[^/]+`, or `/(?<id>[^/]+)` to have it as `${path.id}`";
 
 fn begins_a_name(next: Option<char>) -> bool {
     next.is_some_and(|next| next.is_ascii_alphabetic() || next == '_')
@@ -59,7 +60,12 @@ impl Syntax {
     #[inline(never)]
     fn is_in(&self, pattern: &str) -> bool {
         let mut marks = pattern.match_indices(self.mark).filter(|(at, _)| !self.at_start || *at == 0);
-        marks.any(|(at, mark)| (self.follows)(pattern.get(at + mark.len()..).and_then(|rest| rest.chars().next())))
+        marks.any(|(at, mark)| {
+            let (before, rest) = (pattern.get(..at).unwrap_or(""), pattern.get(at + mark.len()..).unwrap_or(""));
+            // In a class of characters, as in `[^/*.]`, it is one of them.
+            let is_in_class = before.rfind('[') > before.rfind(']');
+            !is_in_class && (self.follows)(rest.chars().next())
+        })
     }
 }
 
@@ -85,7 +91,7 @@ mod tests {
             (&["~/profile$", "~^/profile", "~* /profile", "~ /profile"][..], "`~`"),
             (&["/users/:id", "^/users/:user_id/profile$", "/a/:_b"], "`/:id`"),
             (&["/users/<id>", "/users/<int:id>/profile"], "`/<id>`"),
-            (&["/users/*", "/users/*/profile", "/users/**", "/users/*.json"], "`/*`"),
+            (&["/users/*", "/users/*/profile", "/users/**", "/users/*.json", "/[a-z]+/*"], "`/*`"),
         ] {
             for pattern in patterns {
                 let problem = likeness(pattern).map(|syntax| syntax.problem);
@@ -120,6 +126,12 @@ mod tests {
             "^/*profile",
             "^/(?:a|b)$",
             "/:[0-9]+",
+            "^/a/.*\\.json$",
+            "^/files/[^/*.]+$",
+            "^/a/[^/:a-z]+/b$",
+            "/[\\w/<a]+",
+            "^/profile/*$",
+            "^/a/*[0-9]+",
         ] {
             let problem = likeness(pattern).map(|syntax| syntax.problem);
             assert_eq!(problem, None, "{pattern}");

@@ -179,6 +179,15 @@ mod tests {
         };
         assert_eq!(number(" 0019.90 ", &topic()).as_deref(), Ok("19.9"));
         assert_eq!(number("1000000000", &topic()).as_deref(), Ok("1000000000"));
+        assert_eq!(
+            number(&format!("0e{}", i64::MAX), &topic()).as_deref(),
+            Ok("0"),
+            "an exponent that no reader takes"
+        );
+        assert_eq!(number(&format!("1{0}e-{1}", "0".repeat(128), 128), &topic()).as_deref(), Ok("1e0"));
+        for misfit in ["+1", "1e400", "1 2", "1\u{a0}", ".5", "Infinity", "-", &"1".repeat(128)] {
+            assert_eq!(number(misfit, queue.as_ref()), Err(LeftOut::Misfit), "{misfit}");
+        }
         for misfit in ["1000000001", "-1e10", "7\t8", "seven", "NaN", "0x7", "[7]", "REDACTED", &"7".repeat(39)] {
             assert_eq!(number(misfit, &topic()), Err(LeftOut::Misfit), "{misfit}");
         }
@@ -208,6 +217,14 @@ mod tests {
             list(" [ \"a\", 1.5, true, null ] "),
             Ok((AttributeType::StringArray, r#"["a",1.5,true,null]"#.into()))
         );
+        assert_eq!(
+            list(r#"["", "\u0007\uFFFE"]"#),
+            Ok((AttributeType::StringArray, "[\"\",\"\\u0007\u{FFFD}\"]".into()))
+        );
+        for misfit in [r#"["\ud800"]"#, r#"["\udc00\ud800"]"#, "[1e400]", "[NaN]", "[01]", "[1,]", &"[".repeat(20_000)]
+        {
+            assert_eq!(list(misfit), Err(LeftOut::Misfit), "{misfit}");
+        }
         for misfit in
             ["a, b", r#"["a""#, r#"{"a": 1}"#, r#"[["a"]]"#, r#"[{"a": 1}]"#, "7", "\"a\"", "[1] [2]", "REDACTED"]
         {

@@ -15,6 +15,7 @@ from rig.gateway import StartGateway
 from rig.http import send
 from rig.http2 import send_together
 from rig.lives import ReloadableGateway, trap
+from rig.odd_service import OddService
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
@@ -42,6 +43,32 @@ def test_an_exchange_is_one_event_and_the_log_says_so_once(
     assert len(sink.entries()) == 70 and sink.marks == set(range(21))
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == 70, "the counters")
     assert envoy.metric("retrohook_events_matched_total") == 70
+    assert (envoy.log().count(ONCE), envoy.log().count(TWICE)) == (1, 0)
+
+
+def test_a_retried_and_a_redirected_exchange_are_one_event_each(start_gateway: StartGateway, sink: SnsSink) -> None:
+    """Whatever statuses the route asks for: what the gateway has tried and followed by itself is no answer to a client."""
+    with OddService() as odd:
+
+        def adjust(config: EnvoyConfig) -> None:
+            config.aim_service(odd.address)
+            config.add_route("/redirected", internal_redirect_policy={"redirect_response_codes": [307]})
+            config.add_route("/retried", retry_policy={"retry_on": "reset,5xx", "num_retries": 3})
+            logger_in_the_same_vm(config)
+
+        routes = [{"method": "PUT", "matcher": "profile|moved", "status": "*"}]
+        envoy = start_gateway("http-filter", sink.address, adjust=adjust, routes=routes, trust_original_path=True)
+        gateway = envoy.address_of()
+        for number in range(5):
+            assert send(gateway, "PUT", f"/redirected/moved/profile?n={number}").status == 200
+            assert send(gateway, "PUT", f"/retried/flaky/profile?n={number}").status == 200
+        assert len(odd.begun) == 20, "each came to the service twice"
+        sink.wait_for_events(10)
+        wait_for(lambda: envoy.metric("retrohook_events_published_total") == 10, "the counters")
+    uris = Counter(entry.event["request"]["uri"].partition("?")[0] for entry in sink.entries())
+    assert uris == {"/mockbin/whole/moved": 5, "/retried/flaky/profile": 5}
+    assert {entry.event["response"]["status"] for entry in sink.entries()} == {200}
+    assert envoy.metric("retrohook_events_matched_total") == 10
     assert (envoy.log().count(ONCE), envoy.log().count(TWICE)) == (1, 0)
 
 

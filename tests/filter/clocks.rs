@@ -15,7 +15,7 @@ use crate::support::{
 const HOUR: i64 = 3_600_000;
 
 /// Every way in which the clock may be set, in milliseconds.
-const STEPS: [i64; 5] = [HOUR, 6_000, -6_000, -HOUR, 24 * HOUR];
+const STEPS: [i64; 6] = [HOUR, 6_000, -6_000, -HOUR, 24 * HOUR, -24 * HOUR];
 
 fn call(host: &mut Host) -> Callout {
     let mut callouts = host.take_callouts();
@@ -44,6 +44,39 @@ fn a_step_expires_nothing_and_sends_nothing_twice() {
         assert_eq!((count(&host, Metric::EventsDroppedExpired), count(&host, Metric::EventsPublished)), (0, 30));
         let slowest = host.observations("retrohook_delivery_milliseconds").into_iter().max().unwrap();
         assert!(slowest < 10_000, "{way:?} {step}: {slowest} ms");
+    }
+}
+
+#[test]
+fn a_step_beside_a_new_configuration_and_amid_a_call_loses_nothing() {
+    let settings = |changes: &str| config(json!({"max_in_flight": 1, "attributes": {"of": changes}}));
+    for ((way, step), is_first) in [Way::HttpFilter, Way::AccessLogger]
+        .into_iter()
+        .flat_map(|way| STEPS.map(|step| (way, step)))
+        .flat_map(|both| [(both, true), (both, false)])
+    {
+        let mut host = way.start(&settings("old"));
+        (0..30).for_each(|number| way.run(&mut host, &numbered(number)));
+        host.advance(MAX_DELAY).unwrap();
+        let callout = call(&mut host);
+        if is_first {
+            host.set_clock(step);
+        }
+        host.replace_plugin(settings("new").to_string()).unwrap();
+        if !is_first {
+            host.advance(TICK).unwrap();
+            host.set_clock(step);
+        }
+        (30..40).for_each(|number| way.run(&mut host, &numbered(number)));
+        let mut sent = deliver(&mut host, Duration::from_secs(1));
+        assert!(numbers(&sent).iter().all(|number| *number >= 10), "{way:?} {step}: what is under way is sent twice");
+        host.respond(callout.token, sns::accept(&callout)).unwrap();
+        sent.extend(deliver(&mut host, LONG));
+        let mut all = numbers(&sent);
+        all.sort_unstable();
+        assert_eq!(all, (10..40).collect::<Vec<_>>(), "{way:?} {step} {is_first}");
+        let counts = [Metric::EventsDroppedExpired, Metric::EventsPublished, Metric::QueuedEntries];
+        assert_eq!(counts.map(|metric| count(&host, metric)), [0, 40, 0], "{way:?} {step} {is_first}");
     }
 }
 
