@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,9 +86,15 @@ class Envoy(ServerProcess):
         assert not re.search("panicked|Uncaught (Runtime|Range)Error", log), log[-4000:]
 
     def metrics(self) -> dict[str, float]:
-        """The samples at /stats/prometheus whose names begin with retrohook, labels left out."""
-        samples = re.findall(r"^(retrohook\w*)\{?[^}\n]*\}? (\S+)$", self.admin_get("/stats/prometheus"), re.MULTILINE)
-        return {name: float(value) for name, value in samples}
+        """The samples at /stats/prometheus whose names begin with retrohook, those of all targets together."""
+        sums: dict[str, float] = defaultdict(float)
+        for name, value in re.findall(r"^(retrohook\w*)\S* (\S+)$", self.admin_get("/stats/prometheus"), re.MULTILINE):
+            sums[name] += float(value)
+        return dict(sums)
 
-    def metric(self, name: str) -> float:
-        return self.metrics().get(name, 0.0)
+    def metric(self, name: str, target: str | None = None) -> float:
+        """A sample, or the sum of those of all targets."""
+        if target is None:
+            return self.metrics().get(name, 0.0)
+        of_target = rf'^{name}{{[^}}\n]*target="{re.escape(target)}"[^}}\n]*}} (\S+)$'
+        return float(re.findall(of_target, self.admin_get("/stats/prometheus"), re.MULTILINE)[0])

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::long_paths::LongPaths;
 use crate::exchange::redact::Redaction;
-use crate::metrics::{Update, Updates};
+use crate::metrics::{MetricChange, Updates};
 use crate::notice::Notice;
 use crate::publish::queue::Store;
 use crate::publish::{PublishCall, Publisher, PublisherSettings};
@@ -227,7 +227,7 @@ impl Agent {
 
     /// Visits every part, and returns what changed in the metrics since the last visit.
     /// `sums_gauges` is true where the host's gauges are sums that workers add to.
-    pub fn take_metric_updates(&mut self, sums_gauges: bool, now: Timestamp) -> Vec<Update> {
+    pub fn take_metric_updates(&mut self, sums_gauges: bool, now: Timestamp) -> Vec<MetricChange> {
         let mut updates = Updates::default();
         self.publisher.visit_metrics(sums_gauges, now, &mut updates);
         self.intake.visit_metrics(&mut updates);

@@ -4,6 +4,7 @@
 //! hands those to the host a few times a second: a request pays for no host call, whatever it
 //! counts. Nothing here counts events or webhooks by itself.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -22,6 +23,15 @@ pub enum MetricKind {
     Histogram,
 }
 
+/// The series that a metric has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// One.
+    One,
+    /// One for each target.
+    Targets,
+}
+
 /// Name and meaning of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -31,13 +41,15 @@ pub struct Definition {
     pub kind: MetricKind,
     /// The name that operators see, in the convention of Prometheus.
     pub name: &'static str,
+    /// The series that it has.
+    pub series: Series,
     /// The thing that it counts or measures, for the documentation.
     #[cfg(test)]
     pub meaning: &'static str,
 }
 
 macro_rules! metrics {
-    ($($metric:ident $kind:ident $name:literal $meaning:literal;)*) => {
+    ($($metric:ident $kind:ident $series:ident $name:literal $meaning:literal;)*) => {
         /// The metrics, by name in the code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Metric { $(#[doc = $meaning] $metric,)* }
@@ -48,6 +60,7 @@ macro_rules! metrics {
                 metric: Metric::$metric,
                 kind: MetricKind::$kind,
                 name: $name,
+                series: Series::$series,
                 #[cfg(test)]
                 meaning: $meaning,
             },)*
@@ -56,48 +69,49 @@ macro_rules! metrics {
 }
 
 metrics! {
-    EventsMatched Counter "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
-    PathsTooLong Counter "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
-    AttributesLeftOut Counter "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
-    EventsPublished Counter "retrohook_events_published_total" "Events that the target acknowledged.";
-    EventsRetried Counter "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
-    EventsDroppedQueueFull Counter "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
-    EventsDroppedExpired Counter "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
-    EventsDroppedRefused Counter "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
-    EventsDroppedTooLarge Counter "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
-    DeadLettersStored Counter "retrohook_dead_letters_stored_total" "Dead letters that the queue of `dead_letter.queue_url` took.";
-    EventsAdopted Counter "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
-    JournalFailures Counter "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
-    EventsDroppedWithdrawn Counter "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
-    EventsDroppedShutdown Counter "retrohook_events_dropped_shutdown_total" "Events that were not delivered when their worker of Kong ended.";
-    EventsDroppedOrphaned Counter "retrohook_events_dropped_orphaned_total" "Events lost because their worker was gone and no configuration had their target any more.";
-    ResponsesUndelivered Counter "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
-    ResponsesUnheld Counter "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
-    CalloutsOk Counter "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
-    CalloutsError Counter "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
-    CalloutsNoReply Counter "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
-    RefusedCalls Counter "retrohook_refused_calls_total" "Calls for events that were refused for what somebody has to mend: the caller's rights or keys, the target, its KMS key, or a proxy on the way. Their events are held.";
-    TargetsRefused Gauge "retrohook_targets_refused" "Targets that refuse so; nothing is lost before `queue.max_age_seconds`.";
-    QueuedEntries Gauge "retrohook_queued_entries" "Events, and dead letters for a queue, that are queued or in flight.";
-    QueuedBytes Gauge "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
-    OldestEntryAge Gauge "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
-    CapturesStored Counter "retrohook_captures_stored_total" "Webhooks that the queue has, and that were answered so.";
-    CapturesUnverified Counter "retrohook_captures_unverified_total" "Webhooks that go to the queue marked, because their signature is not good.";
-    CapturesChallenged Counter "retrohook_captures_challenged_total" "Challenges of senders, which are answered and not stored.";
-    CapturesRetried Counter "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
-    CapturesRefusedUnstored Counter "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
-    CapturesRefusedBusy Counter "retrohook_captures_refused_busy_total" "Webhooks answered 503 because the share of `max_captures` that their queue could have was in use.";
-    CapturesRefusedCrowded Counter "retrohook_captures_refused_crowded_total" "Webhooks answered 503 because so many others had begun and were not whole (6,000 for each worker).";
-    CapturesRefusedNoMemory Counter "retrohook_captures_refused_no_memory_total" "Webhooks answered 503 because the share of `max_capture_bytes` that their queue could have was in use.";
-    CapturesRefusedTooLarge Counter "retrohook_captures_refused_too_large_total" "Webhooks answered 413 because of `max_body_bytes`, or because SQS would not take the message.";
-    CapturesRefusedUnverified Counter "retrohook_captures_refused_unverified_total" "Webhooks answered 401 because their signature is not good.";
-    CapturesRefusedUnreadable Counter "retrohook_captures_refused_unreadable_total" "Webhooks answered 503 because the host did not give their body (Kong: `client_body_buffer_size`).";
-    CapturesRefusedSilent Counter "retrohook_captures_refused_silent_total" "Webhooks answered 408 because the rest of the request did not come.";
-    CapturesRefusedSlow Counter "retrohook_captures_refused_slow_total" "Webhooks answered 408 because the request was not whole after 30 s.";
-    CapturesRefusedMisspelled Counter "retrohook_captures_refused_misspelled_total" "Requests answered 503 because a capture takes another spelling of their path.";
-    CapturesAbandoned Counter "retrohook_captures_abandoned_total" "Webhooks whose sender hung up before the answer; the queue may have them.";
-    Capture Histogram "retrohook_capture_milliseconds" "Time from the end of a webhook to the answer that it is stored, in milliseconds.";
-    Delivery Histogram "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";
+    EventsMatched Counter Targets "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
+    PathsTooLong Counter One "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
+    AttributesLeftOut Counter One "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
+    EventsPublished Counter Targets "retrohook_events_published_total" "Events that the target acknowledged.";
+    EventsRetried Counter Targets "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
+    EventsDroppedQueueFull Counter Targets "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
+    EventsDroppedExpired Counter Targets "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
+    EventsDroppedRefused Counter Targets "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
+    EventsDroppedTooLarge Counter Targets "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
+    DeadLettersStored Counter Targets "retrohook_dead_letters_stored_total" "Dead letters that the queue of `dead_letter.queue_url` took.";
+    DeadLettersLeftOut Counter One "retrohook_dead_letters_left_out_total" "Dead letters that are not in the log, because there were too many.";
+    EventsAdopted Counter Targets "retrohook_events_adopted_total" "Events taken over from a worker that was gone.";
+    JournalFailures Counter Targets "retrohook_journal_failures_total" "Events that the journal did not take, or did not keep.";
+    EventsDroppedWithdrawn Counter Targets "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
+    EventsDroppedShutdown Counter One "retrohook_events_dropped_shutdown_total" "Events that were not delivered when their worker of Kong ended.";
+    EventsDroppedOrphaned Counter Targets "retrohook_events_dropped_orphaned_total" "Events lost because their worker was gone and no configuration had their target any more.";
+    ResponsesUndelivered Counter Targets "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
+    ResponsesUnheld Counter One "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
+    CalloutsOk Counter Targets "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
+    CalloutsError Counter Targets "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
+    CalloutsNoReply Counter Targets "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
+    RefusedCalls Counter Targets "retrohook_refused_calls_total" "Calls for events that were refused for what somebody has to mend: the caller's rights or keys, the target, its KMS key, or a proxy on the way. Their events are held.";
+    TargetsRefused Gauge Targets "retrohook_targets_refused" "Targets that refuse so; nothing is lost before `queue.max_age_seconds`.";
+    QueuedEntries Gauge Targets "retrohook_queued_entries" "Events, and dead letters for a queue, that are queued or in flight.";
+    QueuedBytes Gauge Targets "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
+    OldestEntryAge Gauge Targets "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
+    CapturesStored Counter One "retrohook_captures_stored_total" "Webhooks that the queue has, and that were answered so.";
+    CapturesUnverified Counter One "retrohook_captures_unverified_total" "Webhooks that go to the queue marked, because their signature is not good.";
+    CapturesChallenged Counter One "retrohook_captures_challenged_total" "Challenges of senders, which are answered and not stored.";
+    CapturesRetried Counter One "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
+    CapturesRefusedUnstored Counter One "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
+    CapturesRefusedBusy Counter One "retrohook_captures_refused_busy_total" "Webhooks answered 503 because the share of `max_captures` that their queue could have was in use.";
+    CapturesRefusedCrowded Counter One "retrohook_captures_refused_crowded_total" "Webhooks answered 503 because so many others had begun and were not whole (6,000 for each worker).";
+    CapturesRefusedNoMemory Counter One "retrohook_captures_refused_no_memory_total" "Webhooks answered 503 because the share of `max_capture_bytes` that their queue could have was in use.";
+    CapturesRefusedTooLarge Counter One "retrohook_captures_refused_too_large_total" "Webhooks answered 413 because of `max_body_bytes`, or because SQS would not take the message.";
+    CapturesRefusedUnverified Counter One "retrohook_captures_refused_unverified_total" "Webhooks answered 401 because their signature is not good.";
+    CapturesRefusedUnreadable Counter One "retrohook_captures_refused_unreadable_total" "Webhooks answered 503 because the host did not give their body (Kong: `client_body_buffer_size`).";
+    CapturesRefusedSilent Counter One "retrohook_captures_refused_silent_total" "Webhooks answered 408 because the rest of the request did not come.";
+    CapturesRefusedSlow Counter One "retrohook_captures_refused_slow_total" "Webhooks answered 408 because the request was not whole after 30 s.";
+    CapturesRefusedMisspelled Counter One "retrohook_captures_refused_misspelled_total" "Requests answered 503 because a capture takes another spelling of their path.";
+    CapturesAbandoned Counter One "retrohook_captures_abandoned_total" "Webhooks whose sender hung up before the answer; the queue may have them.";
+    Capture Histogram One "retrohook_capture_milliseconds" "Time from the end of a webhook to the answer that it is stored, in milliseconds.";
+    Delivery Histogram Targets "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";
 }
 
 /// One change to report to the host.
@@ -128,6 +142,16 @@ impl Update {
     }
 }
 
+/// A change, and the target that it is of, by the short name that its series bears; none of what has
+/// no target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricChange {
+    /// The target.
+    pub target: Option<Rc<str>>,
+    /// The change.
+    pub update: Update,
+}
+
 /// The state of a queue, for the gauges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -141,45 +165,60 @@ pub struct Backlog {
 
 /// Changes that one visit collects: each part adds what it has counted since the visit before.
 #[derive(Debug, Default)]
-pub struct Updates(Vec<Update>);
+pub struct Updates {
+    /// The target that the next ones are of.
+    target: Option<Rc<str>>,
+    changes: Vec<MetricChange>,
+}
 
 impl Updates {
+    /// Makes what comes next that of a target, or of none.
+    pub(crate) fn of(&mut self, target: Option<&Rc<str>>) {
+        self.target = target.cloned();
+    }
+
+    fn push(&mut self, update: Update) {
+        self.changes.push(MetricChange { target: self.target.clone(), update });
+    }
+
     /// Adds `count` to a counter. Called for every counter and only at ticks, it is built for size.
     #[inline(never)]
     pub(crate) fn add(&mut self, metric: Metric, count: u64) {
         if count == 0 {
             return;
         }
-        let collected = self.0.iter_mut().find_map(|update| match update {
+        let Updates { target, changes } = self;
+        let of_target = changes.iter_mut().filter(|change| change.target == *target);
+        let collected = of_target.filter_map(|change| match &mut change.update {
             Update::Add(candidate, sum) if *candidate == metric => Some(sum),
             _ => None,
         });
-        match collected {
+        match collected.last() {
             Some(sum) => *sum += count,
-            None => self.0.push(Update::Add(metric, count)),
+            None => self.push(Update::Add(metric, count)),
         }
     }
 
     /// Adds observations to a histogram.
     pub(crate) fn observe(&mut self, metric: Metric, values: Vec<u64>) {
-        self.0.extend(values.into_iter().map(|value| Update::Record(metric, value)));
+        values.into_iter().for_each(|value| self.push(Update::Record(metric, value)));
     }
 
     /// Sets a gauge that is this worker's own.
     fn set(&mut self, metric: Metric, value: u64) {
-        self.0.push(Update::Record(metric, value));
+        self.push(Update::Record(metric, value));
     }
 
-    fn level(&mut self, metric: Metric, now: usize, before: usize) {
-        if now != before {
+    fn level(&mut self, metric: Metric, now: usize, before: usize, repeats: bool) {
+        if now != before || repeats && now > 0 {
             let change = unsigned(now).wrapping_sub(unsigned(before)) as i64;
-            self.0.push(Update::Level { metric, value: unsigned(now), change });
+            self.push(Update::Level { metric, value: unsigned(now), change });
         }
     }
 
     /// Returns the changes, for the host.
-    pub(crate) fn into_vec(self) -> Vec<Update> {
-        self.0
+    pub(crate) fn into_vec(self) -> Vec<MetricChange> {
+        self.changes
     }
 }
 
@@ -215,42 +254,50 @@ impl CalloutCounts {
     }
 }
 
-/// Time after which it is said again that targets refuse.
+/// Time after which levels and refusals that are not zero are said again: another worker that begins,
+/// or that was able to say something else, has set them. An age is another every second.
 const REPEATED_AFTER: Duration = Duration::from_secs(1);
 
-/// The gauges of a worker's queues, and what the host knows of them.
+/// The gauges of one target's queue, and what the host knows of them.
 ///
-/// The queues of all workers share one gauge in the host, so an update also says by how much this
-/// worker's queues grew or shrank. Ages and refusals do not add up: their gauges are those of the
-/// worker that reported last.
+/// All workers share them in the host, so an update also says by how much this worker's queue
+/// grew or shrank. Ages and refusals do not add up: their gauges are those of the worker that
+/// reported last.
 #[derive(Debug, Default)]
 pub(crate) struct BacklogGauges {
     reported: Backlog,
     reported_age: u64,
-    /// How many targets refused at the last report, and when that was.
-    reported_refused: Option<(u64, Timestamp)>,
+    /// True if the target refused at the last report.
+    reported_refused: Option<bool>,
+    repeated_at: Timestamp,
 }
 
 impl BacklogGauges {
     /// Reports what has changed since the last visit.
-    pub(crate) fn visit(&mut self, backlog: Backlog, refused: usize, now: Timestamp, updates: &mut Updates) {
-        updates.level(Metric::QueuedEntries, backlog.entries, self.reported.entries);
-        updates.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes);
+    pub(crate) fn visit(&mut self, backlog: Backlog, refused: bool, now: Timestamp, updates: &mut Updates) {
+        let repeats = now.since(self.repeated_at) >= REPEATED_AFTER;
+        if repeats {
+            self.repeated_at = now;
+        }
+        updates.level(Metric::QueuedEntries, backlog.entries, self.reported.entries, repeats);
+        updates.level(Metric::QueuedBytes, backlog.bytes, self.reported.bytes, repeats);
         self.reported = backlog;
         let age = backlog.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
         if age != self.reported_age {
             self.reported_age = age;
             updates.set(Metric::OldestEntryAge, age);
         }
-        let refused = unsigned(refused);
-        // Repeated while it is so, because another worker may have been able to say that it is not;
-        // and said with the first event, because a worker before this one may have been unable to.
-        let is_known =
-            |(reported, at): (u64, Timestamp)| reported == refused && (refused == 0 || now.since(at) < REPEATED_AFTER);
-        if !self.reported_refused.map_or(backlog.entries == 0, is_known) {
-            self.reported_refused = Some((refused, now));
-            updates.set(Metric::TargetsRefused, refused);
+        // Said with the first event, because a worker before this one may have been unable to.
+        let is_known = self.reported_refused.map_or(backlog.entries == 0, |reported| reported == refused);
+        if !is_known || repeats && refused {
+            self.reported_refused = Some(refused);
+            updates.set(Metric::TargetsRefused, u64::from(refused));
         }
+    }
+
+    /// Returns true if the host has nothing of this queue.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.reported.entries == 0 && self.reported.bytes == 0
     }
 
     /// Takes over what another worker has added to the gauges, in entries and bytes: its queue is
@@ -288,8 +335,9 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_metric() {
         let documentation = include_str!("../docs/operation.md");
-        for Definition { kind, name, meaning, .. } in DEFINITIONS {
-            let row = format!("| `{name}` | {} | {meaning} |", format!("{kind:?}").to_lowercase());
+        for Definition { kind, name, series, meaning, .. } in DEFINITIONS {
+            let label = if *series == Series::Targets { "`target`" } else { "" };
+            let row = format!("| `{name}` | {} | {label} | {meaning} |", format!("{kind:?}").to_lowercase());
             assert!(documentation.contains(&row), "{row}");
         }
     }
@@ -297,7 +345,21 @@ mod tests {
     fn visited(visit: impl FnOnce(&mut Updates)) -> Vec<Update> {
         let mut updates = Updates::default();
         visit(&mut updates);
-        updates.into_vec()
+        updates.into_vec().into_iter().map(|change| change.update).collect()
+    }
+
+    #[test]
+    fn counts_of_two_targets_are_two_updates() {
+        let mut updates = Updates::default();
+        let targets: [Rc<str>; 2] = ["orders".into(), "bills".into()];
+        for target in [Some(&targets[0]), Some(&targets[1]), None, Some(&targets[0])] {
+            updates.of(target);
+            updates.add(Metric::EventsPublished, 2);
+        }
+        let counts = updates.into_vec().into_iter().map(|MetricChange { target, update }| (target, update));
+        let added = |count| Update::Add(Metric::EventsPublished, count);
+        let [orders, bills] = targets;
+        assert_eq!(counts.collect::<Vec<_>>(), [(Some(orders), added(4)), (Some(bills), added(2)), (None, added(2))]);
     }
 
     #[test]
@@ -316,7 +378,7 @@ mod tests {
     #[test]
     fn only_changes_of_gauges_are_reported() {
         let mut gauges = BacklogGauges::default();
-        let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, 0, Timestamp(now), updates));
+        let mut visit = |backlog, now| visited(|updates| gauges.visit(backlog, false, Timestamp(now), updates));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: Some(Timestamp(1_000)) };
         let level = |metric, value, change| Update::Level { metric, value, change };
         assert_eq!(
@@ -344,7 +406,7 @@ mod tests {
         let mut gauges = BacklogGauges::default();
         gauges.inherit((2, 200));
         let backlog = Backlog { entries: 3, bytes: 300, oldest: None };
-        let updates = visited(|updates| gauges.visit(backlog, 0, Timestamp(0), updates));
+        let updates = visited(|updates| gauges.visit(backlog, false, Timestamp(0), updates));
         let level = |metric, value, change| Update::Level { metric, value, change };
         let levels = [level(Metric::QueuedEntries, 3, 1), level(Metric::QueuedBytes, 300, 100)];
         assert_eq!(updates[..2], levels);
@@ -353,18 +415,18 @@ mod tests {
     #[test]
     fn a_refusal_is_said_again_and_again_and_its_end_once() {
         let mut gauges = BacklogGauges::default();
-        let mut visit = |refused, millis| {
+        let mut visit = |refused: u64, millis| {
             let backlog = Backlog { entries: 1, ..Backlog::default() };
-            let updates = visited(|updates| gauges.visit(backlog, refused, Timestamp(millis), updates));
+            let updates = visited(|updates| gauges.visit(backlog, refused == 1, Timestamp(millis), updates));
             updates.into_iter().filter(|update| update.metric() == Metric::TargetsRefused).collect::<Vec<_>>()
         };
         let said = |refused| [Update::Record(Metric::TargetsRefused, refused)];
         assert_eq!(visit(0, 0), said(0), "whatever a worker before had said");
         assert_eq!(visit(0, 5_000), []);
-        assert_eq!(visit(2, 5_001), said(2));
-        assert_eq!(visit(2, 6_000), []);
-        assert_eq!(visit(2, 6_001), said(2), "another worker may have said 0");
-        assert_eq!(visit(0, 6_002), said(0));
+        assert_eq!(visit(1, 5_001), said(1));
+        assert_eq!(visit(1, 5_999), []);
+        assert_eq!(visit(1, 6_000), said(1), "another worker may have said 0");
+        assert_eq!(visit(0, 6_001), said(0));
         assert_eq!(visit(0, 9_000), []);
     }
 }

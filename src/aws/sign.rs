@@ -109,7 +109,7 @@ impl SigningKey {
     }
 }
 
-/// Signs `request` for the moment `now`, as [`sign_with_key`] does, with a key that is derived for it
+/// Signs `request` for the moment `now`, as `sign_with_key` does, with a key that is derived for it
 /// alone.
 ///
 /// # Errors

@@ -15,6 +15,16 @@ use crate::callout::{self, Callout};
 /// Every kind of target.
 pub(crate) const KINDS: [&TargetKind; 3] = [&sns::KIND, &sqs::KIND, &eventbridge::KIND];
 
+/// Bytes of a short name: with the name of a metric before it, Kong takes no more than 256.
+const SHORT_NAME_BYTES: usize = 160;
+
+/// Returns the name of a topic, a queue or an event bus without the account and the region, or as
+/// much of it as the name of a metric may have.
+pub(crate) fn short_name(name: &str) -> &str {
+    let short = name.rsplit([':', '/']).next().unwrap_or(name);
+    short.get(..SHORT_NAME_BYTES).unwrap_or(short)
+}
+
 /// One place that the filter sends to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {

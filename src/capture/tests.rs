@@ -247,7 +247,7 @@ fn who_is_gone_is_forgotten_and_a_late_reply_changes_nothing() {
     assert!(agent.awaits(first) && agent.is_idle(), "nobody waits, and the host has the call still");
     agent.handle_reply(first, &response(200, r#"{"MessageId":"m-1"}"#), NOW);
     assert!(!agent.awaits(first) && matches!(progress(&mut agent, ID, NOW), Progress::Wait));
-    let counted = agent.take_metric_updates(true, NOW);
+    let counted: Vec<_> = agent.take_metric_updates(true, NOW).into_iter().map(|change| change.update).collect();
     assert_eq!(
         counted,
         [

@@ -22,6 +22,10 @@ pub(super) struct Reading<'a> {
 const HAND_OVER: &str = "set it, and let the gateway hand it to the filter: Envoy by `host_env_keys`, Kong by \
                          `nginx_main_env` (docs/credentials.md)";
 
+/// The remedy for a reference to a vault of Kong's.
+const NO_VAULT: &str = "use the environment: AWS's keys under their usual names, other secrets as `${env.NAME}` \
+                        (docs/credentials.md)";
+
 /// A value and where it stands.
 #[derive(Clone)]
 pub(super) struct Field<'a> {
@@ -96,7 +100,13 @@ impl<'a> Field<'a> {
 
     /// Returns a text that may hold placeholders, for a caller that knows them.
     pub(super) fn template(&self) -> Checked<&'a str> {
-        self.value.as_str().ok_or_else(|| self.fault(format!("{} is not a string", self.shown()), "give a string"))
+        let Some(text) = self.value.as_str() else {
+            return Err(self.fault(format!("{} is not a string", self.shown()), "give a string"));
+        };
+        if lookup::contains(text, "{vault://") {
+            return Err(self.fault("refers to a vault, and Kong fills in none for filters", NO_VAULT));
+        }
+        Ok(text)
     }
 
     /// Returns a secret: a text in which `${env.NAME}` stands for a variable of the environment.

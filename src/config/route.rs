@@ -186,7 +186,10 @@ pub(super) fn read_methods(section: &mut Section<'_>) -> Checked<Methods> {
     let alone = methods.len() == 1;
     let methods = each(methods, |field| match field.text()? {
         "*" if !alone => Err(field.fault("`*` stands for every method, but there are others", METHOD_REMEDY)),
-        method if method == "*" || is_token(method) => Ok(method.to_ascii_uppercase()),
+        method if method.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+            Err(field.fault("is not in upper case, as methods are", METHOD_REMEDY))
+        }
+        method if method == "*" || is_token(method) => Ok(method.to_owned()),
         _ => Err(field.fault("is not a method", METHOD_REMEDY)),
     })?;
     Ok(if methods.iter().any(|method| method == "*") { Methods::Any } else { Methods::OneOf(methods) })

@@ -138,10 +138,10 @@ fn read_region(
         ));
     }
     if protocol.is_ok_and(|protocol| protocol.region().is_some_and(|named| named != text)) {
-        field.warn(
+        return Err(field.fault(
             "is not the one that the target names",
             "leave it out: AWS refuses what is signed for another region",
-        );
+        ));
     }
     Ok(text.to_owned())
 }

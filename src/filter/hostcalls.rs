@@ -4,6 +4,7 @@
 //! of the whole worker with it. So every call that can fail on one of the hosts is bound here
 //! again. The callout itself goes through the SDK, which must know its token to route the reply.
 
+use std::borrow::Cow;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -292,6 +293,12 @@ pub(crate) fn dispatch(callout: &Callout) -> Result<u32, Status> {
     }
     let token = proxy_wasm::hostcalls::dispatch_http_call(upstream, headers, Some(request.body()), vec![], *timeout);
     token.inspect(|token| note(*token))
+}
+
+/// Turns a client's bytes into text where they are; what is not UTF-8 becomes U+FFFD. Nearly all are
+/// ASCII, which `from_utf8` passes many bytes at once, and `from_utf8_lossy` one by one.
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Turns a client's bytes into text; what is not UTF-8 becomes U+FFFD.

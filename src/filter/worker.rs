@@ -9,7 +9,8 @@ use std::time::Duration;
 use proxy_wasm::types::{MapType, Status};
 
 use super::callouts::Callouts;
-use super::gateway::pulse::Pulse;
+use super::gateway::metrics::GatewayMetrics;
+use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
@@ -78,7 +79,7 @@ const NOT_DELIVERED: &str = "the event of this request was not delivered";
 const GRPC_UNAVAILABLE: &str = "14";
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, because the
-/// host may call back; except calls for the journal and for the log, from which it does not.
+/// host may call back; except calls for the journal, the log and the metrics, from which it does not.
 pub(crate) struct Worker {
     /// Which exchanges become events.
     pub(crate) routes: Routes,
@@ -101,7 +102,7 @@ pub(crate) struct Worker {
     held: HeldResponses,
     /// Responses that may still be let go on before the next tick.
     releases_left: Cell<usize>,
-    metric_ids: Vec<Option<u32>>,
+    metrics: RefCell<GatewayMetrics>,
     pulse: RefCell<Pulse>,
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
@@ -128,6 +129,7 @@ impl Worker {
         mut agent: Agent,
         pulse: Pulse,
     ) -> Worker {
+        let metrics = GatewayMetrics::new(rules.gauges, agent.publishing().metric_targets());
         let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
         Worker {
             once: Once::new(rules.mark, events, name_of_vm()),
@@ -143,7 +145,7 @@ impl Worker {
             callouts: RefCell::default(),
             held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
-            metric_ids: rules.gauges.define(),
+            metrics: RefCell::new(metrics),
             pulse: RefCell::new(pulse),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
@@ -159,12 +161,12 @@ impl Worker {
 
     /// Has the host tick. Returns false if it refuses.
     pub(crate) fn start_ticks(&self) -> bool {
-        let (period, slows_down) = {
+        let (period, is_changed) = {
             let pulse = self.pulse.borrow();
-            (pulse.period(), pulse.slows_down())
+            (pulse.period(), pulse.is_changed())
         };
         let is_ticking = hostcalls::set_tick_period(period);
-        if slows_down && is_ticking {
+        if is_changed && is_ticking {
             // The second timer, see `Pulse`.
             hostcalls::set_tick_period(Duration::ZERO);
             return hostcalls::set_tick_period(period);
@@ -386,8 +388,8 @@ impl Worker {
             Some(Hurry::Webhook(now)) => return self.store(now),
             None => {}
         }
-        let owed = self.pulse.borrow_mut().take_owed();
-        if let Some(period) = owed {
+        let beat = self.pulse.borrow_mut().beat();
+        if let Beat::Give(period) = beat {
             hostcalls::set_tick_period(period);
             return;
         }
@@ -429,11 +431,7 @@ impl Worker {
             agent.note_long_paths(self.routes.take_too_long() + self.captures.take_too_long());
             (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
         };
-        for update in updates {
-            if let Some(Some(id)) = self.metric_ids.get(update.metric() as usize) {
-                self.rules.gauges.report(*id, update);
-            }
-        }
+        self.metrics.borrow_mut().report(updates);
         for notice in notices {
             hostcalls::log(notice.level, &notice.text);
         }
@@ -464,6 +462,9 @@ impl Worker {
         }
         if self.rules.calls_from_replies {
             self.send(now);
+        } else if self.agent.borrow_mut().publishing().has_full_batch() && self.pulse.borrow_mut().hurry() {
+            hostcalls::set_tick_period(Duration::ZERO);
+            hostcalls::set_tick_period(AT_ONCE);
         }
         self.release_responses();
         self.report_at_end(now);

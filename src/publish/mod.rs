@@ -4,6 +4,7 @@
 
 pub(crate) mod attribute;
 pub mod dead_letter;
+mod letter_budget;
 mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod queue;
@@ -23,9 +24,10 @@ use crate::event::Event;
 use crate::exchange::redact::Redact;
 use crate::exchange::Exchange;
 use crate::lookup;
-use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
+use crate::metrics::{Backlog, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
+use letter_budget::LetterBudget;
 use orphans::Orphans;
 use outbox::settings::{Batch, Bounds};
 use outbox::{BatchId, Release, Ticket, Wait};
@@ -80,17 +82,17 @@ pub struct Publisher {
     turn: usize,
     /// True if dead letters are written to the log.
     log_dead_letters: bool,
+    /// Room for them there.
+    letter_budget: LetterBudget,
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
-    /// Exchanges that became events since the last visit.
-    matched: u64,
     /// Events that got a letter since the last visit because this worker ends; `None` while it
     /// goes on.
     ended: Option<u64>,
-    /// Responses that did not wait for their events, although their routes want it, since then.
+    /// Responses that did not wait for their events, although their routes want it, since the last
+    /// visit.
     unheld: u64,
-    gauges: BacklogGauges,
     rng: fastrand::Rng,
 }
 
@@ -113,12 +115,11 @@ impl Publisher {
             orphans: store.map(|store| Orphans::new(Rc::clone(store), seed)),
             turn: 0,
             log_dead_letters: dead_letter.log,
+            letter_budget: LetterBudget::new(),
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
-            matched: 0,
             ended: None,
             unheld: 0,
-            gauges: BacklogGauges::default(),
             rng,
         }
     }
@@ -163,7 +164,7 @@ impl Publisher {
     /// Returns the event of an exchange with its bytes, and the sender that it goes to.
     fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
         let sender = self.senders.get_mut(route.target)?;
-        self.matched += 1;
+        sender.note_match();
         let id = event_id(now, &mut self.rng);
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
@@ -283,6 +284,11 @@ impl Publisher {
         entries == 0 && oldest.is_none() && !self.senders.iter().any(|sender| sender.outbox.may_help())
     }
 
+    /// Returns true if what is queued fills a call, for this worker to make or to help with.
+    pub(crate) fn has_full_batch(&self) -> bool {
+        self.senders.iter().any(|sender| sender.outbox.has_full_batch() || sender.outbox.may_help())
+    }
+
     fn backlog(&self) -> Backlog {
         let orphans = Backlog { entries: self.orphans.as_ref().map_or(0, Orphans::backlog), ..Backlog::default() };
         self.senders.iter().map(|sender| sender.outbox.backlog()).fold(orphans, |sum, backlog| Backlog {
@@ -293,8 +299,8 @@ impl Publisher {
     }
 
     /// Sends the dead letters since the last time to their queue. Returns the others, which have no
-    /// queue or were not taken by it, each as lines of at most `max_line_bytes` for the log;
-    /// nothing where the configuration wants no lines.
+    /// queue or were not taken by it, as far as there is room, each as lines of at most
+    /// `max_line_bytes` for the log; nothing where the configuration wants no lines.
     pub(crate) fn take_dead_letter_lines(&mut self, max_line_bytes: usize, now: Timestamp) -> Vec<String> {
         let of_events = self.senders.iter_mut().filter(|sender| sender.cargo() == Cargo::Events);
         let mut letters: Vec<_> = of_events.flat_map(|sender| sender.take_dead_letters(now)).collect();
@@ -305,7 +311,8 @@ impl Publisher {
             letters = sender.take_dead_letters(now);
         }
         let lines = |letter: &Event| dead_letter::lines(&self.letter_mark, &letter.id, &letter.message, max_line_bytes);
-        let wanted = letters.iter().filter(|_| self.log_dead_letters);
+        let budget = &mut self.letter_budget;
+        let wanted = letters.iter().filter(|letter| self.log_dead_letters && budget.admits(letter, now));
         wanted.flat_map(lines).collect()
     }
 
@@ -333,26 +340,23 @@ impl Publisher {
         (events, lines)
     }
 
-    /// Reports what was counted since the last visit, and the gauges. Where gauges are sums that
-    /// workers add to, journals note what this one has added: a worker that is gone cannot take it
-    /// back, and the one that takes over its events does.
+    /// Iterates over the targets as metrics name them.
+    pub fn metric_targets(&self) -> impl Iterator<Item = Rc<str>> + '_ {
+        self.senders.iter().map(|sender| Rc::clone(sender.metric_target()))
+    }
+
+    /// Reports what was counted since the last visit, and the gauges, which are sums that workers
+    /// add to or are not.
     pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
-        updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
+        self.letter_budget.visit_metrics(updates);
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
-        for sender in &mut self.senders {
-            sender.visit_metrics(updates);
-            self.gauges.inherit(sender.outbox.take_inherited());
-            if sums_gauges {
-                sender.outbox.note_reported(now);
-            }
-        }
+        self.senders.iter_mut().for_each(|sender| sender.visit_metrics(sums_gauges, now, updates));
         if let Some(orphans) = &mut self.orphans {
-            orphans.visit_metrics(sums_gauges, &mut self.gauges, now, updates);
+            orphans.visit_metrics(sums_gauges, now, updates);
         }
-        let refused = self.senders.iter().filter(|sender| sender.outbox.is_refused()).count();
-        self.gauges.visit(self.backlog(), refused, now, updates);
+        updates.of(None);
     }
 
     /// Returns what the operator should read, since the last time. Of several targets each notice
@@ -360,6 +364,7 @@ impl Publisher {
     pub(crate) fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
         let several = self.senders.len() > 1;
         let mut notices = self.orphans.as_mut().map_or(Vec::new(), Orphans::take_notices);
+        notices.extend(self.letter_budget.take_notice(now));
         for sender in &mut self.senders {
             let name = sender.target().protocol.name().to_owned();
             for Notice { level, text } in sender.outbox.take_notices(&name, now) {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::dead_letter::{Address, DeadLetter, DropReason};
 use super::queue::directory::Directory;
 use super::queue::{Amount, Claim, Claimed, EntryEnd, FoundEntry, Store, TargetQueue, Tenure, SWEEP_INTERVAL};
+use crate::aws::target::short_name;
 use crate::clock::{SteadyClock, Timestamp};
 use crate::event::Event;
 use crate::metrics::{Backlog, BacklogGauges, Metric, Updates};
@@ -25,6 +26,11 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 /// A target that nobody has.
 struct Orphan {
     queue: TargetQueue,
+    /// The target, as metrics name it.
+    metric_target: Rc<str>,
+    /// Events that became letters since the last visit.
+    dropped: u64,
+    gauges: BacklogGauges,
     /// Entries that are not read yet.
     found: VecDeque<FoundEntry>,
     /// Entries that were read, and become letters in the same tick.
@@ -40,8 +46,6 @@ pub(crate) struct Orphans {
     adopts: bool,
     clock: SteadyClock,
     next_sweep: Timestamp,
-    /// Events that became letters since the last visit.
-    dropped: u64,
     rng: fastrand::Rng,
 }
 
@@ -55,7 +59,6 @@ impl Orphans {
             adopts: true,
             clock: SteadyClock::default(),
             next_sweep: Timestamp(0),
-            dropped: 0,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -102,7 +105,7 @@ impl Orphans {
         }
         for mut orphan in std::mem::take(&mut self.targets) {
             let is_unclaimed = self.directory.unclaimed().any(|name| name == orphan.queue.name());
-            if is_unclaimed || orphan.queue.has_inherited() || !orphan.read.is_empty() {
+            if is_unclaimed || orphan.queue.has_inherited() || !orphan.read.is_empty() || !orphan.gauges.is_clear() {
                 self.targets.push(orphan);
             } else {
                 orphan.queue.hand_over(steady);
@@ -113,7 +116,14 @@ impl Orphans {
             if !self.targets.iter().any(|orphan| orphan.queue.name() == name) {
                 let store = Rc::clone(&self.store);
                 let queue = TargetQueue::new(store, names, Amount::default(), false, self.rng.u64(..)).of_last_resort();
-                self.targets.push(Orphan { queue, found: VecDeque::new(), read: Vec::new() });
+                self.targets.push(Orphan {
+                    queue,
+                    metric_target: short_name(name).into(),
+                    dropped: 0,
+                    gauges: BacklogGauges::default(),
+                    found: VecDeque::new(),
+                    read: Vec::new(),
+                });
             }
         }
     }
@@ -122,7 +132,7 @@ impl Orphans {
     #[inline(never)]
     fn read(&mut self, most: usize) {
         let (mut count, mut bytes) = (0, 0);
-        for Orphan { queue, found, read } in &mut self.targets {
+        for Orphan { queue, found, read, .. } in &mut self.targets {
             while count < most && bytes < BYTES_AT_ONCE {
                 let Some(next) = found.pop_front() else { break };
                 if let Claim::Own(claimed) = queue.claim_from_another(next.place) {
@@ -156,13 +166,13 @@ impl Orphans {
     pub(crate) fn take_letters(&mut self, now: Timestamp) -> Vec<Event> {
         let mut letters = Vec::new();
         let steady = self.clock.at(now);
-        for Orphan { queue, read, .. } in &mut self.targets {
+        for Orphan { queue, read, dropped, .. } in &mut self.targets {
             for (found, Claimed { event, version, watched, .. }) in std::mem::take(read) {
                 queue.release(found.size);
                 queue.remove(found.place, version, watched, EntryEnd::Dropped);
                 match parts(queue.name()) {
                     Some([key, service, region, name]) if service != LETTERS => {
-                        self.dropped += 1;
+                        *dropped += 1;
                         let letter = DeadLetter { event, reason: DropReason::Orphaned, failure: None };
                         letters.push(letter.into_event(Address { key, name, region }, now));
                     }
@@ -182,21 +192,17 @@ impl Orphans {
     /// Reports what was counted since the last visit. Where gauges are sums, leases note what this
     /// worker has added to them.
     #[inline(never)]
-    pub(crate) fn visit_metrics(
-        &mut self,
-        sums_gauges: bool,
-        gauges: &mut BacklogGauges,
-        now: Timestamp,
-        updates: &mut Updates,
-    ) {
-        updates.add(Metric::EventsDroppedOrphaned, std::mem::take(&mut self.dropped));
+    pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
         for orphan in &mut self.targets {
+            updates.of(Some(&orphan.metric_target));
+            updates.add(Metric::EventsDroppedOrphaned, std::mem::take(&mut orphan.dropped));
             updates.add(Metric::JournalFailures, orphan.queue.take_failures());
-            gauges.inherit(orphan.queue.take_inherited());
+            orphan.gauges.inherit(orphan.queue.take_inherited());
+            let backlog = Backlog { entries: orphan.count(), ..Backlog::default() };
             if sums_gauges {
-                let entries = orphan.count();
-                orphan.queue.note_reported(Backlog { entries, ..Backlog::default() }, now);
+                orphan.queue.note_reported(backlog, now);
             }
+            orphan.gauges.visit(backlog, false, now, updates);
         }
     }
 

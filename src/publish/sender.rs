@@ -9,11 +9,11 @@ use crate::aws::retry::Retry;
 use crate::aws::retry_after::retry_after;
 use crate::aws::sign::{SignError, SigningScope};
 use crate::aws::signer::{Signature, Signer};
-use crate::aws::target::Target;
+use crate::aws::target::{short_name, Target};
 use crate::callout::{Callout, Limits, Reply};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::metrics::{CalloutCounts, Metric, Updates};
+use crate::metrics::{BacklogGauges, CalloutCounts, Metric, Updates};
 use crate::publish::dead_letter::{self, DeadLetter};
 use crate::publish::orphans::LETTERS;
 use crate::publish::outbox::settings::{Batch, Bounds, OutboxSettings};
@@ -61,6 +61,11 @@ pub(crate) struct Sender {
     /// Signatures of the batches in flight.
     signatures: Vec<(BatchId, Signature)>,
     callouts: CalloutCounts,
+    /// The target, as metrics name it.
+    metric_target: Rc<str>,
+    /// Exchanges that became events of it since the last visit.
+    matched: u64,
+    gauges: BacklogGauges,
 }
 
 impl Sender {
@@ -97,6 +102,9 @@ impl Sender {
             scope: target.scope(),
             timeout,
             max_event_bytes: protocol.max_bytes().min(bounds.max_bytes),
+            metric_target: short_name(target.protocol.name()).into(),
+            matched: 0,
+            gauges: BacklogGauges::default(),
             target,
             cargo,
             signatures: Vec::new(),
@@ -200,9 +208,23 @@ impl Sender {
         })
     }
 
-    /// Reports what was counted since the last visit, under the names of what is carried.
+    /// Returns the target as metrics name it.
+    pub(crate) fn metric_target(&self) -> &Rc<str> {
+        &self.metric_target
+    }
+
+    /// Counts an exchange that became an event.
+    pub(crate) fn note_match(&mut self) {
+        self.matched += 1;
+    }
+
+    /// Reports what was counted since the last visit, under the names of what is carried, and the
+    /// gauges. Where those are sums that workers add to, the queue notes what this one has added: a
+    /// worker that is gone cannot take it back, and the one that takes over its events does.
     #[inline(never)]
-    pub(crate) fn visit_metrics(&mut self, updates: &mut Updates) {
+    pub(crate) fn visit_metrics(&mut self, sums_gauges: bool, now: Timestamp, updates: &mut Updates) {
+        updates.of(Some(&self.metric_target));
+        updates.add(Metric::EventsMatched, std::mem::take(&mut self.matched));
         let counts = self.outbox.take_counts();
         self.callouts.count_lost(counts.lost_calls);
         self.callouts.visit(updates);
@@ -213,6 +235,11 @@ impl Sender {
             Cargo::Events => report_events(counts, updates),
             Cargo::Letters => updates.add(Metric::DeadLettersStored, counts.acknowledged),
         }
+        self.gauges.inherit(self.outbox.take_inherited());
+        if sums_gauges {
+            self.outbox.note_reported(now);
+        }
+        self.gauges.visit(self.outbox.backlog(), self.outbox.is_refused(), now, updates);
     }
 }
 

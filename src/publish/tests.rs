@@ -99,9 +99,13 @@ impl Bench {
 
     /// Counters since the last visit.
     fn counts(&mut self) -> BTreeMap<Metric, u64> {
-        let updates = self.agent.take_metric_updates(true, self.now).into_iter();
-        let counter = |update| if let Update::Add(metric, count) = update { Some((metric, count)) } else { None };
-        updates.filter_map(counter).collect()
+        let mut counts = BTreeMap::new();
+        for change in self.agent.take_metric_updates(true, self.now) {
+            if let Update::Add(metric, count) = change.update {
+                *counts.entry(metric).or_default() += count;
+            }
+        }
+        counts
     }
 }
 
@@ -191,7 +195,7 @@ fn with_one_call_at_a_time_a_target_that_never_answers_takes_half_of_the_time() 
     // pause after each.
     assert!(answered > sent * 4 / 10, "{answered} of {sent}");
     let longest = bench.agent.take_metric_updates(true, bench.now);
-    assert!(longest.iter().all(|update| update.metric() != Metric::EventsDroppedExpired));
+    assert!(longest.iter().all(|change| change.update.metric() != Metric::EventsDroppedExpired));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 """What an operator's Prometheus gets from Envoy."""
 
 import re
+from pathlib import Path
 
 from rig import PROJECT
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
-from rig.sns_answers import error, first
+from rig.lives import ReloadableGateway, trap
+from rig.sns_answers import Answer, acknowledge, error, first
+from rig.sns_request import SnsRequest
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
@@ -22,6 +25,46 @@ def test_every_metric_is_there_with_its_type(start_gateway: StartGateway, sink: 
     # The table that the filter's own tests hold to its metrics.
     documented = dict(re.findall(r"^\| `retrohook_(\w+)` \| (\w+) \|", DOCUMENTATION, re.MULTILINE))
     assert len(documented) > 20 and kinds == documented
+
+
+def test_of_two_targets_it_shows_which_is_down(
+    start_gateway: StartGateway, sink: SnsSink, way: str, tmp_path: Path
+) -> None:
+    """Over four workers, a trap, and new configurations that have a third target for a while."""
+
+    def answer(request: SnsRequest) -> Answer:
+        return (error(403, "AuthorizationError") if b"%3Aorders.fifo" in request.body else acknowledge)(request)
+
+    sink.answers = answer
+    topic = "arn:aws:sns:us-east-1:123456789012:"
+    routes = [
+        {"method": "PUT", "matcher": "mockbin/profile"},
+        {"method": "PUT", "matcher": "/order/profile", "topic_arn": f"{topic}orders.fifo", "message_group_id": "${request.method}"},
+    ]
+    bills = {"method": "PUT", "matcher": "/bill/profile", "topic_arn": f"{topic}bills"}
+    settings = {"topic_arn": f"{topic}profiles", "routes": routes, "may_trap": True, "workers": 4}
+    gateway = ReloadableGateway(start_gateway, tmp_path, way, sink.address, **settings)
+    envoy = gateway.envoy
+
+    def shown(name: str) -> dict[str, float]:
+        return {target: envoy.metric(f"retrohook_{name}", target) for target in ("profiles", "orders.fifo")}
+
+    for round_, life in enumerate(["the start", "a third target", "two targets again", "a trap"], 1):
+        if life == "a trap":
+            trap(envoy)
+        else:
+            gateway.reload(routes=[*routes, bills] if life == "a third target" else routes)
+        for path in ["/mockbin/profile"] * 4 + ["/mockbin/order/profile"] * 3:
+            wait_for(lambda path=path: send(envoy.address_of(), "PUT", path).status == 200, "a VM")
+        expected = {
+            "events_published_total": {"profiles": 4 * round_, "orders.fifo": 0},
+            "queued_entries": {"profiles": 0, "orders.fifo": 3 * round_},
+            "targets_refused": {"profiles": 0, "orders.fifo": 1},
+        }
+        for name, values in expected.items():
+            wait_for(lambda name=name, values=values: shown(name) == values, f"{name} after {life}")
+    assert envoy.metric("retrohook_events_matched_total", "bills") == 0
+    assert "retrohook_events_matched_total_target" not in envoy.admin_get("/stats/prometheus")
 
 
 def test_the_counters_tell_what_happened(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:

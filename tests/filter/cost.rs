@@ -32,8 +32,8 @@ fn a_request_that_matches_nothing_is_nearly_free() {
     let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
     let empty = Module::compile(&artifacts::fixture("empty").unwrap()).unwrap();
     let cases = [
-        ("another method", ExchangeSpec::new("GET", "/mockbin/profile"), 1, 1.3),
-        ("another path", ExchangeSpec::new("PUT", "/mockbin/account/42"), 2, 1.6),
+        ("another method", ExchangeSpec::new("GET", "/mockbin/profile"), 1, 1.28),
+        ("another path", ExchangeSpec::new("PUT", "/mockbin/account/42"), 2, 1.58),
     ];
     for (profile, (what, spec, host_calls, most)) in PROFILES.into_iter().flat_map(|p| cases.clone().map(|c| (p, c))) {
         let (ours, bare) = (cost(profile, &filter, &spec), cost(profile, &empty, &spec));
@@ -56,11 +56,12 @@ fn a_request_that_matches_asks_for_each_value_once() {
     let spec = ExchangeSpec::new("PUT", "/mockbin/profile");
     // On Envoy the queue is in shared data: a position is reserved there, and the event written to
     // it.
-    let cases = [(Profile::Envoy, "profiles", 11, 2, 2, 1, 2), (Profile::Kong, ROUTE, 11, 1, 2, 0, 0)];
-    for (profile, route, properties, headers, maps, read, written) in cases {
+    let cases = [(Profile::Envoy, "profiles", 11, 2, 2, 1, 2, 47_500), (Profile::Kong, ROUTE, 11, 1, 2, 0, 0, 53_000)];
+    for (profile, route, properties, headers, maps, read, written, most) in cases {
         let spec = spec.clone().route(route);
         let usage = cost(profile, &filter, &spec);
         println!("{profile:?}, a match: {} instructions, host calls {:?}", usage.instructions, usage.host_calls);
+        assert!(usage.instructions < most, "{profile:?}: {}", usage.instructions);
         assert_eq!(usage.calls_of("proxy_get_property"), properties, "{profile:?}");
         assert_eq!(usage.calls_of("proxy_get_header_map_value"), headers, "{profile:?}");
         assert_eq!(usage.calls_of("proxy_get_header_map_pairs"), maps, "{profile:?}");
@@ -186,10 +187,10 @@ fn request_of_2_kb() -> ExchangeSpec {
 #[test]
 fn a_batch_costs_a_few_instructions_for_each_byte() {
     let filter = Module::compile(&artifacts::filter().unwrap()).unwrap();
-    for (service, target) in [
-        ("sns", r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#),
-        ("sqs", r#""queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events""#),
-        ("events", r#""event_bus": "profile-events", "region": "us-east-1""#),
+    for (service, most, target) in [
+        ("sns", 97.0, r#""topic_arn": "arn:aws:sns:us-east-1:123456789012:profile-events""#),
+        ("sqs", 101.0, r#""queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events""#),
+        ("events", 112.0, r#""event_bus": "profile-events", "region": "us-east-1""#),
     ] {
         let cluster = format!("{service}.us-east-1.amazonaws.com:443");
         let mut host = Host::builder(Profile::Envoy).cluster(&cluster).load(&filter).unwrap();
@@ -208,7 +209,7 @@ fn a_batch_costs_a_few_instructions_for_each_byte() {
         let (instructions, bytes) = batch();
         let each = instructions as f64 / bytes as f64;
         println!("calls to {service}, {bytes} bytes: {instructions} instructions, {each:.1} a byte");
-        assert!(each < 115.0, "{service}: {each:.1}: most of it is SHA-256");
+        assert!(each < most, "{service}: {each:.1}: most of it is SHA-256");
     }
 }
 

@@ -246,3 +246,28 @@ fn letters_on_their_way_to_a_queue_are_written_when_the_process_ends() {
     let reasons: Vec<_> = written(&mut host).iter().map(|letter| letter["reason"].clone()).collect();
     assert_eq!(reasons, ["refused", "refused", "refused"], "why the events are lost, not why the letters are here");
 }
+
+#[test]
+fn overload_is_no_flood_of_lines_and_what_the_log_lacks_is_counted_and_told() {
+    for way in GATEWAYS {
+        let queue = json!({"max_entries": 10});
+        let mut host = way.start(&config(json!({"queue": queue})));
+        // 400 events of 16 KB within a second, of which none is sent.
+        let spec = put().request_header("x-long", "x".repeat(16_000));
+        for _ in 0..10 {
+            (0..40).for_each(|_| way.run(&mut host, &spec));
+            host.advance(MAX_DELAY).unwrap();
+        }
+        host.advance(TICK).unwrap();
+        let lines: Vec<_> = host.logs().iter().map(|line| line.text.clone()).collect();
+        let bytes: usize = lines.iter().map(String::len).sum();
+        // A megabyte, a quarter for each second, and what the parts of letters say beside them.
+        assert!((1 << 20..(1 << 20) + (1 << 19)).contains(&bytes), "{way:?} {bytes}");
+        let dropped = count(&host, Metric::EventsDroppedQueueFull);
+        let left_out = count(&host, Metric::DeadLettersLeftOut);
+        assert!(dropped > 380, "{way:?} {dropped}");
+        assert_eq!(letters(&lines).len() as u64 + left_out, dropped, "{way:?}: each is in the log, or counted");
+        assert!(lines.iter().any(|line| line.contains("are not in the log, which takes 256 KiB")), "{way:?}");
+        assert!(lines.iter().any(|line| line.contains("`dead_letter.queue_url`")), "{way:?}");
+    }
+}

@@ -125,6 +125,11 @@ fn what_is_unknown_is_absent() {
 fn single_fields_follow_the_exchange() {
     let retried =
         || put().property("ngx.upstream_status", "500, 200").property("ngx.upstream_header_time", "0.900, 0.004");
+    const CONTENT_TYPE: &str = "ngx.sent_http_content_type";
+    let typed = |name: &str| put().response_header("Content-Type", name);
+    let text = || typed("text/plain").property(CONTENT_TYPE, "text/plain; charset=UTF-8");
+    let json_type = || typed("application/json").property(CONTENT_TYPE, "is not asked for");
+    let bodiless = |status| put().status(status).response_header("Transfer-Encoding", "chunked");
     let cases: Vec<(&str, ExchangeSpec, &str, Value)> = vec![
         ("IPv6 client", put().client("2001:db8::7", 443), "/client_ip", json!("2001:db8::7")),
         ("its own port", put().authority(Some("h:80")), "/request/url", json!("http://h:8000/mockbin/profile")),
@@ -140,6 +145,29 @@ fn single_fields_follow_the_exchange() {
         ("direct response", put().upstream(None), "/upstream_status", Value::Null),
         ("no client", put(), "/consumer", Value::Null),
         ("a key", put().request_header("x-credential-identifier", "k"), "/authenticated_entity", Value::Null),
+        (
+            "a host in capitals",
+            put().authority(Some("API.example")),
+            "/request/url",
+            json!("http://api.example:8000/mockbin/profile"),
+        ),
+        ("a host in capitals", put().authority(Some("API.example")), "/request/headers/host", json!("API.example")),
+        ("a charset", text(), "/response/headers/content-type", json!("text/plain; charset=UTF-8")),
+        (
+            "no charset",
+            text().without_property("ngx.sent_http_content_type"),
+            "/response/headers/content-type",
+            json!("text/plain"),
+        ),
+        ("no text", json_type(), "/response/headers/content-type", json!("application/json")),
+        ("no body", bodiless(204), "/response/headers", json!({})),
+        ("a body", bodiless(200), "/response/headers/transfer-encoding", json!("chunked")),
+        (
+            "no names",
+            ExchangeSpec::new("PUT", "/profile?=v&=&a&b="),
+            "/request/querystring",
+            json!({"a": true, "b": ""}),
+        ),
         ("an anonymous route", put().route(r#"{"id":"r","name":null}"#), "/route/id", json!("r")),
         ("a broken route", put().route("{"), "/route", Value::Null),
         ("no route", put(), "/route", Value::Null),

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm_test_host::{Callback, Callout, FailureKind, Host, LogLevel, Profile, Response, SharedData};
-use retrohook::metrics::{Metric, DEFINITIONS};
+use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
 use crate::support::sns;
 use crate::support::{
-    config, count, deliver, load, logged, numbered, numbers, put, run_numbered, Way, GATEWAYS, IDLE_TICK, LONG,
-    MAX_DELAY, UPSTREAM,
+    config, count, deliver, load, logged, numbered, numbers, of_target, put, run_numbered, Way, GATEWAYS, IDLE_TICK,
+    LONG, MAX_DELAY, UPSTREAM,
 };
 
 /// How often the filter asks to be woken on Kong while there is something to do, unless the delay
@@ -132,7 +132,7 @@ fn a_reply_without_any_header_is_a_reply() {
 #[test]
 fn gauges_are_set_and_begin_at_nothing() {
     let mut host = start(json!({}));
-    let delivery = DEFINITIONS[Metric::Delivery as usize].name;
+    let delivery = &of_target(Metric::Delivery, "profile-events");
     run_numbered(&mut host, 3);
     host.advance(MAX_DELAY).unwrap();
     assert_eq!(count(&host, Metric::QueuedEntries), 3);
@@ -214,6 +214,24 @@ fn ticks_are_few_while_nothing_is_queued_and_an_event_is_sent_as_soon_as_ever() 
         host.respond(callout.token, sns::accept(callout)).unwrap();
     }
     assert_eq!(host.violations(), []);
+}
+
+#[test]
+fn a_reply_is_followed_by_the_next_full_call_at_once_and_no_timer_is_left_of_it() {
+    let mut host = start(json!({}));
+    run_numbered(&mut host, 1_000);
+    host.advance(IDLE_TICK).unwrap();
+    for calls_left in (0..100_u64).rev() {
+        let [callout] = &host.take_callouts()[..] else { panic!("one call") };
+        // Replies come between any two ticks.
+        host.advance(Duration::from_micros(calls_left * 370)).unwrap();
+        host.respond(callout.token, sns::accept(callout)).unwrap();
+        host.advance(Duration::from_millis(1)).unwrap();
+    }
+    host.advance(Duration::from_secs(1)).unwrap();
+    assert_eq!(count(&host, Metric::EventsPublished), 1_000);
+    let (_, usage) = host.measure(|host| host.advance(Duration::from_secs(1)).unwrap());
+    assert_eq!((usage.callbacks, host.violations()), (2 * 20, &[][..]));
 }
 
 #[test]

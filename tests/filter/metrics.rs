@@ -1,17 +1,20 @@
 //! The metrics: each is there under its name and with its kind, and counts what it says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy_wasm_test_host::{
     Callout, ExchangeSpec, FailureKind, Host, MetricKind as HostKind, Profile, Response, SharedData,
 };
-use retrohook::metrics::{Metric, MetricKind, DEFINITIONS};
+use retrohook::metrics::{Metric, MetricKind, Series, DEFINITIONS};
 use serde_json::json;
 
 use crate::dead_letters::{refused_by_sns, with_dead_letter_queue};
 use crate::support::sns::{self, Fate};
 use crate::support::sqs;
-use crate::support::{config, count, deliver, load, numbered, run_numbered, start, worker_ends, Way, MAX_DELAY, TICK};
+use crate::support::{
+    config, count, deliver, load, numbered, of_target, run_numbered, start, worker_ends, Way, MAX_DELAY, TICK,
+};
 
 #[test]
 fn every_metric_is_defined_with_its_kind() {
@@ -19,18 +22,67 @@ fn every_metric_is_defined_with_its_kind() {
         let mut host = load(Host::builder(profile));
         assert_eq!(host.metrics(), []);
         host.start_plugin(config(json!({})).to_string()).unwrap();
-        let expected: Vec<_> = DEFINITIONS
-            .iter()
-            .map(|definition| {
-                let kind = match definition.kind {
-                    MetricKind::Counter => HostKind::Counter,
-                    MetricKind::Gauge => HostKind::Gauge,
-                    MetricKind::Histogram => HostKind::Histogram,
-                };
-                (definition.name.to_owned(), kind)
+        let expected = DEFINITIONS.iter().map(|definition| {
+            let kind = match definition.kind {
+                MetricKind::Counter => HostKind::Counter,
+                MetricKind::Gauge => HostKind::Gauge,
+                MetricKind::Histogram => HostKind::Histogram,
+            };
+            let name = match definition.series {
+                Series::One => definition.name.to_owned(),
+                Series::Targets => of_target(definition.metric, "profile-events"),
+            };
+            (name, kind)
+        });
+        let sorted = |metrics: Vec<(String, HostKind)>| metrics.into_iter().collect::<BTreeMap<_, _>>();
+        assert_eq!(sorted(host.metrics()), sorted(expected.collect()), "{profile:?}");
+    }
+}
+
+/// Each target has its own series: what is down, what is queued for it and what it has taken. A
+/// trap, a reload and the loss of a target leave the gauges true.
+#[test]
+fn of_several_targets_each_has_its_own_series_across_a_trap_and_a_reload() {
+    for way in [Way::HttpFilter, Way::Kong] {
+        let orders = "arn:aws:sns:us-east-1:123456789012:orders";
+        let routes = json!([
+            {"method": "PUT", "matcher": "/profile"},
+            {"method": "PUT", "matcher": "/order", "topic_arn": orders},
+        ]);
+        let changes = json!({"routes": routes});
+        let mut config = config(changes.clone());
+        config["queue"]["journal"] = json!("on");
+        let mut host = way.journaled(&changes, SharedData::new());
+        let order = |host: &mut Host| way.run(host, &ExchangeSpec::new("PUT", "/order"));
+        (0..2).for_each(|number| way.run(&mut host, &numbered(number)));
+        (0..3).for_each(|_| order(&mut host));
+        forbid_orders(&mut host, 2);
+        let of = |host: &Host, metric, target| host.metric(&of_target(metric, target)).unwrap_or_default();
+        let gauges = |host: &Host| {
+            ["profile-events", "orders"].map(|target| {
+                let of = |metric| of(host, metric, target);
+                (of(Metric::EventsPublished), of(Metric::QueuedEntries), of(Metric::TargetsRefused))
             })
-            .collect();
-        assert_eq!(host.metrics(), expected, "{profile:?}");
+        };
+        assert_eq!(gauges(&host), [(2, 0, 0), (0, 3, 1)], "{way:?}");
+        host.replace_plugin(config.to_string()).unwrap();
+        forbid_orders(&mut host, 8);
+        assert_eq!(gauges(&host), [(2, 0, 0), (0, 3, 1)], "{way:?} after a reload");
+        host.revive().unwrap();
+        forbid_orders(&mut host, 40);
+        assert_eq!(gauges(&host), [(2, 0, 0), (0, 3, 1)], "{way:?} after a trap");
+    }
+}
+
+/// Lets seconds pass in which SNS takes all but what is for the topic `orders`.
+fn forbid_orders(host: &mut Host, seconds: u32) {
+    for _ in 0..seconds * 40 {
+        for callout in host.take_callouts() {
+            let is_order = String::from_utf8_lossy(&callout.body).contains("%3Aorders");
+            let response = if is_order { Response::new(403) } else { sns::accept(&callout) };
+            host.respond(callout.token, response).unwrap();
+        }
+        host.advance(Duration::from_millis(25)).unwrap();
     }
 }
 
@@ -104,6 +156,11 @@ fn every_counter_counts_what_it_says() {
     let mut ended = Way::Kong.start(&config(json!({})));
     run_numbered(&mut ended, 2);
     ended.begin_to_end(worker_ends()).unwrap();
+    // Ten letters of a quarter of a megabyte, of which five are more than one.
+    let mut flooded = busy();
+    let long = numbered(0).request_header("x-long", "x".repeat(250_000));
+    (0..14).for_each(|_| Way::HttpFilter.run(&mut flooded, &long));
+    flooded.advance(TICK).unwrap();
     let mut hostile = busy();
     (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
     hostile.advance(TICK).unwrap();
@@ -127,6 +184,7 @@ fn every_counter_counts_what_it_says() {
         (Metric::EventsDroppedTooLarge, vec![(&all, 0), (&partly, 1)]),
         (Metric::EventsDroppedOrphaned, vec![(&all, 0), (&adopted, 0), (&orphaned, 2)]),
         (Metric::EventsDroppedShutdown, vec![(&all, 0), (&ended, 2)]),
+        (Metric::DeadLettersLeftOut, vec![(&all, 0), (&full, 0), (&flooded, 5)]),
         (Metric::DeadLettersStored, vec![(&all, 0), (&partly, 0), (&lettered, 2)]),
         (Metric::EventsAdopted, vec![(&all, 0), (&adopted, 3)]),
         (Metric::JournalFailures, vec![(&all, 0), (&adopted, 0), (&forgetful, 5)]),
@@ -152,7 +210,7 @@ fn every_counter_counts_what_it_says() {
 #[test]
 fn the_gauges_follow_the_queue_and_the_histogram_the_deliveries() {
     let mut host = start(&config(json!({"max_in_flight": 1})));
-    let delivery = DEFINITIONS[Metric::Delivery as usize].name;
+    let delivery = &of_target(Metric::Delivery, "profile-events");
     Way::HttpFilter.run(&mut host, &numbered(0));
     assert_eq!(count(&host, Metric::QueuedEntries), 0, "a request does not pay for metrics");
     host.advance(MAX_DELAY).unwrap();

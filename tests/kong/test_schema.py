@@ -44,6 +44,7 @@ BEYOND_DRAFT_4 = {
     },
     "how many bytes a text stands for": {"a secret of Standard Webhooks that is too short"},
     "what the environment of the filter has": {"a secret of an environment without it", "a key of an environment without it"},
+    "whether two texts name the same region": {"a region that is not the topic's", "a region that is not a queue's"},
     "whether two members of a list have the same name": {"two captures of one name"},
     "which of two numbers in a text is larger": {"status range the wrong way"},
     "which of two numbers is larger": {"retry that begins beyond its end"},
@@ -162,16 +163,53 @@ def test_every_placeholder_is_known(variable: str) -> None:
     assert not template.is_valid(f"${{{variable}") and not template.is_valid(f"${{x{variable}}}")
 
 
-def test_every_metric_with_a_reason_gets_a_label() -> None:
-    # Kong: the first group is what the label stands in for, up to the end of the name; the second is its value.
-    names = set(re.findall(r'"(retrohook_\w+)"', page("src/metrics.rs")))
-    labelled = {}
+def shown(name: str) -> tuple[str, dict[str, str]]:
+    """The name and the labels that Kong's plugin makes of a metric's name, as its wasmx.lua does it."""
+    key = f"pw:retrohook:{name}"
+    labels, end, position = {}, len(key), 0
     for entry in META["metrics"]["label_patterns"]:
-        for name in names:
-            if match := re.search(entry["pattern"], f"pw:retrohook:{name}"):
-                assert match.end(1) == match.endpos
-                labelled[name] = (entry["label"], match[2])
-    expected = {name for name in names if re.match(r"retrohook_(events_dropped|captures_refused|callouts)_", name)}
-    assert labelled.keys() == expected
-    assert labelled["retrohook_events_dropped_queue_full_total"] == ("reason", "queue_full")
-    assert labelled["retrohook_callouts_no_reply_total"] == ("outcome", "no_reply")
+        # ngx.re.match begins where the last match in the same context has ended.
+        if match := re.compile(entry["pattern"]).search(key, position):
+            position = match.end()
+            labels[entry["label"]] = match[2]
+            end = min(end, position - len(match[1]))
+    return key[:end].replace(":", "_"), labels
+
+
+def test_every_metric_with_a_reason_and_every_target_gets_a_label() -> None:
+    names = set(re.findall(r'"(retrohook_\w+)"', page("src/metrics.rs")))
+    for name in names:
+        with_reason = re.match(r"(retrohook_(?:events_dropped|captures_refused|callouts))_(\w+)_total", name)
+        for target in ["", "orders", "orders.fifo"]:
+            kong_name, labels = shown(f"{name}.target.{target}" if target else name)
+            assert kong_name == f"pw_retrohook_{with_reason[1] if with_reason else name}"
+            assert labels.get("target", "") == target
+            assert labels.get("reason", labels.get("outcome")) == (with_reason and with_reason[2])
+
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/profile-events"
+ROUTE = {"method": "PUT", "matcher": "/profile"}
+
+
+@pytest.mark.parametrize(
+    "config, lacks",
+    [
+        ({"topic_arn": TOPIC, "queue_url": QUEUE, "routes": [ROUTE]}, "one target alone"),
+        ({"topic_arn": TOPIC, "routes": [{**ROUTE, "topic_arn": TOPIC, "event_bus": "b"}]}, "one target alone"),
+        ({"routes": [ROUTE]}, "topic_arn, queue_url or event_bus"),
+        ({"topic_arn": f"{TOPIC}.fifo", "routes": [ROUTE]}, "message_group_id in each route to a FIFO topic or queue"),
+        ({"routes": [{**ROUTE, "topic_arn": f"{TOPIC}.fifo"}]}, "message_group_id for a FIFO topic or queue"),
+        ({"event_bus": "b", "routes": [ROUTE]}, "region"),
+        ({"topic_arn": TOPIC}, "routes, or capture"),
+    ],
+)
+def test_what_is_lacking_is_a_plain_sentence(config: dict[str, Any], lacks: str) -> None:
+    # Kong lists what each branch of an `anyOf` wants, "property … is required" of a `required`, and of a `not` nothing of what
+    # is inside: so this is all that it says.
+    def causes(errors: Any) -> list[Any]:
+        return [cause for error in errors for cause in (causes(error.context) if error.context else [error])]
+
+    told = causes(VALIDATOR.iter_errors(config))
+    assert {cause.validator for cause in told} == {"not", "required"}
+    assert [name for cause in told if cause.validator == "required" for name in cause.validator_value if name.startswith(lacks)]

@@ -65,7 +65,7 @@ pub(crate) fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
 /// a filter policy (SNS Developer Guide, "Filter policy constraints").
 fn string_value(attribute: &Attribute) -> Cow<'_, str> {
     let value = &attribute.value;
-    if attribute.data_type != AttributeType::String || !value.contains(['"', '\\']) {
+    if attribute.data_type != AttributeType::String || !value.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
         return Cow::Borrowed(value);
     }
     Cow::Owned(value.replace('\\', r"\\").replace('"', "\\\""))

@@ -1,10 +1,16 @@
 //! Defines the filter's metrics in the gateway and brings their changes there. Knows nothing of
 //! what they count.
 
+use std::rc::Rc;
+
 use proxy_wasm::types::MetricType;
 
 use crate::filter::hostcalls;
-use crate::metrics::{Definition, MetricKind, Update, DEFINITIONS};
+use crate::metrics::{Definition, MetricChange, MetricKind, Series, Update, DEFINITIONS};
+
+/// Stands between a metric's name and its target. Envoy's `stats_tags` and Kong's `label_patterns`
+/// make a label of the target.
+const TARGET: &str = ".target.";
 
 /// How a gateway keeps the gauges of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +32,17 @@ impl GaugeMode {
         }
     }
 
-    /// Defines every metric and returns their ids in the order of [`DEFINITIONS`]; `None` stands
-    /// for one that the host refuses.
-    pub(crate) fn define(self) -> Vec<Option<u32>> {
-        DEFINITIONS.iter().map(|definition| self.define_one(definition)).collect()
-    }
-
-    fn define_one(self, definition: &Definition) -> Option<u32> {
+    /// Defines a metric, of a target or of none; `None` if the host refuses it.
+    fn define(self, definition: &Definition, target: Option<&str>) -> Option<u32> {
         let kind = match definition.kind {
             MetricKind::Counter => MetricType::Counter,
             MetricKind::Gauge => MetricType::Gauge,
             MetricKind::Histogram => MetricType::Histogram,
         };
-        let id = hostcalls::define_metric(kind, definition.name)?;
+        let id = match target {
+            None => hostcalls::define_metric(kind, definition.name)?,
+            Some(target) => hostcalls::define_metric(kind, &[definition.name, TARGET, target].concat())?,
+        };
         if definition.kind == MetricKind::Gauge && !self.are_sums() {
             // An earlier worker may have left a value.
             hostcalls::record_metric(id, 0);
@@ -47,14 +51,63 @@ impl GaugeMode {
     }
 
     /// Brings one change to the host's metric `id`.
-    pub(crate) fn report(self, id: u32, update: Update) {
+    fn report(self, id: u32, update: Update) {
         match update {
             Update::Add(_, count) => hostcalls::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX)),
             Update::Record(_, value) => hostcalls::record_metric(id, value),
             Update::Level { value, change, .. } => match self {
+                GaugeMode::Summed if change == 0 => {}
                 GaugeMode::Summed => hostcalls::increment_metric(id, change),
                 GaugeMode::Set => hostcalls::record_metric(id, value),
             },
+        }
+    }
+}
+
+/// The metrics of one target, or of none: their ids in the order of [`DEFINITIONS`], once they are
+/// defined.
+struct MetricIds {
+    target: Option<Rc<str>>,
+    ids: Vec<Option<Option<u32>>>,
+}
+
+/// The metrics as the gateway knows them.
+pub(crate) struct GatewayMetrics {
+    mode: GaugeMode,
+    ids: Vec<MetricIds>,
+}
+
+impl GatewayMetrics {
+    /// Defines what one worker reports, so that every series begins at zero.
+    pub(crate) fn new(mode: GaugeMode, targets: impl Iterator<Item = Rc<str>>) -> GatewayMetrics {
+        let mut metrics = GatewayMetrics { mode, ids: Vec::new() };
+        for target in std::iter::once(None).chain(targets.map(Some)) {
+            let series = if target.is_some() { Series::Targets } else { Series::One };
+            for definition in DEFINITIONS.iter().filter(|definition| definition.series == series) {
+                metrics.id(target.as_ref(), definition);
+            }
+        }
+        metrics
+    }
+
+    /// Returns the id of a metric, which is defined if it is new.
+    fn id(&mut self, target: Option<&Rc<str>>, definition: &Definition) -> Option<u32> {
+        let known = self.ids.iter().position(|ids| ids.target.as_ref() == target);
+        let position = known.unwrap_or(self.ids.len());
+        if known.is_none() {
+            self.ids.push(MetricIds { target: target.cloned(), ids: vec![None; DEFINITIONS.len()] });
+        }
+        let id = self.ids.get_mut(position)?.ids.get_mut(definition.metric as usize)?;
+        *id.get_or_insert_with(|| self.mode.define(definition, target.map(AsRef::as_ref)))
+    }
+
+    /// Brings changes to the host.
+    pub(crate) fn report(&mut self, changes: Vec<MetricChange>) {
+        for MetricChange { target, update } in changes {
+            let definition = DEFINITIONS.get(update.metric() as usize);
+            if let Some(id) = definition.and_then(|definition| self.id(target.as_ref(), definition)) {
+                self.mode.report(id, update);
+            }
         }
     }
 }

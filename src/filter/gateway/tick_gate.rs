@@ -23,6 +23,11 @@ impl TickGate {
         self.period = period;
     }
 
+    /// Admits the next tick, whenever it comes.
+    pub(crate) fn open(&mut self) {
+        self.last = None;
+    }
+
     /// Returns true if it is time again. A tick may be a millisecond early, which is how exact the
     /// clocks are. A clock that was set back does not close the gate.
     pub(crate) fn admits(&mut self, now: Timestamp) -> bool {

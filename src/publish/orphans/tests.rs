@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::metrics::Update;
+use crate::metrics::{MetricChange, Update};
 use crate::publish::queue::directory::{MAX_TARGETS, SWEEPS_TO_UNCLAIMED};
 use crate::publish::queue::fake::{Fake, Gateway};
 use crate::publish::queue::{EntryPlace, Mode};
@@ -86,13 +86,13 @@ impl Worker {
     /// Reports the gauges, and returns how much they changed.
     fn report(&mut self) -> Vec<i64> {
         let mut updates = Updates::default();
-        let backlog = Backlog { entries: self.queue.len() + self.orphans.backlog(), bytes: 0, oldest: None };
+        let backlog = Backlog { entries: self.queue.len(), bytes: 0, oldest: None };
         self.gauges.inherit(self.own.take_inherited());
         let bytes = 10 * usize::from(!self.queue.is_empty());
         self.own.note_reported(Backlog { entries: self.queue.len(), bytes, oldest: None }, self.now);
-        self.orphans.visit_metrics(true, &mut self.gauges, self.now, &mut updates);
-        self.gauges.visit(backlog, 0, self.now, &mut updates);
-        let change = |update| match update {
+        self.orphans.visit_metrics(true, self.now, &mut updates);
+        self.gauges.visit(backlog, false, self.now, &mut updates);
+        let change = |change: MetricChange| match change.update {
             Update::Level { change, .. } => Some(change),
             _ => None,
         };
@@ -143,7 +143,7 @@ fn letters_that_were_left_for_a_queue_that_nobody_has_stay_as_they_are() {
     other.seconds(GRACE);
     assert_eq!(other.letters, [event("1")]);
     let mut updates = Updates::default();
-    other.orphans.visit_metrics(true, &mut other.gauges, other.now, &mut updates);
+    other.orphans.visit_metrics(true, other.now, &mut updates);
     assert_eq!(updates.into_vec(), [], "it was counted when it became a letter");
 }
 

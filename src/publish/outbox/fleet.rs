@@ -126,7 +126,7 @@ impl Fleet {
     }
 
     fn wake(&mut self, position: usize) {
-        let Fleet { service, workers, now, rng, taken, throttled } = self;
+        let Fleet { service, workers, now, rng, taken, throttled, .. } = self;
         let worker = &mut workers[position];
         worker.bench.now = *now;
         let missing = BACKLOG.saturating_sub(worker.bench.outbox.held().entries);

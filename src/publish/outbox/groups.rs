@@ -3,6 +3,16 @@
 
 use std::collections::VecDeque;
 
+use super::index::BatchLimits;
+
+/// Entries of a group from which on several of them go in one call: it would wait for too long
+/// otherwise. If some of a call fail, a later one may be before an earlier one.
+const LONG_LINE: usize = 10;
+
+/// Batches in a row that may leave groups to other calls. One of ten takes all it can: where fewer
+/// calls come about than could, no group waits for those that have more.
+const LEAVING_BATCHES: u32 = 9;
+
 /// One group.
 #[derive(Debug)]
 struct MessageGroup {
@@ -22,6 +32,8 @@ pub(super) struct MessageGroups {
     groups: Vec<Box<MessageGroup>>,
     /// The first ready entry of each group that is not busy, and its group, in order.
     free: VecDeque<(u64, u64)>,
+    /// Batches in a row that have left groups to other calls.
+    leaving: u32,
 }
 
 impl MessageGroups {
@@ -60,8 +72,38 @@ impl MessageGroups {
 
     /// Iterates over the ready entries of each group that is not busy, the group first whose entry
     /// has waited for longest.
-    pub(super) fn free(&self) -> impl Iterator<Item = &VecDeque<u64>> {
+    fn free(&self) -> impl Iterator<Item = &VecDeque<u64>> {
         self.free.iter().filter_map(|(_, hash)| Some(&self.groups.get(self.find(*hash).ok()?)?.ready))
+    }
+
+    /// Returns what groups send next in one call, where `ahead` entries are in it already: one of
+    /// each that is free, or of so many that they fill the call if there are calls for the others;
+    /// and then more of those that have many, if `several` of a group may go.
+    #[inline(never)]
+    pub(super) fn next_of_some(&self, limits: BatchLimits, ahead: usize, several: bool) -> Vec<u64> {
+        let most = limits.entries + ahead;
+        let is_long = |line: &VecDeque<u64>| several && line.len() > LONG_LINE;
+        let calls = if self.leaving < LEAVING_BATCHES { limits.calls.max(1) } else { 1 };
+        let share = self.free.len().div_ceil(calls);
+        let (mut lines, mut entries) = (Vec::new(), 0);
+        for line in self.free().take(most) {
+            if lines.len() >= share && entries >= limits.entries {
+                break;
+            }
+            entries += if is_long(line) { line.len() } else { 1 };
+            lines.push(line);
+        }
+        let mut sequences: Vec<u64> = lines.iter().filter_map(|line| line.front().copied()).collect();
+        for line in lines.iter().filter(|line| is_long(line)) {
+            let room = most - sequences.len();
+            sequences.extend(line.iter().skip(1).take(room));
+        }
+        sequences
+    }
+
+    /// Notes that a batch was taken.
+    pub(super) fn note_batch(&mut self) {
+        self.leaving = if self.free.is_empty() { 0 } else { self.leaving.saturating_add(1) };
     }
 
     fn begin(&mut self, hash: u64) {

@@ -11,10 +11,6 @@ use super::awaited::Awaited;
 use super::groups::MessageGroups;
 use super::waits::Ticket;
 
-/// Entries of a group from which on several of them go in one call: it would wait for too long
-/// otherwise. If some of a call fail, a later one may be before an earlier one.
-const LONG_LINE: usize = 10;
-
 /// Entries that responses wait for of which a queue looks at for one batch: those before them may
 /// be in flight, or wait for another attempt.
 const AWAITED_SCAN: usize = 1_000;
@@ -147,6 +143,8 @@ pub(super) struct BatchLimits {
     pub(super) entries: usize,
     /// Bytes of all entries.
     pub(super) bytes: usize,
+    /// Calls that may begin now, this one among them.
+    pub(super) calls: usize,
 }
 
 impl Index {
@@ -326,6 +324,7 @@ impl Index {
         let from_the_back = positions.into_iter().rev();
         let mut batch: Vec<_> = from_the_back.filter_map(|position| self.take_for_batch(position)).collect();
         batch.reverse();
+        self.groups.iter_mut().for_each(MessageGroups::note_batch);
         Some(batch)
     }
 
@@ -370,7 +369,10 @@ impl Index {
         let mut positions = Vec::with_capacity(limits.entries);
         let mut bytes = 0;
         let others: Vec<usize> = match &self.groups {
-            Some(groups) => self.next_of_groups(groups, limits.entries + ahead.len(), now),
+            Some(groups) => {
+                let sequences = groups.next_of_some(limits, ahead.len(), now >= self.cautious_until);
+                sequences.into_iter().filter_map(|sequence| position(&self.ready, sequence)).collect()
+            }
             None => (0..self.ready.len().min(limits.entries + ahead.len())).collect(),
         };
         let others = others.into_iter().filter(|position| !ahead.contains(position));
@@ -387,20 +389,6 @@ impl Index {
             }
         }
         (positions, false)
-    }
-
-    /// Returns the positions of what groups send next, so many at most: one of each that is free,
-    /// and then more of those that have many.
-    #[inline(never)]
-    fn next_of_groups(&self, groups: &MessageGroups, most: usize, now: Timestamp) -> Vec<usize> {
-        let free: Vec<_> = groups.free().take(most).collect();
-        let mut sequences: Vec<u64> = free.iter().filter_map(|line| line.front().copied()).collect();
-        let long = free.iter().filter(|line| now >= self.cautious_until && line.len() > LONG_LINE);
-        for line in long {
-            let room = most - sequences.len();
-            sequences.extend(line.iter().skip(1).take(room));
-        }
-        sequences.into_iter().filter_map(|sequence| position(&self.ready, sequence)).collect()
     }
 
     /// Returns true if a ready entry waits for one of its group.

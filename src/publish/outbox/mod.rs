@@ -153,6 +153,12 @@ impl Outbox {
         Usage { entries: sum(of_queue.entries, of_spare.entries), bytes: sum(of_queue.bytes, of_spare.bytes) }
     }
 
+    /// Returns true if what is queued and in flight fills a call.
+    #[inline(never)]
+    pub(crate) fn has_full_batch(&self) -> bool {
+        self.held().entries >= self.settings.batch.max_entries
+    }
+
     /// Returns how much is queued and in flight, of what this worker sends.
     #[inline(never)]
     pub(crate) fn backlog(&self) -> Backlog {

@@ -71,6 +71,15 @@ impl Pace {
         in_flight < self.window && self.rate.is_none_or(|rate| rate.next_call <= now)
     }
 
+    /// Returns how many calls may begin now, while `in_flight` calls are under way.
+    pub(super) fn room(&self, in_flight: usize) -> usize {
+        if self.is_limited() {
+            1
+        } else {
+            self.window.saturating_sub(in_flight)
+        }
+    }
+
     /// Returns true if the next call may be made before `until`, others under way or not.
     pub(super) fn admits_before(&self, until: Timestamp) -> bool {
         self.rate.is_none_or(|rate| rate.next_call < until)

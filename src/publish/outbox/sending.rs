@@ -29,7 +29,8 @@ impl Outbox {
             return None;
         }
         let Batch { max_entries, max_delay } = self.settings.batch;
-        let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes };
+        let calls = if self.circuit.is_open() { 1 } else { self.pace.room(in_flight) };
+        let limits = BatchLimits { entries: max_entries, bytes: self.settings.max_batch_bytes, calls };
         for _ in 0..EMPTY_BATCHES {
             let is_due = &|oldest: &Row| now.since(oldest.queued_at) >= max_delay;
             let rows = self.index.take_batch(limits, now, is_due)?;

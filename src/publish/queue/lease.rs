@@ -212,9 +212,14 @@ impl Tenancy {
             };
         };
         if lease.owner == self.owner {
-            // It was handed over to this worker.
+            // It was handed over to this worker, which may have stood still since: the others are to
+            // see that it is there before it sends.
+            let renewed = Lease { renewals: lease.renewals.wrapping_add(1), rank, ..lease };
+            if !self.write(&renewed, Some(version)) {
+                return Change::None;
+            }
             self.invited = (0, 0);
-            return self.taken(lease, false);
+            return self.taken(renewed, false);
         }
         let found = (lease.owner, lease.renewals);
         let unchanged = if self.seen.0 == found { self.seen.1 + u32::from(counts) } else { 0 };
@@ -296,5 +301,31 @@ impl Tenancy {
         let begun = lease.owner == self.owner || from > 0;
         let written = begun && from < next && self.write(&Lease { lettered: next, ..lease }, Some(version));
         written.then_some(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::queue::fake::{Fake, Gateway};
+
+    #[test]
+    fn one_that_stood_still_when_it_was_handed_the_lease_is_seen_before_it_sends() {
+        let store: Rc<dyn Store> = Rc::new(Fake::new(Gateway::Envoy));
+        let worker = |owner| Tenancy::new(Rc::clone(&store), &Keys::new(&["t"]), owner);
+        let (mut before, mut still, mut leaving) = (worker(10), worker(20), worker(30));
+        for _ in 0..=RENEWALS_BEFORE_INVITATION {
+            before.tend(Rank::Serving, true);
+        }
+        still.tend(Rank::Idle, true);
+        before.tend(Rank::Serving, true);
+        assert!(still.is_invited() && before.is_handing_over());
+        before.hand_over(Amount::default());
+        for _ in 0..3 {
+            leaving.tend(Rank::Serving, true);
+        }
+        assert!(matches!(still.tend(Rank::Idle, true), Change::Taken { .. }));
+        assert_eq!(leaving.take_forsaken(), Change::None, "it is there");
+        assert!(still.held().is_some() && leaving.held().is_none());
     }
 }

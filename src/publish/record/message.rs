@@ -272,7 +272,8 @@ struct QueryString<'a>(&'a str);
 impl Serialize for QueryString<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pairs = self.0.split('&').take(MAX_QUERY_PAIRS).filter_map(|pair| {
-            let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
+            // Kong's log has no parameter without a name.
+            let (name, value) = form_urlencoded::parse(pair.as_bytes()).next().filter(|(name, _)| !name.is_empty())?;
             let value = if pair.contains('=') { PairValue::Text(value) } else { PairValue::Present(true) };
             Some((name, value))
         });

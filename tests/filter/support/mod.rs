@@ -172,7 +172,14 @@ pub(crate) fn published(way: Way, host: &mut Host, spec: &ExchangeSpec) -> Entry
 
 /// The value of a counter or a gauge.
 pub(crate) fn count(host: &Host, metric: Metric) -> u64 {
-    host.metric(DEFINITIONS[metric as usize].name).unwrap()
+    let names = host.metrics().into_iter().map(|(name, _)| name);
+    let of_metric = names.filter(|name| name.split(".target.").next() == Some(DEFINITIONS[metric as usize].name));
+    of_metric.map(|name| host.metric(&name).unwrap()).sum()
+}
+
+/// The name of a metric of one target.
+pub(crate) fn of_target(metric: Metric, target: &str) -> String {
+    format!("{}.target.{target}", DEFINITIONS[metric as usize].name)
 }
 
 /// The lines that the filter has logged at a level since the last look at any, but for dead

@@ -99,8 +99,9 @@ impl Vm {
     pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
         let mut text = text.into();
         let most = self.rules.max_logged_bytes();
-        if let Some(end) = (0..=most).rev().find(|end| text.is_char_boundary(*end)) {
-            text.truncate(end);
+        if text.len() > most {
+            let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
         }
         self.logs.push(LogLine { level, text });
     }

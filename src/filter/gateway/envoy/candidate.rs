@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
-use crate::filter::hostcalls::{self, text};
+use crate::filter::hostcalls::{self, text, text_of};
 use crate::filter::once::hash;
 use crate::publish::route::{DeliveryMode, Matched, OnFailure, ResponseEnd, Route, Routes};
 
@@ -283,7 +283,7 @@ fn client_is_verified() -> bool {
 
 /// Returns a pseudo header.
 fn pseudo<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, str>> {
-    pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| String::from_utf8_lossy(value))
+    pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| text_of(value))
 }
 
 fn entity(property: &str) -> Option<Entity<'static>> {

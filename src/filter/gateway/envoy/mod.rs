@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::{ClientRequest, Headers};
 use crate::filter::header_pairs::{count, pairs};
-use crate::filter::hostcalls;
+use crate::filter::hostcalls::{self, text_of};
 use crate::publish::route::{Matched, Routes};
 use candidate::EnvoyCandidate;
 
@@ -148,9 +148,9 @@ fn headers(map: &[u8]) -> Headers<'_> {
             b":authority" => Cow::Borrowed("host"),
             [b':', ..] => continue,
             name if INTERNAL_HEADERS.iter().any(|internal| internal.as_bytes() == name) => continue,
-            name => String::from_utf8_lossy(name),
+            name => text_of(name),
         };
-        headers.push((name, String::from_utf8_lossy(value)));
+        headers.push((name, text_of(value)));
     }
     Headers(headers)
 }

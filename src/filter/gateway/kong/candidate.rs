@@ -46,6 +46,12 @@ enum BodyProgress {
 /// nginx's status of an exchange whose client left before the response began.
 const CLIENT_LEFT: u16 = 499;
 
+/// Statuses of responses that have no body.
+const BODILESS_STATUSES: [u16; 2] = [204, 304];
+
+/// How content types begin that nginx gives a charset: its `charset_types`, unless configured.
+const CHARSET_TYPES: [&str; 3] = ["text/", "application/javascript", "application/rss+xml"];
+
 /// gRPC's `UNKNOWN`, which a response has that ends without a status.
 const UNKNOWN: u16 = 2;
 
@@ -99,6 +105,23 @@ impl ResponseHead {
     fn of_client_that_left() -> Option<ResponseHead> {
         let status = number("response.code").filter(|status| *status == CLIENT_LEFT)?;
         Some(ResponseHead { status, grpc_status: None, headers: KongHeaders::none() })
+    }
+
+    /// Returns the headers as nginx has sent them. The filter saw them before nginx added the
+    /// charset of a text; and the module says `transfer-encoding` of all that has no length.
+    fn sent_headers(&self) -> Headers<'_> {
+        let mut headers = self.headers.headers();
+        if BODILESS_STATUSES.contains(&self.status) {
+            headers.0.retain(|(name, _)| name != "transfer-encoding");
+        }
+        if let Some((_, value)) = headers.0.iter_mut().find(|(name, _)| name == "content-type") {
+            if CHARSET_TYPES.iter().any(|begin| value.starts_with(begin)) {
+                if let Some(sent) = text_property("ngx.sent_http_content_type") {
+                    *value = Cow::Owned(sent);
+                }
+            }
+        }
+        headers
     }
 
     /// Takes gRPC's own status from the end of the response, if it was not in the head.
@@ -184,7 +207,8 @@ impl Candidate for KongCandidate {
                     Some(scheme) => Some(Cow::Borrowed(scheme)),
                     None => text_property("ngx.scheme").map(Cow::Owned),
                 },
-                host: header("host"),
+                // nginx has it so for Kong's log, too.
+                host: header("host").map(|host| Cow::Owned(host.to_ascii_lowercase())),
                 port: self.port(),
                 headers: Headers::default(),
                 size: number("ngx.request_length"),
@@ -196,7 +220,7 @@ impl Candidate for KongCandidate {
                 grpc_status: response.grpc_status,
                 broke_off: self.broke_off(),
                 details: None,
-                headers: response.headers.headers(),
+                headers: response.sent_headers(),
                 size: number("ngx.bytes_sent"),
             },
             latencies: latencies(started_at, now),

@@ -9,7 +9,7 @@ use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
 use crate::filter::header_pairs::{count, pairs};
-use crate::filter::hostcalls;
+use crate::filter::hostcalls::{self, text_of};
 use crate::publish::route::Routes;
 
 /// Kong cuts a map at 100 headers, and writes past its memory when it does. It adds four pseudo
@@ -130,21 +130,21 @@ impl KongHeaders {
                 let mut headers = Vec::with_capacity(count(map));
                 for (name, value) in pairs(map) {
                     if !name.starts_with(b":") {
-                        headers.push((lower_case(name), String::from_utf8_lossy(value)));
+                        headers.push((lower_case(name), text_of(value)));
                     }
                 }
                 Headers(headers)
             }
             KongHeaders::Some(found) => {
                 let found = found.iter();
-                Headers(found.map(|(name, value)| (name.as_str().into(), String::from_utf8_lossy(value))).collect())
+                Headers(found.map(|(name, value)| (name.as_str().into(), text_of(value))).collect())
             }
         }
     }
 }
 
 fn lower_case(name: &[u8]) -> Cow<'_, str> {
-    let mut name = String::from_utf8_lossy(name);
+    let mut name = text_of(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_mut().make_ascii_lowercase();
     }

@@ -76,6 +76,13 @@ fn objection(config: &Config) -> Option<String> {
     let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
     let captures = config.captures.targets().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
     let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
+    let upstreams = config.targets.iter().chain(config.captures.targets()).map(|target| target.upstream.as_str());
+    if let Some(cluster) = upstreams.chain(role.map(|role| role.upstream.as_str())).find(|name| is_cluster(name)) {
+        return Some(format!(
+            "upstream: `{cluster}` has no port, as names of Envoy's clusters have none, and Kong would call port 80 or 443 of a host of \
+             that name; give host and port, such as `127.0.0.1:5000`, or leave it out"
+        ));
+    }
     let mut endpoints = targets.chain(captures).chain(sts);
     let (path, upstream, endpoint) =
         endpoints.find(|(_, _, endpoint)| !endpoint.is_plain() && is_address(endpoint.host()))?;
@@ -84,6 +91,12 @@ fn objection(config: &Config) -> Option<String> {
          address as `{upstream}`",
         endpoint.host()
     ))
+}
+
+/// Returns true if a name to call has neither a scheme nor a port.
+fn is_cluster(upstream: &str) -> bool {
+    let port = upstream.rsplit(':').next().unwrap_or_default();
+    !upstream.contains("://") && (port.len() == upstream.len() || port.ends_with(']'))
 }
 
 fn is_address(host: &str) -> bool {
@@ -124,6 +137,13 @@ mod tests {
             (json!({"endpoint": "https://10.0.0.1:4566"}), Some("endpoint: 10.0.0.1 ")),
             (json!({"endpoint": "https://[::1]:4566"}), Some("endpoint: [::1] ")),
             (json!({"capture": capture("https://10.0.0.1")}), Some("capture[].endpoint: 10.0.0.1 ")),
+            (
+                json!({"endpoint": "http://10.0.0.1:4566", "upstream": "emulator"}),
+                Some("upstream: `emulator` has no port"),
+            ),
+            (json!({"upstream": "[::1]"}), Some("upstream: `[::1]` has no port")),
+            (json!({"upstream": "[::1]:4566"}), None),
+            (json!({"upstream": "emulator:4566"}), None),
             (json!({"endpoint": "http://10.0.0.1:4566"}), None),
             (json!({"endpoint": "https://localstack:4566"}), None),
             (json!({}), None),

@@ -94,7 +94,7 @@ fn entity(vm: &mut Vm, path: &str) -> Property {
     let late = matches!(callback, Callback::Log | Callback::Done | Callback::Delete);
     let node = |name: &str| match name {
         "kong.node.id" => Some("2f3a7c0e-7a51-4c7e-8d6c-1f4a4c1f2b90".to_owned()),
-        "kong.version" => Some("3.9.1".to_owned()),
+        "kong.version" => Some("3.9.3".to_owned()),
         _ => None,
     };
     if matches!(path, "kong.response.source" | "kong.service.response.status")

@@ -88,6 +88,25 @@ fn stopping_tells_the_roots_on_envoy_only() {
 }
 
 #[test]
+fn a_worker_of_kong_that_begins_to_end_is_woken_no_more_and_gives_no_ticks() {
+    let mut host = told(Profile::Kong, "count ticks");
+    host.advance(TICK).unwrap();
+    assert_eq!(said(&mut host), ["tick"]);
+    let error = host.begin_to_end("count ticks").unwrap_err();
+    assert!(error.to_string().contains("process exiting"), "{error}");
+}
+
+#[test]
+fn a_long_line_is_cut_on_kong() {
+    for (profile, most) in [(Profile::Envoy, 10_000), (Profile::Kong, 4_096)] {
+        let mut host = told(profile, "log a long line");
+        host.advance(TICK).unwrap();
+        let longest = host.take_logs().into_iter().map(|line| line.text.len()).max().unwrap();
+        assert!((most - 200..=most).contains(&longest), "{profile:?} {longest}");
+    }
+}
+
+#[test]
 fn shared_data_outlives_the_host_and_is_not_a_given_on_kong() {
     let shared = SharedData::new();
     for found in ["shared Ok((None, None)) Ok(())", "shared Ok((Some([118, "] {
