@@ -36,4 +36,5 @@ mod size;
 mod support;
 mod targets;
 mod waiting;
+mod waiting_changes;
 mod walls;

@@ -13,11 +13,11 @@ use crate::support::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const HELD: Option<Callback> = Some(Callback::ResponseHeaders);
-const FIFO_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events.fifo";
+pub(crate) const HELD: Option<Callback> = Some(Callback::ResponseHeaders);
+pub(crate) const FIFO_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events.fifo";
 
 /// A configuration whose `PUT`s wait and whose `POST`s do not, with changes.
-fn waiting(on_failure: &str, changes: Value) -> Value {
+pub(crate) fn waiting(on_failure: &str, changes: Value) -> Value {
     let held = json!({"method": "PUT", "matcher": "/profile", "delivery": "before_response", "on_failure": on_failure});
     let mut config = config(json!({"routes": [held, {"method": "POST", "matcher": "/profile"}]}));
     config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -33,12 +33,12 @@ fn held(host: &mut Host, spec: &ExchangeSpec) -> (Exchanged, Callout) {
     (exchanged, callouts.remove(0))
 }
 
-fn status(host: &mut Host, exchanged: &Exchanged) -> Option<u16> {
+pub(crate) fn status(host: &mut Host, exchanged: &Exchanged) -> Option<u16> {
     host.take_finished(exchanged.stream).map(|finished| finished.status)
 }
 
 /// Lets the service fail until it is taken to be down.
-fn open_circuit(host: &mut Host) {
+pub(crate) fn open_circuit(host: &mut Host) {
     host.exchange(&ExchangeSpec::new("POST", "/profile")).unwrap();
     while count(host, Metric::EventsRetried) < 5 {
         host.advance(TICK).unwrap();

@@ -34,6 +34,11 @@ pub(super) fn read_sent(reply: &Reply) -> Result<(String, Value), Failure> {
 
 /// Returns the outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
 ///
+/// Sums of the bodies are not compared, unlike those of webhooks ([`super::stored`]): what AWS takes
+/// has the signed body, so that another sum is the word of a stand-in or of a proxy. To believe it
+/// would be to store the event once more at each try, for as long as it may be tried. The sender of
+/// a webhook still has it and tries a few times; nobody else has the event.
+///
 /// A reply that says nothing certain about a message is a transient failure of that message; see
 /// [`crate::aws::reply`]. Of messages named twice the first mention counts, and a refusal before a
 /// success; ids that were not sent are ignored.
@@ -136,6 +141,28 @@ mod tests {
         assert_eq!(batch(200, odd, 2), vec![missing; 2]);
         let twice = r#"{"Successful":[{"Id":"0"}],"Failed":[{"Id":"0"}]}"#;
         assert_eq!(batch(200, twice, 1), [failed(Transient, "Unknown", "")]);
+    }
+
+    #[test]
+    fn a_sum_of_another_body_does_not_store_an_event_again() {
+        for sum in [r#""d41d8cd98f00b204e9800998ecf8427e""#, r#""""#, "null", "7", "[]"] {
+            let member = format!(r#"{{"Id":"0","MessageId":"a","MD5OfMessageBody":{sum}}}"#);
+            assert_eq!(batch(200, format!(r#"{{"Successful":[{member}]}}"#), 1), [Delivered], "{sum}");
+            assert_eq!(parse_sent(&response(200, member)).as_deref(), Ok("a"), "{sum}");
+        }
+    }
+
+    #[test]
+    fn a_reply_in_another_encoding_stores_nothing() {
+        let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        let with_mark = |text: &str| format!("\u{feff}{text}").into_bytes();
+        let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xabV*.MNN-.V\xb2R".to_vec();
+        for body in [utf_16(BATCH), with_mark(BATCH), gzip.clone()] {
+            assert!(!batch(200, body, 4).contains(&Delivered));
+        }
+        for body in [utf_16(SENT), with_mark(SENT), gzip] {
+            assert_eq!(parse_sent(&response(200, body)).unwrap_err().code, "UnreadableReply");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Service {
 
 struct Worker {
     bench: Bench,
+    /// Time from a tick of the fleet to its own, which stays the same for its life.
+    phase: Duration,
     /// Calls under way: when each is answered, and whether it is taken.
     flying: Vec<(Timestamp, BatchId, usize, bool)>,
     taken: u32,
@@ -44,8 +46,18 @@ struct Worker {
     longest_gap: Duration,
 }
 
+/// When workers wake, in the time between two ticks.
+#[derive(Clone, Copy, Debug)]
+enum Phases {
+    /// All at once, in any order.
+    Together,
+    /// Each at a moment of its own, so that the order is always the same.
+    OfTheirOwn,
+}
+
 struct Fleet {
     service: Service,
+    settings: OutboxSettings,
     workers: Vec<Worker>,
     now: Timestamp,
     rng: fastrand::Rng,
@@ -54,26 +66,46 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(count: usize, per_second: f64) -> Fleet {
+    fn new(count: usize, per_second: f64, phases: Phases) -> Fleet {
         let settings = OutboxSettings {
             batch: Batch { max_entries: 10, max_delay: Duration::from_millis(100) },
             bounds: Bounds { max_entries: 10 * BACKLOG, max_age: 100_000 * SECOND, ..settings().bounds },
             max_in_flight: 4,
             ..settings()
         };
-        let now = Timestamp(1_000_000);
-        let worker = |seed| {
-            let outbox = outbox(settings, seed);
-            let bench = Bench { outbox, now };
-            Worker { bench, flying: vec![], taken: 0, last_taken: now, longest_gap: Duration::ZERO }
-        };
-        Fleet {
+        let mut fleet = Fleet {
             service: Service::new(per_second),
-            workers: (0..count as u64).map(worker).collect(),
-            now,
+            settings,
+            workers: Vec::new(),
+            now: Timestamp(1_000_000),
             rng: fastrand::Rng::with_seed(7),
             taken: 0,
             throttled: 0,
+        };
+        fleet.grow(count, phases);
+        fleet
+    }
+
+    /// Adds workers that start now.
+    fn grow(&mut self, count: usize, phases: Phases) {
+        let now = self.now;
+        for _ in 0..count {
+            let phase = match phases {
+                Phases::Together => Duration::ZERO,
+                Phases::OfTheirOwn => Duration::from_millis(self.rng.u64(0..TICK.as_millis() as u64)),
+            };
+            let bench = Bench { outbox: outbox(self.settings, self.workers.len() as u64), now };
+            let worker =
+                Worker { bench, phase, flying: vec![], taken: 0, last_taken: now, longest_gap: Duration::ZERO };
+            self.workers.push(worker);
+        }
+    }
+
+    /// Begins to count now.
+    fn count_from_now(&mut self) {
+        (self.taken, self.throttled) = (0, 0);
+        for worker in &mut self.workers {
+            (worker.taken, worker.last_taken, worker.longest_gap) = (0, self.now, Duration::ZERO);
         }
     }
 
@@ -83,15 +115,18 @@ impl Fleet {
         while self.now < end {
             let mut order: Vec<usize> = (0..self.workers.len()).collect();
             self.rng.shuffle(&mut order);
+            order.sort_by_key(|position| self.workers[*position].phase);
+            let tick = self.now;
             for position in order {
+                self.now = tick + self.workers[position].phase;
                 self.wake(position);
             }
-            self.now = self.now + TICK;
+            self.now = tick + TICK;
         }
     }
 
     fn wake(&mut self, position: usize) {
-        let Fleet { service, workers, now, rng, taken, throttled } = self;
+        let Fleet { service, workers, now, rng, taken, throttled, .. } = self;
         let worker = &mut workers[position];
         worker.bench.now = *now;
         let missing = BACKLOG.saturating_sub(worker.bench.outbox.held().entries);
@@ -148,18 +183,44 @@ impl Fleet {
     }
 }
 
+/// Workers, the most throttled calls for each that is taken, the least fairness, and the longest
+/// time in seconds that a worker gets nothing.
+const BOUNDS: [(usize, f64, f64, u32); 4] =
+    [(1, 0.1, 1.0, 5), (8, 0.1, 0.7, 20), (64, 0.3, 0.7, 30), (400, 1.0, 0.9, 80)];
+
 /// In as long a time backoff, a quota and a circuit alone made 10.8 throttled calls for each that
 /// was taken from 400 workers, and left one of them without for 173 s.
 #[test]
 fn a_fleet_shares_what_a_throttling_service_gives() {
-    for (count, most_throttled, least_fairness, longest_gap) in
-        [(1, 0.1, 1.0, 5), (8, 0.1, 0.7, 20), (64, 0.3, 0.7, 30), (400, 1.0, 0.9, 80)]
-    {
-        let mut fleet = Fleet::new(count, 30.0);
+    for (count, most_throttled, least_fairness, longest_gap) in BOUNDS {
+        let mut fleet = Fleet::new(count, 30.0, Phases::Together);
         let duration = 180 * SECOND;
         fleet.run(duration);
         let (throttled, share, fairness, gap) = fleet.verdict(duration);
         assert!(throttled <= most_throttled && share >= 0.9, "{count}: {throttled} {share}");
         assert!(fairness >= least_fairness && gap <= longest_gap * SECOND, "{count}: {fairness} {gap:?}");
+    }
+}
+
+/// Where some have been there for long, and call at moments of their own, those that come late get
+/// their share.
+#[test]
+fn a_fleet_that_grows_shares_with_those_that_come_late() {
+    for (count, most_throttled, least_fairness, longest_gap) in BOUNDS.into_iter().skip(1) {
+        let mut fleet = Fleet::new(count / 2, 30.0, Phases::OfTheirOwn);
+        fleet.run(60 * SECOND);
+        fleet.grow(count / 2, Phases::OfTheirOwn);
+        fleet.run(60 * SECOND);
+        fleet.count_from_now();
+        let duration = 180 * SECOND;
+        fleet.run(duration);
+        let (throttled, share, fairness, gap) = fleet.verdict(duration);
+        let (old, late) = fleet.workers.split_at(count / 2);
+        let taken = |workers: &[Worker]| workers.iter().map(|worker| f64::from(worker.taken)).sum::<f64>();
+        let of_late = taken(late) / (taken(old) + taken(late));
+        println!("those that came late have {:.1} %", 100.0 * of_late);
+        assert!(throttled <= most_throttled && share >= 0.9, "{count}: {throttled} {share}");
+        assert!(fairness >= least_fairness && gap <= longest_gap * SECOND, "{count}: {fairness} {gap:?}");
+        assert!(of_late >= 0.4, "{count}: {of_late}");
     }
 }

@@ -1,0 +1,134 @@
+//! What goes first, where the configuration is a new one: behind a backlog that the old filter has,
+//! a group of a FIFO topic that is blocked, and a service that was down.
+
+use std::time::Duration;
+
+use proxy_wasm_test_host::{ExchangeSpec, Exchanged, Host};
+use retrohook::metrics::Metric;
+use serde_json::{json, Value};
+
+use crate::support::sns::{self, Fate};
+use crate::support::{count, numbered, numbers, start, LONG, MAX_DELAY, TICK};
+use crate::waiting::{open_circuit, status, waiting, FIFO_TOPIC, HELD};
+
+/// Delivers all that is sent, each call in 100 ms, until a response is let go; returns its status
+/// and how many times 100 ms that took.
+fn answered(host: &mut Host, exchanged: &Exchanged) -> (u16, usize) {
+    for calls in 0..60 {
+        if let Some(status) = status(host, exchanged) {
+            return (status, calls);
+        }
+        let callouts = host.take_callouts();
+        host.advance(TICK * 4).unwrap();
+        for callout in callouts {
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+    }
+    panic!("a response waits for ever");
+}
+
+#[test]
+fn a_backlog_of_the_old_filter_holds_up_no_response_of_the_new_one() {
+    let settings = waiting("fail", json!({"timeout_ms": 1_000, "max_in_flight": 1}));
+    let mut host = start(&settings);
+    for number in 0..3_000 {
+        host.exchange(&ExchangeSpec::new("POST", format!("/profile/{number}"))).unwrap();
+    }
+    host.advance(MAX_DELAY).unwrap();
+    let before = host.exchange(&numbered(3_000)).unwrap();
+    host.replace_plugin(
+        waiting("fail", json!({"timeout_ms": 1_000, "max_in_flight": 1, "attributes": {"of": "new"}})).to_string(),
+    )
+    .unwrap();
+    let after = host.exchange(&numbered(3_001)).unwrap();
+    assert_eq!([before.paused_at, after.paused_at], [HELD, HELD]);
+    for exchanged in [before, after] {
+        let (status, calls) = answered(&mut host, &exchanged);
+        assert!(status == 200 && calls <= 3, "{status} after {calls} calls");
+    }
+    while count(&host, Metric::QueuedEntries) > 0 {
+        for callout in host.take_callouts() {
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+        host.advance(TICK).unwrap();
+    }
+    assert_eq!(count(&host, Metric::EventsPublished), 3_002);
+    assert_eq!(count(&host, Metric::EventsDroppedWithdrawn), 0);
+}
+
+#[test]
+fn a_group_that_is_blocked_holds_up_its_own_responses_only_before_and_after_a_new_configuration() {
+    let settings = |of: &str| -> Value {
+        waiting(
+            "fail",
+            json!({"topic_arn": FIFO_TOPIC, "attributes": {"of": of}, "timeout_ms": 2_000, "routes": [{
+                "method": "PUT", "matcher": "/profile/(?<group>[0-9]+)", "message_group_id": "${path.group}",
+                "delivery": "before_response", "on_failure": "fail"
+            }, {
+                "method": "POST", "matcher": "/profile/(?<group>[0-9]+)", "message_group_id": "${path.group}"
+            }]}),
+        )
+    };
+    let mut host = start(&settings("old"));
+    // Whatever is of group 7 is refused in a way that may pass; all else is taken.
+    let serve = |host: &mut Host, time: Duration| {
+        let mut taken = Vec::new();
+        for _ in 0..time.as_millis() / TICK.as_millis() {
+            for callout in host.take_callouts() {
+                let entries = sns::entries(&callout);
+                let of_group: Vec<usize> = numbers(&entries);
+                let fate =
+                    |group: &usize| if *group == 7 { Fate::Failed("InternalError", false) } else { Fate::Delivered };
+                let fates: Vec<_> = of_group.iter().map(fate).collect();
+                taken.extend(of_group.into_iter().filter(|group| *group != 7));
+                let reply = match fates == [Fate::Failed("InternalError", false)] {
+                    true => sns::refusal(500, "InternalError"),
+                    false => sns::reply(&callout, &fates),
+                };
+                host.respond(callout.token, reply).unwrap();
+            }
+            host.advance(TICK).unwrap();
+        }
+        taken
+    };
+    host.exchange(&ExchangeSpec::new("POST", "/profile/7")).unwrap();
+    serve(&mut host, Duration::from_millis(500));
+    for of in ["old", "new"] {
+        if of == "new" {
+            host.replace_plugin(settings(of).to_string()).unwrap();
+        }
+        let blocked = host.exchange(&numbered(7)).unwrap();
+        let free = host.exchange(&numbered(8)).unwrap();
+        let taken = serve(&mut host, Duration::from_millis(500));
+        assert_eq!((status(&mut host, &free), taken), (Some(200), vec![8]), "{of}");
+        assert_eq!(status(&mut host, &blocked), None, "{of}: it must not overtake");
+        serve(&mut host, Duration::from_secs(2));
+        assert_eq!(status(&mut host, &blocked), Some(503), "{of}: and waits no longer than it may");
+    }
+    let mut left = Vec::new();
+    for _ in 0..LONG.as_millis() / TICK.as_millis() {
+        for callout in host.take_callouts() {
+            left.extend(numbers(&sns::entries(&callout)));
+            host.respond(callout.token, sns::accept(&callout)).unwrap();
+        }
+        host.advance(TICK).unwrap();
+    }
+    assert_eq!(left, [7], "what was answered 503 is not sent");
+    assert_eq!(count(&host, Metric::QueuedEntries), 0);
+}
+
+#[test]
+fn a_response_is_the_probe_of_a_service_that_was_down_when_the_configuration_came() {
+    let settings = |of: &str| waiting("fail", json!({"attributes": {"of": of}}));
+    let mut host = start(&settings("old"));
+    open_circuit(&mut host);
+    host.replace_plugin(settings("new").to_string()).unwrap();
+    host.take_callouts();
+    host.skip(Duration::from_secs(1));
+    let exchanged = host.exchange(&numbered(1)).unwrap();
+    let (status, calls) = match exchanged.paused_at {
+        HELD => answered(&mut host, &exchanged),
+        _ => (exchanged.status, 0),
+    };
+    assert!(status == 200 && calls <= 2, "{status} after {calls} calls");
+}
