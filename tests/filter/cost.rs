@@ -233,7 +233,7 @@ fn a_queue_that_workers_share_costs_a_match_one_read_and_two_writes() {
         let reply = proxy_wasm_test_host::Response::new(200).body(body);
         let (_, settled) = host.measure(|host| host.respond(callout.token, reply).unwrap());
         host.advance(std::time::Duration::from_millis(25)).unwrap();
-        assert_eq!(host.metric("retrohook_events_published_total"), Some(10), "{profile:?}");
+        assert_eq!(host.metric("retrohook_events_published_total.target.profile-events"), Some(10), "{profile:?}");
         (accepted, settled)
     };
     for profile in PROFILES {
