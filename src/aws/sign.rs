@@ -1,13 +1,12 @@
 //! Signature Version 4: proves to AWS who makes a request.
 //!
-//! Never sends, never reads a clock, and never lets a secret into an error. It is held to
-//! `aws-sigv4` by tests, which derives the keys; what that would derive and look up for each
-//! request again is kept here.
+//! Never sends, never reads a clock, and never lets a secret into an error. `aws-sigv4` derives the
+//! keys and makes the signatures. What it would sign is written here, because it derives the key of
+//! a day for each request again; tests hold both to the same signatures.
 
 mod canonical;
 
-use aws_sigv4::sign::v4::generate_signing_key;
-use hmac::{Hmac, KeyInit, Mac};
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use http::header::{HeaderName, HeaderValue, AUTHORIZATION, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::Request;
 use sha2::{Digest, Sha256};
@@ -75,7 +74,7 @@ pub(crate) struct SigningKey {
     scope: SigningScope,
     /// Days since 1970.
     day: u64,
-    key: Hmac<Sha256>,
+    key: Vec<u8>,
 }
 
 impl SigningKey {
@@ -92,9 +91,7 @@ impl SigningKey {
             return Err(SignError::Time(now));
         }
         let secret = credentials.secret_access_key.reveal();
-        let key = generate_signing_key(secret, now.into(), &scope.region, scope.service);
-        // An HMAC takes keys of any length.
-        let key = Hmac::new_from_slice(key.as_ref()).map_err(|_| SignError::NoCredentials)?;
+        let key = generate_signing_key(secret, now.into(), &scope.region, scope.service).as_ref().to_vec();
         Ok(SigningKey { scope: scope.clone(), day: now.0 / MILLIS_OF_A_DAY, key })
     }
 
@@ -192,11 +189,8 @@ fn signature(
     let body_hash = hex_text(&Sha256::digest(request.body()));
     let headers = signed_headers(request, &at, token)?;
     let (canonical, names) = canonical(request.method().as_str(), request.uri(), &headers, &body_hash);
-    let mut mac = key.key.clone();
-    for part in ["AWS4-HMAC-SHA256\n", &at, "\n", &scope, "\n", &hex_text(&Sha256::digest(canonical))] {
-        mac.update(part.as_bytes());
-    }
-    let signature = hex_text(&mac.finalize().into_bytes());
+    let signed = ["AWS4-HMAC-SHA256", &*at, &*scope, &*hex_text(&Sha256::digest(canonical))].join("\n");
+    let signature = calculate_signature(&key.key, signed.as_bytes());
     let id = credentials.access_key_id.as_str();
     let authorization =
         ["AWS4-HMAC-SHA256 Credential=", id, "/", &scope, ", SignedHeaders=", &names, ", Signature=", &signature];

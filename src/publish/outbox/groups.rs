@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::index::BatchLimits;
+use super::settings::BatchLimits;
 
 /// Entries of a group from which on several of them go in one call: it would wait for too long
 /// otherwise. If some of a call fail, a later one may be before an earlier one.

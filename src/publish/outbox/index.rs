@@ -9,6 +9,7 @@ use crate::publish::queue::EntryPlace;
 
 use super::awaited::Awaited;
 use super::groups::MessageGroups;
+use super::settings::BatchLimits;
 use super::waits::Ticket;
 
 /// Entries that responses wait for of which a queue looks at for one batch: those before them may
@@ -134,17 +135,6 @@ pub(super) struct Index {
     overtaking: u32,
     /// Until then a call has one entry of a group at most: one had failed, and a later one had not.
     cautious_until: Timestamp,
-}
-
-/// The bounds of one batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BatchLimits {
-    /// Entries.
-    pub(super) entries: usize,
-    /// Bytes of all entries.
-    pub(super) bytes: usize,
-    /// Calls that may begin now, this one among them.
-    pub(super) calls: usize,
 }
 
 impl Index {

@@ -1,7 +1,7 @@
 //! The way out: the next batch, and which are in flight. Settles none.
 
-use super::index::{BatchLimits, Queued, Row, RowSource};
-use super::settings::Batch;
+use super::index::{Queued, Row, RowSource};
+use super::settings::{Batch, BatchLimits};
 use super::{BatchId, Flight, Outbox};
 use crate::clock::Timestamp;
 use crate::event::Event;

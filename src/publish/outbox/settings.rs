@@ -13,6 +13,17 @@ pub(crate) struct Batch {
     pub(crate) max_delay: Duration,
 }
 
+/// The bounds of one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimits {
+    /// Entries.
+    pub(super) entries: usize,
+    /// Bytes of all entries.
+    pub(super) bytes: usize,
+    /// Calls that may begin now, this one among them.
+    pub(super) calls: usize,
+}
+
 /// Bounds of the queue of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
