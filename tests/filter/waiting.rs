@@ -14,7 +14,7 @@ use crate::support::{
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const HELD: Option<Callback> = Some(Callback::ResponseHeaders);
-pub(crate) const FIFO_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events.fifo";
+const FIFO_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:profile-events.fifo";
 
 /// A configuration whose `PUT`s wait and whose `POST`s do not, with changes.
 pub(crate) fn waiting(on_failure: &str, changes: Value) -> Value {

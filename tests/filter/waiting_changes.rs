@@ -1,15 +1,15 @@
 //! What goes first, where the configuration is a new one: behind a backlog that the old filter has,
-//! a group of a FIFO topic that is blocked, and a service that was down.
+//! and at a service that was down.
 
 use std::time::Duration;
 
 use proxy_wasm_test_host::{ExchangeSpec, Exchanged, Host};
 use retrohook::metrics::Metric;
-use serde_json::{json, Value};
+use serde_json::json;
 
-use crate::support::sns::{self, Fate};
-use crate::support::{count, numbered, numbers, start, LONG, MAX_DELAY, TICK};
-use crate::waiting::{open_circuit, status, waiting, FIFO_TOPIC, HELD};
+use crate::support::sns;
+use crate::support::{count, numbered, start, MAX_DELAY, TICK};
+use crate::waiting::{open_circuit, status, waiting, HELD};
 
 /// Delivers all that is sent, each call in 100 ms, until a response is let go; returns its status
 /// and how many times 100 ms that took.
@@ -54,67 +54,6 @@ fn a_backlog_of_the_old_filter_holds_up_no_response_of_the_new_one() {
     }
     assert_eq!(count(&host, Metric::EventsPublished), 3_002);
     assert_eq!(count(&host, Metric::EventsDroppedWithdrawn), 0);
-}
-
-#[test]
-fn a_group_that_is_blocked_holds_up_its_own_responses_only_before_and_after_a_new_configuration() {
-    let settings = |of: &str| -> Value {
-        waiting(
-            "fail",
-            json!({"topic_arn": FIFO_TOPIC, "attributes": {"of": of}, "timeout_ms": 2_000, "routes": [{
-                "method": "PUT", "matcher": "/profile/(?<group>[0-9]+)", "message_group_id": "${path.group}",
-                "delivery": "before_response", "on_failure": "fail"
-            }, {
-                "method": "POST", "matcher": "/profile/(?<group>[0-9]+)", "message_group_id": "${path.group}"
-            }]}),
-        )
-    };
-    let mut host = start(&settings("old"));
-    // Whatever is of group 7 is refused in a way that may pass; all else is taken.
-    let serve = |host: &mut Host, time: Duration| {
-        let mut taken = Vec::new();
-        for _ in 0..time.as_millis() / TICK.as_millis() {
-            for callout in host.take_callouts() {
-                let entries = sns::entries(&callout);
-                let of_group: Vec<usize> = numbers(&entries);
-                let fate =
-                    |group: &usize| if *group == 7 { Fate::Failed("InternalError", false) } else { Fate::Delivered };
-                let fates: Vec<_> = of_group.iter().map(fate).collect();
-                taken.extend(of_group.into_iter().filter(|group| *group != 7));
-                let reply = match fates == [Fate::Failed("InternalError", false)] {
-                    true => sns::refusal(500, "InternalError"),
-                    false => sns::reply(&callout, &fates),
-                };
-                host.respond(callout.token, reply).unwrap();
-            }
-            host.advance(TICK).unwrap();
-        }
-        taken
-    };
-    host.exchange(&ExchangeSpec::new("POST", "/profile/7")).unwrap();
-    serve(&mut host, Duration::from_millis(500));
-    for of in ["old", "new"] {
-        if of == "new" {
-            host.replace_plugin(settings(of).to_string()).unwrap();
-        }
-        let blocked = host.exchange(&numbered(7)).unwrap();
-        let free = host.exchange(&numbered(8)).unwrap();
-        let taken = serve(&mut host, Duration::from_millis(500));
-        assert_eq!((status(&mut host, &free), taken), (Some(200), vec![8]), "{of}");
-        assert_eq!(status(&mut host, &blocked), None, "{of}: it must not overtake");
-        serve(&mut host, Duration::from_secs(2));
-        assert_eq!(status(&mut host, &blocked), Some(503), "{of}: and waits no longer than it may");
-    }
-    let mut left = Vec::new();
-    for _ in 0..LONG.as_millis() / TICK.as_millis() {
-        for callout in host.take_callouts() {
-            left.extend(numbers(&sns::entries(&callout)));
-            host.respond(callout.token, sns::accept(&callout)).unwrap();
-        }
-        host.advance(TICK).unwrap();
-    }
-    assert_eq!(left, [7], "what was answered 503 is not sent");
-    assert_eq!(count(&host, Metric::QueuedEntries), 0);
 }
 
 #[test]

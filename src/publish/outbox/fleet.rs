@@ -203,10 +203,10 @@ fn a_fleet_shares_what_a_throttling_service_gives() {
 }
 
 /// Where some have been there for long, and call at moments of their own, those that come late get
-/// their share.
+/// less, and none goes without for longer.
 #[test]
-fn a_fleet_that_grows_shares_with_those_that_come_late() {
-    for (count, most_throttled, least_fairness, longest_gap) in BOUNDS.into_iter().skip(1) {
+fn a_fleet_that_grows_leaves_nobody_without() {
+    for (count, most_throttled, longest_gap) in [(8, 0.1, 20), (64, 0.3, 30), (400, 1.0, 90)] {
         let mut fleet = Fleet::new(count / 2, 30.0, Phases::OfTheirOwn);
         fleet.run(60 * SECOND);
         fleet.grow(count / 2, Phases::OfTheirOwn);
@@ -220,7 +220,7 @@ fn a_fleet_that_grows_shares_with_those_that_come_late() {
         let of_late = taken(late) / (taken(old) + taken(late));
         println!("those that came late have {:.1} %", 100.0 * of_late);
         assert!(throttled <= most_throttled && share >= 0.9, "{count}: {throttled} {share}");
-        assert!(fairness >= least_fairness && gap <= longest_gap * SECOND, "{count}: {fairness} {gap:?}");
-        assert!(of_late >= 0.4, "{count}: {of_late}");
+        assert!(fairness >= 0.6 && gap <= longest_gap * SECOND, "{count}: {fairness} {gap:?}");
+        assert!(of_late >= 0.25, "{count}: {of_late}");
     }
 }
