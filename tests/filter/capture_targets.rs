@@ -9,7 +9,7 @@ use crate::support::event_bus;
 use crate::support::sns::{self, Entry, Fate};
 use crate::support::sqs;
 use crate::support::webhooks::{answer, capturing, held, refused, webhook, QUEUE, UPSTREAM};
-use crate::support::{count, load, Way, GATEWAYS, LONG, TICK};
+use crate::support::{count, load, Way, GATEWAYS, IDLE_TICK, LONG};
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:webhooks";
 const TOPIC_UPSTREAM: &str = "sns.us-east-1.amazonaws.com:443";
@@ -22,7 +22,7 @@ fn gateway(way: Way, capture: Value) -> Host {
     let clusters = way.builder().cluster(UPSTREAM).cluster(TOPIC_UPSTREAM).cluster(BUS_UPSTREAM);
     let mut host = load(clusters.bodies_of_held_requests());
     host.start_plugin(capturing(without_queue, json!({})).to_string()).unwrap();
-    host.advance(TICK).unwrap();
+    host.advance(IDLE_TICK).unwrap();
     host
 }
 
@@ -77,7 +77,7 @@ fn a_webhook_is_answered_when_its_topic_or_its_bus_has_it() {
         assert_eq!(answer.status, 200);
         let id = answer.headers.text("x-retrohook-message-id").unwrap();
         assert_eq!(id, if target == "topic_arn" { "m-0" } else { "e-0" });
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!((count(&host, Metric::CapturesStored), host.violations()), (1, &[][..]));
     }
 }
@@ -125,8 +125,8 @@ fn nothing_but_the_word_of_the_service_makes_it_a_success() {
         let mut host = gateway(way, target.clone());
         let (exchange, callout) = held(&mut host, &webhook("{}"));
         host.respond(callout.token, reply.clone()).unwrap();
-        for _ in 0..250 {
-            host.advance(TICK).unwrap();
+        for _ in 0..125 {
+            host.advance(IDLE_TICK).unwrap();
             for callout in host.take_callouts() {
                 host.respond(callout.token, reply.clone()).unwrap();
             }
@@ -137,7 +137,7 @@ fn nothing_but_the_word_of_the_service_makes_it_a_success() {
             (503, "5".into()),
             "{way:?} {reply:?}"
         );
-        host.advance(TICK).unwrap();
+        host.advance(IDLE_TICK).unwrap();
         assert_eq!((count(&host, Metric::CapturesRefusedUnstored), count(&host, Metric::CapturesStored)), (1, 0));
     }
 }
@@ -182,7 +182,7 @@ fn what_is_above_the_limit_of_its_service_is_413_before_it_is_sent() {
                 if way == Way::HttpFilter { refused(&mut host, &large) } else { host.exchange(&large).unwrap() };
             assert_eq!(exchange.status, 413, "{way:?} {target}");
             assert_eq!(host.take_callouts(), []);
-            host.advance(TICK).unwrap();
+            host.advance(IDLE_TICK).unwrap();
             assert_eq!(count(&host, Metric::CapturesRefusedTooLarge), 1);
         }
     }
@@ -248,7 +248,7 @@ fn ten_that_share_a_call_have_their_own_answers() {
             assert_eq!(sns::action(&callout), "PublishBatch");
         }
         assert_eq!(statuses(&mut host, &exchanges), [200, 200, 0, 200, 200, 0, 200, 503, 200, 200], "{target}");
-        host.advance(TICK * 12).unwrap();
+        host.advance(IDLE_TICK * 6).unwrap();
         let again = host.take_callouts();
         let mut tried: Vec<_> = again.iter().map(|callout| entries(callout)[0]["body"][0].clone()).collect();
         tried.sort_by_key(Value::as_u64);
@@ -281,8 +281,8 @@ fn a_reply_that_is_not_to_this_very_batch_answers_nobody() {
         let (mut host, exchanges, callout) = ten(target);
         host.respond(callout.token, Response::new(200).body(body.clone())).unwrap();
         assert_eq!(statuses(&mut host, &exchanges), [0; 10], "{body}");
-        for _ in 0..250 {
-            host.advance(TICK).unwrap();
+        for _ in 0..125 {
+            host.advance(IDLE_TICK).unwrap();
             for callout in host.take_callouts() {
                 host.respond(callout.token, Response::new(500)).unwrap();
             }

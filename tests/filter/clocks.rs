@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::sns;
 use crate::support::{
-    config, count, deliver, numbered, numbers, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY, TICK,
+    config, count, deliver, numbered, numbers, of_target, run_numbered, start, Way, GATEWAYS, LONG, MAX_DELAY, TICK,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -42,7 +42,7 @@ fn a_step_expires_nothing_and_sends_nothing_twice() {
         host.respond(callout.token, sns::accept(&callout)).unwrap();
         assert_eq!(numbers(&deliver(&mut host, LONG)), (10..30).collect::<Vec<_>>(), "{way:?} {step}");
         assert_eq!((count(&host, Metric::EventsDroppedExpired), count(&host, Metric::EventsPublished)), (0, 30));
-        let slowest = host.observations("retrohook_delivery_milliseconds").into_iter().max().unwrap();
+        let slowest = host.observations(&of_target(Metric::Delivery, "profile-events")).into_iter().max().unwrap();
         assert!(slowest < 10_000, "{way:?} {step}: {slowest} ms");
     }
 }

@@ -297,10 +297,10 @@ fn expected_authorization(sent: &Callout, session_token: Option<&str>) -> String
 #[test]
 fn endpoint_and_upstream_can_be_named() {
     let mut host = load(Host::builder(Profile::Envoy).cluster("moto"));
-    let changes = json!({"endpoint": "http://localhost:5000", "upstream": "moto", "region": "eu-west-1"});
+    let changes = json!({"endpoint": "http://localhost:5000", "upstream": "moto"});
     host.start_plugin(config(changes).to_string()).unwrap();
     let callout = one_callout(&mut host);
     assert_eq!((callout.upstream.as_str(), callout.wire.host.as_str()), ("moto", "localhost:5000"));
     assert_eq!(callout.header(":scheme").as_deref(), Some("http"));
-    assert!(callout.header("authorization").unwrap().contains("/eu-west-1/sns/aws4_request"));
+    assert!(callout.header("authorization").unwrap().contains("/us-east-1/sns/aws4_request"));
 }
