@@ -16,10 +16,6 @@ wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
-# The same, and it checks signatures of Ed25519: Discord's, and `v1a` of Standard Webhooks.
-dist/retrohook-ed25519.wasm: dist/retrohook.wasm
-	scripts/build-wasm.sh . $@ --features ed25519
-
 # The same, but a request can make it trap: for tests.
 dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
 	scripts/build-wasm.sh . $@ --features trap
@@ -43,10 +39,10 @@ test: lint test-rust test-envoy ## every test: the core, the wasm in a test host
 
 test-rust: wasm $(FIXTURE_MODULES) ## the core, and the wasm in the test host
 	cargo test --locked --workspace
-	cargo test --locked --lib --features ed25519 -- capture:: config::
+	cargo test --locked --lib --no-default-features -- capture:: config::verify
 
 # Most of them wait for others, so that there may be more of them at once than there are cores.
-test-envoy: wasm dist/retrohook-ed25519.wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy, and what there is to copy
+test-envoy: wasm dist/fixtures/retrohook-trap.wasm venv ## the wasm in real Envoy, and what there is to copy
 	$(PYTHON) -m pytest -n 4 --dist worksteal tests
 
 demo: wasm venv ## a change of a profile reaches a cache and a worker, and a webhook its worker, through real Envoy
@@ -66,7 +62,7 @@ bench: wasm venv ## what a matching request costs the core, a signature beside b
 lint: deny ## formatting, clippy, documentation, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features ed25519 -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --quiet
 
 deny: venv ## licences, sources and double versions of the dependencies (see deny.toml)

@@ -41,10 +41,7 @@ fn only_target(config: &Config) -> &Target {
 
 #[test]
 fn every_faulty_configuration_is_refused_with_its_faults() {
-    // A module that is built with Ed25519 takes the scheme.
-    let is_scheme =
-        |case: &Value| cfg!(feature = "ed25519") && case["name"] == "verify by a scheme that is built in elsewhere";
-    for case in faulty().into_iter().filter(|case| !is_scheme(case)) {
+    for case in faulty() {
         let mut found = faults_of(case["config"].to_string().as_bytes());
         found.sort_by(|one, other| one.path.cmp(&other.path));
         let mut expected: Vec<_> = case["faults"]

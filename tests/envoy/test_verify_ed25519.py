@@ -1,20 +1,17 @@
-"""Signatures of Ed25519, through real Envoy with a module that is built with them."""
+"""Signatures of Ed25519, through real Envoy."""
 
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from rig import PROJECT
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
-from rig.gateway import ANY_CREDENTIALS
+from rig.gateway import ANY_CREDENTIALS, wasm_path
 from rig.http import Reply, send
 from rig.signers import SENDERS, Delivery, Sender, public_key, standard_webhooks_v1a
 from rig.sqs_sink import SqsSink
 
-WASM = PROJECT / "dist" / "retrohook-ed25519.wasm"
 BODY = b'{"type":2,"n":1.50}'
 SECRETS = ("the first secret", "the second secret")
 GENERAL = Sender(
@@ -34,9 +31,7 @@ def queue() -> Iterator[SqsSink]:
 
 @pytest.fixture(scope="module")
 def envoy(queue: SqsSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
-    if not WASM.exists():
-        pytest.exit(f"{WASM} does not exist: build it with `make {WASM.relative_to(PROJECT)}`", returncode=2)
-    config = EnvoyConfig("capture", WASM)
+    config = EnvoyConfig("capture", wasm_path())
     config.aim_queue(queue.address, queue.url)
     (shipped,) = config.settings["capture"]
     captures = [
