@@ -239,7 +239,7 @@ impl Sender {
         if sums_gauges {
             self.outbox.note_reported(now);
         }
-        self.gauges.visit(self.outbox.backlog(), self.outbox.is_refused(), now, updates);
+        self.gauges.visit(self.outbox.backlog(), self.outbox.reports_refusal(), now, updates);
     }
 }
 

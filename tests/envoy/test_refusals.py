@@ -95,7 +95,11 @@ def assert_all_arrive(envoy: Envoy, targets: Targets) -> None:
 def assert_all_are_held(envoy: Envoy, targets: Targets, egress: Egress, name: str) -> None:
     wait_for(lambda: envoy.metric(REFUSED_TARGETS) == 3, f"all to refuse: {name}")
     for target in targets.names.values():
-        lines = [line for line in envoy.log().splitlines() if f"calls to {target} are refused" in line]
+        # The metric may be seen before the line.
+        lines = wait_for(
+            lambda target=target: [line for line in envoy.log().splitlines() if f"calls to {target} are refused" in line],
+            f"a line about {target}",
+        )
         assert len(lines) == 1 and "error" in lines[0], lines
     wait_for(lambda: envoy.metric(QUEUED) == 3 * EVENTS, f"all to be held: {name}")
     refused = envoy.metric("retrohook_refused_calls_total")

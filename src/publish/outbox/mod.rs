@@ -174,6 +174,12 @@ impl Outbox {
         self.refusal.stands() || self.circuit.is_refused()
     }
 
+    /// Returns true if that is for this worker to report: one that sends no more does not hear when
+    /// it is mended.
+    pub(crate) fn reports_refusal(&self) -> bool {
+        self.queue.is_sender() && self.is_refused()
+    }
+
     /// Takes what was counted since the last visit.
     #[inline(never)]
     pub(crate) fn take_counts(&mut self) -> OutboxCounts {
