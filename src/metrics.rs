@@ -142,8 +142,8 @@ impl Update {
     }
 }
 
-/// A change, and the target that it is of, by the short name that its series bears; none of what has
-/// no target.
+/// A change, and the target that it is of, by the short name that its series bears; none of what
+/// has no target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricChange {
     /// The target.
@@ -254,8 +254,8 @@ impl CalloutCounts {
     }
 }
 
-/// Time after which levels and refusals that are not zero are said again: another worker that begins,
-/// or that was able to say something else, has set them. An age is another every second.
+/// Time after which levels and refusals that are not zero are said again: another worker that
+/// begins, or that was able to say something else, has set them. An age is another every second.
 const REPEATED_AFTER: Duration = Duration::from_secs(1);
 
 /// The gauges of one target's queue, and what the host knows of them.

@@ -99,7 +99,8 @@ impl Failure {
         Failure { class, code: excerpt(code), message: excerpt(message) }
     }
 
-    /// Returns true if AWS has not worded it, but a proxy on the way, or a host in the place of AWS.
+    /// Returns true if AWS has not worded it, but a proxy on the way, or a host in the place of
+    /// AWS.
     pub(crate) fn is_unworded(&self) -> bool {
         self.code.starts_with(UNWORDED)
     }

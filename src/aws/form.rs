@@ -7,8 +7,8 @@
 //! again, and refuses any other spelling than botocore's.
 //!
 //! A third of the bytes of JSON are escaped, and to append the few bytes between two escapes, as
-//! `form_urlencoded` does, is a call out of WebAssembly each. So nothing is appended here: each byte
-//! is one read from a table and one write.
+//! `form_urlencoded` does, is a call out of WebAssembly each. So nothing is appended here: each
+//! byte is one read from a table and one write.
 
 /// Bytes that one byte can become: `%2F`.
 const MAX_BYTES_OF_ONE: usize = 3;

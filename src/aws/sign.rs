@@ -68,8 +68,8 @@ pub enum SignError {
     AccessKeyId,
 }
 
-/// The key of one day and one scope, derived from a secret access key: 16 blocks of SHA-256, which a
-/// call of one small event would else have as a fifth of all its blocks.
+/// The key of one day and one scope, derived from a secret access key: 16 blocks of SHA-256, which
+/// a call of one small event would else have as a fifth of all its blocks.
 pub(crate) struct SigningKey {
     scope: SigningScope,
     /// Days since 1970.
@@ -121,8 +121,8 @@ pub fn sign(
 }
 
 /// Signs `request` for the moment `now`, which is on the day of `key`, and adds the headers
-/// `x-amz-date`, `authorization` and, for temporary credentials, `x-amz-security-token`. A signature
-/// that is there already is replaced.
+/// `x-amz-date`, `authorization` and, for temporary credentials, `x-amz-security-token`. A
+/// signature that is there already is replaced.
 ///
 /// The signature covers the body, the path, and all headers except `user-agent`, `x-amzn-trace-id`
 /// and `transfer-encoding`, which proxies change; and the URI's authority as `host`, exactly as it

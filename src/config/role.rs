@@ -1,5 +1,5 @@
-//! The key `role`: a configuration that takes no requests, and sends what others of its gateway have
-//! queued.
+//! The key `role`: a configuration that takes no requests, and sends what others of its gateway
+//! have queued.
 
 use super::fault::Checked;
 use super::reader::Section;

@@ -107,8 +107,8 @@ impl Redaction {
 
     /// Returns the redaction of a request in whose path a matcher has found `groups`. What another
     /// one has in that path is redacted, too: a path is no less secret where a request has another
-    /// method, or its response another status, than the route that names the secret wants. Where that
-    /// would take too long, everything is.
+    /// method, or its response another status, than the route that names the secret wants. Where
+    /// that would take too long, everything is.
     pub(crate) fn within<'a>(&'a self, groups: Groups<'a>) -> RequestRedaction<'a> {
         let mut spans: Vec<Range<usize>> = Vec::new();
         let mut is_withheld = false;

@@ -295,8 +295,8 @@ pub(crate) fn dispatch(callout: &Callout) -> Result<u32, Status> {
     token.inspect(|token| note(*token))
 }
 
-/// Turns a client's bytes into text where they are; what is not UTF-8 becomes U+FFFD. Nearly all are
-/// ASCII, which `from_utf8` passes many bytes at once, and `from_utf8_lossy` one by one.
+/// Turns a client's bytes into text where they are; what is not UTF-8 becomes U+FFFD. Nearly all
+/// are ASCII, which `from_utf8` passes many bytes at once, and `from_utf8_lossy` one by one.
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

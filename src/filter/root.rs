@@ -147,7 +147,8 @@ fn start(root: u32, text: &[u8], is_started: bool) -> Result<Worker, String> {
         }
     }
     let max_delay = config.batch.max_delay;
-    // A root that follows on a trap may have timers of the one before, which go by periods of their own.
+    // A root that follows on a trap may have timers of the one before, which go by periods of their
+    // own.
     let idle_tick = rules.idle_tick(max_delay).filter(|_| is_started);
     let (pulse, limits) = (Pulse::new(rules.tick(max_delay), idle_tick), rules.limits(&config));
     let seed = getrandom::u64().unwrap_or(hostcalls::now().0);

@@ -79,7 +79,8 @@ const NOT_DELIVERED: &str = "the event of this request was not delivered";
 const GRPC_UNAVAILABLE: &str = "14";
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, because the
-/// host may call back; except calls for the journal, the log and the metrics, from which it does not.
+/// host may call back; except calls for the journal, the log and the metrics, from which it does
+/// not.
 pub(crate) struct Worker {
     /// Which exchanges become events.
     pub(crate) routes: Routes,

@@ -2,7 +2,7 @@
 //!
 //! A letter in the log is the last copy of an event, so what a queue can hold is written whole when
 //! it dies. Overload has no such end: a full queue drops as fast as clients send. What is left out
-//! is counted, and told of. Never decides which letters go to a queue.
+//! is counted, and a line says how much. Never decides which letters go to a queue.
 
 use std::time::Duration;
 

@@ -94,9 +94,19 @@ def queue() -> Iterator[SqsSink]:
 
 
 @pytest.fixture
-def start_capture(wasm: Path, tmp_path: Path) -> Iterator[Callable[..., Envoy]]:
-    """Starts Envoys with envoy/capture.yaml; at the end of the test they stop, and none may have seen a trap."""
-    started: list[Envoy] = []
+def started() -> Iterator[list[Envoy]]:
+    """Envoys that a test has started; at its end they stop, and none may have seen a trap."""
+    envoys: list[Envoy] = []
+    yield envoys
+    for envoy in envoys:
+        if TRAPPING_WASM.name not in envoy.config.read_text():
+            envoy.assert_no_trap()
+        envoy.stop()
+
+
+@pytest.fixture
+def start_capture(wasm: Path, tmp_path: Path, started: list[Envoy]) -> Callable[..., Envoy]:
+    """Starts Envoys with envoy/capture.yaml."""
 
     def start(
         queue: SqsSink,
@@ -114,8 +124,4 @@ def start_capture(wasm: Path, tmp_path: Path) -> Iterator[Callable[..., Envoy]]:
         started.append(Envoy(path, environment or ANY_CREDENTIALS.environment()))
         return started[-1]
 
-    yield start
-    for envoy in started:
-        if TRAPPING_WASM.name not in envoy.config.read_text():
-            envoy.assert_no_trap()
-        envoy.stop()
+    return start

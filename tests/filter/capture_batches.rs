@@ -11,7 +11,7 @@ use crate::capture_cost::like_a_provider;
 use crate::support::sns::{Entry, Fate};
 use crate::support::sqs::{accept, messages, refusal, reply};
 use crate::support::webhooks::{answer, capturing, gateway, start, webhook, QUEUE};
-use crate::support::{count, Way, TICK};
+use crate::support::{answer_every_try, count, Way, TICK};
 
 /// A webhook with its number.
 fn numbered(number: usize) -> ExchangeSpec {
@@ -220,12 +220,7 @@ fn no_reply_but_that_of_its_own_entry_makes_it_a_success() {
         let body = odd(sums(&callout)).to_string();
         host.respond(callout.token, Response::new(200).body(body)).unwrap();
         assert_eq!(statuses(&mut host, &exchanges), [0; 10], "{position}");
-        for _ in 0..250 {
-            host.advance(TICK).unwrap();
-            for callout in host.take_callouts() {
-                host.respond(callout.token, Response::new(500)).unwrap();
-            }
-        }
+        answer_every_try(&mut host, &Response::new(500));
         assert_eq!(statuses(&mut host, &exchanges), [503; 10], "{position}");
     }
 }

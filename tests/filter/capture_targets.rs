@@ -9,7 +9,7 @@ use crate::support::event_bus;
 use crate::support::sns::{self, Entry, Fate};
 use crate::support::sqs;
 use crate::support::webhooks::{answer, capturing, held, refused, webhook, QUEUE, UPSTREAM};
-use crate::support::{count, load, Way, GATEWAYS, IDLE_TICK, LONG};
+use crate::support::{answer_every_try, count, load, Way, GATEWAYS, IDLE_TICK, LONG};
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:webhooks";
 const TOPIC_UPSTREAM: &str = "sns.us-east-1.amazonaws.com:443";
@@ -125,12 +125,7 @@ fn nothing_but_the_word_of_the_service_makes_it_a_success() {
         let mut host = gateway(way, target.clone());
         let (exchange, callout) = held(&mut host, &webhook("{}"));
         host.respond(callout.token, reply.clone()).unwrap();
-        for _ in 0..125 {
-            host.advance(IDLE_TICK).unwrap();
-            for callout in host.take_callouts() {
-                host.respond(callout.token, reply.clone()).unwrap();
-            }
-        }
+        answer_every_try(&mut host, &reply);
         let answer = answer(&mut host, &exchange);
         assert_eq!(
             (answer.status, answer.headers.text("retry-after").unwrap()),
@@ -214,7 +209,8 @@ fn a_fifo_topic_gets_group_and_deduplication_id_and_what_is_unverified_goes_else
     }
 }
 
-/// A gateway that has four calls under way, and the call of the ten webhooks of the numbers 4 to 13.
+/// A gateway that has four calls under way, and the call of the ten webhooks of the numbers 4 to
+/// 13.
 fn ten(target: Value) -> (Host, Vec<Exchanged>, Callout) {
     let mut host = gateway(Way::HttpFilter, target);
     let come = |number: usize| host.exchange(&webhook(&json!([number]).to_string())).unwrap();
@@ -281,12 +277,7 @@ fn a_reply_that_is_not_to_this_very_batch_answers_nobody() {
         let (mut host, exchanges, callout) = ten(target);
         host.respond(callout.token, Response::new(200).body(body.clone())).unwrap();
         assert_eq!(statuses(&mut host, &exchanges), [0; 10], "{body}");
-        for _ in 0..125 {
-            host.advance(IDLE_TICK).unwrap();
-            for callout in host.take_callouts() {
-                host.respond(callout.token, Response::new(500)).unwrap();
-            }
-        }
+        answer_every_try(&mut host, &Response::new(500));
         assert_eq!(statuses(&mut host, &exchanges), [503; 10], "{body}");
     }
 }

@@ -4,8 +4,8 @@
 use proxy_wasm_test_host::artifacts;
 
 /// The 953 KB that the module has, and 1 % of room for another compiler. Of these the queue of the
-/// process costs 33 KB, the signatures and challenges of 42 senders 57, Ed25519 19 and shared calls to SQS 14.
-/// Users load all of it at each start, whatever they use of it.
+/// process costs 33 KB, the signatures and challenges of 42 senders 57, Ed25519 19 and shared calls
+/// to SQS 14. Users load all of it at each start, whatever they use of it.
 const MAX_BYTES: usize = 962_000;
 
 #[test]

@@ -1,5 +1,5 @@
-//! The canonical form of a request, which its signature is made of (IAM User Guide, "Create a signed
-//! AWS API request"). Never hashes anything, and never changes a request.
+//! The canonical form of a request, which its signature is made of (IAM User Guide, "Create a
+//! signed AWS API request"). Never hashes anything, and never changes a request.
 
 use http::Uri;
 

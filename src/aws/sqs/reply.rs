@@ -34,10 +34,10 @@ pub(super) fn read_sent(reply: &Reply) -> Result<(String, Value), Failure> {
 
 /// Returns the outcome of each of the `entries` messages of a `SendMessageBatch`, in their order.
 ///
-/// Sums of the bodies are not compared, unlike those of webhooks ([`super::stored`]): what AWS takes
-/// has the signed body, so that another sum is the word of a stand-in or of a proxy. To believe it
-/// would be to store the event once more at each try, for as long as it may be tried. The sender of
-/// a webhook still has it and tries a few times; nobody else has the event.
+/// Sums of the bodies are not compared, unlike those of webhooks ([`super::stored`]): what AWS
+/// takes has the signed body, so that another sum is the word of a stand-in or of a proxy. To
+/// believe it would be to store the event once more at each try, for as long as it may be tried.
+/// The sender of a webhook still has it and tries a few times; nobody else has the event.
 ///
 /// A reply that says nothing certain about a message is a transient failure of that message; see
 /// [`crate::aws::reply`]. Of messages named twice the first mention counts, and a refusal before a

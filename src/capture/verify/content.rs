@@ -119,8 +119,8 @@ impl Content {
         Ok(values)
     }
 
-    /// Returns true if the URL and the body are signed with nothing between them that no URL has, so
-    /// that the end of one could be taken for the beginning of the other.
+    /// Returns true if the URL and the body are signed with nothing between them that no URL has,
+    /// so that the end of one could be taken for the beginning of the other.
     fn joins_url_and_body(&self) -> bool {
         let (mut first, mut is_apart) = (None, false);
         for part in &self.0 {

@@ -109,8 +109,8 @@ impl Rules {
         (max_delay / 4).clamp(Duration::from_millis(1), self.longest_tick)
     }
 
-    /// Returns how often to wake the filter while nothing is queued, if that may be changed. An event
-    /// is found so before it has waited for `max_delay`, and what sends it is awake again.
+    /// Returns how often to wake the filter while nothing is queued, if that may be changed. An
+    /// event is found so before it has waited for `max_delay`, and what sends it is awake again.
     pub(crate) fn idle_tick(&self, max_delay: Duration) -> Option<Duration> {
         let longest = self.longest_idle_tick?;
         Some((max_delay / 2).clamp(self.tick(max_delay), longest))

@@ -475,8 +475,8 @@ fn a_few_groups_with_many_events_use_all_calls_at_once_and_none_is_in_two() {
         }
         bench.wait(Duration::from_millis(100));
     }
-    // One call at a time, each with a part of every group, would be fifty rounds and more. The last ten
-    // of a group go one by one.
+    // One call at a time, each with a part of every group, would be fifty rounds and more. The last
+    // ten of a group go one by one.
     assert!(calls <= 70 && rounds <= 30, "{calls} calls, in {rounds} rounds, for 500 events");
     for group in ["a", "b", "c", "d", "e"] {
         let numbers = sent.iter().filter_map(|id| id.strip_prefix(group)).map(|number| number.parse().unwrap());

@@ -212,8 +212,8 @@ impl Tenancy {
             };
         };
         if lease.owner == self.owner {
-            // It was handed over to this worker, which may have stood still since: the others are to
-            // see that it is there before it sends.
+            // It was handed over to this worker, which may have stood still since: the others are
+            // to see that it is there before it sends.
             let renewed = Lease { renewals: lease.renewals.wrapping_add(1), rank, ..lease };
             if !self.write(&renewed, Some(version)) {
                 return Change::None;

@@ -8,7 +8,7 @@ pub(crate) mod webhooks;
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{artifacts, Builder, ExchangeSpec, Host, LogLevel, Module, Profile, SharedData};
+use proxy_wasm_test_host::{artifacts, Builder, ExchangeSpec, Host, LogLevel, Module, Profile, Response, SharedData};
 use retrohook::metrics::{Metric, DEFINITIONS};
 use serde_json::{json, Value};
 
@@ -175,6 +175,16 @@ pub(crate) fn count(host: &Host, metric: Metric) -> u64 {
     let names = host.metrics().into_iter().map(|(name, _)| name);
     let of_metric = names.filter(|name| name.split(".target.").next() == Some(DEFINITIONS[metric as usize].name));
     of_metric.map(|name| host.metric(&name).unwrap()).sum()
+}
+
+/// Answers every call with `reply`, until no sender of a webhook waits any more.
+pub(crate) fn answer_every_try(host: &mut Host, reply: &Response) {
+    for _ in 0..250 {
+        host.advance(TICK).unwrap();
+        for callout in host.take_callouts() {
+            host.respond(callout.token, reply.clone()).unwrap();
+        }
+    }
 }
 
 /// The name of a metric of one target.

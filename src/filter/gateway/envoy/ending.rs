@@ -47,8 +47,8 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Reads the end of a response with this `status`, which is 0 if there is no response, and whose
-    /// trailers had gRPC's status `in_trailers` when they came.
+    /// Reads the end of a response with this `status`, which is 0 if there is no response, and
+    /// whose trailers had gRPC's status `in_trailers` when they came.
     pub(super) fn read(status: u16, is_over: bool, in_trailers: Option<u16>) -> Ending {
         let headers = hostcalls::header_map(MapType::HttpResponseHeaders);
         let details = hostcalls::property("response\0code_details").map(text);

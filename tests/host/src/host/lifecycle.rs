@@ -95,7 +95,7 @@ impl Host {
     }
 
     /// Kong's worker begins to end (`kong reload`, `kong quit`): no root is woken any more, while
-    /// requests and callouts under way go on. Lua, which is told of it, configures a last root with
+    /// requests and callouts under way go on. Lua learns of it, and configures a last root with
     /// `word`. [`Host::stop`] is the end.
     pub fn begin_to_end(&mut self, word: &str) -> Result<u32, StartError> {
         self.vm_mut().exiting = true;
