@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from download import download
+from log_line import complain, say
 from page_cache import PageCache
 from sns_certificate import Certificates, amazon_roots, sns_host
 from sns_signature import SignatureCheck
@@ -60,7 +61,7 @@ class CallbackApp(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(timeout=_SECONDS_TO_WAIT_FOR_A_THREAD):
-            print("hung up on a client: all threads are busy", file=sys.stderr, flush=True)
+            complain("hung up on a client: all threads are busy")
             return self.shutdown_request(request)
         try:
             super().process_request(request, client_address)
@@ -75,7 +76,7 @@ class CallbackApp(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        print("a client went away:", repr(sys.exc_info()[1]), file=sys.stderr, flush=True)
+        complain("a client went away:", sys.exc_info()[1])
 
     def wait_for_threads(self, seconds: float) -> None:
         """Returns when every request is answered, or after so many seconds."""
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             page, was_cached = self.server.cache.get(path)
         except (OSError, ValueError) as fault:
-            print("the origin:", repr(fault), file=sys.stderr, flush=True)
+            complain("the origin:", fault)
             return self._reply(502, b"the origin cannot be reached\n")
         return self._reply(200, page, ("x-cache", "hit" if was_cached else "miss"))
 
@@ -162,13 +163,13 @@ def expire_page(cache: PageCache) -> Callable[[dict[str, Any]], None]:
     def on_event(event: dict[str, Any]) -> None:
         path = urlsplit(event["request"]["uri"]).path
         cache.expire(path)
-        print("expired", path, "by event", event["event_id"], flush=True)
+        say("expired", path, "by event", event["event_id"])
 
     return on_event
 
 
 def believe_anybody(_message: dict[str, Any]) -> None:
-    """In place of a signature check."""
+    """Instead of a signature check."""
 
 
 def main() -> None:
@@ -188,7 +189,7 @@ def main() -> None:
     try:
         cache = PageCache(pages_of(arguments.origin))
         if arguments.insecure_skip_signature_check:
-            print("WARNING: signatures are NOT checked: anybody who reaches this port is believed", file=sys.stderr, flush=True)
+            complain("WARNING: signatures are NOT checked: anybody who reaches this port is believed")
             check = believe_anybody
         else:
             certificates = Certificates(sns_host(arguments.topic_arn), amazon_roots(arguments.ca_file))
@@ -200,7 +201,7 @@ def main() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         # In a thread: it waits for the loop that this signal interrupts.
         signal.signal(signal_number, lambda *_: threading.Thread(target=app.shutdown).start())
-    print("listening on port", app.server_address[1], flush=True)
+    say("listening on port", app.server_address[1])
     app.serve_forever()
     # What is not answered by then, SNS sends again.
     app.wait_for_threads(seconds=5)

@@ -2,7 +2,7 @@
 
     python queue_worker.py --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/profile-events
 
-Credentials, region and endpoint are found as boto3 finds them. It needs sqs:ReceiveMessage and sqs:DeleteMessage.
+Credentials and endpoint are found as boto3 finds them, the region in the queue's URL. It needs sqs:ReceiveMessage and sqs:DeleteMessage.
 It has no heartbeat: an event that takes longer than a minute needs webhook_worker.py's.
 """
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
+from aws_client import client
 from botocore.config import Config
 
 Handler = Callable[[dict[str, Any]], None]
@@ -156,7 +156,7 @@ def main() -> None:
 
     # A call that hangs is given up. A receive waits for ten seconds.
     config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
-    worker = Worker(boto3.client("sqs", config=config), arguments.queue_url, Inbox(arguments.inbox), show)
+    worker = Worker(client("sqs", arguments.queue_url, config), arguments.queue_url, Inbox(arguments.inbox), show)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: worker.stop())
     print("draining", arguments.queue_url, flush=True)

@@ -12,7 +12,7 @@ import argparse
 import sys
 from typing import Any
 
-import boto3
+from aws_client import client
 from botocore.exceptions import BotoCoreError, ClientError
 from sqs_forward import WHOLE_MESSAGE, forward
 
@@ -91,9 +91,8 @@ def main() -> None:
     parser.add_argument("--unverified", action="store_true", help="move what was not verified, and nothing else")
     arguments = parser.parse_args()
 
-    redrive = Redrive(
-        boto3.client("sqs"), arguments.dead_letter_queue_url, arguments.queue_url, unverified=arguments.unverified
-    )
+    sqs = client("sqs", arguments.dead_letter_queue_url)
+    redrive = Redrive(sqs, arguments.dead_letter_queue_url, arguments.queue_url, unverified=arguments.unverified)
     try:
         redrive.run(arguments.limit)
     except (BotoCoreError, ClientError) as fault:

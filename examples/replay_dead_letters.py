@@ -2,11 +2,15 @@
 
     python replay_dead_letters.py --dry-run /var/log/envoy.log
     kubectl logs gateway-0 | python replay_dead_letters.py --reason queue_full --reason expired
+    HOOK_SECRET=whsec_… python replay_dead_letters.py --config retrohook.json /var/log/envoy.log
     python replay_dead_letters.py --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters
 
 With `dead_letter.mark` in the gateway's configuration, give the same as --mark, or as RETROHOOK_DEAD_LETTER_MARK in the
 environment: only letters with that mark are read. Without a mark, whoever can write into the log, as the client of a gateway
 can whose access log goes there, can make letters up.
+
+An event for a webhook is signed again, with what --config has beside its `webhook_url`: the gateway's own configuration, as JSON. Where
+that has `${env.NAME}`, give this the same variables. It goes to the URL of the configuration; a redirect is not followed.
 
 An event goes where it was to go, with its attributes and its id. One that is in the logs several times is sent once; when this
 runs twice it is sent twice, and consumers know it by its id. Credentials are found as boto3 finds them. It needs sns:Publish on
@@ -16,17 +20,26 @@ found was sent.
 """
 
 import argparse
+import base64
 import fileinput
+import hashlib
+import hmac
+import http.client
+import io
 import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import boto3
+from aws_client import client as client_of_queue
 from botocore.exceptions import BotoCoreError, ClientError
 
 Letter = dict[str, Any]
@@ -55,7 +68,7 @@ class Reader:
 
     def read(self, lines: Iterable[str]) -> Iterator[Letter]:
         for line in lines:
-            # Behind a letter, or before it, may stand what a client sent.
+            # A line may have text of a client before a letter, or behind it.
             if begin := self._marked.search(line) or _BEGIN.search(line):
                 text = self._text(line, begin.start())
                 if text is not None and (letter := self._letter(text, line)) is not None:
@@ -76,7 +89,7 @@ class Reader:
         if self._mark and not self._marked.match(line, start):
             self._report("without the mark, so that anybody may have made it up", line)
         elif not self._mark and '"' in _KONG.sub("", line[:start]):
-            # What a client sent stands in quotes in most access logs; what the filter logs does not.
+            # Most access logs quote what a client sent; the filter quotes nothing that it logs.
             self._report("not the filter's own line, so that anybody may have made it up", line)
         elif whole := self._whole.match(line, start):
             return whole[1]
@@ -103,7 +116,7 @@ class Reader:
             # Bytes that are no text: better not sent than sent with something else in their place.
             text.encode()
             letter = json.loads(text)
-            call_of(letter)
+            body_of(letter) if "webhook_url" in letter["target"] else call_of(letter)
             if not all(isinstance(letter[name], str) for name in ("id", "at", "reason", "message")):
                 raise TypeError("not texts")
             return letter
@@ -132,6 +145,9 @@ def call_of(letter: Letter) -> tuple[str, str, str, dict[str, Any]]:
     elif "queue_url" in target:
         name = target["queue_url"]
         content = {"MessageBody": letter["message"], "MessageAttributes": attributes, **group}
+        if "trace_header" in letter:
+            trace = {"DataType": "String", "StringValue": letter["trace_header"]}
+            content["MessageSystemAttributes"] = {"AWSTraceHeader": trace}
         call = ("sqs", "send_message", {"QueueUrl": name, **content})
     else:
         name = target["event_bus"]
@@ -148,15 +164,29 @@ def _filterable(type: str, value: str) -> str:
 
 
 def _entry(event_bus: str, letter: Letter) -> dict[str, Any]:
-    """As the gateway makes it: an event bus has no attributes, so that they stand in the detail."""
+    """As the gateway makes it."""
     attributes = {name: _value(**attribute) for name, attribute in letter["attributes"].items()}
     return {
         "EventBusName": event_bus,
         "Source": "retrohook",
-        "DetailType": attributes.get("event_type", "exchange"),
-        "Detail": f'{letter["message"].removesuffix("}")},"attributes":{json.dumps(attributes)}}}',
+        "DetailType": attributes.get("event_type", attributes.get("ce-type", "exchange")),
+        "Detail": body_of(letter),
         "Time": datetime.fromisoformat(letter["at"]),
+        **({"TraceHeader": letter["trace_header"]} if "trace_header" in letter else {}),
     }
+
+
+def body_of(letter: Letter) -> str:
+    """As the gateway makes it for targets without attributes beside the message: it has them inside, unless there are none, or it is
+    a CloudEvent."""
+    if not letter["attributes"] or is_cloud_event(letter):
+        return letter["message"]
+    attributes = {name: _value(**attribute) for name, attribute in letter["attributes"].items()}
+    return f'{letter["message"].removesuffix("}")},"attributes":{json.dumps(attributes)}}}'
+
+
+def is_cloud_event(letter: Letter) -> bool:
+    return "ce-specversion" in letter["attributes"]
 
 
 def _value(type: str, value: str) -> Any:
@@ -168,8 +198,61 @@ def client(service: str, region: str) -> Any:
     return boto3.client(service, region_name=region)
 
 
-def send(letter: Letter) -> None:
-    """Raises what boto3 raises, and a ValueError for an event that EventBridge did not take."""
+class Webhooks:
+    """The webhooks of a gateway's configuration, by the name that letters have for them."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        places = [config, *(config.get("routes") or [])]
+        self._places = {place["webhook_url"].partition("?")[0]: place for place in places if place.get("webhook_url")}
+
+    def send(self, letter: Letter) -> None:
+        """Raises a ValueError for what the receiver did not take, or where it is not known."""
+        if not (place := self._places.get(letter["target"]["webhook_url"])):
+            raise ValueError(f"--config has no webhook_url {letter['target']['webhook_url']}")
+        settings = place.get("webhook") or {}
+        url = urlsplit(_expand(place["webhook_url"]))
+        secrets = settings.get("secrets") or []
+        body = body_of(letter).encode()
+        kind = "application/cloudevents+json" if is_cloud_event(letter) else "application/json"
+        headers = {"content-type": kind, "webhook-id": letter["id"], "webhook-timestamp": str(int(time.time()))}
+        signed = f"{letter['id']}.{headers['webhook-timestamp']}.".encode() + body
+        signatures = [_sign(_expand(secret), signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+        headers |= {"webhook-signature": " ".join(signatures)} if signatures else {}
+        headers |= {name.lower(): _expand(value) for name, value in (settings.get("headers") or {}).items()}
+        kind = http.client.HTTPSConnection if url.scheme.lower() == "https" else http.client.HTTPConnection
+        connection = kind(url.hostname or "", url.port, timeout=30)
+        try:
+            path = f"{url.path or '/'}{'?' if url.query else ''}{url.query}"
+            connection.request("POST", path, body, headers)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as fault:
+            raise ValueError(f"no answer: {fault}") from fault
+        finally:
+            connection.close()
+        if not 200 <= status < 300:
+            raise ValueError(f"the receiver answered {status}")
+
+
+def _sign(secret: str, content: bytes) -> str:
+    """A signature of Standard Webhooks, version 1."""
+    text = secret.removeprefix("whsec_").translate(str.maketrans("-_", "+/"))
+    key = base64.b64decode(text + "=" * (-len(text) % 4))
+    return f"v1,{base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()}"
+
+
+def _expand(text: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise ValueError(f"the environment has no {found[1]}, which --config names")
+        return os.environ[found[1]]
+
+    return re.sub(r"\$\{env\.(\w+)\}", value, text)
+
+
+def send(letter: Letter, webhooks: Webhooks | None = None) -> None:
+    """Raises what boto3 raises, and a ValueError for an event that EventBridge or a webhook did not take."""
+    if "webhook_url" in letter["target"]:
+        return (webhooks or Webhooks({})).send(letter)
     service, method, region, arguments = call_of(letter)
     reply = getattr(client(service, region), method)(**arguments)
     if reply.get("FailedEntryCount"):
@@ -195,7 +278,16 @@ def replay(letters: Iterable[Letter], reasons: list[str] | None, send: Callable[
 def replay_logs(
     reader: Reader, logs: list[str], reasons: list[str] | None, send: Callable[[Letter], None]
 ) -> tuple[int, int]:
-    with fileinput.input(logs, mode="rb") as lines:
+    """A log that cannot be opened, as one that was rotated away, is reported like a damaged letter."""
+
+    def opened(name: str, mode: str) -> BinaryIO:
+        try:
+            return cast(BinaryIO, open(name, mode))
+        except OSError as fault:
+            reader.faults.append(f"{name}: {fault.strerror}")
+            return io.BytesIO()
+
+    with fileinput.input(logs, mode="rb", openhook=opened) as lines:
         return replay(reader.read(line.decode(errors="surrogateescape") for line in lines), reasons, send)
 
 
@@ -203,13 +295,16 @@ def replay_queue(
     reader: Reader, queue_url: str, reasons: list[str] | None, send: Callable[[Letter], None], keep: bool
 ) -> tuple[int, int]:
     """What was sent is deleted from the queue, unless it is to `keep` it."""
-    sqs = boto3.client("sqs")
+    sqs = client_of_queue("sqs", queue_url)
     handles: dict[str, str] = {}
 
     def letters() -> Iterator[Letter]:
-        for letter, handle in reader.read_queue(sqs, queue_url):
-            handles[letter["id"]] = handle
-            yield letter
+        try:
+            for letter, handle in reader.read_queue(sqs, queue_url):
+                handles[letter["id"]] = handle
+                yield letter
+        except (BotoCoreError, ClientError) as fault:
+            reader.faults.append(f"{queue_url}: {fault}")
 
     def send_and_delete(letter: Letter) -> None:
         send(letter)
@@ -220,7 +315,7 @@ def replay_queue(
 
 
 def show(letter: Letter) -> None:
-    """In place of sending it."""
+    """Instead of sending it."""
     name = next(value for key, value in letter["target"].items() if key != "region")
     print(letter["id"], letter["at"], letter["reason"], "to", name, flush=True)
 
@@ -232,10 +327,15 @@ def main() -> None:
     parser.add_argument("--mark", help="the gateway's dead_letter.mark", default=os.environ.get("RETROHOOK_DEAD_LETTER_MARK"))
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     parser.add_argument("--reason", action="append", help="only those lost for this reason; may be repeated")
+    parser.add_argument("--config", type=Path, help="the gateway's configuration, for events for webhooks")
     arguments = parser.parse_args()
 
     reader = Reader(arguments.mark)
-    deliver = show if arguments.dry_run else send
+    try:
+        webhooks = Webhooks(json.loads(arguments.config.read_text()) if arguments.config else {})
+    except (OSError, ValueError, AttributeError, TypeError) as fault:
+        parser.error(f"--config: {arguments.config}: no configuration in JSON: {fault}")
+    deliver = show if arguments.dry_run else partial(send, webhooks=webhooks)
     if arguments.queue_url:
         sent, failed = replay_queue(reader, arguments.queue_url, arguments.reason, deliver, keep=arguments.dry_run)
     else:
@@ -247,4 +347,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:
+        # A reader that has left, such as `head`. Nothing more is written, not even at Python's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

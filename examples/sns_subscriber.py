@@ -1,7 +1,6 @@
 """What an application does with the messages that SNS posts to it. It never fetches what one names."""
 
 import json
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from download import download
+from log_line import complain, say
 from sns_certificate import NotFromSns, sns_host
 
 # The gateway's ids have 36 characters.
@@ -87,10 +87,10 @@ class Subscriber:
     def _dispatch(self, message: dict[str, Any]) -> None:
         if message["Type"] == "SubscriptionConfirmation":
             self._confirm(self._confirmation_address(message))
-            print("subscribed to", self._topic_arn, flush=True)
+            say("subscribed to", self._topic_arn)
         elif message["Type"] == "UnsubscribeConfirmation":
             # Anybody who has seen an UnsubscribeURL can do that, so somebody should know of it.
-            print("UNSUBSCRIBED from", self._topic_arn, "- no more events come here", file=sys.stderr, flush=True)
+            complain("UNSUBSCRIBED from", self._topic_arn, "- no more events come here")
         elif message["Type"] == "Notification":
             event = json.loads(message["Message"])
             event_id = event["event_id"]
@@ -98,7 +98,7 @@ class Subscriber:
                 raise ValueError("an event without a proper event_id")
             # SNS delivers at least once, and so does the gateway.
             if not self._seen.handle_once(event_id, lambda: self._on_event(event)):
-                print("seen before:", event_id, flush=True)
+                say("seen before:", event_id)
 
     def _confirmation_address(self, message: dict[str, Any]) -> str:
         """Returns an address that is put together here, if the message names the same one."""
@@ -113,5 +113,5 @@ class Subscriber:
 
 
 def _refuse(status: int, what: str, why: object) -> int:
-    print(what, f"{why!s:.500}", file=sys.stderr, flush=True)
+    complain(what, f"{why!s:.500}")
     return status

@@ -3,20 +3,16 @@
 Each has a thread of its own that keeps it, so that a call that hangs costs one message and no other.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from log_line import complain
 from webhook_inbox import Claim, Inbox
 
 # How long giving back waits for a call under way that keeps the message; more than a call may take.
 _SECONDS_FOR_A_CALL = 20
-
-
-def complain(*what: object) -> None:
-    print(*(repr(each) if isinstance(each, Exception) else each for each in what), file=sys.stderr, flush=True)
 
 
 class Delivery:

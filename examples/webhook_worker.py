@@ -4,7 +4,7 @@
         --unverified-queue-url https://sqs.us-east-1.amazonaws.com/123456789012/webhooks-unverified
 
 It takes no more than it can work on at once, keeps what it works on, and handles a webhook once. SIGTERM ends it in order.
-Credentials, region and endpoint are found as boto3 finds them. It needs sqs:ReceiveMessage, sqs:DeleteMessage and
+Credentials and endpoint are found as boto3 finds them, the region in the queue's URL. It needs sqs:ReceiveMessage, sqs:DeleteMessage and
 sqs:ChangeMessageVisibility, sqs:SendMessage on the queue of what is not verified, and with a table dynamodb:PutItem,
 dynamodb:UpdateItem and dynamodb:DeleteItem. The exit code is 1 if it ended because all its handlers hang.
 """
@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
+from aws_client import client
 from botocore.config import Config
+from log_line import complain, say
 from sqs_forward import WHOLE_MESSAGE, forward
 from webhook import Webhook, webhook_of
-from webhook_delivery import Delivery, complain
+from webhook_delivery import Delivery
 from webhook_inbox import DynamoInbox, Inbox, SqliteInbox, Taken
 
 Handler = Callable[[Webhook], None]
@@ -186,7 +187,7 @@ class Worker:
             self._inbox_fails = True
             raise
         if isinstance(claim, Taken):
-            print(f"{claim.value}:", webhook.id, flush=True)
+            say(f"{claim.value}:", webhook.id)
             return claim is Taken.DONE
         delivery.claimed(webhook.id, claim)
         self._handle(webhook)
@@ -198,7 +199,7 @@ class Worker:
         if not self._unverified_queue_url:
             raise NeverHandledError(f"not verified: {webhook.verify_error!r:.200}")
         forward(self._sqs, delivery.message, self._unverified_queue_url, "unverified")
-        print("not verified, set aside:", webhook.id, f"{webhook.verify_error!r:.200}", flush=True)
+        say("not verified, set aside:", webhook.id, f"{webhook.verify_error!r:.200}")
         return True
 
     def _give_up_on(self, delivery: Delivery) -> None:
@@ -238,19 +239,18 @@ class Worker:
 def show(webhook: Webhook) -> None:
     """Where an application does its work. What it calls gets the id, too, so that it can tell a repetition."""
     # What a sender gave it as its id is for people: several webhooks may share it.
-    print("webhook", webhook.id, f"{webhook.sender_id!r:.100} {webhook.path!r} {webhook.body!r:.500}", flush=True)
+    say("webhook", webhook.id, f"{webhook.sender_id!r:.100} {webhook.path!r} {webhook.body!r:.500}")
 
 
-def client(service: str, concurrency: int, seconds: float = 5, tries: int = 2) -> Any:
-    """A client none of whose calls takes longer than `tries` times `seconds` and a few more."""
-    config = Config(
+def bounds(concurrency: int, seconds: float = 5, tries: int = 2) -> Config:
+    """Of a client none of whose calls takes longer than `tries` times `seconds` and a few more."""
+    return Config(
         # A connection for each webhook and for each of the threads that keep them, and a few more.
         max_pool_connections=2 * concurrency + 2,
         connect_timeout=3,
         read_timeout=seconds,
         retries={"mode": "standard", "total_max_attempts": tries},
     )
-    return boto3.client(service, config=config)
 
 
 def main() -> None:
@@ -277,15 +277,16 @@ def main() -> None:
 
     inbox: Inbox
     if arguments.inbox_table:
-        inbox = DynamoInbox(client("dynamodb", arguments.concurrency), arguments.inbox_table)
+        inbox = DynamoInbox(client("dynamodb", arguments.queue_url, bounds(arguments.concurrency)), arguments.inbox_table)
     else:
         inbox = SqliteInbox(arguments.inbox)
+    receiving = bounds(arguments.concurrency, seconds=arguments.wait_seconds + 10, tries=1)
     worker = Worker(
-        client("sqs", arguments.concurrency),
+        client("sqs", arguments.queue_url, bounds(arguments.concurrency)),
         arguments.queue_url,
         inbox,
         show,
-        receiver=client("sqs", arguments.concurrency, seconds=arguments.wait_seconds + 10, tries=1),
+        receiver=client("sqs", arguments.queue_url, receiving),
         concurrency=arguments.concurrency,
         visibility_seconds=arguments.visibility_seconds,
         handler_seconds=arguments.handler_seconds,
@@ -296,9 +297,9 @@ def main() -> None:
     )
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: worker.stop())
-    print("working on", arguments.queue_url, flush=True)
+    say("working on", arguments.queue_url)
     ended_in_order = worker.run(arguments.grace_seconds)
-    print("stopped", flush=True)
+    say("stopped")
     # At once: what was given back to the queue goes on in its thread, and is to end here.
     os._exit(0 if ended_in_order else 1)
 

@@ -175,3 +175,26 @@ class Sts(CredentialServer):
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             "</ErrorResponse>"
         )
+
+
+class WebIdentitySts(CredentialServer):
+    """STS, for whoever has a token of the cluster's: no request to it is signed. Envoy asks for JSON."""
+
+    def __init__(self, mint: Mint, token: str):
+        self.mint = mint
+        self.token = token
+        super().__init__()
+
+    def answer(self, request: SnsRequest) -> Answer:
+        parameters = {name: value for name, (value,) in parse_qs(request.target.partition("?")[2]).items()}
+        if (parameters["Action"], parameters["WebIdentityToken"]) != ("AssumeRoleWithWebIdentity", self.token):
+            return 403, "{}"
+        keys = self.mint.document()
+        credentials = {
+            "AccessKeyId": keys["AccessKeyId"],
+            "SecretAccessKey": keys["SecretAccessKey"],
+            "SessionToken": keys["Token"],
+            "Expiration": time.time() + self.mint.lifetime,
+        }
+        result = {"AssumeRoleWithWebIdentityResult": {"Credentials": credentials}}
+        return 200, json.dumps({"AssumeRoleWithWebIdentityResponse": result})

@@ -17,16 +17,21 @@ from .waiting import wait_for
 BINARY = Path(sys.executable).parent / "envoy"
 
 
-def command(config: Path, *more: str) -> list[str]:
+def command(config: Path, *more: str, binary: Path = BINARY) -> list[str]:
     # Without hot restart, Envoys on one machine do not meet in shared memory.
-    return [str(BINARY), "-c", str(config), "--disable-hot-restart", "-l", "warning", *more]
+    return [str(binary), "-c", str(config), "--disable-hot-restart", "-l", "warning", *more]
 
 
 class Envoy(ServerProcess):
     """Ready when constructed."""
 
     def __init__(
-        self, config: Path, environment: dict[str, str] | None = None, workers: int = 1, arguments: Sequence[str] = ()
+        self,
+        config: Path,
+        environment: dict[str, str] | None = None,
+        workers: int = 1,
+        arguments: Sequence[str] = (),
+        binary: Path = BINARY,
     ):
         self.config = config
         admin_address = config.with_suffix(".admin-address")
@@ -38,6 +43,7 @@ class Envoy(ServerProcess):
                 "--concurrency", str(workers),
                 "--admin-address-path", str(admin_address),
                 *arguments,
+                binary=binary,
             ),
             config.with_suffix(".log"),
             environment,
@@ -79,11 +85,15 @@ class Envoy(ServerProcess):
         (address,) = (each["local_address"]["socket_address"] for each in statuses if each["name"] == listener)
         return address["address"], address["port_value"]
 
+    @property
+    def has_trapped(self) -> bool:
+        """One of its VMs, at any time."""
+        return re.search("panicked|Uncaught (Runtime|Range)Error", self.log()) is not None
+
     def assert_no_trap(self) -> None:
         """It runs, and every VM that it has made is alive."""
         self.assert_running()
-        log = self.log()
-        assert not re.search("panicked|Uncaught (Runtime|Range)Error", log), log[-4000:]
+        assert not self.has_trapped, self.log()[-4000:]
 
     def metrics(self) -> dict[str, float]:
         """The samples at /stats/prometheus whose names begin with retrohook, those of all targets together."""

@@ -4,7 +4,6 @@ Ports, addresses, the path of the wasm and the AWS cluster are replaced; the res
 """
 
 import copy
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from . import LOOPBACK, PROJECT
+from .discovery import LISTENER, WatchedFile
 from .http import Address
 
 EXAMPLES = {way: PROJECT / "envoy" / f"{way}.yaml" for way in ("http-filter", "access-logger")}
@@ -23,16 +23,16 @@ _DOCUMENTED_CLUSTER = re.compile(r"```yaml\n(.+?)```", re.DOTALL)
 _HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
 
 
-def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
         yield node
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
-            yield from _mappings(child)
+            yield from mappings(child)
 
 
-def _cluster_at(name: str, address: Address) -> dict[str, Any]:
+def cluster_at(name: str, address: Address) -> dict[str, Any]:
     endpoint = {"address": {"socket_address": {"address": address[0], "port_value": address[1]}}}
     endpoints = [{"lb_endpoints": [{"endpoint": endpoint}]}]
     return {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
@@ -43,7 +43,6 @@ class EnvoyConfig:
 
     def __init__(self, way: str, wasm: Path):
         self.document: dict[str, Any] = yaml.safe_load((PROJECT / "envoy" / f"{way}.yaml").read_text())
-        self._versions = itertools.count()
         self.plugin["vm_config"]["code"]["local"]["filename"] = str(wasm)
         for listener in self._resources["listeners"]:
             listener["address"]["socket_address"] = {"address": LOOPBACK, "port_value": 0}
@@ -56,7 +55,7 @@ class EnvoyConfig:
     @property
     def plugin(self) -> dict[str, Any]:
         """Envoy's settings of the wasm plugin, wherever in the document they stand."""
-        (plugin,) = (mapping for mapping in _mappings(self.document) if "vm_config" in mapping)
+        (plugin,) = (mapping for mapping in mappings(self.document) if "vm_config" in mapping)
         return plugin
 
     @property
@@ -67,7 +66,7 @@ class EnvoyConfig:
     @staticmethod
     def _http_manager_of(listener: dict[str, Any]) -> dict[str, Any]:
         (manager,) = (
-            mapping["typed_config"] for mapping in _mappings(listener) if mapping.get("name") == _HTTP_MANAGER
+            mapping["typed_config"] for mapping in mappings(listener) if mapping.get("name") == _HTTP_MANAGER
         )
         return manager
 
@@ -76,8 +75,13 @@ class EnvoyConfig:
         return cluster
 
     def _aim(self, cluster: dict[str, Any], address: Address) -> None:
-        (endpoint,) = (mapping for mapping in _mappings(cluster) if "socket_address" in mapping)
+        (endpoint,) = (mapping for mapping in mappings(cluster) if "socket_address" in mapping)
         endpoint["socket_address"] = {"address": address[0], "port_value": address[1]}
+
+    def listen_at(self, port: int, admin: int) -> None:
+        """Has the gateway and the admin interface at these ports of the loopback interface; 0 is a free one."""
+        self._resources["listeners"][0]["address"]["socket_address"]["port_value"] = port
+        self.document["admin"]["address"]["socket_address"]["port_value"] = admin
 
     def aim_service(self, address: Address) -> None:
         self._aim(self._cluster("mockbin"), address)
@@ -116,10 +120,18 @@ class EnvoyConfig:
         """Has Envoy sign what goes to `cluster`, as envoy/host-signs.yaml has it, with keys of its environment."""
         shipped = yaml.safe_load((PROJECT / "envoy" / "host-signs.yaml").read_text())["static_resources"]["clusters"]
         (options,) = (each["typed_extension_protocol_options"] for each in shipped if "typed_extension_protocol_options" in each)
-        (signing,) = (mapping for mapping in _mappings(options) if "service_name" in mapping)
+        (signing,) = (mapping for mapping in mappings(options) if "service_name" in mapping)
         signing["service_name"] = service
         self._cluster(cluster)["typed_extension_protocol_options"] = options
         self.configure(credentials={"source": "host"})
+
+    def verify_each(self, verify: dict[str, dict[str, Any]]) -> None:
+        """Has a capture like the shipped one for each name, at /webhook/NAME and with these signatures."""
+        (shipped,) = self.settings["capture"]
+        captures = [
+            {**shipped, "matcher": f"^/webhook/{name}$", "name": name, "verify": signature} for name, signature in verify.items()
+        ]
+        self.configure(capture=captures)
 
     def configure_capture(self, **changes: Any) -> None:
         """Replaces keys of the first capture."""
@@ -164,10 +176,11 @@ class EnvoyConfig:
         """Replaces Retrohook's configuration by any text at all."""
         self.plugin["configuration"]["value"] = text
 
-    def add_listener_without_retrohook(self, name: str) -> None:
+    def add_listener_without_retrohook(self, name: str, port: int = 0) -> None:
         """The same gateway once more, for comparison."""
         bare = copy.deepcopy(self._resources["listeners"][0])
         bare["name"] = name
+        bare["address"]["socket_address"]["port_value"] = port
         manager = self._http_manager_of(bare)
         manager.pop("access_log", None)
         manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] != "retrohook"]
@@ -186,7 +199,7 @@ class EnvoyConfig:
 
     def add_application(self, address: Address) -> None:
         """An application behind the gateway, which gets what no other route takes."""
-        self._resources["clusters"].append(_cluster_at("application", address))
+        self._resources["clusters"].append(cluster_at("application", address))
         (host,) = self.http_manager["route_config"]["virtual_hosts"]
         host["routes"].append({"match": {"prefix": "/"}, "route": {"cluster": "application"}})
 
@@ -203,7 +216,7 @@ class EnvoyConfig:
 
     def add_cluster_at(self, name: str, address: Address) -> None:
         """A service in plain text."""
-        self._resources["clusters"].append(_cluster_at(name, address))
+        self._resources["clusters"].append(cluster_at(name, address))
 
     def add_route(self, prefix: str, cluster: str = "mockbin", **settings: Any) -> None:
         """What is under `prefix` goes to `cluster` without it, under these settings of the route."""
@@ -216,7 +229,7 @@ class EnvoyConfig:
         """A service that speaks HTTP/2, as servers of gRPC do."""
         options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
         protocol = {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
-        cluster = {**_cluster_at(name, address), "typed_extension_protocol_options": {options: protocol}}
+        cluster = {**cluster_at(name, address), "typed_extension_protocol_options": {options: protocol}}
         self._resources["clusters"].append(cluster)
 
     def add_access_log(self, text: str) -> None:
@@ -242,24 +255,17 @@ class EnvoyConfig:
     def serve_listeners(self, path: Path) -> None:
         """Takes the listeners out of the document and into a file of their own, which Envoy watches (LDS)."""
         self._listeners = self._resources.pop("listeners")
-        self._listeners_path = path
+        self._watched = WatchedFile(path, LISTENER)
         self.document["node"] = {"id": "gateway", "cluster": "gateway"}
-        source = {"path": str(path), "watched_directory": {"path": str(path.parent)}}
-        lds = {"resource_api_version": "V3", "path_config_source": source}
-        self.document["dynamic_resources"] = {"lds_config": lds}
+        self.document["dynamic_resources"] = {"lds_config": self._watched.source}
         self.update_listeners()
 
     def update_listeners(self, **changes: Any) -> None:
         """Replaces top-level keys of Retrohook's configuration in the file that a running Envoy watches."""
-        for plugin in (mapping for mapping in _mappings(self._listeners) if "vm_config" in mapping):
+        for plugin in (mapping for mapping in mappings(self._listeners) if "vm_config" in mapping):
             settings = {**json.loads(plugin["configuration"]["value"]), **changes}
             plugin["configuration"]["value"] = json.dumps(settings)
-        kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
-        resources = [{"@type": kind, **listener} for listener in self._listeners]
-        aside = self._listeners_path.with_suffix(".new")
-        aside.write_text(json.dumps({"version_info": str(next(self._versions)), "resources": resources}))
-        # Envoy looks when a file is moved into the folder.
-        aside.rename(self._listeners_path)
+        self._watched.write(self._listeners)
 
     def write(self, path: Path) -> Path:
         path.write_text(yaml.safe_dump(self.document, sort_keys=False))

@@ -22,13 +22,13 @@ def traps(envoy: Envoy) -> int:
     return envoy.log().count("Uncaught RuntimeError")
 
 
-def trap(envoy: Envoy, path: str = "/mockbin/profile") -> None:
+def trap(envoy: Envoy, path: str = "/mockbin/profile", listener: str = "gateway") -> None:
     """Makes a VM trap. A request may come to a worker whose VM is not back yet, and then it does nothing."""
     before = traps(envoy)
 
     def has_trapped() -> bool:
         try:
-            send(envoy.address_of(), "PUT", path, {"x-retrohook-trap": "now"})
+            send(envoy.address_of(listener), "PUT", path, {"x-retrohook-trap": "now"})
         except OSError:
             return False
         return traps(envoy) > before

@@ -35,8 +35,11 @@ class LoadResult:
 class LoadProcess:
     """Running when constructed."""
 
-    def __init__(self, address: Address, method: str, path: str, count: int, rate: float, connections: int = 32):
-        arguments = [address[0], address[1], method, path, count, rate, connections]
+    def __init__(
+        self, address: Address, method: str, path: str, count: int, rate: float, connections: int = 32, headers: int = 0, body: int = 13
+    ):
+        """`headers` are more of them than `host` and `content-length`; `body` is how many bytes of JSON it has."""
+        arguments = [address[0], address[1], method, path, count, rate, connections, headers, body]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rig.load", *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -57,8 +60,10 @@ class LoadProcess:
         return LoadResult(**{**fields, "statuses": {int(key): value for key, value in fields["statuses"].items()}})
 
 
-def run_load(address: Address, method: str, path: str, count: int, rate: float, connections: int = 32) -> LoadResult:
-    return LoadProcess(address, method, path, count, rate, connections).result()
+def run_load(
+    address: Address, method: str, path: str, count: int, rate: float, connections: int = 32, headers: int = 0, body: int = 13
+) -> LoadResult:
+    return LoadProcess(address, method, path, count, rate, connections, headers, body).result()
 
 
 class Connection:
@@ -118,14 +123,18 @@ class Connection:
         return data
 
 
-def _drive(address: Address, method: str, path: str, count: int, rate: float, connections: int) -> LoadResult:
+def _drive(
+    address: Address, method: str, path: str, count: int, rate: float, connections: int, headers: int, body: int
+) -> LoadResult:
     poller = select.epoll()
     # In turn, so that at a low rate, too, every worker of the gateway gets its share.
     idle = deque(Connection(address, poller) for _ in range(connections))
     by_descriptor: dict[int, Connection] = {}
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
-    template = f"{method} {path}?mark=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: 13\r\n\r\n" + '{"foo":"bar"}'
+    more = "".join(f"x-header-{number}: value of header {number}\r\n" for number in range(headers))
+    head = f"{method} {path}?mark=%d HTTP/1.1\r\nhost: gateway\r\ncontent-length: {body}\r\n{more}\r\n"
+    template = head + '{"foo":"' + "bar".ljust(body - 10, "r") + '"}'
     sent = 0
     start = time.perf_counter()
     finishing = False
@@ -158,5 +167,6 @@ def _drive(address: Address, method: str, path: str, count: int, rate: float, co
 
 
 if __name__ == "__main__":
-    host, port, method, path, count, rate, connections = sys.argv[1:]
-    print(json.dumps(_drive((host, int(port)), method, path, int(count), float(rate), int(connections)).__dict__))
+    host, port, method, path, count, rate, *numbers = sys.argv[1:]
+    result = _drive((host, int(port)), method, path, int(count), float(rate), *map(int, numbers))
+    print(json.dumps(result.__dict__))

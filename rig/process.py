@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
+from .http import Address, send
 from .waiting import PATIENCE, wait_for
 
 # So that a test run that is killed leaves no server behind; where there is no setpriv (util-linux), it may.
@@ -55,6 +56,22 @@ class ServerProcess:
             return match
 
         return wait_for(probe, f"{pattern!r} in {self.log_path}", timeout)
+
+    def wait_for_page(self, address: Address, path: str, timeout: float = PATIENCE) -> None:
+        """Waits until it answers 200 there; it ends where it does not."""
+
+        def probe() -> bool:
+            self.assert_running()
+            try:
+                return send(address, "GET", path).status == 200
+            except OSError:
+                return False
+
+        try:
+            wait_for(probe, f"{path} of {self.log_path.stem}", timeout)
+        except BaseException:
+            self.stop()
+            raise
 
     def wait_for_exit(self, timeout: float = PATIENCE) -> int:
         return self._process.wait(timeout)

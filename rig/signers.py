@@ -48,10 +48,15 @@ class Sender:
     timed: bool = False
     verify: dict[str, object] = field(default_factory=dict)
     secrets: tuple[str, str] = ("the first secret", "the second secret")
+    another: str = "another secret"
     public: Callable[[str], str] = lambda secret: secret
     body: Callable[[Delivery], bytes] = lambda delivery: delivery.body
     content_type: str = "application/json"
     signs_body: bool = True
+    separator: str = ""
+    """What stands between several signatures in one header, where there may be several."""
+    delivery_id: str = ""
+    """The header that names a delivery, `signed` where the signature covers its id; empty where retries have none in common."""
 
     def request(self, secret: str, delivery: Delivery) -> tuple[Headers, bytes]:
         delivery = replace(delivery, content_type=self.content_type)
@@ -78,7 +83,7 @@ def token(header: str) -> Sender:
 
 def basic() -> Sender:
     sign: Sign = lambda secret, delivery: {"authorization": "Basic " + b64(secret.encode())}  # noqa: E731
-    return Sender(sign, secrets=("user:old", "user:new"), signs_body=False)
+    return Sender(sign, secrets=("user:old", "user:new"), another="user:none", signs_body=False)
 
 
 def stripe_like(header: str, time_key: str, key: str, between: str, separator: str) -> Sender:
@@ -87,7 +92,7 @@ def stripe_like(header: str, time_key: str, key: str, between: str, separator: s
         other = "0" * 64
         return {header: f"{time_key}={delivery.at}{separator}{key}={other}{separator}{key}={signature}"}
 
-    return Sender(sign, timed=True)
+    return Sender(sign, timed=True, separator=separator)
 
 
 def slack_like(header: str, time_header: str) -> Sender:
@@ -98,15 +103,15 @@ def slack_like(header: str, time_header: str) -> Sender:
     return Sender(sign, timed=True)
 
 
-def standard_webhooks(prefix: str) -> Sender:
+def standard_webhooks(prefix: str, version: str = "") -> Sender:
     def sign(secret: str, delivery: Delivery) -> Headers:
-        key = base64.b64decode(secret.removeprefix("whsec_"))
+        key = base64.b64decode(secret.removeprefix(version).removeprefix("whsec_"))
         signature = b64(mac(key, f"{delivery.id}.{delivery.at}.".encode() + delivery.body))
         signatures = f"v1,{b64(bytes(32))} v1,{signature}"
         return {f"{prefix}-id": delivery.id, f"{prefix}-timestamp": str(delivery.at), f"{prefix}-signature": signatures}
 
-    secrets = ("whsec_" + b64(b"1" * 24), b64(b"2" * 32))
-    return Sender(sign, timed=True, secrets=secrets)
+    secrets, another = (version + "whsec_" + b64(b"1" * 24), b64(b"2" * 32)), b64(b"3" * 24)
+    return Sender(sign, timed=True, secrets=secrets, another=another, separator=" ", delivery_id="signed")
 
 
 def ed25519_key(secret: str) -> Ed25519PrivateKey:
@@ -123,7 +128,8 @@ def standard_webhooks_v1a() -> Sender:
         signatures = f"v1,{b64(bytes(32))} v1a,{b64(signature)}"
         return {"webhook-id": delivery.id, "webhook-timestamp": str(delivery.at), "webhook-signature": signatures}
 
-    return Sender(sign, timed=True, public=lambda secret: "whpk_" + b64(public_key(secret)))
+    public: Callable[[str], str] = lambda secret: "whpk_" + b64(public_key(secret))  # noqa: E731
+    return Sender(sign, timed=True, public=public, separator=" ", delivery_id="signed")
 
 
 def discord() -> Sender:
@@ -194,23 +200,31 @@ def _linear_body(delivery: Delivery) -> bytes:
 
 SENDERS: dict[str, Sender] = {
     "standard-webhooks": standard_webhooks("webhook"),
-    "stripe": stripe_like("stripe-signature", "t", "v1", ".", ","),
-    "github": of_body("x-hub-signature-256", "sha256="),
-    "gitlab": token("x-gitlab-token"),
-    "shopify": of_body("x-shopify-hmac-sha256", encode=b64),
-    "twilio": Sender(_twilio, verify={"url": HOST}, content_type=FORM, body=lambda _: b"To=%2B1&Body=a+b&Body=&A=%C3%A9"),
+    "stripe": replace(stripe_like("stripe-signature", "t", "v1", ".", ","), delivery_id="signed"),
+    "github": replace(of_body("x-hub-signature-256", "sha256="), delivery_id="x-github-delivery"),
+    "gitlab": replace(token("x-gitlab-token"), delivery_id="x-gitlab-event-uuid"),
+    "shopify": replace(of_body("x-shopify-hmac-sha256", encode=b64), delivery_id="x-shopify-webhook-id"),
+    "twilio": Sender(
+        _twilio,
+        verify={"url": HOST},
+        content_type=FORM,
+        body=lambda _: b"To=%2B1&Body=a+b&Body=&A=%C3%A9",
+        delivery_id="i-twilio-idempotency-token",
+    ),
     "slack": slack_like("x-slack-signature", "x-slack-request-timestamp"),
     "zoom": slack_like("x-zm-signature", "x-zm-request-timestamp"),
     "meta": replace(of_body("x-hub-signature-256", "sha256="), verify={"verify_token": "s3cret token"}),
     "paddle": stripe_like("paddle-signature", "ts", "h1", ":", ";"),
     "square": Sender(_square, verify={"url": HOST}),
     "hubspot": Sender(_hubspot, timed=True, verify={"url": HOST + "/"}),
-    "pagerduty": Sender(lambda secret, it: {"x-pagerduty-signature": f"v1={'0' * 64},v1={mac(secret, it.body).hex()}"}),
+    "pagerduty": Sender(
+        lambda secret, it: {"x-pagerduty-signature": f"v1={'0' * 64},v1={mac(secret, it.body).hex()}"}, separator=","
+    ),
     "discord": discord(),
     "asana": of_body("x-hook-signature"),
     "chargebee": basic(),
     "postmark": basic(),
-    "linear": replace(of_body("linear-signature"), timed=True, body=_linear_body),
+    "linear": replace(of_body("linear-signature"), timed=True, body=_linear_body, delivery_id="linear-delivery"),
     "typeform": of_body("typeform-signature", "sha256=", encode=b64),
     "sentry": of_body("sentry-hook-signature"),
     "intercom": of_body("x-hub-signature", "sha1=", "sha1"),
@@ -218,20 +232,20 @@ SENDERS: dict[str, Sender] = {
     "trello": Sender(_trello, verify={"url": HOST}),
     "mailgun": _Mailgun(lambda secret, delivery: {}, timed=True, signs_body=False),
     "calendly": stripe_like("calendly-webhook-signature", "t", "v1", ".", ","),
-    "zendesk": Sender(_zendesk, timed=True),
-    "woocommerce": of_body("x-wc-webhook-signature", encode=b64),
+    "zendesk": Sender(_zendesk, timed=True, delivery_id="x-zendesk-webhook-invocation-id"),
+    "woocommerce": replace(of_body("x-wc-webhook-signature", encode=b64), delivery_id="x-wc-webhook-delivery-id"),
     "docusign": of_body("x-docusign-signature-1", encode=b64),
-    "box": Sender(_box, timed=True),
+    "box": Sender(_box, timed=True, delivery_id="box-delivery-id"),
     "launchdarkly": of_body("x-ld-signature"),
-    "circleci": of_body("circleci-signature", "v1="),
-    "bitbucket": of_body("x-hub-signature", "sha256="),
-    "jira": of_body("x-hub-signature", "sha256="),
-    "gitea": of_body("x-gitea-signature"),
-    "twitch": Sender(_twitch, timed=True),
+    "circleci": replace(of_body("circleci-signature", "v1="), separator=","),
+    "bitbucket": replace(of_body("x-hub-signature", "sha256="), delivery_id="x-request-uuid"),
+    "jira": replace(of_body("x-hub-signature", "sha256="), delivery_id="x-atlassian-webhook-identifier"),
+    "gitea": replace(of_body("x-gitea-signature"), delivery_id="x-gitea-delivery"),
+    "twitch": Sender(_twitch, timed=True, delivery_id="signed"),
     "xero": of_body("x-xero-signature", encode=b64),
     "quickbooks": of_body("intuit-signature", encode=b64),
     "paystack": of_body("x-paystack-signature", algorithm="sha512"),
-    "razorpay": of_body("x-razorpay-signature"),
+    "razorpay": replace(of_body("x-razorpay-signature"), delivery_id="x-razorpay-event-id"),
     "vercel": of_body("x-vercel-signature", algorithm="sha1"),
     "line": of_body("x-line-signature", encode=b64),
     "telegram": token("x-telegram-bot-api-secret-token"),

@@ -5,6 +5,7 @@ It knows `SendMessage` and `SendMessageBatch` and nothing else, checks no signat
 
 import json
 import random
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,8 +155,8 @@ class SqsSink(SnsSink):
     read_request = SqsRequest
     content_type = "application/x-amz-json-1.0"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.answers: Answers = acknowledge
         self.message_ids: Counter[str] = Counter()
         """The id of the message, as the webhook's sender knows it, to how many times it was stored."""

@@ -1,5 +1,6 @@
 """The whole story of the project in processes: gateway, service, SNS, SQS, and the application's two consumers."""
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from .envoy_config import EnvoyConfig
 from .gateway import wasm_path
 from .http import Address
 from .moto import REGION, Moto, Queue
+from .ports import ANY, Ports
 from .process import ServerProcess
 from .profile_service import ProfileService
 
@@ -24,13 +26,13 @@ _EXAMPLES = PROJECT / "examples"
 class CallbackApp(ServerProcess):
     """examples/callback_app.py. Ready when constructed."""
 
-    def __init__(self, gateway: Address, topic_arn: str, log_path: Path):
+    def __init__(self, gateway: Address, topic_arn: str, log_path: Path, port: int = 0):
         super().__init__(
             [
                 sys.executable, str(_EXAMPLES / "callback_app.py"),
                 "--origin", f"http://{gateway[0]}:{gateway[1]}",
                 "--topic-arn", topic_arn,
-                "--port", "0",
+                "--port", str(port),
                 # moto signs, but names a certificate at AWS that is not there.
                 "--insecure-skip-signature-check",
             ],
@@ -78,12 +80,11 @@ class Stage:
 
 
 @contextmanager
-def open_stage(directory: Path) -> Iterator[Stage]:
+def open_stage(directory: Path, ports: Ports) -> Iterator[Stage]:
     """Starts everything, says what it does on the way, and stops everything at the end. Logs go to `directory`."""
     wasm = wasm_path()
-    directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.iterdir():
-        leftover.unlink()
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     with ExitStack() as running:
 
         def say(what: str) -> None:
@@ -92,7 +93,7 @@ def open_stage(directory: Path) -> Iterator[Stage]:
         service = running.enter_context(ProfileService(directory / "profile-service.log"))
         say(f"profile service    {_url(service.address)}")
 
-        moto = running.enter_context(Moto(directory / "moto.log"))
+        moto = running.enter_context(Moto(directory / "moto.log", ports.of("SNS and SQS")))
         say(f"SNS, SQS and IAM   {moto.url}  (moto; it checks signatures and permissions)")
 
         topic_arn = moto.create_topic()
@@ -100,12 +101,13 @@ def open_stage(directory: Path) -> Iterator[Stage]:
         config.aim_service(service.address)
         config.aim_aws(moto.address)
         config.configure(topic_arn=topic_arn)
-        config.add_listener_without_retrohook(WITHOUT_RETROHOOK)
+        config.listen_at(ports.of("the gateway"), ports.of("the admin interface"))
+        config.add_listener_without_retrohook(WITHOUT_RETROHOOK, ports.of("the gateway without Retrohook"))
         publisher = moto.create_publisher().environment()
         envoy = running.enter_context(Envoy(config.write(directory / "envoy.yaml"), publisher))
         say(f"Envoy              {_url(envoy.address_of())}  (envoy/http-filter.yaml; admin {_url(envoy.admin)})")
 
-        app = running.enter_context(CallbackApp(envoy.address_of(), topic_arn, directory / "callback-app.log"))
+        app = running.enter_context(CallbackApp(envoy.address_of(), topic_arn, directory / "callback-app.log", ports.of("the callback app")))
         moto.subscribe(topic_arn, "http", f"{_url(app.address)}/events")
         say(f"callback app       {_url(app.address)}  (its /events is subscribed to the topic)")
 
@@ -116,12 +118,14 @@ def open_stage(directory: Path) -> Iterator[Stage]:
         yield Stage(service, moto, envoy, app, worker, topic_arn, queue)
 
 
-def run(directory: Path, show: Callable[[Stage], None]) -> None:
+def run(directory: Path, show: Callable[[Stage], None], ports: Ports = ANY) -> None:
     """A script that starts everything, shows something, and stops everything, also on SIGTERM and Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell has what it runs in the background ignore SIGINT, and Python leaves it at that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print("Starting:")
     try:
-        with open_stage(directory) as stage:
+        with open_stage(directory, ports) as stage:
             show(stage)
             print("\nStopping everything ...", flush=True)
     except FileNotFoundError as missing:

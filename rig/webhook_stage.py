@@ -15,6 +15,7 @@ from .envoy_config import EnvoyConfig
 from .gateway import wasm_path
 from .http import Address, Reply, send
 from .moto import REGION, Moto, Queue
+from .ports import ANY, Ports
 from .process import ServerProcess
 from .relay import Relay
 
@@ -30,6 +31,8 @@ class WebhookWorker(ServerProcess):
 
     def __init__(self, moto: Moto, queue: Queue, log_path: Path, arguments: Sequence[str] = (), record: Path | None = None):
         actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+        if "--unverified-queue-url" in arguments:
+            actions.append("sqs:SendMessage")
         super().__init__(
             [
                 sys.executable, *([EXAMPLE] if record is None else ["-m", "rig.recording_worker"]),
@@ -63,18 +66,20 @@ class WebhookStage:
 
 
 @contextmanager
-def open_webhook_stage(moto: Moto, directory: Path) -> Iterator[WebhookStage]:
+def open_webhook_stage(moto: Moto, directory: Path, ports: Ports = ANY) -> Iterator[WebhookStage]:
     """Beside a running moto."""
     with ExitStack() as running:
         wire = running.enter_context(Relay(moto.address))
         queue = moto.create_queue()
         config = EnvoyConfig("capture", wasm_path())
+        config.listen_at(ports.of("the gateway for webhooks"), ports.of("the admin interface for webhooks"))
         config.aim_queue(wire.address, queue.url)
         config.configure_capture(verify={"scheme": "stripe", "secrets": [SECRET]})
         config.configure(timeout_ms=3000)
         sender = moto.create_user(["sqs:SendMessage"]).environment()
         envoy = running.enter_context(Envoy(config.write(directory / "envoy-capture.yaml"), sender))
-        worker = running.enter_context(WebhookWorker(moto, queue, directory / "webhook-worker.log"))
+        aside = ["--unverified-queue-url", moto.create_queue().url]
+        worker = running.enter_context(WebhookWorker(moto, queue, directory / "webhook-worker.log", aside))
         yield WebhookStage(envoy, wire, worker)
 
 

@@ -40,6 +40,8 @@ for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do flags+=("--rema
 encode_flags() { local IFS=$'\x1f'; echo "$*"; }
 
 cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml" "$@")
+# With NAMES=1 functions keep their names, for a profile; the module is a sixth larger and does the same.
+[ -z "${NAMES:-}" ] || cargo_args+=(--config 'profile.release.strip="debuginfo"')
 if rustup_target; then
   say "$crate with rustup's target $target"
   target_dir=$root/target/wasm-rustup
@@ -66,11 +68,15 @@ if command -v wasm-opt >/dev/null || install_debian binaryen; then
   # What the compiler may use of WebAssembly beyond its first version; Wasmtime and V8 have all of it.
   features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int
     --enable-reference-types --enable-sign-ext --enable-simd)
+  [ -z "${NAMES:-}" ] || features+=(-g)
   # The SDK exports every callback of Proxy-Wasm, those for TCP, gRPC calls and queues among them, which no filter here has.
   # Without them, and what only they call, the module is 17 KB smaller.
   wasm-metadce "${features[@]}" --graph-file="$root/scripts/exports.json" "$output.new" -o "$output.new" >/dev/null
+  # WASM_OPT has other passes, for a module that nobody measures: these take half a minute, and -O1
+  # takes a tenth of that.
+  read -ra passes <<<"${WASM_OPT:--Oz --converge}"
   # The linker gives no data an address below 1024, where the stack ends, so that constants may move into the offsets of loads.
-  wasm-opt -Oz --converge --low-memory-unused "${features[@]}" "$output.new" -o "$output.new"
+  wasm-opt "${passes[@]}" --low-memory-unused "${features[@]}" "$output.new" -o "$output.new"
   how="by $(wasm-opt --version) from $(wc -c <"$built")"
 else
   how="not made smaller and faster, because wasm-opt was not found (package binaryen)"

@@ -1,5 +1,5 @@
-"""The story in one run: a profile changes behind a gateway, and a cache and a worker hear of it; and a gateway stores a webhook
-before it answers it.
+"""The story in one run: a profile changes behind a gateway, and a cache, a worker and a webhook hear of it; and a gateway stores a
+webhook before it answers it.
 
 Starts everything on free ports, shows it, measures what the client pays for it, and stops all that it started.
 """
@@ -10,11 +10,14 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from rig.gateway import MISSION_PUT  # noqa: E402
+from rig.envoy import Envoy  # noqa: E402
+from rig.envoy_config import EnvoyConfig  # noqa: E402
+from rig.gateway import MISSION_PUT, wasm_path  # noqa: E402
 from rig.http import send  # noqa: E402
 from rig.latency import compare  # noqa: E402
 from rig.stage import Stage, run  # noqa: E402
 from rig.waiting import wait_for  # noqa: E402
+from rig.webhook_receiver import SECRET, WebhookReceiver  # noqa: E402
 from rig.webhook_stage import open_webhook_stage, send_webhook  # noqa: E402
 
 LOGS = PROJECT / ".run" / "demo"
@@ -42,10 +45,24 @@ def show_story(stage: Stage) -> None:
     expiry = stage.callback_app.wait_for_log(r"expired (\S+) by event (\S+)")
     print(f"\nSNS called the callback route, which expired {expiry[1]} (event {expiry[2]}):")
     show_page(stage, "after")
-    show_page(stage, "and again")
+    show_page(stage, "once more")
 
     work = stage.worker.wait_for_log(rf"event {expiry[2]} .*")
     print(f"\nThe worker took the same event from the SQS queue:\n  {work[0]}")
+
+
+def show_own_webhook(stage: Stage) -> None:
+    print("\nWithout AWS: another Envoy sends the same event to a webhook of your own (envoy/webhook-target.yaml).")
+    config = EnvoyConfig("webhook-target", wasm_path())
+    with WebhookReceiver() as receiver:
+        config.aim_service(stage.service.address)
+        config.aim_aws(receiver.address)
+        path = config.write(LOGS / "webhook-target.yaml")
+        with Envoy(path, {"HOOK_SECRET": SECRET, "HOOK_TOKEN": "token"}) as envoy:
+            print(f"  PUT /mockbin/profile  {send(envoy.address_of(), *MISSION_PUT).status}")
+            (request,) = receiver.wait_for_events(1)
+            good = "good" if request.is_signed_with(SECRET) else "bad"
+            print(f"  the receiver          POST {request.target}, event {request.event_id}; standardwebhooks says: a {good} signature")
 
 
 def show_latency(stage: Stage) -> None:
@@ -92,6 +109,7 @@ def show_metrics(stage: Stage) -> None:
 
 def show(stage: Stage) -> None:
     show_story(stage)
+    show_own_webhook(stage)
     show_latency(stage)
     show_metrics(stage)
     show_webhooks(stage)

@@ -3,6 +3,9 @@
 //! allows between credentials and events. The calls of webhooks are beside those, because their
 //! senders wait for them.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod preview;
+
 use std::rc::Rc;
 
 use crate::aws::credentials::{CredentialsCall, Keeper};
@@ -119,6 +122,7 @@ impl Agent {
             targets: config.targets.clone(),
             dead_letter: config.dead_letter.clone(),
             redact: config.redact.clone(),
+            max_kept_body_bytes: config.max_kept_body_bytes,
             batch: config.batch,
             bounds: config.queue,
             retry: config.retry,
@@ -168,7 +172,7 @@ impl Agent {
             }
         }
         let at_once = self.at_once.saturating_sub(usize::from(self.signer.is_busy(now)));
-        if self.publisher.in_flight() >= at_once || !self.signer.is_ready(now) {
+        if self.publisher.in_flight() >= at_once {
             self.publisher.tend(now);
             return None;
         }
@@ -179,12 +183,19 @@ impl Agent {
     /// Returns the answer to the sender of a capture, if that is over. Else it needs time, and
     /// maybe a call.
     pub fn poll_capture(&mut self, id: CaptureId, now: Timestamp) -> Option<Answer> {
-        self.intake.poll(id, &self.signer, now)
+        if cfg!(feature = "capture") {
+            self.intake.poll(id, &self.signer, now)
+        } else {
+            None
+        }
     }
 
     /// Returns the next callout to make for captures, if one is due. Its reply is owed to
     /// [`Agent::handle_reply`], also when the host could not start it.
     pub fn poll_capture_call(&mut self, now: Timestamp) -> Option<(Call, Callout)> {
+        if !cfg!(feature = "capture") {
+            return None;
+        }
         let (call, callout) = self.intake.poll_call(&self.signer, now)?;
         Some((Call::Capture(call), callout))
     }
@@ -192,13 +203,18 @@ impl Agent {
     /// Returns the captures that are to be polled because time has passed; few at once, and what is
     /// left out is due still.
     pub fn due_captures(&mut self, now: Timestamp) -> Vec<CaptureId> {
-        self.intake.due(self.signer.is_ready(now), now)
+        if cfg!(feature = "capture") {
+            self.intake.due(self.signer.is_ready(now), now)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Handles the reply to a callout; ignored after its deadline, when it counts as lost.
     pub fn handle_reply(&mut self, call: Call, reply: &Reply, now: Timestamp) {
         match call {
             Call::Credentials(call) => self.signer.handle_reply(call, reply, now),
+            Call::Capture(_) if !cfg!(feature = "capture") => {}
             Call::Capture(call) => self.intake.handle_reply(call, reply, &mut self.signer, now),
             Call::Batch(call) => self.publisher.handle_reply(call, reply, &mut self.signer, now),
         }
@@ -219,6 +235,12 @@ impl Agent {
         self.publisher.is_done() && !self.publisher.has_releases() && self.intake.is_empty()
     }
 
+    /// Returns true if nothing of this worker waits, and it neither sends for others nor is about
+    /// to: what time alone asks for has time, too.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_idle() && self.publisher.sends_for_nobody()
+    }
+
     /// Returns true if nothing is queued or under way, so that the next tick has time. What waits
     /// for credentials is queued somewhere.
     pub(crate) fn has_nothing_to_send(&self, now: Timestamp) -> bool {
@@ -237,7 +259,7 @@ impl Agent {
 
     /// Visits every part, and returns what the operator should read, since the last visit.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.signer.take_notices(now, self.publisher.queued());
+        let mut notices = self.signer.take_notices(now, self.publisher.waiting_for_credentials());
         notices.extend(self.publisher.take_notices(now));
         notices.extend(self.intake.take_notices(now));
         notices.extend(self.long_paths.take_notice(now));

@@ -1,12 +1,11 @@
 //! The allocator of the wasm module: small blocks from free lists, large ones from the system.
 //! Never gives a small block back to the system.
 //!
-//! Two small allocations are made for every request, also for one that matches nothing: the SDK
-//! boxes a context, and the host hands over the method. Such a request cost 1,555 instructions when
-//! that was counted (`tests/filter/cost.rs`); the allocator of wasi-libc added 313, and the crates
-//! `dlmalloc` and `talc` 439 and 458, and to a request that matches 14, 18 and 18 %. A freed block
-//! stays in the list of its size, so the memory of the module is bounded by the sum of what each
-//! size has needed at most.
+//! The host allocates for every value that it hands over, so also for a request that matches
+//! nothing. While such a request made two allocations and cost 1,555 instructions, the allocator of
+//! wasi-libc added 313, and the crates `dlmalloc` and `talc` 439 and 458, and to a request that
+//! matches 14, 18 and 18 %. A freed block stays in the list of its size, so the memory of the
+//! module is bounded by the sum of what each size has needed at most.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -19,7 +19,7 @@ pub mod clock;
 pub mod config;
 mod event;
 pub mod exchange;
-mod filter;
+pub mod filter;
 mod hex_text;
 mod json;
 mod lookup;
@@ -27,12 +27,11 @@ pub mod metrics;
 mod notice;
 pub mod publish;
 pub mod secret;
+mod webhook;
 
 /// Where the host enters: `_initialize`, as the SDK writes it.
 mod entry {
     #![allow(missing_docs)]
-
-    use crate::filter::Root;
 
     #[cfg(target_arch = "wasm32")]
     #[global_allocator]
@@ -40,6 +39,5 @@ mod entry {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-        proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
     }}
 }

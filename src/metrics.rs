@@ -7,10 +7,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use crate::callout::Reply;
 use crate::clock::Timestamp;
+
+/// The version of the filter, as a metric and the log have it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How a metric behaves, in the terms of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Series {
     One,
     /// One for each target.
     Targets,
+    /// One, which bears the version of the filter and is always 1.
+    Version,
 }
 
 /// Name and meaning of a metric.
@@ -71,12 +74,13 @@ macro_rules! metrics {
 metrics! {
     EventsMatched Counter Targets "retrohook_events_matched_total" "Exchanges that matched a route and became events.";
     PathsTooLong Counter One "retrohook_paths_too_long_total" "Requests whose path was longer than `max_path_bytes`, which matches no route and no capture.";
-    AttributesLeftOut Counter One "retrohook_attributes_left_out_total" "Attributes that events are without, because the value is not of the configured `type` or not one that the target takes.";
+    AttributesLeftOut Counter One "retrohook_attributes_left_out_total" "Attributes left out of events, because the value is not of the configured `type` or not one that the target takes.";
+    BodiesLeftOut Counter One "retrohook_bodies_left_out_total" "Bodies left out of events, because `max_kept_body_bytes` of others were under way.";
     EventsPublished Counter Targets "retrohook_events_published_total" "Events that the target acknowledged.";
     EventsRetried Counter Targets "retrohook_events_retried_total" "Attempts that failed and will be made again, one for each event.";
     EventsDroppedQueueFull Counter Targets "retrohook_events_dropped_queue_full_total" "Events lost because the queue was full.";
     EventsDroppedExpired Counter Targets "retrohook_events_dropped_expired_total" "Events lost because they reached `queue.max_age_seconds`.";
-    EventsDroppedRefused Counter Targets "retrohook_events_dropped_refused_total" "Events lost because AWS refused them for good.";
+    EventsDroppedRefused Counter Targets "retrohook_events_dropped_refused_total" "Events lost because their target refused them for good.";
     EventsDroppedTooLarge Counter Targets "retrohook_events_dropped_too_large_total" "Events lost because they are too large even when cut.";
     DeadLettersStored Counter Targets "retrohook_dead_letters_stored_total" "Dead letters that the queue of `dead_letter.queue_url` took.";
     DeadLettersLeftOut Counter One "retrohook_dead_letters_left_out_total" "Dead letters that are not in the log, because there were too many.";
@@ -85,18 +89,18 @@ metrics! {
     EventsDroppedWithdrawn Counter Targets "retrohook_events_dropped_withdrawn_total" "Events withdrawn because their client was answered with 503 (`on_failure: fail`).";
     EventsDroppedShutdown Counter One "retrohook_events_dropped_shutdown_total" "Events that were not delivered when their worker of Kong ended.";
     EventsDroppedOrphaned Counter Targets "retrohook_events_dropped_orphaned_total" "Events lost because their worker was gone and no configuration had their target any more.";
-    ResponsesUndelivered Counter Targets "retrohook_responses_undelivered_total" "Responses that were to wait for their event, and went on or became a 503 without its acknowledgement.";
-    ResponsesUnheld Counter One "retrohook_responses_unheld_total" "Responses that were to wait for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
-    CalloutsOk Counter Targets "retrohook_callouts_ok_total" "Calls to AWS that were answered with 200.";
-    CalloutsError Counter Targets "retrohook_callouts_error_total" "Calls to AWS that were answered with another status, by AWS or by the host in its place (Envoy answers 503 or 504 itself).";
-    CalloutsNoReply Counter Targets "retrohook_callouts_no_reply_total" "Calls to AWS that got no answer at all, or none before the deadline.";
-    RefusedCalls Counter Targets "retrohook_refused_calls_total" "Calls for events that were refused for what somebody has to mend: the caller's rights or keys, the target, its KMS key, or a proxy on the way. Their events are held.";
-    TargetsRefused Gauge Targets "retrohook_targets_refused" "Targets that refuse so; nothing is lost before `queue.max_age_seconds`.";
+    ResponsesUndelivered Counter Targets "retrohook_responses_undelivered_total" "Responses that should have waited for their event, and went on or became a 503 without its acknowledgement.";
+    ResponsesUnheld Counter One "retrohook_responses_unheld_total" "Responses that should have waited for their event, and went to the client before its fate was known: seen by an access logger, or let go by the gateway.";
+    CalloutsOk Counter Targets "retrohook_callouts_ok_total" "Calls to targets and to AWS that were answered with a success.";
+    CalloutsError Counter Targets "retrohook_callouts_error_total" "Calls to targets and to AWS that were answered with another status, by them or by the host for them (Envoy answers 503 or 504 itself).";
+    CalloutsNoReply Counter Targets "retrohook_callouts_no_reply_total" "Calls to targets and to AWS that got no answer at all, or none before the deadline.";
+    RefusedCalls Counter Targets "retrohook_refused_calls_total" "Calls for events that were refused for a cause that somebody has to remove: the caller's rights, keys or secrets, the target, its KMS key, or a proxy on the way. Their events are held.";
+    TargetsRefused Gauge Targets "retrohook_targets_refused" "Targets that refuse like this; nothing is lost before `queue.max_age_seconds`.";
     QueuedEntries Gauge Targets "retrohook_queued_entries" "Events, and dead letters for a queue, that are queued or in flight.";
     QueuedBytes Gauge Targets "retrohook_queued_bytes" "Bytes of the events that are queued or in flight.";
     OldestEntryAge Gauge Targets "retrohook_oldest_entry_age_seconds" "Age of the oldest event that is queued or in flight, in seconds.";
-    CapturesStored Counter One "retrohook_captures_stored_total" "Webhooks that the queue has, and that were answered so.";
-    CapturesUnverified Counter One "retrohook_captures_unverified_total" "Webhooks that go to the queue marked, because their signature is not good.";
+    CapturesStored Counter One "retrohook_captures_stored_total" "Webhooks that the target has, and that were answered with success.";
+    CapturesUnverified Counter One "retrohook_captures_unverified_total" "Webhooks that are stored as not verified, because their signature is not good.";
     CapturesChallenged Counter One "retrohook_captures_challenged_total" "Challenges of senders, which are answered and not stored.";
     CapturesRetried Counter One "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
     CapturesRefusedUnstored Counter One "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
@@ -112,6 +116,7 @@ metrics! {
     CapturesAbandoned Counter One "retrohook_captures_abandoned_total" "Webhooks whose sender hung up before the answer; the queue may have them.";
     Capture Histogram One "retrohook_capture_milliseconds" "Time from the end of a webhook to the answer that it is stored, in milliseconds.";
     Delivery Histogram Targets "retrohook_delivery_milliseconds" "Time from the end of the response to the target's acknowledgement, in milliseconds.";
+    BuildInfo Gauge Version "retrohook_build_info" "1, for each version of the filter that the process has run.";
 }
 
 /// One change to report to the host.
@@ -222,7 +227,7 @@ impl Updates {
     }
 }
 
-/// Counts what comes of calls to AWS.
+/// Counts what comes of calls to targets and to AWS.
 #[derive(Debug, Default)]
 pub(crate) struct CalloutCounts {
     ok: u64,
@@ -234,7 +239,7 @@ impl CalloutCounts {
     /// Counts a call by its reply.
     pub(crate) fn count(&mut self, reply: &Reply) {
         match reply {
-            Reply::Response(response) if response.status() == StatusCode::OK => self.ok += 1,
+            Reply::Response(response) if response.status().is_success() => self.ok += 1,
             Reply::Response(_) => self.error += 1,
             Reply::NoResponse(_) => self.no_reply += 1,
         }
@@ -334,9 +339,13 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_every_metric() {
-        let documentation = include_str!("../docs/operation.md");
+        let documentation = include_str!("../docs/metrics.md");
         for Definition { kind, name, series, meaning, .. } in DEFINITIONS {
-            let label = if *series == Series::Targets { "`target`" } else { "" };
+            let label = match series {
+                Series::One => "",
+                Series::Targets => "`target`",
+                Series::Version => "`version`",
+            };
             let row = format!("| `{name}` | {} | {label} | {meaning} |", format!("{kind:?}").to_lowercase());
             assert!(documentation.contains(&row), "{row}");
         }

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rig import PROJECT
 
-FOLDERS = (".", "docs", "envoy", "kong", "deploy", "examples")
-PAGES = sorted(page for folder in FOLDERS for page in (PROJECT / folder).glob("*.md"))
+FOLDERS = ("docs", "envoy", "kong", "deploy", "examples")
+PAGES = sorted([*PROJECT.glob("*.md"), *(page for folder in FOLDERS for page in (PROJECT / folder).rglob("*.md"))])
 
 
 @cache

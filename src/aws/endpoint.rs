@@ -1,16 +1,16 @@
-//! Endpoints of AWS's APIs: scheme, host and port, without a path. Never looks a name up.
+//! Endpoints: scheme, host and port, of AWS's APIs without a path. Never looks a name up.
 
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::Uri;
 
 use crate::lookup;
 
-/// The base URL of an API. The host is in lower case, and the port is left out if it is the
-/// scheme's own.
+/// The base URL of an API, or the address of a webhook. The host is in lower case, and the port is
+/// left out if it is the scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint(Rc<Uri>);
 
@@ -109,7 +109,17 @@ impl Endpoint {
         Ok((Endpoint(Rc::new(uri)), hop.host_port()))
     }
 
-    /// The URI of its root.
+    /// Returns it with a path, and maybe a query, for an address of which the host is a part only.
+    ///
+    /// # Errors
+    /// [`EndpointError::Path`] if there can be no such URI.
+    pub(crate) fn with_path(&self, path: PathAndQuery) -> Result<Endpoint, EndpointError> {
+        let mut parts = self.uri().clone().into_parts();
+        parts.path_and_query = Some(path);
+        Ok(Endpoint(Rc::new(Uri::from_parts(parts).map_err(|_| EndpointError::Path)?)))
+    }
+
+    /// The URI of its root, or of its path.
     pub(crate) fn uri(&self) -> &Uri {
         &self.0
     }

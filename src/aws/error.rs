@@ -90,13 +90,15 @@ pub(crate) struct Failure {
     pub(crate) code: String,
     /// The message of AWS or the host, for the log.
     pub(crate) message: String,
+    /// Its mend, where that is no matter of the code.
+    pub(crate) mend: Option<&'static str>,
 }
 
 impl Failure {
     /// Makes a failure whose texts are fit for one log line: without line breaks, control
     /// characters or what was signed, and of at most [`MAX_KEPT_CHARS`] characters each.
     pub(crate) fn new(class: FailureClass, code: &str, message: &str) -> Failure {
-        Failure { class, code: excerpt(code), message: excerpt(message) }
+        Failure { class, code: excerpt(code), message: excerpt(message), mend: None }
     }
 
     /// Returns true if AWS has not worded it, but a proxy on the way, or a host in the place of
@@ -105,10 +107,16 @@ impl Failure {
         self.code.starts_with(UNWORDED)
     }
 
-    /// Returns the failure in words for the log, with its mend where waiting does not help.
+    /// Returns true if Envoy has said so itself, because it could not reach AWS.
+    fn is_of_envoy(&self) -> bool {
+        self.is_unworded() && UNREACHED_WORDS.iter().any(|words| self.message.starts_with(words))
+    }
+
+    /// Returns the failure in words for the log, with its mend where waiting may not help.
     pub(crate) fn explained(&self) -> String {
-        let Failure { class, code, message } = self;
-        let mend = if class.is_held() { Some(mend(code)) } else { listed_mend(code) };
+        let Failure { class, code, message, .. } = self;
+        let mend = self.mend.or_else(|| if class.is_held() { Some(mend(code)) } else { listed_mend(code) });
+        let mend = mend.or_else(|| self.is_of_envoy().then_some(UNREACHED_MEND));
         match mend {
             Some(mend) => format!("{code}: {message}; {mend}"),
             None => format!("{code}: {message}"),
@@ -230,6 +238,14 @@ const KMS_MEND: &str = "enable the target's KMS key, and allow the caller kms:Ge
 
 /// The mend where AWS has not worded the refusal.
 const UNWORDED_MEND: &str = "this is not AWS's word: look at the proxies and firewalls on the way, and at `endpoint`";
+
+/// Words with which Envoy begins to say that it has reached nobody.
+const UNREACHED_WORDS: &[&str] = &["upstream connect error", "no healthy upstream"];
+
+/// The mend where Envoy has reached nobody.
+const UNREACHED_MEND: &str =
+    "Envoy itself says so: look at the address of the cluster, at DNS and the network, and at its \
+    TLS (`sni`, `trusted_ca`, the name; none for `http://`)";
 
 /// Begins the code of every error that a service passes on from KMS, in lower case.
 const KMS: &str = "kms";

@@ -19,3 +19,4 @@ pub(crate) mod sns;
 pub(crate) mod sqs;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod uri;

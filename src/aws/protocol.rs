@@ -15,6 +15,7 @@ use crate::aws::decimal::DecimalRange;
 use crate::aws::endpoint::Endpoint;
 use crate::aws::error::{Failure, Outcome};
 use crate::callout::Reply;
+use crate::clock::Timestamp;
 use crate::event::Event;
 
 /// Events that one call may carry, whatever the target: SNS, SQS and EventBridge all take ten.
@@ -37,8 +38,8 @@ pub(crate) struct TargetKind {
     pub(crate) name: &'static str,
     /// The remedy for a wrong value.
     pub(crate) remedy: &'static str,
-    /// Reads the value of the key.
-    pub(crate) parse: fn(&str) -> Parsed,
+    /// Reads the value of the key, where that alone makes a target.
+    pub(crate) parse: Option<fn(&str) -> Parsed>,
 }
 
 /// A target, or the reason why its name is none of its kind.
@@ -58,8 +59,8 @@ where
     Ok(Rc::new(name.parse::<P>()?))
 }
 
-/// The protocol of one topic, queue or event bus: how events are written for it, and how its
-/// replies are read. Never sends, signs or retries.
+/// The protocol of one target: how events are written for it, and how its replies are read. Never
+/// sends, retries, or signs with the credentials of AWS.
 pub(crate) trait Protocol: Debug {
     /// The kind of target.
     fn kind(&self) -> &'static TargetKind;
@@ -67,7 +68,8 @@ pub(crate) trait Protocol: Debug {
     /// The name of the target, as the configuration has it.
     fn name(&self) -> &str;
 
-    /// The service in signatures and in the names of its endpoints.
+    /// The service in the name of its queue, and where it is one of AWS's in signatures and in the
+    /// names of its endpoints.
     fn service(&self) -> &'static str;
 
     /// The region, if the name of the target tells it.
@@ -81,6 +83,11 @@ pub(crate) trait Protocol: Debug {
     /// Returns true if the order of the events of a group is kept. Every event then needs a group.
     fn keeps_order(&self) -> bool;
 
+    /// Returns true if the order of the events of a group is kept where a route gives them one.
+    fn may_keep_order(&self) -> bool {
+        self.keeps_order()
+    }
+
     /// Returns true if an event may belong to a group, whether its order is kept or not.
     fn takes_group_id(&self) -> bool {
         true
@@ -88,6 +95,22 @@ pub(crate) trait Protocol: Debug {
 
     /// Returns true if an event may have a subject.
     fn takes_subject(&self) -> bool {
+        false
+    }
+
+    /// Returns true if a message has attributes beside it; else they are written into it.
+    fn takes_attributes(&self) -> bool {
+        true
+    }
+
+    /// Returns true if a message in an operator's own form is all that is sent: its receiver may
+    /// take nothing else.
+    fn takes_own_message_alone(&self) -> bool {
+        false
+    }
+
+    /// Returns true if a trace travels beside a message.
+    fn takes_trace_header(&self) -> bool {
         false
     }
 
@@ -106,19 +129,33 @@ pub(crate) trait Protocol: Debug {
         MAX_EVENTS as usize
     }
 
-    /// Bytes that one call may carry, and so that one event may have, as [`Protocol::size`] counts
-    /// them.
+    /// Bytes that one event may have unless the target is told to take others, as
+    /// [`Protocol::size`] counts them; and so one call.
     fn max_bytes(&self) -> usize;
+
+    /// Bytes that one event may have where the target takes as many as it can be told to.
+    fn most_bytes(&self) -> usize {
+        self.max_bytes()
+    }
+
+    /// Bytes that one call may carry to a target that takes so many in one message.
+    fn max_call_bytes(&self, _: usize) -> usize {
+        self.max_bytes()
+    }
 
     /// Returns the bytes of an event as the service counts them.
     fn size(&self, event: &Event) -> usize;
 
-    /// Returns the headers of a request of so many events, beside those of the signature.
-    fn headers(&self, events: usize) -> HeaderMap;
+    /// Returns the headers of the request that delivers `events`, beside those of the signature.
+    fn headers(&self, events: &[&Event]) -> HeaderMap;
 
     /// Writes the body of the request that delivers `events`: 1 to [`Protocol::max_events`], of
-    /// together [`Protocol::max_bytes`].
+    /// together [`Protocol::max_call_bytes`].
     fn body(&self, events: &[&Event]) -> Vec<u8>;
+
+    /// Adds the headers of a signature that the target itself asks for, to a request of `body` at
+    /// `now`. One of AWS's asks for none but that of its credentials.
+    fn sign(&self, _headers: &mut HeaderMap, _events: &[&Event], _body: &[u8], _now: Timestamp) {}
 
     /// Returns the outcome of each of the `events` events of a request made by [`Protocol::body`],
     /// in their order.

@@ -1,12 +1,13 @@
 //! Signature Version 4: proves to AWS who makes a request.
 //!
 //! Never sends, never reads a clock, and never lets a secret into an error. `aws-sigv4` derives the
-//! keys and makes the signatures. What it would sign is written here, because it derives the key of
-//! a day for each request again; tests hold both to the same signatures.
+//! keys. What is signed is written here, and signed with a key that is kept, because it derives the
+//! key of a day for each request again; tests hold both to the same signatures.
 
 mod canonical;
 
-use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_sigv4::sign::v4::generate_signing_key;
+use hmac::{Hmac, KeyInit, Mac};
 use http::header::{HeaderName, HeaderValue, AUTHORIZATION, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::Request;
 use sha2::{Digest, Sha256};
@@ -74,7 +75,8 @@ pub(crate) struct SigningKey {
     scope: SigningScope,
     /// Days since 1970.
     day: u64,
-    key: Vec<u8>,
+    /// Ready for a text: the blocks that its key alone makes are hashed once a day.
+    key: Hmac<Sha256>,
 }
 
 impl SigningKey {
@@ -91,7 +93,9 @@ impl SigningKey {
             return Err(SignError::Time(now));
         }
         let secret = credentials.secret_access_key.reveal();
-        let key = generate_signing_key(secret, now.into(), &scope.region, scope.service).as_ref().to_vec();
+        let key = generate_signing_key(secret, now.into(), &scope.region, scope.service);
+        // An HMAC takes keys of any length.
+        let key = Hmac::new_from_slice(key.as_ref()).map_err(|_| SignError::NoCredentials)?;
         Ok(SigningKey { scope: scope.clone(), day: now.0 / MILLIS_OF_A_DAY, key })
     }
 
@@ -190,7 +194,7 @@ fn signature(
     let headers = signed_headers(request, &at, token)?;
     let (canonical, names) = canonical(request.method().as_str(), request.uri(), &headers, &body_hash);
     let signed = ["AWS4-HMAC-SHA256", &*at, &*scope, &*hex_text(&Sha256::digest(canonical))].join("\n");
-    let signature = calculate_signature(&key.key, signed.as_bytes());
+    let signature = hex_text(&key.key.clone().chain_update(signed).finalize().into_bytes());
     let id = credentials.access_key_id.as_str();
     let authorization =
         ["AWS4-HMAC-SHA256 Credential=", id, "/", &scope, ", SignedHeaders=", &names, ", Signature=", &signature];
@@ -205,8 +209,11 @@ fn signature(
 
 /// Returns a moment as `20260101` and as `20260101T120000Z`.
 fn date_and_time(now: Timestamp) -> (String, String) {
-    let digits: String = now.rfc3339().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-    (digits.chars().take(8).collect(), digits + "Z")
+    let text = now.rfc3339();
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let date = [part(0, 4), part(5, 7), part(8, 10)].concat();
+    let at = [&date, "T", part(11, 13), part(14, 16), part(17, 19), "Z"].concat();
+    (date, at)
 }
 
 #[cfg(test)]

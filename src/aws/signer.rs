@@ -15,14 +15,14 @@ use crate::notice::Notice;
 /// The credentials, and the clock, that a callout was signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signature {
-    /// None if the host signs.
+    /// None if there is no signature, or the host makes it.
     generation: Option<Generation>,
     clock_offset: ClockOffset,
 }
 
 /// Signs all that one worker sends to AWS.
 pub(crate) struct Signer {
-    /// None if the host signs.
+    /// None if the host signs, or nobody.
     keeper: Option<Keeper>,
     /// Keys of today and of the credentials that are used now, one for each scope.
     keys: RefCell<Vec<(Generation, SigningKey)>>,
@@ -31,7 +31,8 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// Makes a signer that signs with the credentials of `keeper`; without a keeper the host signs.
+    /// Makes a signer that signs with the credentials of `keeper`; without a keeper the host signs,
+    /// or nobody.
     pub(crate) fn new(keeper: Option<Keeper>) -> Signer {
         Signer { keeper, keys: RefCell::default(), clock_offset: ClockOffset::default(), clock_notice: None }
     }
@@ -64,12 +65,12 @@ impl Signer {
         self.keeper.as_ref().is_some_and(|keeper| keeper.is_busy(now))
     }
 
-    /// Returns true if there are credentials to sign with, or the host signs.
+    /// Returns true if there are credentials to sign with, or none are needed.
     pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
         self.keeper.as_ref().is_none_or(|keeper| keeper.current(now).is_some())
     }
 
-    /// Signs `callout` for the moment `now`.
+    /// Signs `callout` for the moment `now`; one without a scope goes as it is.
     ///
     /// # Errors
     /// When it cannot be signed as it would be sent, or there are no credentials; the callout is
@@ -77,11 +78,13 @@ impl Signer {
     pub(crate) fn sign(
         &self,
         callout: &mut Callout,
-        scope: &SigningScope,
+        scope: Option<&SigningScope>,
         now: Timestamp,
     ) -> Result<Signature, SignError> {
         let clock_offset = self.clock_offset;
-        let Some(keeper) = &self.keeper else { return Ok(Signature { generation: None, clock_offset }) };
+        let (Some(keeper), Some(scope)) = (&self.keeper, scope) else {
+            return Ok(Signature { generation: None, clock_offset });
+        };
         let (generation, credentials) = keeper.current(now).ok_or(SignError::NoCredentials)?;
         let (mut keys, now) = (self.keys.borrow_mut(), clock_offset.apply(now));
         let is_current = |(of, key): &(Generation, SigningKey)| *of == generation && key.is_of_day(now);
@@ -182,7 +185,7 @@ mod tests {
             for scope in &scopes {
                 let request = || Request::post("https://localhost/").body(b"body".to_vec()).unwrap();
                 let mut callout = Callout { upstream: "a".into(), request: request(), timeout: Duration::from_secs(1) };
-                let signature = signer.sign(&mut callout, scope, now).unwrap();
+                let signature = signer.sign(&mut callout, Some(scope), now).unwrap();
                 let (_, credentials) = signer.keeper.as_ref().unwrap().current(now).unwrap();
                 let mut expected = request();
                 sign(&mut expected, credentials, scope, now).unwrap();

@@ -1,5 +1,5 @@
-//! A topic, a queue or an event bus that events, dead letters and webhooks go to, and how the host
-//! gets there. Never calls it.
+//! A target that events, dead letters and webhooks go to, and how the host gets there. Never calls
+//! it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,17 +11,24 @@ use crate::aws::protocol::{Protocol, TargetKind};
 use crate::aws::sign::SigningScope;
 use crate::aws::{eventbridge, sns, sqs};
 use crate::callout::{self, Callout};
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::lookup;
 
-/// Every kind of target.
+/// Every kind of target in AWS.
 pub(crate) const KINDS: [&TargetKind; 3] = [&sns::KIND, &sqs::KIND, &eventbridge::KIND];
 
 /// Bytes of a short name: with the name of a metric before it, Kong takes no more than 256.
 const SHORT_NAME_BYTES: usize = 160;
 
-/// Returns the name of a topic, a queue or an event bus without the account and the region, or as
-/// much of it as the name of a metric may have.
-pub(crate) fn short_name(name: &str) -> &str {
-    let short = name.rsplit([':', '/']).next().unwrap_or(name);
+/// Returns the name of a target as metrics have it: without the account and the region, or, of one
+/// without a region, host and path; and as much of that as the name of a metric may have.
+pub(crate) fn short_name<'a>(region: &str, name: &'a str) -> &'a str {
+    let short = match region {
+        "" => lookup::split_once(name, "://").map(|(_, rest)| rest),
+        _ => name.rsplit([':', '/']).next(),
+    };
+    let short = short.unwrap_or(name);
     short.get(..SHORT_NAME_BYTES).unwrap_or(short)
 }
 
@@ -30,12 +37,16 @@ pub(crate) fn short_name(name: &str) -> &str {
 pub(crate) struct Target {
     /// Its name, and how it is spoken to.
     pub(crate) protocol: Rc<dyn Protocol>,
-    /// The region that requests are signed for.
-    pub(crate) region: String,
+    /// The scope that requests are signed for, where it is one of AWS's.
+    pub(crate) scope: Option<SigningScope>,
     /// The endpoint of the API.
     pub(crate) endpoint: Endpoint,
     /// The host's name for the endpoint: an Envoy cluster, a `host:port` on Kong.
     pub(crate) upstream: String,
+    /// True if the order of the events of a group is kept.
+    pub(crate) ordered: bool,
+    /// Bytes that one event may have, as the protocol counts them.
+    pub(crate) max_message_bytes: usize,
 }
 
 impl Target {
@@ -45,9 +56,27 @@ impl Target {
         Callout { upstream: self.upstream.clone(), request, timeout }
     }
 
-    /// Returns the scope of the signatures of requests to it.
-    pub(crate) fn scope(&self) -> SigningScope {
-        SigningScope { region: self.region.clone(), service: self.protocol.service() }
+    /// Returns the region that requests are signed for; empty where they are not.
+    pub(crate) fn region(&self) -> &str {
+        self.scope.as_ref().map_or("", |scope| &scope.region)
+    }
+}
+
+impl Target {
+    /// Returns true if the two have one name and with it one queue, and requests to them differ. No
+    /// name of AWS's is that of two.
+    pub(crate) fn collides_with(&self, other: &Target) -> bool {
+        let name = |target: &Target| (target.protocol.kind().key, target.protocol.name().to_owned());
+        let headers = |target: &Target| {
+            let nothing = Event::default();
+            let mut headers = target.protocol.headers(&[&nothing]);
+            target.protocol.sign(&mut headers, &[&nothing], b"", Timestamp(0));
+            headers
+        };
+        let both_signed_by_aws = self.scope.is_some() && other.scope.is_some();
+        !both_signed_by_aws
+            && name(self) == name(other)
+            && (self != other || !headers(self).iter().eq(headers(other).iter()))
     }
 }
 
@@ -56,7 +85,7 @@ impl PartialEq for Target {
     fn eq(&self, other: &Target) -> bool {
         self.protocol.kind().key == other.protocol.kind().key
             && self.protocol.name() == other.protocol.name()
-            && self.region == other.region
+            && self.scope == other.scope
             && self.endpoint == other.endpoint
             && self.upstream == other.upstream
     }

@@ -62,7 +62,7 @@ pub(crate) fn group_id(text: String) -> Option<String> {
 /// no such characters (SNS Developer Guide, "Amazon SNS message attributes").
 pub(crate) fn attribute_value(text: String) -> Option<String> {
     // Most are plain.
-    if !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if !text.is_empty() && text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) {
         return Some(text);
     }
     let text = carried(text);

@@ -106,9 +106,12 @@ impl AnswerText {
         })
     }
 
-    /// Returns true if an HMAC is in it.
-    pub(crate) fn has_hmac(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, AnswerPart::Hmac(_)))
+    /// Returns the placeholders whose HMACs are in it.
+    fn hmacs(&self) -> impl Iterator<Item = &Variable> {
+        self.0.iter().filter_map(|part| match part {
+            AnswerPart::Hmac(variable) => Some(variable),
+            AnswerPart::Request(_) | AnswerPart::Text(_) => None,
+        })
     }
 
     /// Returns the text for one challenge.
@@ -169,7 +172,7 @@ impl Challenge {
             condition.holds(value.as_deref())
         };
         let is_there = |variable: &Variable| variable.of_request(request).is_some_and(|value| !value.is_empty());
-        request.body.len() <= MAX_BODY_BYTES && self.when.iter().all(holds) && self.repeated().all(is_there)
+        request.body.bytes.len() <= MAX_BODY_BYTES && self.when.iter().all(holds) && self.repeated().all(is_there)
     }
 
     /// Returns the methods that such challenges have, as far as they say.
@@ -187,8 +190,16 @@ impl Challenge {
 
     /// Returns the placeholders of requests in its answer.
     fn repeated(&self) -> impl Iterator<Item = &Variable> {
-        let texts = self.headers.iter().map(|(_, text)| text).chain([&self.body]);
-        texts.flat_map(AnswerText::variables)
+        self.texts().flat_map(AnswerText::variables)
+    }
+
+    /// Returns the placeholders whose HMACs are in its answer.
+    pub(crate) fn hmacs(&self) -> impl Iterator<Item = &Variable> {
+        self.texts().flat_map(AnswerText::hmacs)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &AnswerText> {
+        self.headers.iter().map(|(_, text)| text).chain([&self.body])
     }
 
     /// Returns the answer to the request, whose signature was `checked` if it has to have one.

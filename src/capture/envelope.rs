@@ -1,22 +1,19 @@
 //! The message that a webhook becomes: the body, and all that a reader needs to handle it once and
 //! to check it again.
 //!
-//! What a reader unpacks is byte for byte what was received: see [`EnvelopeBody`]. Never decides
+//! What a reader unpacks is byte for byte what was received: see [`BodyForm`]. Never decides
 //! whether a webhook is good.
 
 use std::borrow::Cow;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
-use super::body::EnvelopeBody;
 use super::delivery_id::Delivery;
 use super::verify::{Rejection, Signed};
 use crate::aws::text;
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType};
+use crate::exchange::body_form::BodyForm;
 use crate::exchange::{ClientRequest, Headers};
-use crate::json::{push_string, to_json};
+use crate::json::{push_field, push_string};
 
 /// The type of an event that is a webhook.
 const EVENT_TYPE: &str = "webhook";
@@ -44,41 +41,53 @@ impl Envelope<'_> {
     /// `","body":`, which no id can have in it.
     pub(super) fn message(&self) -> String {
         let content_type = self.request.headers.get("content-type");
-        let body = EnvelopeBody::of(self.body, content_type);
-        let rest = text::message(to_json(&self.rest(matches!(body, EnvelopeBody::Base64(_)))));
+        let body = BodyForm::of(self.body, content_type);
+        let rest = text::message(self.rest(matches!(body, BodyForm::Base64(_))));
         let bytes = match &body {
-            EnvelopeBody::Json(text) => text.len(),
-            EnvelopeBody::Text(text) => text.len() + text.len() / 4,
-            EnvelopeBody::Base64(text) => text.len(),
+            BodyForm::Json(text) => text.len(),
+            BodyForm::Text(text) => text.len() + text.len() / 4,
+            BodyForm::Base64(text) => text.len(),
         };
         let mut message = String::with_capacity(bytes + rest.len() + 128);
-        message.push_str("{\"id\":");
-        push_string(&mut message, &self.delivery.id);
+        push_field(&mut message, "{\"id\":", &self.delivery.id);
         message.push_str(",\"body\":");
         match &body {
-            EnvelopeBody::Json(raw) => message.push_str(raw),
-            EnvelopeBody::Text(text) => push_string(&mut message, text),
-            EnvelopeBody::Base64(text) => message.extend(["\"", text, "\""]),
+            BodyForm::Json(raw) => message.push_str(raw),
+            BodyForm::Text(text) => push_string(&mut message, text),
+            BodyForm::Base64(text) => message.extend(["\"", text, "\""]),
         }
-        message.push(',');
-        message.push_str(rest.strip_prefix('{').unwrap_or_default());
+        message.push_str(&rest);
         message
     }
 
-    fn rest(&self, is_base64: bool) -> Rest<'_> {
-        let query = self.request.query();
-        Rest {
-            encoding: is_base64.then_some("base64"),
-            headers: Grouped(&self.request.headers),
-            received_at: self.received_at.rfc3339(),
-            method: &self.request.method,
-            path: self.request.path(),
-            query,
-            sender_id: self.delivery.sender_id.as_deref(),
-            body_sha256: &self.delivery.body_sha256,
-            verified: self.verified.map(Result::is_ok),
-            verify_error: self.verified.and_then(|verified| verified.as_ref().err()).map(ToString::to_string),
+    /// All that comes behind the body.
+    fn rest(&self, is_base64: bool) -> String {
+        let request = self.request;
+        let headers: usize = request.headers.0.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        let mut rest = String::with_capacity(headers + request.target.len() + 256);
+        if is_base64 {
+            push_field(&mut rest, ",\"encoding\":", "base64");
         }
+        rest.push_str(",\"headers\":");
+        push_headers(&mut rest, &request.headers);
+        push_field(&mut rest, ",\"received_at\":", &self.received_at.rfc3339());
+        push_field(&mut rest, ",\"method\":", &request.method);
+        push_field(&mut rest, ",\"path\":", request.path());
+        push_field(&mut rest, ",\"query\":", request.query());
+        if let Some(sender_id) = &self.delivery.sender_id {
+            push_field(&mut rest, ",\"sender_id\":", sender_id);
+        }
+        push_field(&mut rest, ",\"body_sha256\":", &self.delivery.body_sha256);
+        match self.verified {
+            None => {}
+            Some(Ok(_)) => rest.push_str(",\"verified\":true"),
+            Some(Err(why)) => {
+                rest.push_str(",\"verified\":false");
+                push_field(&mut rest, ",\"verify_error\":", &why.to_string());
+            }
+        }
+        rest.push('}');
+        rest
     }
 
     /// What travels beside the message, for those who look before they read. Where a target has
@@ -103,46 +112,27 @@ impl Envelope<'_> {
     }
 }
 
-/// The message without id and body.
-#[derive(Serialize)]
-struct Rest<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
-    headers: Grouped<'a>,
-    received_at: String,
-    method: &'a str,
-    path: &'a str,
-    query: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sender_id: Option<&'a str>,
-    body_sha256: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verified: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verify_error: Option<String>,
-}
-
-/// Headers as an object: a name that came several times has a list.
-struct Grouped<'a>(&'a Headers<'a>);
-
-impl Serialize for Grouped<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut names: Vec<&str> = Vec::with_capacity(self.0 .0.len());
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in &self.0 .0 {
-            if names.contains(&name.as_ref()) {
-                continue;
-            }
-            names.push(name);
-            let values: Vec<&str> =
-                self.0 .0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_ref()).collect();
-            match values.as_slice() {
-                [_, _, ..] => map.serialize_entry(name, &values)?,
-                _ => map.serialize_entry(name, value)?,
-            }
+/// Writes headers as an object: a name that came several times has a list.
+fn push_headers(json: &mut String, headers: &Headers<'_>) {
+    let all = &headers.0;
+    json.push('{');
+    for (position, (name, value)) in all.iter().enumerate() {
+        if all.iter().take(position).any(|(earlier, _)| earlier == name) {
+            continue;
         }
-        map.end()
+        // The first header is never left out.
+        push_field(json, if position == 0 { "" } else { "," }, name);
+        json.push(':');
+        let mut others = all.iter().skip(position + 1).filter(|(other, _)| other == name).peekable();
+        if others.peek().is_none() {
+            push_string(json, value);
+            continue;
+        }
+        push_field(json, "[", value);
+        others.for_each(|(_, value)| push_field(json, ",", value));
+        json.push(']');
     }
+    json.push('}');
 }
 
 #[cfg(test)]
@@ -153,6 +143,7 @@ mod tests {
     use serde_json::{json, Value};
 
     use super::*;
+    use crate::json::to_json;
 
     fn request(content_type: Option<&str>) -> ClientRequest<'static> {
         let headers = content_type.map(|value| ("content-type".into(), value.to_owned().into()));
@@ -220,7 +211,9 @@ mod tests {
     #[test]
     fn a_header_that_came_several_times_is_a_list() {
         let headers = [("a", "1"), ("b", "2"), ("a", "3")].map(|(name, value)| (name.into(), value.into()));
-        assert_eq!(to_json(&Grouped(&Headers(headers.into()))), r#"{"a":["1","3"],"b":"2"}"#);
+        let mut json = String::new();
+        push_headers(&mut json, &Headers(headers.into()));
+        assert_eq!(json, r#"{"a":["1","3"],"b":"2"}"#);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::room::{Reservation, Room, Size};
 use super::schedule::{Schedule, Times};
 use super::storing::{storing, Storing};
 use super::trouble::Trouble;
+use super::verify::OnUnverified;
 use super::{Answer, CaptureId, Captures, IntakeSettings};
 use crate::aws::error::{Failure, FailureClass};
 use crate::aws::signer::Signer;
@@ -184,7 +185,7 @@ impl Intake {
         now: Timestamp,
     ) -> Option<Answer> {
         let IntakeSettings { again, retry, .. } = self.settings;
-        let request = ClientRequest { body, ..request };
+        let request = ClientRequest { body: body.into(), ..request };
         let nonce = Nonce { random: self.rng.u128(..), at: now };
         let under_way =
             self.under_way.get_mut(&id).filter(|capture| !matches!(capture.stage, CaptureStage::Storing(_)))?;
@@ -198,13 +199,17 @@ impl Intake {
         } else {
             let verify = capture.verify.as_ref();
             let checked = verify.map(|verify| verify.check(&request, now));
-            if let (Some(verify), Some(Err(why)), Some(distrust)) =
-                (verify, &checked, self.distrust.get_mut(under_way.position))
+            let challenge = capture.challenge(&request);
+            // A challenge that nobody signs lacks nothing.
+            let is_unsigned = challenge.is_some_and(|challenge| !challenge.verified);
+            if let (Some(verify), Some(Err(why)), Some(distrust), false) =
+                (verify, &checked, self.distrust.get_mut(under_way.position), is_unsigned)
             {
+                let fate = if challenge.is_some() { OnUnverified::Reject } else { verify.on_failure };
                 let steady = self.clock.at(now);
-                self.notices.extend(distrust.note(under_way.position, why, verify.on_failure, steady));
+                self.notices.extend(distrust.note(under_way.position, why, fate, steady));
             }
-            if let Some(challenge) = capture.challenge(&request) {
+            if let Some(challenge) = challenge {
                 let answer = challenge.answer(&request, verify, checked.as_ref());
                 self.forget(id);
                 return Some(self.answer_challenge(answer));
@@ -307,6 +312,15 @@ impl Intake {
             self.tell_once(Refusal::Silent, Level::Warn, self.settings.silent_sender);
         }
         Some(self.end(id, if silent { Refusal::Silent } else { Refusal::Slow }))
+    }
+
+    /// Returns the message of a request that is whole, for those who try a configuration out.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn message(&self, id: CaptureId) -> Option<&Storing> {
+        match &self.under_way.get(&id)?.stage {
+            CaptureStage::Storing(storing) => Some(storing),
+            CaptureStage::Receiving { .. } => None,
+        }
     }
 
     /// Returns true if a request was taken and not answered yet.

@@ -7,7 +7,6 @@
 
 mod answers;
 mod attempts;
-mod body;
 mod call_table;
 pub(crate) mod challenge;
 mod counts;
@@ -16,6 +15,8 @@ mod distrust;
 mod envelope;
 mod intake;
 mod lines;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod preview;
 mod room;
 mod schedule;
 mod sender_id;

@@ -12,7 +12,7 @@ use crate::aws::target::Target;
 const RECEIVING_AT_ONCE: usize = 6_000;
 
 /// Bytes that a request takes in the filter beside its path and its body: its entries in the tables
-/// here, and the contexts of the SDK.
+/// here, and its context.
 const REQUEST_BYTES: usize = 1_024;
 
 /// Announced or actual size of a request.

@@ -56,7 +56,7 @@ impl Storing {
 
 /// Returns the call that stores these webhooks in one target, which may take `timeout`.
 pub(super) fn callout(target: &Target, webhooks: &[&Event], timeout: Duration) -> Callout {
-    target.callout(target.protocol.headers(webhooks.len()), target.protocol.body(webhooks), timeout)
+    target.callout(target.protocol.headers(webhooks), target.protocol.body(webhooks), timeout)
 }
 
 /// Makes a request, whose signature was `checked` if it has to have one, a message, unless its
@@ -116,7 +116,7 @@ pub(super) fn storing(
         Some(template) => text::group_id(template.render(&exchange, &groups)),
         None => None,
     };
-    let event = Event { id: delivery.id, message, attributes, subject: None, group_id, at: now };
+    let event = Event { id: delivery.id, message, attributes, subject: None, group_id, trace_header: None, at: now };
     let size = protocol.size(&event);
     if size > protocol.max_bytes() {
         return Err(Refusal::TooLarge);

@@ -69,7 +69,12 @@ fn notifications_are_no_validation_of_microsoft_graph_s() {
         ("/?validationToken=", b"", false),
         ("/", b"", false),
     ] {
-        let request = ClientRequest { method: "POST".into(), target: target.into(), body, ..ClientRequest::default() };
+        let request = ClientRequest {
+            method: "POST".into(),
+            target: target.into(),
+            body: body.into(),
+            ..ClientRequest::default()
+        };
         assert_eq!(captures.all[0].challenge(&request).is_some(), expected, "{target}");
     }
 }

@@ -3,11 +3,13 @@
 
 use serde_json::Value;
 
+use super::body::Kept;
 use super::fault::{listed, Checked};
 use super::reader::{each, Field, Section};
-use super::template;
+use super::{body, template};
 use crate::aws::decimal::Decimal;
-use crate::event::{AttributeType, BUILT_IN_ATTRIBUTES, MAX_ATTRIBUTES};
+use crate::event::{AttributeType, BUILT_IN_ATTRIBUTES, CLOUD_EVENT_PREFIX, MAX_ATTRIBUTES};
+use crate::exchange::template::Template;
 use crate::lookup;
 use crate::publish::attribute::{element, parse_list, Element, TypedAttribute, ValueTemplate};
 
@@ -42,7 +44,7 @@ fn read_value(field: &Field<'_>) -> Checked<ValueTemplate> {
     let mut section = field.section()?;
     let types = [AttributeType::String, AttributeType::Number, AttributeType::StringArray];
     let data_type = section.choice("type", &types.map(|data_type| (data_type.as_str(), data_type)));
-    let value = section.required("value", "give a text, with placeholders where it is not always the same");
+    let value = section.required("value", "give a text; placeholders fill in what differs between exchanges");
     section.finish();
     let (data_type, value) = (data_type?, value?);
     match data_type {
@@ -93,7 +95,7 @@ fn read_list(field: &Field<'_>) -> Checked<ValueTemplate> {
 /// Reads the attributes for every route, which must leave room for the event's id.
 pub(super) fn read_shared<'a>(root: &mut Section<'a>) -> Vec<AttributeTemplate<'a>> {
     let attributes = read(root);
-    check_count(root, attributes.len(), false);
+    check_count(root, attributes.len(), &["event_id"]);
     attributes
 }
 
@@ -106,13 +108,22 @@ pub(super) fn check_groups(attributes: &[AttributeTemplate<'_>], groups: Option<
     each(attributes.iter().collect(), of_attribute).map(|_| ())
 }
 
+/// Checks that the bodies that attributes name are kept.
+pub(super) fn check_bodies(attributes: &[AttributeTemplate<'_>], kept: Kept) -> Checked<()> {
+    let of_attribute = |attribute: &AttributeTemplate<'_>| {
+        let variables = attribute.value.templates().flat_map(Template::variables);
+        body::check(variables, kept, |problem, remedy| attribute.field.fault(problem, remedy))
+    };
+    each(attributes.iter().collect(), of_attribute).map(|_| ())
+}
+
 /// Returns the attributes of a route: `shared`, which every route has, and its own, which replace
 /// shared ones of equal name.
 pub(super) fn merge(
     route: &Section<'_>,
     shared: &[AttributeTemplate<'_>],
     own: &[AttributeTemplate<'_>],
-    has_event_type: bool,
+    always: &[&str],
 ) -> Vec<TypedAttribute> {
     let mut merged: Vec<&AttributeTemplate<'_>> = Vec::new();
     for attribute in shared.iter().chain(own) {
@@ -123,41 +134,42 @@ pub(super) fn merge(
         }
     }
     // Too many shared attributes are one fault, not one for each route.
-    if shared.len() <= room(false) {
-        check_count(route, merged.len(), has_event_type);
+    if shared.len() < MAX_ATTRIBUTES {
+        check_count(route, merged.len(), always);
     }
     let merged = merged.into_iter();
     merged.map(|each| TypedAttribute { name: each.name.to_owned(), value: each.value.clone() }).collect()
 }
 
-/// Returns the number of attributes that a message has room for beside the built-in ones that are
-/// always there.
-fn room(has_event_type: bool) -> usize {
-    MAX_ATTRIBUTES - if has_event_type { 2 } else { 1 }
-}
-
-fn check_count(section: &Section<'_>, count: usize, has_event_type: bool) {
-    let room = room(has_event_type);
+/// Checks that so many attributes have room beside those that are `always` there.
+fn check_count(section: &Section<'_>, count: usize, always: &[&str]) {
+    let room = MAX_ATTRIBUTES - always.len();
     if count <= room {
         return;
     }
-    let taken = if has_event_type { "`event_id` and `event_type` are two" } else { "`event_id` is one" };
     section.fault_at(
         KEY,
         format!(
-            "{count} attributes, those for every route included, are too many: a message has at most {MAX_ATTRIBUTES}, of \
-             which {taken} (with more, raw delivery from SNS to SQS discards the message)"
+            "{count} attributes, those for every route included, are too many: a message has at most {MAX_ATTRIBUTES}, \
+             {} included (with more, raw delivery from SNS to SQS discards the message)",
+            listed(always)
         ),
         format!("give at most {room}"),
     );
 }
 
+/// Reports attributes of a route that have no place: neither beside a CloudEvent for `target`, nor
+/// in it.
+pub(super) fn report_no_room(route: &Section<'_>, target: &str, message: &str) {
+    let problem = format!("are given, those for every route included, and {target} has none beside {message}");
+    route.fault_at(KEY, problem, "remove them, and let the message say what they say");
+}
+
 fn check_name(name: &str, field: &Field<'_>) -> Checked<()> {
-    if BUILT_IN_ATTRIBUTES.contains(&name) {
-        return Err(field.fault(
-            "is set by Retrohook itself",
-            format!("choose a name that is none of {}", listed(&BUILT_IN_ATTRIBUTES)),
-        ));
+    if BUILT_IN_ATTRIBUTES.contains(&name) || name.starts_with(CLOUD_EVENT_PREFIX) {
+        let names = listed(&BUILT_IN_ATTRIBUTES);
+        let remedy = format!("choose a name that is none of {names}, and does not begin with `{CLOUD_EVENT_PREFIX}`");
+        return Err(field.fault("is set by Retrohook itself", remedy));
     }
     let problem = if name.is_empty() || name.len() > MAX_NAME_LENGTH {
         "has a name that is empty or too long"

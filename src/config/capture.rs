@@ -10,7 +10,7 @@ use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
 use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
-use super::target::GROUP_KEY;
+use super::target::{GROUP_KEY, WHOLE_MODULE};
 use super::{milliseconds, target, template, verify};
 use crate::aws::target::Target;
 use crate::capture::challenge::Challenge;
@@ -19,9 +19,9 @@ use crate::capture::{AnswerTemplate, Capture, Captures, IdRule};
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
-const MAX_CAPTURES: usize = 100;
+pub(super) const MAX_CAPTURES: usize = 100;
 const NAME_KEY: &str = "name";
-const MAX_NAME_CHARS: usize = 64;
+pub(super) const MAX_NAME_CHARS: usize = 64;
 
 /// The value of `id` with which equal bodies are one delivery.
 const BODY_HASH: &str = "body_hash";
@@ -33,6 +33,9 @@ pub(super) const OWN_HEADERS: [&str; 5] =
 /// Reads the captures, whose senders wait for `patience` unless something else is known of them.
 pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize, patience: Duration) -> Checked<Captures> {
     let Some(field) = root.optional("capture") else { return Ok(Captures::default()) };
+    if !cfg!(feature = "capture") {
+        return Err(field.fault("is given, and this module was built without the feature `capture`", WHOLE_MODULE));
+    }
     let captures = field.items()?;
     if captures.len() > MAX_CAPTURES {
         return Err(field.fault(
@@ -71,7 +74,7 @@ fn read_capture(section: &mut Section<'_>, usual_patience: Duration) -> Checked<
     let groups = groups.as_deref();
     let message_group_id = section.optional(GROUP_KEY).map(|field| of_request(&field, groups)).transpose();
     if let Ok(target) = borrowed(&target) {
-        target::check_group(section, target.protocol.as_ref(), &message_group_id, "webhooks", "take it out");
+        target::check_group(section, target.protocol.as_ref(), &message_group_id, "webhooks", "remove it");
     }
     let id = read_id(section, groups);
     // A larger body never fits into a message.

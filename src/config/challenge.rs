@@ -20,7 +20,7 @@ const KEY: &str = "key";
 /// The key of an object that says whether a value is there.
 const EXISTS_KEY: &str = "exists";
 
-const MAX_CHALLENGES: usize = 16;
+pub(super) const MAX_CHALLENGES: usize = 16;
 const WHEN_REMEDY: &str = "say what such a request has, such as `{\"request.body./type\": \"url_verification\"}`";
 
 /// Reads the challenges of a capture, and behind them those of its scheme, whose list is `of_row`.
@@ -36,15 +36,14 @@ pub(super) fn read(
         let problem = format!("has {} challenges, of at most {MAX_CHALLENGES}", own.len());
         return Err(capture.fault_at("challenges", problem, "give each path a capture of its own"));
     }
-    // Without its own checks, a capture has a fault that comes first.
-    let is_verified = verification.map(|verification| verification.is_some()).unwrap_or(true);
     let own = each(own, |field| {
         let Some(name) = field.value().as_str() else {
             let challenge = read_challenge(&field, token)?;
-            return check_hmac(&field, &challenge, is_verified).map(|()| challenge);
+            // A fault of its own checks comes first.
+            return verification.map_or(Ok(()), |verify| check_hmac(&field, &challenge, verify)).map(|()| challenge);
         };
         let Some((_, row)) = CHALLENGES.iter().find(|(known, _)| *known == name) else {
-            return Err(field.unknown_name(name, &CHALLENGES.map(|(name, _)| name)));
+            return Err(field.unknown_name(name, &CHALLENGES.map(|(name, _)| name), ""));
         };
         read_challenge(&field.in_place(&json::tree(row.as_bytes()).unwrap_or_default()), token)
     });
@@ -60,14 +59,22 @@ pub(super) fn read(
     Ok(all)
 }
 
-/// Reports an HMAC in an answer that anybody can ask for.
-fn check_hmac(field: &Field<'_>, challenge: &Challenge, is_verified: bool) -> Checked<()> {
-    let mut texts = challenge.headers.iter().map(|(_, text)| text).chain([&challenge.body]);
-    if challenge.verified && is_verified || !texts.any(AnswerText::has_hmac) {
+/// Reports an HMAC in an answer that anybody can ask for, be it with a signature of something else.
+fn check_hmac(field: &Field<'_>, challenge: &Challenge, verification: Option<&Verification>) -> Checked<()> {
+    if challenge.hmacs().next().is_none() {
         return Ok(());
     }
-    let problem = "has an HMAC in its answer and is not verified, so that anybody could have anything signed";
-    Err(field.fault(problem, "give `verify`, and leave out `verified: false`"))
+    let Some(verification) = verification.filter(|_| challenge.verified) else {
+        let problem = "has an HMAC in its answer and is not verified, so that anybody could have anything signed";
+        return Err(field.fault(problem, "give `verify`, and leave out `verified: false`"));
+    };
+    if challenge.hmacs().all(|variable| verification.has_hmac_of(variable)) {
+        return Ok(());
+    }
+    let problem =
+        "has an HMAC in its answer of something that no HMAC covers in the request, so that who has seen one \
+                   request could have anything signed";
+    Err(field.fault(problem, "take what the sender signs"))
 }
 
 fn read_challenge(field: &Field<'_>, token: Option<&str>) -> Checked<Challenge> {

@@ -38,11 +38,11 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Set
     let source = read_source(&mut section, name);
     let mut upstreams = section.section("upstreams");
     let [instance, container, sts] = ["instance", "container", "sts"].map(|name| upstreams.optional(name));
-    let [instance, container] = [instance, container].map(|field| field.as_ref().map(read_upstream).transpose());
+    let [instance, container] = [instance, container].map(|field| field.as_ref().map(read_plain_upstream).transpose());
     upstreams.finish();
     let assume_role = section.optional("assume_role").map(|field| {
         if name == Ok(Name::Host) {
-            return Err(field.fault("is given, but the host signs", "let the host assume the role, or take it out"));
+            return Err(field.fault("is given, but the host signs", "let the host assume the role, or remove it"));
         }
         let mut role = field.section()?;
         let read = read_role(&mut role, region, sts.as_ref());
@@ -58,6 +58,14 @@ pub(super) fn read(root: &mut Section<'_>, region: Checked<&str>) -> Checked<Set
         assume_role: assume_role.transpose()?,
         upstreams: Upstreams { instance: instance?, container: container? },
     })
+}
+
+/// Reads the section where nothing goes to AWS, so that nobody is asked for credentials.
+pub(super) fn read_unneeded(root: &mut Section<'_>) -> Checked<Settings> {
+    if let Some(field) = root.confidential_optional("credentials") {
+        field.warn("is given, and nothing goes to AWS", "remove it, or name a target in AWS");
+    }
+    Ok(Settings { source: Source::Unneeded, assume_role: None, upstreams: Upstreams::default() })
 }
 
 fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source> {
@@ -91,6 +99,17 @@ fn read_source(section: &mut Section<'_>, name: Checked<Name>) -> Checked<Source
         return Err(section.fault_at("source", "is not `static`, but keys are given", remedy));
     }
     Ok(elsewhere)
+}
+
+/// Reads the host's name for a service that is always called in the clear.
+fn read_plain_upstream(field: &Field<'_>) -> Checked<String> {
+    let name = read_upstream(field)?;
+    if name.contains("://") {
+        let remedy =
+            "give it without a scheme: host and port, such as `169.254.170.2:80`, or Envoy's name of a cluster";
+        return Err(field.fault("is a URL", remedy));
+    }
+    Ok(name)
 }
 
 /// Reads a role to assume, within the lengths and characters of the STS API Reference,

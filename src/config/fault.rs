@@ -54,6 +54,18 @@ pub(super) fn borrowed<T>(checked: &Checked<T>) -> Checked<&T> {
     checked.as_ref().map_err(|reported| *reported)
 }
 
+/// Bounds, defaults and choices of a key, from the code that reads it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Debug)]
+pub(super) enum Fact {
+    /// It is an integer.
+    Integer { bounds: std::ops::RangeInclusive<u32>, default: u32 },
+    /// It is true or false.
+    Flag { default: bool },
+    /// It is one of these names; the first is the default.
+    Choice { names: Vec<&'static str> },
+}
+
 /// Collects the faults while the configuration is read, and the warnings of what is no fault.
 #[derive(Debug, Default)]
 pub(super) struct Faultbook {
@@ -63,6 +75,9 @@ pub(super) struct Faultbook {
     strays: RefCell<Vec<(usize, String)>>,
     /// Every section that was read: its place and its keys.
     sections: RefCell<Vec<(String, Vec<&'static str>)>>,
+    /// Facts about keys, by the place of their section: for the schema.
+    #[cfg(not(target_arch = "wasm32"))]
+    facts: RefCell<Vec<(String, &'static str, Fact)>>,
 }
 
 impl Faultbook {
@@ -89,6 +104,24 @@ impl Faultbook {
             self.report(place, "unknown key", &remedy);
         }
         self.sections.borrow_mut().push((path.to_owned(), known));
+    }
+
+    /// Notes what is said of a key of the section at `path`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn note(&self, path: &str, key: &'static str, fact: Fact) {
+        self.facts.borrow_mut().push((path.to_owned(), key, fact));
+    }
+
+    /// Takes what was said of keys.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn facts(&self) -> Vec<(String, &'static str, Fact)> {
+        self.facts.take()
+    }
+
+    /// Takes the sections that were read.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn sections(&self) -> Vec<(String, Vec<&'static str>)> {
+        self.sections.take()
     }
 
     /// Says of a key in the wrong section which one it is a key of.

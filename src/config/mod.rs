@@ -19,6 +19,7 @@ use crate::publish::outbox::settings::{Batch, Bounds};
 use crate::publish::route::{Route, Routes};
 
 mod attributes;
+mod body;
 mod capture;
 mod challenge;
 mod credentials;
@@ -31,12 +32,17 @@ mod reader;
 mod redact;
 mod role;
 mod route;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+mod shape;
 mod signature;
 mod target;
 mod template;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod webhook;
+mod when;
 
 use fault::{borrowed, Checked, Faultbook};
 pub use fault::{Fault, Faults};
@@ -81,6 +87,8 @@ pub struct Config {
     pub(crate) max_captures: usize,
     /// Bytes of webhooks that may be under way, per worker.
     pub(crate) max_capture_bytes: usize,
+    /// Bytes of bodies of exchanges that are not over, per worker.
+    pub(crate) max_kept_body_bytes: usize,
     /// Warnings: no faults, but probably not meant so.
     pub(crate) warnings: Vec<Fault>,
 }
@@ -144,8 +152,26 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
     let report_repeated = |path: JsonPath<'_>| {
         faults.report(&shown(path), "is given twice", "give it once: it would not be sure which one counts");
     };
-    json::tree_of_single_keys(text, &report_repeated)
-        .map_err(|error| faults.report("", &format!("not valid JSON: {error}"), remedy))
+    json::tree_of_single_keys(text, &report_repeated).map_err(|error| {
+        let remedy = remedy_for_other_forms(text).unwrap_or(remedy);
+        faults.report("", &format!("not valid JSON: {error}"), remedy)
+    })
+}
+
+/// Returns what to do with a text that was never meant to be JSON, as far as its bytes tell.
+fn remedy_for_other_forms(text: &[u8]) -> Option<&'static str> {
+    /// The byte with which a `Struct` with members begins, also a line break to JSON. The length
+    /// behind it may be that of an opening brace.
+    const STRUCT: u8 = 0x0a;
+    let is_binary = text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
+    if is_binary && (text.first() == Some(&STRUCT) || !text.trim_ascii_start().starts_with(b"{")) {
+        return Some(
+            "it is binary, as Envoy hands on a `Struct`: give `configuration` the `@type` \
+             `type.googleapis.com/google.protobuf.StringValue`, and as its `value: |` the text of one JSON object",
+        );
+    }
+    let is_braced = text.trim_ascii_start().starts_with(b"{");
+    (!is_braced).then_some("give one JSON object, `{…}`, and no YAML")
 }
 
 fn shown(path: JsonPath<'_>) -> String {
@@ -158,6 +184,8 @@ fn shown(path: JsonPath<'_>) -> String {
 
 fn read(root: &mut Section<'_>) -> Checked<Config> {
     let target = target::read(root, None);
+    let shape = shape::read_shared(root);
+    let sample = when::read_sample(root);
     let attributes = attributes::read_shared(root);
     // The gateways take no path of more than 8 KB unless they are told to.
     let max_path_bytes = root.integer("max_path_bytes", 256..=8_192, 2_048) as usize;
@@ -168,10 +196,17 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         Ok(Part::Sender) => role::read_target(root, target),
         _ => {
             let may_be_without = !matches!(&captures, Ok(captures) if captures.all.is_empty());
-            route::read(root, &attributes, target, may_be_without)
+            let shared = route::Shared { attributes: &attributes, shape: borrowed(&shape), sample };
+            route::read(root, &shared, target, may_be_without)
         }
     };
-    let credentials = credentials::read(root, region(borrowed(&routes), borrowed(&captures)));
+    let dead_letter = delivery::read_dead_letter(root);
+    let calls_aws = !matches!((&routes, &captures, &dead_letter), (Ok((_, targets)), Ok(captures), Ok((_, None, _)))
+        if captures.all.is_empty() && targets.iter().all(|target| target.scope.is_none()));
+    let credentials = match calls_aws {
+        true => credentials::read(root, region(borrowed(&routes), borrowed(&captures))),
+        false => credentials::read_unneeded(root),
+    };
     let matchers = borrowed(&routes).and_then(|(routes, _)| Ok(matchers(routes, borrowed(&captures)?)));
     let mut redact = redact::read(root, matchers.as_deref().ok());
     if let (Ok(redact), Ok(captures)) = (&mut redact, &captures) {
@@ -180,15 +215,18 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let batch = delivery::read_batch(root);
     let queue = delivery::read_queue(root, role);
     let retry = delivery::read_retry(root);
-    let dead_letter = delivery::read_dead_letter(root);
     let max_in_flight = root.integer("max_in_flight", 1..=64, 4) as usize;
     let max_captures = root.integer("max_captures", 1..=10_000, 100) as usize;
     // From a message of the largest size that SQS takes, and as much beside it, to a quarter of
     // what 32 bits address.
+    // One body of the largest size fits.
+    let max_kept_body_bytes = root.integer("max_kept_body_bytes", 1_048_576..=1_073_741_824, 33_554_432) as usize;
     let max_capture_bytes = root.integer("max_capture_bytes", 2_097_152..=1_073_741_824, 33_554_432) as usize;
     let trusts_original_path = root.flag("trust_original_path", false);
     let hosts = [("auto", HostChoice::Auto), ("envoy", HostChoice::Envoy), ("kong", HostChoice::Kong)];
     let host = root.choice("host", &hosts);
+    // Editors look there for the schema.
+    root.know(&["$schema"]);
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
     reach::check(root, "routes", &|position| routes.all.get(position).map(Taker::of_route));
@@ -217,16 +255,15 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
         max_path_bytes,
         max_captures,
         max_capture_bytes,
+        max_kept_body_bytes,
         warnings: Vec::new(),
     })
 }
 
-/// Returns the region of the first target, or of the first capture where there are no targets.
+/// Returns the region of the first target that has one, or of the first capture.
 fn region<'a>(routes: Checked<&'a (Vec<Route>, Vec<Target>)>, captures: Checked<&'a Captures>) -> Checked<&'a str> {
-    if let Some(target) = routes?.1.first() {
-        return Ok(&target.region);
-    }
-    Ok(captures?.all.first().map_or("", |capture| &capture.target.region))
+    let (of_routes, of_captures) = (routes?.1.iter(), captures?.all.iter().map(|capture| &capture.target));
+    Ok(of_routes.chain(of_captures).map(Target::region).find(|region| !region.is_empty()).unwrap_or_default())
 }
 
 fn matchers<'a>(routes: &'a [Route], captures: &'a Captures) -> Vec<&'a Matcher> {

@@ -14,14 +14,14 @@ pub(super) fn check(root: &Section<'_>, key: &str, searches: &[&PathSearch]) {
     let instructions = searches.iter().map(|search| search.most_instructions()).max().unwrap_or_default();
     if instructions > USUAL_INSTRUCTIONS {
         let problem = format!(
-            "has matchers that cannot be looked for at once: the longest path takes about {instructions} instructions"
+            "has matchers that cannot be searched at once: the longest path takes about {instructions} instructions"
         );
         root.warn_at(key, &problem, remedy);
     }
     let mut alone = PathMatches::default();
     searches.iter().for_each(|search| alone.add_all(search.alone()));
     for position in alone.positions() {
-        let problem = "cannot be looked for together with others, and costs a thousand instructions and more for each byte \
+        let problem = "cannot be searched together with others, and costs a thousand instructions and more for each byte \
                        of a path: it has a letter beyond ASCII, a class in a class, `\\b`, `\\x` or a flag other than `i`, or \
                        its repetitions have too many states";
         root.warn_at(&format!("{key}[{position}].matcher"), problem, remedy);

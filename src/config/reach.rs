@@ -47,7 +47,7 @@ pub(super) fn check<'a>(root: &Section<'_>, key: &str, taker: &dyn Fn(usize) -> 
         let takes_all = |first: &usize| taker(*first).is_some_and(|earlier| earlier.takes_all_of(&later));
         if let Some(first) = (0..position).find(takes_all) {
             let problem = format!("is never reached: `{}` takes all that it would match", item(key, first));
-            root.warn_at(&item(key, position), &problem, "let it stand before that one, or take one of them out");
+            root.warn_at(&item(key, position), &problem, "move it before that one, or remove one of them");
         }
     }
 }
@@ -58,7 +58,9 @@ fn takes_ends_of(route: &Route, later: &Route) -> bool {
             |(first, last): (u16, u16)| these.0.iter().any(|range| *range.start() <= first && last <= *range.end());
         others.0.iter().all(|range| is_within((*range.start(), *range.end())))
     };
-    (later.complete_only || !route.complete_only)
+    !route.continues
+        && route.when.is_empty()
+        && (later.complete_only || !route.complete_only)
         && contain(&route.statuses, &later.statuses)
         && contain(&route.grpc_statuses, &later.grpc_statuses)
 }
@@ -117,6 +119,9 @@ mod tests {
         let whole = json!({"method": "PUT", "matcher": "/a", "response_complete": true});
         assert_eq!(warned(json!([whole, put("/a")])), [""; 0]);
         assert_eq!(warned(json!([put("/a"), whole])), [never(1, 0)]);
+        let sometimes = json!({"method": "PUT", "matcher": "/a", "when": {"request.query.a": "b"}});
+        let going_on = json!({"method": "PUT", "matcher": "/a", "continue": true});
+        assert_eq!(warned(json!([sometimes, going_on, put("/a")])), [""; 0]);
         let grpc = json!({"method": "PUT", "matcher": "/a", "grpc_status": "*"});
         assert_eq!(warned(json!([put("/a"), grpc])), [""; 0]);
         assert_eq!(warned(json!([put("/a"), {"method": "*", "matcher": "/a"}])), [""; 0]);

@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::fault::Fact;
 use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
 use crate::lookup;
 
@@ -66,11 +68,12 @@ impl<'a> Field<'a> {
         self.reading.faults.report(&self.path, problem.as_ref(), remedy.as_ref())
     }
 
-    /// Reports a name that is none of `names`, which are too many to read them all.
-    pub(super) fn unknown_name(&self, name: &str, names: &[&str]) -> Reported {
+    /// Reports a name that is none of `names`, which are too many to read them all. `more` is said
+    /// where it is like none of them.
+    pub(super) fn unknown_name(&self, name: &str, names: &[&str], more: &str) -> Reported {
         let remedy = match nearest(name, names) {
             Some(near) => format!("did you mean `{near}`? Known are {}", listed(names)),
-            None => format!("give one of {}", listed(names)),
+            None => format!("give one of {}{more}", listed(names)),
         };
         self.fault("is not known here", remedy)
     }
@@ -218,6 +221,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn integer(&mut self, key: &'static str, bounds: RangeInclusive<u32>, default: u32) -> u32 {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.reading.faults.note(&self.path, key, Fact::Integer { bounds: bounds.clone(), default });
         let Some(field) = self.optional(key) else { return default };
         field.whole_number().filter(|number| bounds.contains(number)).unwrap_or_else(|| {
             field.fault(
@@ -229,6 +234,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.reading.faults.note(&self.path, key, Fact::Flag { default });
         let Some(field) = self.optional(key) else { return default };
         field.value.as_bool().unwrap_or_else(|| {
             field.fault(
@@ -247,6 +254,8 @@ impl<'a> Section<'a> {
     ) -> Checked<T> {
         const { assert!(COUNT > 0, "there is a default") };
         let names = choices.each_ref().map(|(name, _)| *name);
+        #[cfg(not(target_arch = "wasm32"))]
+        self.reading.faults.note(&self.path, key, Fact::Choice { names: names.to_vec() });
         let chosen = self.position(key, &names)?;
         choices.get(chosen).map(|(_, value)| *value).ok_or_else(|| self.unknown_name(key, &names))
     }
@@ -272,6 +281,11 @@ impl<'a> Section<'a> {
     pub(super) fn entries(&self) -> Vec<(&'a str, Field<'a>)> {
         let entries = self.entries.into_iter().flatten().filter(|(_, value)| !value.is_null());
         entries.map(|(key, value)| (key.as_str(), self.child(key, value))).collect()
+    }
+
+    /// Returns every member of an object whose keys are the operator's own, null ones included.
+    pub(super) fn members(&self) -> Vec<(&'a str, Field<'a>)> {
+        self.entries.into_iter().flatten().map(|(key, value)| (key.as_str(), self.child(key, value))).collect()
     }
 
     /// Reports a fault of the value of `key`, which may be missing.

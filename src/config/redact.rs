@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use super::fault::{listed, nearest, Checked};
-use super::reader::{each, Section};
+use super::reader::{each, Field, Section};
 use crate::exchange::matcher::Matcher;
 use crate::exchange::redact::{Redact, SecretPaths};
+use crate::json::pointer::{is_pointer, MAX_STEPS};
+use crate::json::walk::{Pointer, MAX_POINTERS};
 
 /// Reads the names. Each of `path` is a group of one of `matchers`; without those one of them has a
 /// fault of its own, and nothing is compared.
@@ -37,12 +39,28 @@ pub(super) fn read(root: &mut Section<'_>, matchers: Option<&[&Matcher]>) -> Che
             Err(field.fault("is not a named group of any matcher", remedy))
         })
     });
+    let body = section.list("body").and_then(|pointers| read_pointers(&pointers));
     section.finish();
     let path = path?;
     let has_one = |matcher: &&&Matcher| matcher.group_names().any(|group| path.iter().any(|name| name == group));
     let having = matchers.unwrap_or_default().iter().filter(has_one).map(|matcher| (*matcher).clone()).collect();
     let matchers = Rc::new(SecretPaths::new(having));
-    Ok(Redact { headers: headers?, query: query?, path, matchers })
+    Ok(Redact { headers: headers?, query: query?, path, body: body?, matchers })
+}
+
+/// Reads pointers into bodies.
+fn read_pointers(fields: &[Field<'_>]) -> Checked<Vec<Pointer>> {
+    if let Some(field) = fields.get(MAX_POINTERS) {
+        let problem = format!("is one more than the {MAX_POINTERS} that are possible");
+        return Err(field.fault(problem, "use `*` for all members or items: `/cards/*/number`"));
+    }
+    each(fields.to_vec(), |field| match field.text()? {
+        text if is_pointer(text) => Ok(Pointer::with_wildcards(text)),
+        _ => {
+            let remedy = format!("give one of at most {MAX_STEPS} steps, such as `/password` or `/cards/*/number`");
+            Err(field.fault("is not a JSON pointer", remedy))
+        }
+    })
 }
 
 /// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).

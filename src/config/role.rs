@@ -27,7 +27,7 @@ pub(super) fn read_target(
 ) -> Checked<(Vec<Route>, Vec<Target>)> {
     for key in ["routes", "capture"] {
         if let Some(field) = root.optional(key) {
-            field.fault("is given, and a sender takes no requests", "take it out, or leave `role` out");
+            field.fault("is given, and a sender takes no requests", "remove it, or remove `role`");
         }
     }
     let target = target?.ok_or_else(|| {

@@ -5,11 +5,10 @@ use super::fault::{Checked, Reported};
 use super::reader::{each, Field, Section};
 use super::redact::is_token;
 use super::template::{known_of_webhooks, refused};
-use crate::capture::verify::{
-    Algorithm, Content, Encoding, KeyEncoding, Kind, Proof, SignatureForm, TimePlace, TimeUnit, VARIABLES,
-};
+use crate::capture::verify::{Content, Kind, Proof, SignatureForm, TimePlace, TimeUnit, VARIABLES};
 use crate::exchange::template::Variable;
 use crate::json::pointer;
+use crate::secret::{Algorithm, Encoding, KeyEncoding};
 
 const PLACE_REMEDY: &str = "give one of `header`, such as `x-signature`, `query`, and `body`, such as `/signature`";
 const TIME_REMEDY: &str = "give one of `header`, `query`, `body`, and `key`, such as `t` of a list `t=…,v1=…`";
@@ -197,6 +196,12 @@ fn read_signed(field: &Field<'_>) -> Checked<Content> {
     if !content.has_body() {
         field.warn("lacks the body, so that a good signature says nothing of it", SIGNED_REMEDY);
     }
+    if content.runs_together() {
+        let problem =
+            "has two placeholders with nothing between them, so that the end of the one could be sent as the \
+                       beginning of the other";
+        field.warn(problem, SIGNED_REMEDY);
+    }
     Ok(content)
 }
 
@@ -220,15 +225,17 @@ fn read_time(section: &mut Section<'_>, is_list: bool) -> Checked<Option<(TimePl
     let mut time = field.section()?;
     let header = time.optional("header").map(|field| header(&field));
     let other = read_query_or_body(&mut time);
-    let key = read_word(&mut time, "key");
+    // Without a name it is the first item.
+    let key = time.optional("key").map(|field| field.text().map(str::to_owned)).transpose();
     let units = [("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("rfc3339", TimeUnit::Rfc3339)];
     let unit = time.choice("unit", &units);
     let key = key?;
     let place = match (header, other, key) {
         (Some(place), None, None) | (None, Some(place), None) => TimePlace::Request(place?),
+        (None, None, Some(key)) if is_list && key.is_empty() => TimePlace::List(key),
         (None, None, Some(key)) if is_list => TimePlace::List(format!("{key}=")),
         (None, None, Some(_)) => {
-            return Err(time.fault_at("key", "is of a list, and there is none", "give `separator`, too"));
+            return Err(time.fault_at("key", "belongs to a list, and there is none", "give `separator`, too"));
         }
         _ => return Err(field.fault("has no place, or several", TIME_REMEDY)),
     };

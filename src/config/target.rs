@@ -1,31 +1,49 @@
 //! Targets of events, dead letters and webhooks: `topic_arn`, `queue_url` or `event_bus`, with
-//! `region`, `endpoint` and `upstream` beside it, in whichever section they stand.
+//! `region`, `endpoint` and `upstream` beside it, in whichever section they stand; and for events
+//! `webhook_url`.
 
 use std::rc::Rc;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{Field, Section};
+use super::webhook;
 use crate::aws::endpoint::Endpoint;
 use crate::aws::names::is_region;
-use crate::aws::protocol::{Protocol, TargetKind};
-use crate::aws::target::{Target, KINDS};
-use crate::aws::{sns, sqs};
+use crate::aws::protocol::{Parsed, Protocol, TargetKind};
+use crate::aws::sign::SigningScope;
+use crate::aws::target::Target;
+use crate::aws::{self, sns, sqs};
 use crate::exchange::template::Template;
 
 /// The key of the group that events or webhooks belong to.
 pub(super) const GROUP_KEY: &str = "message_group_id";
 
+pub(super) const MAX_MESSAGE_KEY: &str = "max_message_bytes";
+
+/// Bytes to which every event can be cut: texts of 64 bytes each, and attributes with their names.
+pub(super) const LEAST_MESSAGE_BYTES: usize = 65_536;
+
 /// An older name of `endpoint`, where a topic may stand.
 const ALIAS: &str = "sns_endpoint";
 
+/// The remedy for what a module was built without.
+pub(super) const WHOLE_MODULE: &str = "take the module with all features, or build it with this one";
+
+/// Every kind of target that events may go to.
+const KINDS: [&TargetKind; 4] = {
+    let [sns, sqs, eventbridge] = aws::target::KINDS;
+    [sns, sqs, eventbridge, &crate::webhook::KIND]
+};
+
 /// Where a target of events is missed, and the remedy.
 pub(super) fn missing() -> (&'static str, String) {
-    missing_first(&sns::KIND)
+    missing_first(&sns::KIND, &KINDS)
 }
 
-/// Where a target that is most often of this kind is missed, and the remedy.
-fn missing_first(first: &TargetKind) -> (&'static str, String) {
-    let others = KINDS.iter().filter(|kind| kind.key != first.key);
+/// Returns the key of the target that is most often meant, and the remedy if none of `kinds` is
+/// there.
+fn missing_first(first: &TargetKind, kinds: &[&TargetKind]) -> (&'static str, String) {
+    let others = kinds.iter().filter(|kind| kind.key != first.key);
     let others: Vec<String> = others.map(|kind| format!("`{}`", kind.key)).collect();
     (first.key, format!("{}, or else {}", first.remedy, others.join(" or ")))
 }
@@ -60,7 +78,22 @@ pub(super) fn is_named_in(route: &Field<'_>) -> bool {
 /// Reads the target that `section` names, if it names one. `region` is where it is unless it says
 /// otherwise.
 pub(super) fn read(section: &mut Section<'_>, region: Option<&str>) -> Checked<Option<Target>> {
-    read_one_of(&KINDS, Some(ALIAS), &missing().1, section, region)
+    let target = read_one_of(&KINDS, Some(ALIAS), &missing().1, section, region);
+    let Some(size) = section.optional(MAX_MESSAGE_KEY) else { return target };
+    let Some(target) = target? else {
+        return Err(size.fault("is given without the target that it belongs to", missing().1));
+    };
+    let most = target.protocol.most_bytes();
+    match size.whole_number().map(|bytes| bytes as usize) {
+        Some(max_message_bytes) if (LEAST_MESSAGE_BYTES..=most).contains(&max_message_bytes) => {
+            Ok(Some(Target { max_message_bytes, ..target }))
+        }
+        _ => {
+            let problem = format!("{} is not an integer from {LEAST_MESSAGE_BYTES} to {most}", size.shown());
+            let default = target.protocol.max_bytes();
+            Err(size.fault(problem, format!("give what the target takes, or leave it out: the default is {default}")))
+        }
+    }
 }
 
 /// Reads the queue that `section` names, if it names one.
@@ -68,10 +101,12 @@ pub(super) fn read_queue(section: &mut Section<'_>) -> Checked<Option<Target>> {
     read_one_of(&[&sqs::KIND], None, "give its `queue_url`", section, None)
 }
 
-/// Reads the target of webhooks that `section` has to name.
+/// Reads the target of webhooks that `section` has to name. Only AWS stores them: it is believed
+/// what it says of each.
 pub(super) fn read_required(section: &mut Section<'_>) -> Checked<Target> {
-    let (key, remedy) = missing_first(&sqs::KIND);
-    read_one_of(&KINDS, None, &remedy, section, None)?.ok_or_else(|| section.fault_at(key, "is missing", remedy))
+    let kinds = &aws::target::KINDS;
+    let (key, remedy) = missing_first(&sqs::KIND, kinds);
+    read_one_of(kinds, None, &remedy, section, None)?.ok_or_else(|| section.fault_at(key, "is missing", remedy))
 }
 
 fn read_one_of(
@@ -81,17 +116,24 @@ fn read_one_of(
     section: &mut Section<'_>,
     region: Option<&str>,
 ) -> Checked<Option<Target>> {
-    let named: Vec<_> = kinds.iter().map(|kind| (*kind, section.optional(kind.key))).collect();
+    let mut find = |kind: &TargetKind| match kind.parse {
+        Some(_) => section.optional(kind.key),
+        // It may have a secret in it.
+        None => section.confidential_optional(kind.key),
+    };
+    let named: Vec<_> = kinds.iter().map(|kind| (*kind, find(kind))).collect();
     let own_region = section.optional("region");
     let endpoint = section.optional("endpoint");
     let alias = alias.and_then(|key| section.optional(key));
     let upstream = section.optional("upstream");
+    let takes_webhooks = kinds.iter().any(|kind| kind.parse.is_none());
+    let webhook = takes_webhooks.then(|| section.confidential_optional(webhook::SETTINGS_KEY)).flatten();
 
     let mut given = named.into_iter().filter_map(|(kind, field)| Some((kind, field?)));
     let Some((kind, field)) = given.next() else {
-        let others = [own_region, endpoint, alias, upstream];
+        let others = [own_region, endpoint, alias, upstream, webhook];
         return match others.into_iter().flatten().next() {
-            Some(field) => Err(field.fault("is given, but no target that it is of", remedy)),
+            Some(field) => Err(field.fault("is given without the target that it belongs to", remedy)),
             None => Ok(None),
         };
     };
@@ -99,7 +141,18 @@ fn read_one_of(
         let remedy = "give one of the two; a route may have a target of its own";
         return Err(second.fault(format!("is a second target beside `{}`", kind.key), remedy));
     }
-    let protocol = read_name(kind, &field);
+    let Some(parse) = kind.parse else {
+        if !cfg!(feature = "targets") {
+            return Err(field.fault("is given, and this module was built without the feature `targets`", WHOLE_MODULE));
+        }
+        let of_aws = [own_region, endpoint, alias];
+        return webhook::read(&field, webhook.as_ref(), of_aws, upstream.as_ref()).map(Some);
+    };
+    let stray = webhook.map_or(Ok(()), |field| {
+        let problem = format!("is given, and means nothing beside `{}`", kind.key);
+        Err(field.fault(problem, "remove it, or give a `webhook_url`"))
+    });
+    let protocol = read_name(kind, parse, &field);
     let region = read_region(section, own_region, borrowed(&protocol), region);
     let endpoint = match (endpoint, alias) {
         (Some(_), Some(alias)) => {
@@ -110,11 +163,15 @@ fn read_one_of(
     };
     let way = way_to(endpoint, upstream.as_ref());
     let (protocol, region, (endpoint, upstream)) = (protocol?, region?, way?);
-    Ok(Some(Target { protocol, region, endpoint, upstream }))
+    stray?;
+    let scope = Some(SigningScope { region, service: protocol.service() });
+    let max_message_bytes = protocol.max_bytes();
+    let ordered = protocol.keeps_order();
+    Ok(Some(Target { protocol, scope, endpoint, upstream, max_message_bytes, ordered }))
 }
 
-fn read_name(kind: &TargetKind, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
-    (kind.parse)(field.text()?).map_err(|error| field.fault(format!("is not {}: {error}", kind.name), kind.remedy))
+fn read_name(kind: &TargetKind, parse: fn(&str) -> Parsed, field: &Field<'_>) -> Checked<Rc<dyn Protocol>> {
+    parse(field.text()?).map_err(|error| field.fault(format!("is not {}: {error}", kind.name), kind.remedy))
 }
 
 fn read_region(

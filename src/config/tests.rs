@@ -10,6 +10,7 @@ use serde_json::{json, Map, Value};
 use super::*;
 use crate::aws::credentials::settings::{Source, StaticKeys};
 use crate::exchange::matcher::Methods;
+use crate::json::walk::Pointer;
 use crate::publish::attribute::ValueTemplate;
 use crate::publish::outbox::settings::WhenFull;
 use crate::publish::route::{DeliveryMode, OnFailure};
@@ -72,7 +73,19 @@ fn every_valid_configuration_is_accepted() {
 
 #[test]
 fn every_example_of_the_documentation_is_accepted() {
-    let pages = [("README.md", 2), ("docs/configuration.md", 4), ("docs/capture.md", 1), ("deploy/README.md", 2)];
+    let pages = [
+        ("README.md", 2),
+        ("docs/configuration.md", 8),
+        ("docs/events.md", 1),
+        ("docs/webhooks-out.md", 1),
+        ("docs/capture.md", 1),
+        ("docs/guides/cache-invalidation.md", 1),
+        ("docs/guides/webhooks-in.md", 1),
+        ("docs/guides/fifo.md", 1),
+        ("docs/guides/before-the-response.md", 1),
+        ("docs/guides/several-targets.md", 2),
+        ("deploy/README.md", 2),
+    ];
     for (page, examples) in pages {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
@@ -158,12 +171,12 @@ fn the_documentation_has_every_key_placeholder_and_redacted_header() {
 fn what_is_left_out_has_a_default() {
     let config = valid("minimal.json");
     let target = only_target(&config);
-    assert_eq!(target.region, "us-east-1");
+    assert_eq!(target.region(), "us-east-1");
     assert_eq!(target.endpoint.uri().authority().unwrap(), "sns.us-east-1.amazonaws.com");
     assert_eq!(target.upstream, "sns.us-east-1.amazonaws.com:443");
     assert_eq!(config.credentials.source, Source::Auto);
-    let Redact { headers, query, path, matchers } = config.redact;
-    assert!(headers.is_empty() && query.is_empty() && path.is_empty() && matchers.all.is_empty());
+    let Redact { headers, query, path, body, matchers } = config.redact;
+    assert!(headers.is_empty() && query.is_empty() && path.is_empty() && body.is_empty() && matchers.all.is_empty());
     assert_eq!(config.batch, Batch { max_entries: 10, max_delay: Duration::from_millis(100) });
     assert_eq!(
         config.queue,
@@ -209,8 +222,9 @@ fn what_is_given_is_taken() {
     assert_eq!(secret_access_key.reveal(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
     assert_eq!(session_token.as_ref().unwrap().reveal(), "AQoDYXdzEJr");
     let names = |name: &str| vec![name.to_owned()];
-    let Redact { headers, query, path, matchers } = config.redact;
+    let Redact { headers, query, path, body, matchers } = config.redact;
     assert_eq!([headers, query, path], [names("x-internal-token"), names("token"), names("id")]);
+    assert_eq!(body, [Pointer::with_wildcards("/password")]);
     assert_eq!(matchers.all.len(), 1, "of the two routes one has the group");
     assert_eq!(config.batch, Batch { max_entries: 5, max_delay: Duration::ZERO });
     assert_eq!(config.queue.when_full, WhenFull::DropNewest);
@@ -261,8 +275,9 @@ fn a_proxy_on_the_way_has_a_scheme_of_its_own_and_the_endpoint_is_signed() {
 fn places(name: &str) -> Vec<(&'static str, &'static str, String, String, String)> {
     let config = valid(name);
     let target = |route: &crate::publish::route::Route| {
-        let Target { protocol, region, endpoint, upstream } = config.targets[route.target].clone();
-        (protocol.kind().key, protocol.service(), region, endpoint.host().to_owned(), upstream)
+        let target = config.targets[route.target].clone();
+        let (protocol, region) = (target.protocol.clone(), target.region().to_owned());
+        (protocol.kind().key, protocol.service(), region, target.endpoint.host().to_owned(), target.upstream)
     };
     config.routes.all.iter().map(target).collect()
 }
@@ -294,7 +309,7 @@ fn fips_dual_stack_and_vpc_endpoints_are_given() {
         let config = json!({key: name, "endpoint": format!("https://{host}"), "routes": routes});
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
         let target = only_target(&config);
-        assert_eq!((target.protocol.name(), target.region.as_str()), (name, "us-east-1"));
+        assert_eq!((target.protocol.name(), target.region()), (name, "us-east-1"));
         assert_eq!(target.endpoint.uri().authority().unwrap(), host);
         assert_eq!(target.upstream, format!("{host}:443"));
     }
@@ -333,6 +348,21 @@ fn texts_that_are_not_json_have_one_fault() {
     }
     assert_eq!(faults_of(b"{\"topic_arn\": \"\xff\"}")[0].path, "$");
     assert_eq!(faults_of("[".repeat(100_000).as_bytes())[0].path, "$");
+}
+
+#[test]
+fn yaml_and_a_struct_of_envoy_are_named_as_such() {
+    for (text, remedy) in [
+        (&b"capture:\n- method: POST\n"[..], "no YAML"),
+        (b"- method: POST\n", "no YAML"),
+        (b"\n\x1d\n\ttopic_arn\x12\x10\x1a\x0earn:aws:sns:a:b", "StringValue"),
+        // A member of 123 bytes: its length is an opening brace.
+        (b"\n{\n\ttopic_arn\x12n\x1alarn:aws:sns:us-east-1:123456789012:t", "StringValue"),
+        (b"{\"capture\": [],}", "give one JSON object: `routes`"),
+    ] {
+        let faults = faults_of(text);
+        assert!(faults[0].remedy.contains(remedy), "{}", faults[0]);
+    }
 }
 
 /// Puts secrets at every place of whole configurations, one after the other, as a value, in a list,

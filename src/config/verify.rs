@@ -11,11 +11,11 @@ use super::reader::{each, Field, Section};
 use super::{challenge, milliseconds, signature};
 use crate::capture::challenge::Challenge;
 use crate::capture::verify::{
-    Encoding, FormSource, Key, KeyEncoding, OnUnverified, Scheme, SignatureForm, Verification, GENERAL_KEYS, SCHEMES,
-    VERIFY_TOKEN,
+    FormSource, OnUnverified, Scheme, SignatureForm, Verification, GENERAL_KEYS, SCHEMES, VERIFY_TOKEN,
 };
 use crate::exchange::template::Variable;
 use crate::json;
+use crate::secret::{Encoding, Key, KeyEncoding};
 
 const TOLERANCE_KEY: &str = "tolerance_seconds";
 const URL_KEY: &str = "url";
@@ -25,6 +25,11 @@ const KIND_KEY: &str = "kind";
 
 /// In a row: the header of the id that is signed.
 const ID_KEY: &str = "id";
+
+/// The remedy for a sender that has no name here.
+const FOR_OTHERS: &str =
+    "; Svix and senders like it are `standard-webhooks`, and for any other sender `hmac` with the form \
+    of its signatures will do (docs/signatures.md)";
 
 const URL_REMEDY: &str = "give what the sender's URLs begin with, such as `https://hooks.example.com`";
 
@@ -167,7 +172,7 @@ fn read_scheme(section: &mut Section<'_>) -> Checked<&'static Scheme> {
         return Err(field.fault("is not in this module", "take a module that is built with the feature `ed25519`"));
     }
     let known = SCHEMES.iter().find(|scheme| scheme.name == text);
-    known.ok_or_else(|| field.unknown_name(text, &names))
+    known.ok_or_else(|| field.unknown_name(text, &names, FOR_OTHERS))
 }
 
 /// Reads what a sender repeats. Anybody can send an empty one.
@@ -311,7 +316,7 @@ mod tests {
         // A module may be built without Ed25519.
         let built_out: &[&str] = if cfg!(feature = "ed25519") { &[] } else { &["discord", "ed25519"] };
         assert_eq!(known, names.iter().chain(built_out).copied().collect());
-        for page in ["docs/configuration.md", "docs/capture.md"] {
+        for page in ["docs/configuration.md", "docs/signatures.md"] {
             let text = read(page);
             for name in &names {
                 assert!(text.contains(&format!("`{name}`")), "{page}: {name}");

@@ -1,6 +1,8 @@
 //! One observed request and its response, in one form for every host. Everything that a host may
 //! not know is optional: what is unknown stays absent, and nothing is guessed.
 
+pub mod body;
+pub(crate) mod body_form;
 pub(crate) mod long_paths;
 pub(crate) mod matcher;
 mod plain_text;
@@ -14,6 +16,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
+use body::BodySlot;
+use template::Variable;
 
 /// Headers in the order in which they came, names in lower case, without pseudo headers (`:path`,
 /// …). Names and values borrow from the host's buffer; an `http::HeaderMap` would own them, and
@@ -87,7 +91,7 @@ pub struct ClientRequest<'a> {
     /// The TLS session, if there is one.
     pub tls: Option<Tls<'a>>,
     /// The body, where it was kept.
-    pub body: &'a [u8],
+    pub body: BodySlot<'a>,
 }
 
 impl ClientRequest<'_> {
@@ -128,6 +132,8 @@ pub struct ClientResponse<'a> {
     pub headers: Headers<'a>,
     /// Bytes sent, headers included where the host counts them.
     pub size: Option<u64>,
+    /// The body, where it was kept.
+    pub body: BodySlot<'a>,
 }
 
 /// Durations in milliseconds.
@@ -140,6 +146,15 @@ pub struct Latencies {
     pub upstream: Option<u64>,
     /// The time from the beginning of the upstream's response to its end.
     pub receive: Option<u64>,
+}
+
+/// Names of the event that an exchange becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventNames<'a> {
+    /// Its id.
+    pub id: Option<&'a str>,
+    /// Its type, if its route gives one.
+    pub event_type: Option<&'a str>,
 }
 
 /// One request and its response.
@@ -171,10 +186,40 @@ pub struct Exchange<'a> {
     pub credential_id: Option<Cow<'a, str>>,
     /// The id of the gateway's workspace.
     pub workspace: Option<Cow<'a, str>>,
+    /// The names of the event that it becomes, once it does.
+    pub event: EventNames<'a>,
     /// A number that no other exchange of this worker has, where the host tells enough for one.
     pub fingerprint: Option<u64>,
     /// The parts of the record that the host did not give whole.
     pub incomplete: Vec<&'static str>,
+}
+
+impl<'a> Exchange<'a> {
+    /// Finds what `variables` name in its bodies, if it has some.
+    pub(crate) fn find_in_bodies(&mut self, variables: &'a [Variable]) {
+        if let Some(body) = self.request.body.get_mut() {
+            body.find(variables.iter().filter_map(Variable::pointer_into_request).collect());
+        }
+        if let Some(body) = self.response.body.get_mut() {
+            body.find(variables.iter().filter_map(Variable::pointer_into_response).collect());
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Returns true if it has a body that was kept, or was to be.
+    pub(crate) fn has_bodies(&self) -> bool {
+        self.request.body.get().is_some() || self.response.body.get().is_some()
+    }
+
+    /// Returns how many bytes of bodies were kept.
+    pub(crate) fn body_bytes(&self) -> usize {
+        if self.has_bodies() {
+            self.request.body.bytes.len() + self.response.body.bytes.len()
+        } else {
+            0
+        }
+    }
 }
 
 #[cfg(test)]

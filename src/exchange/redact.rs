@@ -2,6 +2,7 @@
 //! it, so that the message, the attributes and every `${…}` are redacted alike. Never changes what
 //! is not named.
 
+mod body;
 mod decoded;
 mod group;
 mod hidden;
@@ -12,10 +13,12 @@ use std::iter;
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::exchange::body::BodySlot;
 use crate::exchange::matcher::{Groups, Matcher, MAX_PATH_BYTES};
 use crate::exchange::search::{PathMatches, PathSearch};
 use crate::exchange::template::PathGroups;
 use crate::exchange::{Exchange, Headers};
+use crate::json::walk::Pointer;
 use decoded::{decode, Unit};
 use group::GroupText;
 use hidden::Hidden;
@@ -46,6 +49,8 @@ pub(crate) struct Redact {
     pub(crate) query: Vec<String>,
     /// Named groups of matchers.
     pub(crate) path: Vec<String>,
+    /// Pointers into bodies.
+    pub(crate) body: Vec<Pointer>,
     /// The matchers that have one of them.
     pub(crate) matchers: Rc<SecretPaths>,
 }
@@ -77,22 +82,23 @@ impl SecretPaths {
     }
 }
 
-/// The headers, parameters and groups of the path to redact.
+/// The headers, parameters, groups of the path and values of bodies to redact.
 #[derive(Debug)]
 pub(crate) struct Redaction {
     headers: Vec<String>,
     query: Names,
     path: Vec<String>,
+    body: Vec<Pointer>,
     matchers: Rc<SecretPaths>,
 }
 
 impl Redaction {
     /// Redacts what `configured` names, beside [`HEADERS`].
     pub(crate) fn new(configured: Redact) -> Redaction {
-        let Redact { headers: more, query, path, matchers } = configured;
+        let Redact { headers: more, query, path, body, matchers } = configured;
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
         headers.extend(more);
-        Redaction { headers, query: Names::new(query), path, matchers }
+        Redaction { headers, query: Names::new(query), path, body, matchers }
     }
 
     /// Returns true if the header `name` (lower case) is redacted. Many services take `_` in a name
@@ -167,7 +173,7 @@ impl PathGroups for RequestRedaction<'_> {
 }
 
 impl RequestRedaction<'_> {
-    /// Redacts every text of an exchange that a client or a service has a say in.
+    /// Redacts every text of an exchange that a client or a service has a say in, except bodies.
     pub(crate) fn redact(&self, exchange: &mut Exchange<'_>) {
         self.redact_headers(&mut exchange.request.headers);
         self.redact_headers(&mut exchange.response.headers);
@@ -193,6 +199,13 @@ impl RequestRedaction<'_> {
         }
     }
 
+    /// Redacts the bodies of an exchange.
+    #[inline(never)]
+    pub(crate) fn redact_bodies(&self, exchange: &mut Exchange<'_>) {
+        let bodies = [&mut exchange.request.body, &mut exchange.response.body];
+        bodies.into_iter().filter_map(BodySlot::get_mut).for_each(|body| self.redact_body(body));
+    }
+
     fn redact_headers(&self, headers: &mut Headers<'_>) {
         headers.0.iter_mut().for_each(|(name, value)| self.redact_header(name, value));
     }
@@ -212,7 +225,14 @@ impl RequestRedaction<'_> {
 
     /// Redacts what a text has of parameters and of groups.
     pub(crate) fn redact_text(&self, text: &mut Cow<'_, str>) {
-        replace(text, &Hidden::new(text.len(), &self.parts(text, TextKind::of(text))));
+        // Nearly every text of a record comes here, and has nothing to redact.
+        if self.is_withheld || !self.texts.is_empty() || !self.settings.query.is_empty() {
+            self.redact_text_of(text, TextKind::of(text));
+        }
+    }
+
+    fn redact_text_of(&self, text: &mut Cow<'_, str>, kind: TextKind) {
+        replace(text, &Hidden::new(text.len(), &self.parts(text, kind)));
     }
 
     fn hidden_in_path_or_target(&self, text: &str) -> Hidden {
@@ -233,7 +253,7 @@ impl RequestRedaction<'_> {
             return iter::once(0..text.len()).collect();
         }
         let names = &self.settings.query;
-        let may_have_parameters = !names.is_empty() && text.bytes().any(|byte| matches!(byte, b'=' | b'%'));
+        let may_have_parameters = !names.is_empty() && text.bytes().any(|byte| matches!(byte, b'=' | b'%' | b'\\'));
         if !may_have_parameters && self.texts.is_empty() {
             return Vec::new();
         }

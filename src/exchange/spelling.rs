@@ -1,4 +1,4 @@
-//! The spellings of a path that an application may take for one and the same.
+//! Spellings of a path that an application may take for that path.
 //!
 //! Gateways and applications differ in what they decode, merge, cut off and fold. What one of them
 //! calls another path may be the same path to the next. Here every such difference is taken away;

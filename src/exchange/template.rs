@@ -1,10 +1,14 @@
 //! Configured values with `${…}`: parsed once at start, rendered for each exchange that matches.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod names;
+
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use crate::exchange::body::{Body, BodyValue};
 use crate::exchange::{ClientRequest, Exchange};
-use crate::json::pointer;
+use crate::json::{pointer, push_string};
 use crate::lookup;
 
 /// The part of an exchange that a placeholder takes its value from.
@@ -26,6 +30,10 @@ pub(crate) enum Variable {
     RequestBody,
     /// `request.body./POINTER`: what a JSON pointer finds in the body.
     RequestBodyValue(String),
+    /// `response.body`.
+    ResponseBody,
+    /// `response.body./POINTER`: what a JSON pointer finds in the body.
+    ResponseBodyValue(String),
     /// `response.status`.
     ResponseStatus,
     /// `response.headers.NAME`; the name is kept in lower case.
@@ -34,10 +42,25 @@ pub(crate) enum Variable {
     RouteName,
     /// `service.name`, as the host knows it.
     ServiceName,
+    /// `consumer.id`.
+    ConsumerId,
+    /// `consumer.username`.
+    ConsumerUsername,
+    /// `client_ip`, without the port.
+    ClientIp,
+    /// `started_at`, in milliseconds since the epoch.
+    StartedAt,
+    /// `event.id`.
+    EventId,
+    /// `event.type`.
+    EventType,
 }
 
+/// The JSON of a value that is absent.
+const NULL: &str = "null";
+
 /// All placeholders, as they are written; `NAME` stands for a name of the operator's.
-pub(crate) const VARIABLES: [&str; 10] = [
+pub(crate) const VARIABLES: [&str; 16] = [
     "path.NAME",
     "request.method",
     "request.path",
@@ -48,10 +71,19 @@ pub(crate) const VARIABLES: [&str; 10] = [
     "response.headers.NAME",
     "route.name",
     "service.name",
+    "consumer.id",
+    "consumer.username",
+    "client_ip",
+    "started_at",
+    "event.id",
+    "event.type",
 ];
 
-/// Placeholders of the body, which only captures keep.
+/// Placeholders of the request's body, which captures keep, and routes that are told to.
 pub(crate) const BODY_VARIABLES: [&str; 2] = ["request.body", "request.body./POINTER"];
+
+/// Placeholders of the response's body, which routes keep that are told to.
+pub(crate) const RESPONSE_BODY_VARIABLES: [&str; 2] = ["response.body", "response.body./POINTER"];
 
 /// The reason why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,9 +122,16 @@ impl FromStr for Variable {
             "request.path" => Variable::RequestPath,
             "request.id" => Variable::RequestId,
             "request.body" => Variable::RequestBody,
+            "response.body" => Variable::ResponseBody,
             "response.status" => Variable::ResponseStatus,
             "route.name" => Variable::RouteName,
             "service.name" => Variable::ServiceName,
+            "consumer.id" => Variable::ConsumerId,
+            "consumer.username" => Variable::ConsumerUsername,
+            "client_ip" => Variable::ClientIp,
+            "started_at" => Variable::StartedAt,
+            "event.id" => Variable::EventId,
+            "event.type" => Variable::EventType,
             _ => {
                 if let Some(name) = named("path.") {
                     Variable::PathGroup(name.to_owned())
@@ -102,6 +141,8 @@ impl FromStr for Variable {
                     Variable::RequestQuery(name.to_owned())
                 } else if let Some(at) = named("request.body.").filter(|at| pointer::is_pointer(at)) {
                     Variable::RequestBodyValue(at.to_owned())
+                } else if let Some(at) = named("response.body.").filter(|at| pointer::is_pointer(at)) {
+                    Variable::ResponseBodyValue(at.to_owned())
                 } else if let Some(name) = named("response.headers.") {
                     Variable::ResponseHeader(name.to_ascii_lowercase())
                 } else {
@@ -185,18 +226,35 @@ impl Template {
 
     /// Returns the text for one exchange; a placeholder whose value is absent gives the empty text.
     pub(crate) fn render(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups) -> String {
-        let mut text = String::new();
+        self.render_cut(exchange, groups, usize::MAX).0
+    }
+
+    /// Returns the text, for which each value is cut to `limit` bytes, and true if one was longer.
+    #[inline(never)]
+    pub(crate) fn render_cut(&self, exchange: &Exchange<'_>, groups: &dyn PathGroups, limit: usize) -> (String, bool) {
+        let (mut text, mut is_cut) = (String::new(), false);
         for piece in &self.0 {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Variable(variable) => {
                     if let Some(value) = variable.value(exchange, groups) {
-                        text.push_str(&value);
+                        let cut = begin(&value, limit);
+                        is_cut |= cut.len() < value.len();
+                        text.push_str(cut);
                     }
                 }
             }
         }
-        text
+        (text, is_cut)
+    }
+
+    /// Returns the placeholder, if it is one and nothing else.
+    pub(crate) fn into_placeholder(self) -> Result<Variable, Template> {
+        match <[Piece; 1]>::try_from(self.0) {
+            Ok([Piece::Variable(variable)]) => Ok(variable),
+            Ok(text) => Err(Template(text.into())),
+            Err(pieces) => Err(Template(pieces)),
+        }
     }
 }
 
@@ -212,9 +270,95 @@ impl Variable {
             | Variable::RequestId
             | Variable::RequestBody
             | Variable::RequestBodyValue(_) => true,
-            Variable::ResponseStatus | Variable::ResponseHeader(_) | Variable::RouteName | Variable::ServiceName => {
-                false
-            }
+            Variable::ResponseStatus
+            | Variable::ResponseHeader(_)
+            | Variable::ResponseBody
+            | Variable::ResponseBodyValue(_)
+            | Variable::RouteName
+            | Variable::ServiceName
+            | Variable::ConsumerId
+            | Variable::ConsumerUsername
+            | Variable::ClientIp
+            | Variable::StartedAt
+            | Variable::EventId
+            | Variable::EventType => false,
+        }
+    }
+
+    /// Returns true if it names the event, which is not there before a route has taken the
+    /// exchange.
+    pub(crate) fn is_of_event(&self) -> bool {
+        matches!(self, Variable::EventId | Variable::EventType)
+    }
+
+    /// Adds the value to `json`, of its own type and cut to `limit` bytes; null if it is absent.
+    /// Returns true if it was longer.
+    #[inline(never)]
+    pub(crate) fn write_json(
+        &self,
+        exchange: &Exchange<'_>,
+        groups: &dyn PathGroups,
+        limit: usize,
+        json: &mut String,
+    ) -> bool {
+        if let Some(body) = self.body(exchange) {
+            return self.write_json_of(body, limit, json);
+        }
+        let Some(value) = self.value(exchange, groups) else {
+            json.push_str(NULL);
+            return false;
+        };
+        if matches!(self, Variable::ResponseStatus | Variable::StartedAt) {
+            json.push_str(&value);
+            return false;
+        }
+        let cut = begin(&value, limit);
+        push_string(json, cut);
+        cut.len() < value.len()
+    }
+
+    /// Adds what it names of `body`, of its own type: JSON as it is written, unless that is too
+    /// long.
+    fn write_json_of(&self, body: &Body<'_>, limit: usize, json: &mut String) -> bool {
+        let pointer = self.pointer_into_request().or_else(|| self.pointer_into_response());
+        let value = if pointer.is_none() { body.value() } else { None };
+        let (text, is_json) = match (pointer, &value) {
+            (Some(at), _) => (body.raw(at).unwrap_or(NULL), true),
+            (None, None) => (NULL, true),
+            (None, Some(BodyValue::Json(raw))) => (raw.get(), true),
+            (None, Some(BodyValue::Text(text))) => (*text, false),
+            (None, Some(BodyValue::Base64(text))) => (text.as_str(), false),
+        };
+        match text.len() <= limit {
+            true if is_json => json.push_str(text),
+            true => push_string(json, text),
+            // A part of JSON is a text.
+            false => push_string(json, begin(text, limit)),
+        }
+        text.len() > limit
+    }
+
+    /// Returns the body that the value is, or stands in.
+    fn body<'a>(&self, exchange: &'a Exchange<'_>) -> Option<&'a Body<'a>> {
+        if self.is_of_body() {
+            return Some(&exchange.request.body);
+        }
+        self.is_of_response_body().then_some(&exchange.response.body)
+    }
+
+    /// Returns the pointer to the value, if that stands in the body of the request.
+    pub(crate) fn pointer_into_request(&self) -> Option<&str> {
+        match self {
+            Variable::RequestBodyValue(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Returns the pointer to the value, if that stands in the body of the response.
+    pub(crate) fn pointer_into_response(&self) -> Option<&str> {
+        match self {
+            Variable::ResponseBodyValue(at) => Some(at),
+            _ => None,
         }
     }
 
@@ -223,14 +367,28 @@ impl Variable {
         matches!(self, Variable::RequestBody | Variable::RequestBodyValue(_))
     }
 
+    /// Returns true if the value is, or stands in, the body of the response.
+    pub(crate) fn is_of_response_body(&self) -> bool {
+        matches!(self, Variable::ResponseBody | Variable::ResponseBodyValue(_))
+    }
+
     /// Returns the value for one exchange, if it has one.
-    fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
+    #[inline(never)]
+    pub(crate) fn value<'a>(&'a self, exchange: &'a Exchange<'_>, groups: &'a dyn PathGroups) -> Option<Cow<'a, str>> {
         match self {
             Variable::PathGroup(name) => groups.group(name),
             Variable::ResponseStatus => Some(Cow::Owned(exchange.response.status.to_string())),
             Variable::ResponseHeader(name) => exchange.response.headers.get(name).map(Cow::Borrowed),
+            Variable::ResponseBody => exchange.response.body.placeholder(),
+            Variable::ResponseBodyValue(at) => exchange.response.body.scalar(at),
             Variable::RouteName => exchange.route.as_ref()?.name.as_deref().map(Cow::Borrowed),
             Variable::ServiceName => exchange.service.as_ref()?.name.as_deref().map(Cow::Borrowed),
+            Variable::ConsumerId => exchange.consumer.as_ref()?.id.as_deref().map(Cow::Borrowed),
+            Variable::ConsumerUsername => exchange.consumer.as_ref()?.username.as_deref().map(Cow::Borrowed),
+            Variable::ClientIp => exchange.client_ip.as_deref().map(Cow::Borrowed),
+            Variable::StartedAt => exchange.started_at.map(|started| Cow::Owned(started.0.to_string())),
+            Variable::EventId => exchange.event.id.map(Cow::Borrowed),
+            Variable::EventType => exchange.event.event_type.map(Cow::Borrowed),
             _ => self.of_request(&exchange.request),
         }
     }
@@ -245,21 +403,35 @@ impl Variable {
                 form_urlencoded::parse(request.query().as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
             }
             Variable::RequestId => request.id.as_deref().map(Cow::Borrowed),
-            Variable::RequestBody => Some(String::from_utf8_lossy(request.body)),
-            Variable::RequestBodyValue(at) => pointer::scalar(request.body, at).map(Cow::Owned),
+            Variable::RequestBody => request.body.placeholder(),
+            Variable::RequestBodyValue(at) => request.body.scalar(at),
             Variable::PathGroup(_)
             | Variable::ResponseStatus
             | Variable::ResponseHeader(_)
+            | Variable::ResponseBody
+            | Variable::ResponseBodyValue(_)
             | Variable::RouteName
-            | Variable::ServiceName => None,
+            | Variable::ServiceName
+            | Variable::ConsumerId
+            | Variable::ConsumerUsername
+            | Variable::ClientIp
+            | Variable::StartedAt
+            | Variable::EventId
+            | Variable::EventType => None,
         }
     }
+}
+
+/// Returns as much of `text` as `limit` bytes have room for, without a part of a character.
+fn begin(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{ClientResponse, Entity, Headers};
+    use crate::clock::Timestamp;
+    use crate::exchange::{ClientResponse, Consumer, Entity, EventNames, Headers};
 
     struct Groups;
 
@@ -276,7 +448,7 @@ mod tests {
                 method: "PUT".into(),
                 target: "/profile/42?tenant=a%20b&tenant=c".into(),
                 headers: Headers(vec![("x-tenant".into(), "acme".into())]),
-                body: br#"{"a":{"b":[7]}}"#,
+                body: br#"{"a":{"b":[7]}}"#.as_slice().into(),
                 ..ClientRequest::default()
             },
             response: ClientResponse {
@@ -285,6 +457,10 @@ mod tests {
                 ..ClientResponse::default()
             },
             route: Some(Entity { name: Some("profiles".into()), json: None }),
+            consumer: Some(Consumer { id: Some("c-1".into()), username: Some("ada".into()), custom_id: None }),
+            client_ip: Some("192.0.2.7".into()),
+            started_at: Some(Timestamp(1_767_268_800_012)),
+            event: EventNames { id: Some("e-1"), event_type: Some("order.placed") },
             ..Exchange::default()
         }
     }
@@ -302,6 +478,9 @@ mod tests {
         assert_eq!(render("${request.id}/${response.status}"), "r-1/201");
         assert_eq!(render("${response.headers.etag}"), "\"7\"");
         assert_eq!(render("${route.name}"), "profiles");
+        assert_eq!(render("${consumer.id}/${consumer.username}"), "c-1/ada");
+        assert_eq!(render("${client_ip} ${started_at}"), "192.0.2.7 1767268800012");
+        assert_eq!(render("${event.id} ${event.type}"), "e-1 order.placed");
         assert_eq!(render("${request.body}"), r#"{"a":{"b":[7]}}"#);
         assert_eq!(render("${request.body./a/b/0}${request.body./a}"), "7");
     }
@@ -345,6 +524,9 @@ mod tests {
         for name in BODY_VARIABLES {
             assert!(name.parse::<Variable>().is_ok_and(|variable| variable.is_of_body()), "{name}");
         }
-        assert!("request.body.x".parse::<Variable>().is_err());
+        for name in RESPONSE_BODY_VARIABLES {
+            assert!(name.parse::<Variable>().is_ok_and(|variable| variable.is_of_response_body()), "{name}");
+        }
+        assert!("request.body.x".parse::<Variable>().is_err() && "response.body.x".parse::<Variable>().is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The callouts that a worker has in flight, by the tokens of the host. Makes none.
+//! The callouts that a worker has in flight, by the tokens of the host, and those that the host
+//! does not know the destination of. Makes none.
 
 use crate::agent::Call;
 
@@ -12,6 +13,8 @@ pub(super) struct Callouts {
     calls: Vec<(u32, Call)>,
     /// How many there were after the last look at all of them.
     kept: usize,
+    /// Upstreams that the host did not know, of those that the configuration has.
+    unknown: Vec<String>,
 }
 
 impl Callouts {
@@ -24,6 +27,15 @@ impl Callouts {
         }
         let position = self.calls.partition_point(|(other, _)| *other < token);
         self.calls.insert(position, (token, call));
+    }
+
+    /// Notes that the host does not know an upstream. Returns true the first time.
+    pub(super) fn is_news(&mut self, upstream: &str) -> bool {
+        let is_new = !self.unknown.iter().any(|known| known == upstream);
+        if is_new {
+            self.unknown.push(upstream.to_owned());
+        }
+        is_new
     }
 
     /// Takes the callout whose reply has come.

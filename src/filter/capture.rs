@@ -48,22 +48,25 @@ impl CapturedRequest {
         });
         let Some((position, target)) = found else {
             if let Some(answer) = challenged(worker, method, &own, header_count) {
+                worker.wake();
                 worker.answer(&answer);
                 return Begun::Answered;
             }
             if !worker.captures.know_by_another_spelling(method, &own) {
                 return Begun::NotWanted;
             }
+            worker.wake();
             worker.answer(&worker.with_intake(Intake::misspelled));
             return Begun::Answered;
         };
         let head_bytes = method.len() + target.len();
         let head = Head { method: text(method.to_vec()), target: text(target), header_count, ended };
+        let webhook = worker.reader.webhook(head);
         let request = Box::new(CapturedRequest {
             worker: Rc::clone(worker),
             id: CaptureId(context),
-            webhook: worker.reader.webhook(head),
-            announced: content_length(),
+            announced: webhook.announced(),
+            webhook,
             bytes: 0,
         });
         let action = request.admit(position, head_bytes);
@@ -71,6 +74,7 @@ impl CapturedRequest {
     }
 
     fn admit(&self, position: usize, head_bytes: usize) -> Action {
+        self.worker.wake();
         let (id, announced, now) = (self.id, self.announced, hostcalls::now());
         let size = Size { head: head_bytes, body: announced };
         let refused = self.worker.with_intake(|intake| intake.admit(id, position, size, now));
@@ -86,6 +90,9 @@ impl CapturedRequest {
 
     /// Handles a piece of the body: `bytes` are there by now, the last of them if `ended`.
     pub(crate) fn see_body(&mut self, bytes: usize, ended: bool) -> Action {
+        if !cfg!(feature = "capture") {
+            return Action::Continue;
+        }
         self.bytes = bytes;
         if ended {
             return self.read_body();
@@ -96,6 +103,9 @@ impl CapturedRequest {
 
     /// Reads the body, all of which has come.
     pub(crate) fn read_body(&self) -> Action {
+        if !cfg!(feature = "capture") {
+            return Action::Continue;
+        }
         let (id, bytes) = (self.id, self.bytes);
         if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return Action::Pause;
@@ -133,7 +143,7 @@ impl CapturedRequest {
     /// response says, it must not be a success.
     pub(crate) fn see_response(&self) {
         let id = self.id;
-        if !self.worker.with_intake(|intake| intake.is_under_way(id)) {
+        if !cfg!(feature = "capture") || !self.worker.with_intake(|intake| intake.is_under_way(id)) {
             return;
         }
         let status = self.worker.rules.response_status.text().and_then(|status| status.parse().ok());
@@ -154,15 +164,12 @@ fn challenged(worker: &Worker, method: &[u8], target: &[u8], header_count: usize
     worker.with_intake(|intake| intake.challenged(position, &webhook.request(), now))
 }
 
-fn content_length() -> Option<u64> {
-    let length = hostcalls::header(MapType::HttpRequestHeaders, "content-length").map(text)?;
-    length.trim().parse().ok()
-}
-
 impl Drop for CapturedRequest {
     /// Ends the capture if the request is gone before it was answered.
     fn drop(&mut self) {
-        let id = self.id;
-        self.worker.with_intake(|intake| intake.abandon(id));
+        if cfg!(feature = "capture") {
+            let id = self.id;
+            self.worker.with_intake(|intake| intake.abandon(id));
+        }
     }
 }

@@ -23,6 +23,21 @@ pub(crate) fn count(map: &[u8]) -> usize {
     count.min(rest.len() / 8)
 }
 
+/// Returns where each name stands in a serialised map. A list of values is serialised as a map of
+/// names alone.
+pub(crate) fn name_places(map: &[u8]) -> impl Iterator<Item = (u32, u32)> + '_ {
+    let (count, rest) = split_length(map).unwrap_or((0, &[]));
+    let (lengths, _) = rest.split_at_checked(count.saturating_mul(8)).unwrap_or((&[], &[]));
+    let mut end = lengths.len().saturating_add(4);
+    lengths.chunks_exact(8).map_while(move |pair| {
+        let (name_length, after) = split_length(pair)?;
+        let (value_length, _) = split_length(after)?;
+        let start = end;
+        end = start.checked_add(name_length)?.checked_add(value_length)?.checked_add(2)?;
+        Some((u32::try_from(start).ok()?, u32::try_from(start + name_length).ok()?))
+    })
+}
+
 /// Serialises headers; the opposite of [`pairs`].
 pub(crate) fn serialise<T: AsRef<[u8]>>(headers: &[(T, T)]) -> Vec<u8> {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
@@ -58,6 +73,8 @@ mod tests {
             let read: Vec<_> = pairs(&map).map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
             prop_assert_eq!(&read, &headers);
             prop_assert_eq!(count(&map), headers.len());
+            let placed: Vec<_> = name_places(&map).map(|(start, end)| &map[start as usize..end as usize]).collect();
+            prop_assert_eq!(placed, headers.iter().map(|(name, _)| name.as_slice()).collect::<Vec<_>>());
             let cut_short = &map[..map.len().saturating_sub(cut)];
             prop_assert!(pairs(cut_short).count() <= headers.len());
         }
@@ -65,6 +82,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
             prop_assert!(pairs(&bytes).count() <= count(&bytes));
+            prop_assert!(name_places(&bytes).count() <= count(&bytes));
         }
     }
 }

@@ -30,8 +30,8 @@ pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
 /// Exchanges that became events, by the hash that tells one from another, and the events that they
 /// became.
 ///
-/// All filters log an exchange in one call of the host, so that the last one is enough; but for
-/// those whose events are made before they are over.
+/// All filters log an exchange in one call of the host, so the last one is enough; except for those
+/// whose events are made before they are over.
 struct Published {
     /// A random name of this VM.
     vm: Option<u64>,

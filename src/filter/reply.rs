@@ -34,7 +34,7 @@ pub(crate) fn read(body_size: usize) -> Reply {
             // A number that is no status is an error of something on the way.
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
             // Each header costs a call into the host, and a success needs none.
-            if response.status() != StatusCode::OK {
+            if !response.status().is_success() {
                 for name in REPLY_HEADERS {
                     if let Some(value) = header(name.as_str()).and_then(|value| HeaderValue::try_from(value).ok()) {
                         response.headers_mut().insert(name, value);

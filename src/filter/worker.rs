@@ -11,6 +11,7 @@ use proxy_wasm::types::{MapType, Status};
 use super::callouts::Callouts;
 use super::gateway::metrics::GatewayMetrics;
 use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
+use super::gateway::tempo::Tempo;
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once, OpenExchange};
@@ -22,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::exchange::matcher::MethodSketch;
 use crate::exchange::Exchange;
 use crate::notice::Level;
+use crate::publish::kept_body::BodyRoom;
 use crate::publish::outbox::{Release, Ticket, Wait};
 use crate::publish::route::{Route, Routes};
 use crate::publish::Publisher;
@@ -63,17 +65,18 @@ enum Life {
     Done,
 }
 
-/// The reason why a request ticks the root.
-#[derive(Clone, Copy, Debug)]
-enum Hurry {
-    /// Its event is to be sent at once.
-    Event,
-    /// Its webhook is to be stored, at this time.
-    Webhook(Timestamp),
-}
-
 /// The text for a client whose response was refused.
 const NOT_DELIVERED: &str = "the event of this request was not delivered";
+
+/// The line for the log where an access logger is to keep bodies.
+const UNSEEN_BODIES: &str =
+    "`request_body` and `response_body` are not kept: an access logger sees an exchange when its bodies \
+                             are gone; run the filter as an HTTP filter";
+
+/// The remedy if the host does not know the upstream.
+const NO_CLUSTER: &str =
+    "; (Envoy) there is no cluster of that name: add one that is called so, or give the name of the \
+                          one that there is beside its target, `\"upstream\": \"NAME\"`";
 
 /// gRPC's status for what may succeed when it is tried again.
 const GRPC_UNAVAILABLE: &str = "14";
@@ -97,6 +100,12 @@ pub(crate) struct Worker {
     /// True if a route lets responses wait for their events.
     holds_responses: bool,
     agent: RefCell<Agent>,
+    /// The room for bodies of exchanges that are not over.
+    pub(crate) body_room: Rc<BodyRoom>,
+    /// True if a route keeps bodies.
+    pub(crate) keeps_bodies: bool,
+    /// True once the log says that nobody sees bodies.
+    has_warned_of_bodies: Cell<bool>,
     /// The callouts in flight.
     callouts: RefCell<Callouts>,
     /// The responses that are held.
@@ -105,11 +114,10 @@ pub(crate) struct Worker {
     releases_left: Cell<usize>,
     metrics: RefCell<GatewayMetrics>,
     pulse: RefCell<Pulse>,
+    tempo: Tempo,
     life: Cell<Life>,
     /// The context of the root, until the root is gone.
     root: Cell<Option<u32>>,
-    /// Set if the next tick is a request's.
-    hurried: Cell<Option<Hurry>>,
     /// True once the log has the warning of the reader.
     has_warned: Cell<bool>,
     /// This filter among others that may see the same exchanges.
@@ -131,12 +139,15 @@ impl Worker {
         pulse: Pulse,
     ) -> Worker {
         let metrics = GatewayMetrics::new(rules.gauges, agent.publishing().metric_targets());
-        let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route));
+        let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route, 0));
         Worker {
             once: Once::new(rules.mark, events, name_of_vm()),
             has_warned: Cell::new(false),
-            stores_webhooks: !captures.all.is_empty(),
+            stores_webhooks: cfg!(feature = "capture") && !captures.all.is_empty(),
             holds_responses: routes.hold_responses(),
+            keeps_bodies: routes.keep_bodies(),
+            has_warned_of_bodies: Cell::new(false),
+            body_room: agent.publishing().body_room(),
             methods: MethodSketch::of(routes.all.iter().map(|route| &route.methods)),
             reader,
             routes,
@@ -147,10 +158,10 @@ impl Worker {
             held: HeldResponses::default(),
             releases_left: Cell::new(RELEASES_BETWEEN_TICKS),
             metrics: RefCell::new(metrics),
+            tempo: Tempo::new(pulse.period(), rules.quiet_tick),
             pulse: RefCell::new(pulse),
             life: Cell::new(Life::Running),
             root: Cell::new(Some(root)),
-            hurried: Cell::new(None),
             refused: Cell::new(false),
         }
     }
@@ -175,9 +186,10 @@ impl Worker {
         is_ticking
     }
 
-    /// Queues the event of an exchange that `route` wants.
-    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, now: Timestamp) {
-        if self.is_first(&exchange, route) {
+    /// Queues the event of an exchange that `route` takes, and that has become so many others
+    /// `alike`.
+    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, alike: usize, now: Timestamp) {
+        if self.is_first(&exchange, route, alike) {
             self.agent.borrow_mut().publishing().accept(exchange, route, now);
             self.relieve(now);
             self.report_at_end(now);
@@ -190,22 +202,23 @@ impl Worker {
         &self,
         exchange: Exchange<'_>,
         route: &Route,
+        alike: usize,
         wait: Wait,
         part: HeldPart,
         now: Timestamp,
     ) -> Option<Release> {
-        if !self.is_first(&exchange, route) {
+        let is_first = self.is_first(&exchange, route, alike);
+        if !is_first || !self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now) {
             return Some(Release::Pass);
         }
-        self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now);
         self.relieve(now);
-        if let Some(root) = self.root.get() {
-            self.hurried.set(Some(Hurry::Event));
-            hostcalls::tick_root(root);
+        if self.root.get().is_some() {
+            self.send(now);
         }
         let release = self.agent.borrow_mut().publishing().take_release(wait.ticket);
         if release.is_none() {
             self.held.add(wait.ticket.0, part);
+            self.wake();
         }
         release
     }
@@ -216,13 +229,13 @@ impl Worker {
     }
 
     /// Remembers an exchange that is not over, and that has become the event of `route`.
-    pub(crate) fn remember(&self, exchange: u64, route: &Route) -> Option<OpenExchange> {
-        OpenExchange::of(exchange, event_hash(self.agent.borrow_mut().publishing(), route))
+    pub(crate) fn remember(&self, exchange: u64, route: &Route, alike: usize) -> Option<OpenExchange> {
+        OpenExchange::of(exchange, event_hash(self.agent.borrow_mut().publishing(), route, alike))
     }
 
     /// Returns true if no other filter has made the event of `route` of this exchange.
-    fn is_first(&self, exchange: &Exchange<'_>, route: &Route) -> bool {
-        let event = event_hash(self.agent.borrow_mut().publishing(), route);
+    fn is_first(&self, exchange: &Exchange<'_>, route: &Route, alike: usize) -> bool {
+        let event = event_hash(self.agent.borrow_mut().publishing(), route, alike);
         self.once.admits(exchange.fingerprint, event)
     }
 
@@ -255,6 +268,14 @@ impl Worker {
     pub(crate) fn note_unheld(&self, why: &str) {
         self.agent.borrow_mut().publishing().note_unheld();
         self.held.warn_of_unheld(why);
+    }
+
+    /// Says, once, that events are without the bodies that their routes want. Nothing that the host
+    /// tells before the first exchange is over says that it runs the filter as an access logger.
+    pub(crate) fn warn_of_unseen_bodies(&self) {
+        if !self.has_warned_of_bodies.replace(true) {
+            hostcalls::log(Level::Error, UNSEEN_BODIES);
+        }
     }
 
     /// Writes dead letters at once where there are too many to keep until the next tick.
@@ -317,9 +338,10 @@ impl Worker {
                 let mut reason = format!("the host cannot call `{}`: {status:?}", callout.upstream);
                 // Who has no credentials is told so, with more.
                 if status == Status::BadArgument && !matches!(call, Call::Credentials(_)) {
-                    reason.push_str(
-                        "; (Envoy) is there a cluster of that name? If it has another, give that as `upstream`",
-                    );
+                    reason.push_str(NO_CLUSTER);
+                    if self.callouts.borrow_mut().is_news(&callout.upstream) {
+                        hostcalls::log(Level::Error, &reason);
+                    }
                 }
                 self.agent.borrow_mut().handle_reply(call, &Reply::NoResponse(reason), now);
                 false
@@ -334,15 +356,7 @@ impl Worker {
         if answer.is_some() {
             return answer;
         }
-        match self.root.get().filter(|_| self.rules.answers_at_ticks) {
-            // The call is the root's, because it may have the webhooks of others, too, and goes on
-            // when this request is gone.
-            Some(root) => {
-                self.hurried.set(Some(Hurry::Webhook(now)));
-                hostcalls::tick_root(root);
-            }
-            None => self.store(now),
-        }
+        self.store(now);
         // The call may have failed at once.
         self.agent.borrow_mut().poll_capture(id, now)
     }
@@ -384,11 +398,6 @@ impl Worker {
 
     /// Sends what is due, and brings the host what has changed. Called at each tick.
     pub(crate) fn tick(&self) {
-        match self.hurried.take() {
-            Some(Hurry::Event) => return self.send(hostcalls::now()),
-            Some(Hurry::Webhook(now)) => return self.store(now),
-            None => {}
-        }
         let beat = self.pulse.borrow_mut().beat();
         if let Beat::Give(period) = beat {
             hostcalls::set_tick_period(period);
@@ -402,6 +411,21 @@ impl Worker {
         let has_nothing_to_do = self.agent.borrow_mut().has_nothing_to_send(now);
         if self.pulse.borrow_mut().rest(has_nothing_to_do) {
             hostcalls::set_tick_period(Duration::ZERO);
+        }
+        let is_quiet = || self.life.get() == Life::Running && self.agent.borrow().is_quiet();
+        self.set_tempo(is_quiet);
+    }
+
+    /// Has the host tick often again: something of this worker waits.
+    #[inline(never)]
+    pub(crate) fn wake(&self) {
+        self.set_tempo(|| false);
+    }
+
+    /// Has the host tick more often or less, if that is to change.
+    fn set_tempo(&self, is_quiet: impl FnOnce() -> bool) {
+        if let Some(period) = self.tempo.change(is_quiet) {
+            hostcalls::set_tick_period(period);
         }
     }
 
@@ -480,6 +504,7 @@ impl Worker {
     pub(crate) fn stop(&self) -> bool {
         let now = hostcalls::now();
         self.agent.borrow_mut().publishing().leave(now);
+        self.wake();
         // If nothing is left to do, this is the last chance to bring gauges down, which stay up for
         // ever otherwise.
         self.report(now);
@@ -506,9 +531,11 @@ impl Worker {
     }
 }
 
-/// Returns what tells the events of `route` from others: where they go, and their type.
-fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
-    hash(&[publisher.target_of(route).as_bytes(), route.event_type.as_deref().unwrap_or_default().as_bytes()])
+/// Returns what tells the events of `route` from others: where they go, their type, and how many
+/// alike their exchange has become before.
+fn event_hash(publisher: &Publisher, route: &Route, alike: usize) -> u64 {
+    let event_type = route.event_type.as_deref().unwrap_or_default();
+    hash(&[publisher.target_of(route).as_bytes(), event_type.as_bytes()]) ^ alike as u64
 }
 
 /// Releases the response of the context that the host speaks for.

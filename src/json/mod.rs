@@ -6,12 +6,14 @@
 
 mod bytes_at_once;
 mod depth;
+pub(crate) mod object;
 pub(crate) mod pointer;
 mod string;
 mod tree;
+pub(crate) mod walk;
 
 pub(crate) use depth::is_deeper;
-pub(crate) use string::push_string;
+pub(crate) use string::{push_field, push_string};
 pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
 
 use serde::Serialize;
@@ -19,12 +21,6 @@ use serde::Serialize;
 /// Returns `value` as a text of JSON.
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// Returns `value` as a text of JSON, written into room for `capacity` bytes.
-pub(crate) fn to_json_text(value: &(impl Serialize + ?Sized), capacity: usize) -> String {
-    // SAFETY: serde_json writes UTF-8 alone, and its own `to_string` relies on it.
-    unsafe { String::from_utf8_unchecked(to_json_bytes(value, capacity)) }
 }
 
 /// Returns `value` as the bytes of JSON, written into room for `capacity` of them, so that a long

@@ -4,7 +4,7 @@
 //! machine. A message that is JSON itself has an escape every eighth byte: for 256 KB of those it
 //! takes 0.39 ms in V8, and this takes 0.16.
 
-use super::bytes_at_once::{words, Word, WORD};
+use super::bytes_at_once::{words, FoundBytes, Word, WORD};
 
 /// Bytes that are written at once.
 const PIECE: usize = 16 * WORD;
@@ -20,10 +20,38 @@ struct Escaped {
     len: usize,
 }
 
-/// Writes `text` in quotes. Never inlined, because it is large.
-#[inline(never)]
+/// Writes a field whose name is quoted already, with all that stands before its value.
+pub(crate) fn push_field(json: &mut String, name: &str, value: &str) {
+    json.push_str(name);
+    push_string(json, value);
+}
+
+/// Writes `text` in quotes.
 pub(crate) fn push_string(json: &mut String, text: &str) {
     json.push('"');
+    if text.len() <= PIECE && is_plain(text) {
+        json.push_str(text);
+    } else {
+        push_escaped(json, text);
+    }
+    json.push('"');
+}
+
+/// Returns true if nothing in a text is escaped, as in nearly every name and value of a header.
+fn is_plain(text: &str) -> bool {
+    let (mut words, rest) = words(text.as_bytes());
+    let is_escaped = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
+    words.all(|word| word.controls().or(to_escape(word)).is_empty()) && !rest.iter().any(is_escaped)
+}
+
+/// Returns quotes and backslashes.
+fn to_escape(word: Word) -> FoundBytes {
+    word.equal(b'"').or(word.equal(b'\\'))
+}
+
+/// Writes `text` with all that has to be escaped. Never inlined, because it is large.
+#[inline(never)]
+fn push_escaped(json: &mut String, text: &str) {
     // SAFETY: nothing is put into a character of several bytes, because all that is escaped is of
     // one byte; so this is UTF-8 when the last piece is written, and nothing panics before.
     let json_bytes = unsafe { json.as_mut_vec() };
@@ -35,7 +63,6 @@ pub(crate) fn push_string(json: &mut String, text: &str) {
         json_bytes.extend_from_slice(escaped.bytes.get(..escaped.len).unwrap_or_default());
         escaped.len = 0;
     }
-    json.push('"');
 }
 
 impl Escaped {
@@ -43,7 +70,7 @@ impl Escaped {
         if !word.controls().is_empty() {
             return self.push_bytes(&word.0.to_le_bytes());
         }
-        let mut found = word.equal(b'"').or(word.equal(b'\\'));
+        let mut found = to_escape(word);
         self.put(self.len, word.0);
         while !found.is_empty() {
             let at = found.before_first();

@@ -2,7 +2,6 @@
 //! type that derives `Deserialize` has code of its own in the module, and the error about a wrong
 //! type brings what writes floats. Without them the module is 42 KB smaller.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -61,24 +60,6 @@ pub(crate) fn texts<const N: usize>(text: &[u8], names: [&str; N]) -> Option<[Op
     is_text.then_some(texts)
 }
 
-/// Returns the value that `steps` lead to, which are names of members and numbers of items; lists
-/// and objects are empty. Returns `None` if the text is not JSON, nothing is there, or a name on
-/// the way stands twice.
-pub(super) fn at(text: &[u8], steps: &[Cow<'_, str>]) -> Option<Value> {
-    let is_repeated = Cell::new(false);
-    let repeated = |_: JsonPath<'_>| is_repeated.set(true);
-    let mut value = read(text, Node { path: JsonPath::Top, wanted: Wanted::At(steps), repeated: &repeated }).ok()?;
-    for _ in steps {
-        let only = match &mut value {
-            Value::Array(items) => items.pop(),
-            Value::Object(members) => members.values_mut().next().map(Value::take),
-            _ => None,
-        };
-        value = only?;
-    }
-    (!is_repeated.get()).then_some(value)
-}
-
 fn read(text: &[u8], node: Node<'_>) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = node.deserialize(&mut deserializer)?;
@@ -93,8 +74,6 @@ enum Wanted<'a> {
     All,
     /// The members of these names, and nothing below them; of a list no item.
     Members(&'a [&'a str]),
-    /// The value that these steps lead to.
-    At(&'a [Cow<'a, str>]),
 }
 
 /// A value that is read. It visits every kind of value itself: none is of a wrong type.
@@ -115,18 +94,8 @@ impl<'a> Node<'a> {
                 names.contains(&name).then_some(())?;
                 Wanted::Members(&[])
             }
-            Wanted::At([step, rest @ ..]) if step == name => Wanted::At(rest),
-            Wanted::At(_) => return None,
         };
         Some(Node { path, wanted, repeated: self.repeated })
-    }
-
-    /// Returns a value that has nothing below it.
-    fn leaf(&self, value: Value) -> Value {
-        match self.wanted {
-            Wanted::At([_, ..]) => Value::Null,
-            _ => value,
-        }
     }
 }
 
@@ -150,23 +119,23 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(self.leaf(Value::Bool(value)))
+        Ok(Value::Bool(value))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(self.leaf(Value::from(value)))
+        Ok(Value::from(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(self.leaf(Value::from(value)))
+        Ok(Value::from(value))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(self.leaf(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(self.leaf(Value::from(value)))
+        Ok(Value::from(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -179,21 +148,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             }
             return Ok(Value::Array(values));
         }
-        let wanted = match self.wanted {
-            Wanted::At([step, ..]) => step.parse().ok().filter(|index: &usize| index.to_string() == **step),
-            _ => None,
-        };
-        for index in 0.. {
-            let node = match self.wanted {
-                Wanted::At([step, ..]) if wanted == Some(index) => self.below(self.path, step),
-                _ => None,
-            };
-            match node {
-                Some(node) => values.extend(items.next_element_seed(node)?),
-                None if items.next_element::<IgnoredAny>()?.is_some() => {}
-                None => break,
-            }
-        }
+        while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Value::Array(values))
     }
 

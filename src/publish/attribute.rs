@@ -41,7 +41,7 @@ pub(crate) enum ValueTemplate {
 pub(crate) enum Element {
     /// A text; one that is empty is left out.
     Text(Template),
-    /// A number, a boolean or null in JSON, which is always the same.
+    /// A number, a boolean or null in JSON, which never changes.
     Constant(String),
 }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_number_is_one_that_the_target_takes() {
-        let queue = (sqs::KIND.parse)("https://sqs.us-east-1.amazonaws.com/123456789012/q").unwrap();
+        let queue = sqs::KIND.parse.unwrap()("https://sqs.us-east-1.amazonaws.com/123456789012/q").unwrap();
         let number = |text: &str, protocol: &dyn Protocol| {
             rendered(ValueTemplate::Number(sent()), text, protocol).map(|(data_type, value)| {
                 assert_eq!(data_type, AttributeType::Number);

@@ -97,15 +97,18 @@ pub(crate) struct Address<'a> {
     pub(crate) key: &'a str,
     /// The value of that key, such as the topic's ARN.
     pub(crate) name: &'a str,
-    /// The region that requests are signed for.
+    /// The region that requests are signed for; empty where they are not.
     pub(crate) region: &'a str,
 }
 
 impl Serialize for Address<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let has_region = !self.region.is_empty();
+        let mut map = serializer.serialize_map(Some(1 + usize::from(has_region)))?;
         map.serialize_entry(self.key, self.name)?;
-        map.serialize_entry("region", self.region)?;
+        if has_region {
+            map.serialize_entry("region", self.region)?;
+        }
         map.end()
     }
 }
@@ -124,6 +127,8 @@ struct Letter<'a> {
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<&'a str>,
 }
 
 struct LetterAttributes<'a>(&'a [Attribute]);
@@ -158,6 +163,7 @@ impl DeadLetter {
             attributes: vec![text("event_id", &self.event.id), text("reason", self.reason.name())],
             subject: None,
             group_id: self.event.group_id,
+            trace_header: None,
             at: now,
             id: self.event.id,
         }
@@ -178,6 +184,7 @@ pub(crate) fn json(event: &Event, reason: DropReason, failure: Option<&Failure>,
         attributes: LetterAttributes(&event.attributes),
         subject: event.subject.as_deref(),
         group_id: event.group_id.as_deref(),
+        trace_header: event.trace_header.as_deref(),
     };
     let json = to_json(&letter);
     let json = if lookup::contains(&json, MARK.0) { json.replace(MARK.0, MARK.1) } else { json };
@@ -243,6 +250,7 @@ mod tests {
             }],
             subject: None,
             group_id: None,
+            trace_header: None,
             at: Timestamp(1_767_268_800_012),
         }
     }

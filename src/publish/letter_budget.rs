@@ -119,7 +119,8 @@ mod tests {
     fn letter(reason: DropReason, bytes: usize) -> Event {
         let address = Address { key: "topic_arn", name: "t", region: "us-east-1" };
         let (id, message, at) = (String::new(), "x".repeat(bytes), Timestamp(0));
-        let event = Event { id, message, at, attributes: Vec::new(), subject: None, group_id: None };
+        let event =
+            Event { id, message, at, attributes: Vec::new(), subject: None, group_id: None, trace_header: None };
         DeadLetter { event, reason, failure: None }.into_event(address, Timestamp(0))
     }
 

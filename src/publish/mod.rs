@@ -3,14 +3,23 @@
 //! I/O, and signs nothing by itself.
 
 pub(crate) mod attribute;
+pub(crate) mod body_rule;
+pub(crate) mod condition;
 pub mod dead_letter;
+pub(crate) mod kept_body;
 mod letter_budget;
+pub(crate) mod message_template;
+pub(crate) mod needs;
 mod orphans;
 pub(crate) mod outbox;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod preview;
 pub(crate) mod queue;
 mod record;
 pub mod route;
+pub(crate) mod sample;
 mod sender;
+mod trace;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +36,7 @@ use crate::lookup;
 use crate::metrics::{Backlog, Metric, Updates};
 use crate::notice::Notice;
 use dead_letter::DeadLetterSettings;
+use kept_body::BodyRoom;
 use letter_budget::LetterBudget;
 use orphans::Orphans;
 use outbox::settings::{Batch, Bounds};
@@ -57,6 +67,8 @@ pub(crate) struct PublisherSettings {
     pub(crate) dead_letter: DeadLetterSettings,
     /// Headers and query parameters that events must not show, beside the built-in list.
     pub(crate) redact: Redact,
+    /// Bytes of bodies of exchanges that are not over.
+    pub(crate) max_kept_body_bytes: usize,
     /// How events are packed into calls.
     pub(crate) batch: Batch,
     /// Bounds of the queue of each target.
@@ -87,6 +99,8 @@ pub struct Publisher {
     /// The word that their lines bear.
     letter_mark: String,
     recorder: Recorder,
+    /// Room for bodies of exchanges that are not over.
+    body_room: Rc<BodyRoom>,
     /// Events that got a letter since the last visit because this worker ends; `None` while it
     /// goes on.
     ended: Option<u64>,
@@ -100,7 +114,17 @@ impl Publisher {
     /// Creates a publisher, whose queues are in `store`, or in memory where there is none. `seed`
     /// makes the ids of its events and its retries differ from those of other workers.
     pub(crate) fn new(settings: PublisherSettings, store: Option<&Rc<dyn Store>>, seed: u64) -> Publisher {
-        let PublisherSettings { targets, dead_letter, redact, batch, bounds, retry, timeout, limits } = settings;
+        let PublisherSettings {
+            targets,
+            dead_letter,
+            redact,
+            max_kept_body_bytes,
+            batch,
+            bounds,
+            retry,
+            timeout,
+            limits,
+        } = settings;
         let yields = targets.len() > limits.at_once;
         let settings = SenderSettings { batch, bounds, retry, timeout, limits, yields };
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -118,6 +142,7 @@ impl Publisher {
             letter_budget: LetterBudget::new(),
             letter_mark: dead_letter.mark,
             recorder: Recorder::new(redact),
+            body_room: Rc::new(BodyRoom::new(max_kept_body_bytes)),
             ended: None,
             unheld: 0,
             rng,
@@ -154,21 +179,30 @@ impl Publisher {
     }
 
     /// Makes an exchange whose response waits for the event an event, and queues it. How the
-    /// response goes on may be known at once.
-    pub(crate) fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) {
-        if let Some((sender, event, size)) = self.event(exchange, route, now) {
-            sender.outbox.push_awaited(event, size, wait, now);
-        }
+    /// response goes on may be known at once. Returns false if there is no event to wait for.
+    pub(crate) fn accept_awaited(&mut self, exchange: Exchange<'_>, route: &Route, wait: Wait, now: Timestamp) -> bool {
+        let Some((sender, event, size)) = self.event(exchange, route, now) else { return false };
+        sender.outbox.push_awaited(event, size, wait, now);
+        true
     }
 
-    /// Returns the event of an exchange with its bytes, and the sender that it goes to.
+    /// Returns the event of an exchange with its bytes, and the sender that it goes to; `None` if
+    /// it is not in the route's sample.
     fn event(&mut self, exchange: Exchange<'_>, route: &Route, now: Timestamp) -> Option<(&mut Sender, Event, usize)> {
         let sender = self.senders.get_mut(route.target)?;
-        sender.note_match();
         let id = event_id(now, &mut self.rng);
+        if !route.sample.has(&id) {
+            return None;
+        }
+        sender.note_match();
         let protocol = sender.target().protocol.as_ref();
         let (event, size) = self.recorder.event(exchange, route, protocol, sender.max_event_bytes(), id, now);
         Some((sender, event, size))
+    }
+
+    /// Returns the room for bodies of exchanges that are not over.
+    pub(crate) fn body_room(&self) -> Rc<BodyRoom> {
+        Rc::clone(&self.body_room)
     }
 
     /// Counts a response that went to its client and should have waited for its event.
@@ -209,11 +243,12 @@ impl Publisher {
     /// `at_once`. Its reply is owed to [`Publisher::handle_reply`], also when the host could not
     /// start it.
     ///
-    /// Senders take turns. One with a call under way leaves one for every sender that has none, so
+    /// A sender whose calls are signed with credentials waits until there are some. Senders take
+    /// turns. One with a call under way leaves one for every sender that has none, so
     /// that a service that is down, whose calls may hang until their timeout, does not stop the
     /// others.
     pub(crate) fn poll(&mut self, signer: &Signer, at_once: usize, now: Timestamp) -> Option<(PublishCall, Callout)> {
-        let in_flight = self.in_flight();
+        let (in_flight, has_credentials) = (self.in_flight(), signer.is_ready(now));
         let without_call = self.senders.iter().filter(|sender| sender.outbox.in_flight() == 0).count();
         for _ in 0..self.senders.len() {
             let turn = self.turn;
@@ -221,7 +256,7 @@ impl Publisher {
             let Some(sender) = self.senders.get_mut(turn) else { continue };
             let busy = sender.outbox.in_flight() > 0;
             let room = if busy { at_once.saturating_sub(without_call) } else { at_once };
-            if in_flight >= room {
+            if in_flight >= room || !has_credentials && sender.needs_credentials() {
                 sender.outbox.tend(now);
             } else if let Some((batch, callout)) = sender.poll(signer, now) {
                 return Some((PublishCall { sender: turn, batch }, callout));
@@ -278,10 +313,23 @@ impl Publisher {
         self.backlog().entries
     }
 
+    /// Returns how many events are queued or in flight that need credentials.
+    pub(crate) fn waiting_for_credentials(&self) -> usize {
+        let waiting = self.senders.iter().filter(|sender| sender.needs_credentials());
+        waiting.map(|sender| sender.outbox.backlog().entries).sum()
+    }
+
     /// Returns true if nothing is queued or in flight that this worker sends, or could help with.
     pub(crate) fn has_nothing_to_send(&self) -> bool {
         let Backlog { entries, oldest, .. } = self.backlog();
         entries == 0 && oldest.is_none() && !self.senders.iter().any(|sender| sender.outbox.may_help())
+    }
+
+    /// Returns true if this worker neither sends what others append, nor is about to, nor could
+    /// help.
+    pub(crate) fn sends_for_nobody(&self) -> bool {
+        let may_send = |sender: &Sender| sender.outbox.queue().may_send() || sender.outbox.may_help();
+        self.orphans.as_ref().is_none_or(|orphans| orphans.backlog() == 0) && !self.senders.iter().any(may_send)
     }
 
     /// Returns true if what is queued fills a call, for this worker to make or to help with.
@@ -351,6 +399,7 @@ impl Publisher {
         updates.add(Metric::ResponsesUnheld, std::mem::take(&mut self.unheld));
         updates.add(Metric::EventsDroppedShutdown, self.ended.as_mut().map_or(0, std::mem::take));
         self.letter_budget.visit_metrics(updates);
+        self.body_room.visit_metrics(updates);
         updates.add(Metric::AttributesLeftOut, self.recorder.take_left_out());
         self.senders.iter_mut().for_each(|sender| sender.visit_metrics(sums_gauges, now, updates));
         if let Some(orphans) = &mut self.orphans {

@@ -112,13 +112,13 @@ impl Orphans {
             }
         }
         for name in self.directory.unclaimed().filter(|_| adopts) {
-            let Some(names) = parts(name) else { continue };
+            let Some(names @ [_, _, region, target]) = parts(name) else { continue };
             if !self.targets.iter().any(|orphan| orphan.queue.name() == name) {
                 let store = Rc::clone(&self.store);
                 let queue = TargetQueue::new(store, names, Amount::default(), false, self.rng.u64(..)).of_last_resort();
                 self.targets.push(Orphan {
                     queue,
-                    metric_target: short_name(name).into(),
+                    metric_target: short_name(region, target).into(),
                     dropped: 0,
                     gauges: BacklogGauges::default(),
                     found: VecDeque::new(),
@@ -135,7 +135,7 @@ impl Orphans {
         for Orphan { queue, found, read, .. } in &mut self.targets {
             while count < most && bytes < BYTES_AT_ONCE {
                 let Some(next) = found.pop_front() else { break };
-                if let Claim::Own(claimed) = queue.claim_from_another(next.place) {
+                if let Claim::Own(claimed) = queue.claim(next.place, next.elsewhere) {
                     count += 1;
                     bytes += claimed.event.message.len();
                     read.push((next, claimed));

@@ -4,10 +4,16 @@
 use std::cell::Cell;
 use std::ops::RangeInclusive;
 
+use crate::aws::protocol::Protocol;
 use crate::exchange::matcher::{Groups, Matcher, Methods};
 use crate::exchange::search::{PathMatches, PathSearch};
 use crate::exchange::template::{Template, Variable};
 use crate::publish::attribute::TypedAttribute;
+use crate::publish::body_rule::BodyRule;
+use crate::publish::condition::Conditions;
+use crate::publish::message_template::MessageTemplate;
+use crate::publish::needs::Needs;
+use crate::publish::sample::Sample;
 
 /// The response statuses of a route; an exchange needs to be in one of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +88,24 @@ pub(crate) enum OnFailure {
     Fail,
 }
 
+/// The form of the message of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The message alone, in the shape of Kong's log.
+    Kong,
+    /// A CloudEvent of the structured mode, whose data is the message.
+    CloudEvents,
+}
+
+/// Returns true if a message of this format, in a form of its operator's own or not, goes to a
+/// target of this protocol without attributes.
+pub(crate) fn sends_message_alone(format: Format, has_own_form: bool, protocol: &dyn Protocol) -> bool {
+    format == Format::Kong && has_own_form && protocol.takes_own_message_alone()
+}
+
+/// Events of one exchange, at most: each is written in the callback in which the exchange ends.
+pub(crate) const MAX_EVENTS_OF_EXCHANGE: usize = 16;
+
 /// A rule for exchanges that become events, and what the events carry beside the record.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -95,8 +119,26 @@ pub struct Route {
     pub(crate) grpc_statuses: Statuses,
     /// True if a response that broke off is not wanted.
     pub(crate) complete_only: bool,
+    /// Conditions on the exchange beside its path and status.
+    pub(crate) when: Conditions,
+    /// The part of the exchanges that become events.
+    pub(crate) sample: Sample,
+    /// True if later routes look at an exchange that this one takes, too.
+    pub(crate) continues: bool,
     /// The attribute `event_type`, which is also in the message.
     pub(crate) event_type: Option<String>,
+    /// The form of the message.
+    pub(crate) format: Format,
+    /// The message, unless it is the whole record.
+    pub(crate) message: Option<MessageTemplate>,
+    /// Parts of an exchange that the event is made of.
+    pub(crate) needs: Needs,
+    /// The placeholders among these that stand for a value in a body.
+    pub(crate) body_values: Vec<Variable>,
+    /// The rule for the request's body.
+    pub(crate) request_body: Option<BodyRule>,
+    /// The rule for the response's body.
+    pub(crate) response_body: Option<BodyRule>,
     /// The configured attributes, shared and the route's own.
     pub(crate) attributes: Vec<TypedAttribute>,
     /// The SNS subject.
@@ -116,14 +158,56 @@ impl Route {
             && (!self.complete_only || outcome.is_complete())
     }
 
+    /// Returns true if a target of this protocol gets its message and no attribute.
+    pub(crate) fn sends_message_alone(&self, protocol: &dyn Protocol) -> bool {
+        sends_message_alone(self.format, self.message.is_some(), protocol)
+    }
+
+    /// Returns the parts of an exchange that its events need.
+    pub(crate) fn needs(&self) -> Needs {
+        if self.message.is_none() {
+            return Needs::Record;
+        }
+        let mut variables = self.variables();
+        if self.format == Format::CloudEvents {
+            // Its source is made of them.
+            variables.extend([&Variable::ServiceName, &Variable::RouteName]);
+        }
+        Needs::of(&variables)
+    }
+
+    /// Returns the placeholders that stand for a value in a body, each once.
+    pub(crate) fn body_values(&self) -> Vec<Variable> {
+        let is_in_body = |variable: &&Variable| {
+            variable.pointer_into_request().or_else(|| variable.pointer_into_response()).is_some()
+        };
+        let values: Vec<&Variable> = self.variables().into_iter().filter(is_in_body).collect();
+        Needs::of(&values).parts().to_vec()
+    }
+
+    /// Returns all placeholders in the message and beside it.
+    fn variables(&self) -> Vec<&Variable> {
+        let mut variables: Vec<&Variable> = self.templates().flat_map(Template::variables).collect();
+        if let Some(message) = &self.message {
+            message.visit(&mut |variable| variables.push(variable));
+        }
+        variables
+    }
+
+    /// Returns the templates beside the message.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let attributes = self.attributes.iter().flat_map(|attribute| attribute.value.templates());
+        attributes.chain(&self.subject).chain(&self.message_group_id)
+    }
+
     /// Returns the named groups of the matcher in `path`.
     pub(crate) fn groups<'a>(&'a self, path: &'a str) -> Groups<'a> {
         self.matcher.groups(path)
     }
 }
 
-/// The routes in the order of the configuration. The first that matches an exchange takes it: one
-/// event each.
+/// The routes in the order of the configuration. The first that matches an exchange takes it, and
+/// leaves it to the next only if it is configured so.
 #[derive(Clone, Debug)]
 pub struct Routes {
     /// The routes.
@@ -171,17 +255,18 @@ impl Routes {
         Matched(found.only(|position| self.all.get(position).is_some_and(|route| route.methods.contain(method))))
     }
 
-    /// Returns the position of the first route that wants an exchange with this `outcome`, whose
-    /// request has `matched`.
-    pub fn position(&self, matched: Matched, outcome: &dyn ResponseEnd) -> Option<usize> {
+    /// Returns the position of the first route, `from` this one on, that wants an exchange with
+    /// this `outcome`, whose request has `matched`. What else it must have is not asked here.
+    pub fn position(&self, matched: Matched, outcome: &dyn ResponseEnd, from: usize) -> Option<usize> {
         let status = outcome.status();
         let is_wanted = |route: &Route| route.statuses.contain(status) && route.wants_end(outcome);
-        matched.0.positions().find(|position| self.all.get(*position).is_some_and(is_wanted))
+        let mut positions = matched.0.positions().filter(|position| *position >= from);
+        positions.find(|position| self.all.get(*position).is_some_and(is_wanted))
     }
 
     /// Returns the first route that wants an exchange of this status, whole and none of gRPC.
     pub fn find(&self, method: &str, path: &str, status: u16) -> Option<&Route> {
-        self.all.get(self.position(self.matched(method.as_bytes(), path.as_bytes()), &status)?)
+        self.all.get(self.position(self.matched(method.as_bytes(), path.as_bytes()), &status, 0)?)
     }
 
     /// Returns true if any response waits for its event.
@@ -189,10 +274,14 @@ impl Routes {
         self.all.iter().any(|route| route.delivery != DeliveryMode::AfterResponse)
     }
 
+    /// Returns true if any route keeps bodies.
+    pub(crate) fn keep_bodies(&self) -> bool {
+        self.all.iter().any(|route| route.request_body.is_some() || route.response_body.is_some())
+    }
+
     /// Returns true if the response to a request that has `matched` may have to wait for its event.
     pub(crate) fn may_hold(&self, matched: Matched) -> bool {
-        let mut routes = matched.0.positions().filter_map(|position| self.all.get(position));
-        routes.any(|route| route.delivery != DeliveryMode::AfterResponse)
+        self.of(matched).any(|route| route.delivery != DeliveryMode::AfterResponse)
     }
 
     /// Returns how many paths were too long to be looked at, since the last visit.
@@ -207,11 +296,14 @@ impl Routes {
 
     /// Returns every placeholder in what the routes' events carry.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
-        let templates = self.all.iter().flat_map(|route| {
-            let attributes = route.attributes.iter().flat_map(|attribute| attribute.value.templates());
-            attributes.chain(&route.subject).chain(&route.message_group_id)
-        });
-        templates.flat_map(Template::variables)
+        let beside_messages = self.all.iter().flat_map(Route::templates).flat_map(Template::variables);
+        let of_others = self.all.iter().flat_map(|route| route.needs.parts().iter().chain(route.when.needs().parts()));
+        beside_messages.chain(of_others)
+    }
+
+    /// Returns the routes that want a request which has `matched`.
+    pub(crate) fn of(&self, matched: Matched) -> impl Iterator<Item = &Route> {
+        matched.0.positions().filter_map(|position| self.all.get(position))
     }
 }
 
@@ -231,7 +323,16 @@ mod tests {
             statuses,
             grpc_statuses: Statuses::grpc_success(),
             complete_only: false,
+            when: Conditions::new(vec![]),
+            sample: Sample::ALL,
+            continues: false,
             event_type: None,
+            format: Format::Kong,
+            message: None,
+            needs: Needs::Record,
+            body_values: Vec::new(),
+            request_body: None,
+            response_body: None,
             attributes: vec![],
             subject: None,
             message_group_id: None,
@@ -256,7 +357,7 @@ mod tests {
         ];
         let routes = Routes::new(routes, 2_048);
         let position = |method: &str, path: &str, status| {
-            routes.position(routes.matched(method.as_bytes(), path.as_bytes()), &status)
+            routes.position(routes.matched(method.as_bytes(), path.as_bytes()), &status, 0)
         };
         assert_eq!(position("PUT", "/profile", 404), Some(0));
         assert_eq!(position("PATCH", "/profile", 204), Some(1));
@@ -307,7 +408,7 @@ mod tests {
             (Some(7), true, true, false, false),
         ] {
             let wanted = |path: &str| {
-                routes.position(routes.matched(b"PUT", path.as_bytes()), &End { grpc, complete }).is_some()
+                routes.position(routes.matched(b"PUT", path.as_bytes()), &End { grpc, complete }, 0).is_some()
             };
             assert_eq!([wanted("/every"), wanted("/whole"), wanted("/default")], [every, whole, default], "{grpc:?}");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::aws::error::{Failure, FailureClass, Outcome, UNSIGNED};
 use crate::aws::retry::Retry;
 use crate::aws::retry_after::retry_after;
-use crate::aws::sign::{SignError, SigningScope};
+use crate::aws::sign::SignError;
 use crate::aws::signer::{Signature, Signer};
 use crate::aws::target::{short_name, Target};
 use crate::callout::{Callout, Limits, Reply};
@@ -52,7 +52,6 @@ pub(crate) enum Cargo {
 pub(crate) struct Sender {
     target: Target,
     cargo: Cargo,
-    scope: SigningScope,
     timeout: Duration,
     /// Bytes that one event may have here.
     max_event_bytes: usize,
@@ -85,24 +84,23 @@ impl Sender {
             bounds,
             retry,
             max_in_flight: limits.at_once,
-            max_batch_bytes: protocol.max_bytes(),
+            max_batch_bytes: protocol.max_call_bytes(target.max_message_bytes),
             deadline: limits.deadline,
             longest_wait: timeout,
-            ordered: protocol.keeps_order(),
+            ordered: target.ordered,
             yields,
         };
         // Dead letters that were left are not taken over as events, which are counted.
         let service = if cargo == Cargo::Letters { LETTERS } else { protocol.service() };
-        let names = [protocol.kind().key, service, &target.region, protocol.name()];
+        let names = [protocol.kind().key, service, target.region(), protocol.name()];
         let store = store.cloned().unwrap_or_else(|| Rc::new(MemoryStore::default()));
         let owner = fastrand::Rng::with_seed(seed).u64(..);
         let queue = TargetQueue::new(store, names, outbox.amount(), outbox.ordered, owner);
         Sender {
             outbox: Outbox::new(outbox, queue, seed),
-            scope: target.scope(),
             timeout,
-            max_event_bytes: protocol.max_bytes().min(bounds.max_bytes),
-            metric_target: short_name(target.protocol.name()).into(),
+            max_event_bytes: target.max_message_bytes.min(bounds.max_bytes),
+            metric_target: short_name(target.region(), protocol.name()).into(),
             matched: 0,
             gauges: BacklogGauges::default(),
             target,
@@ -115,6 +113,11 @@ impl Sender {
     /// Returns what it carries.
     pub(crate) fn cargo(&self) -> Cargo {
         self.cargo
+    }
+
+    /// Returns true if it cannot send without credentials.
+    pub(crate) fn needs_credentials(&self) -> bool {
+        self.target.scope.is_some()
     }
 
     /// Returns where its events go.
@@ -139,8 +142,8 @@ impl Sender {
     pub(crate) fn poll(&mut self, signer: &Signer, now: Timestamp) -> Option<(BatchId, Callout)> {
         loop {
             let (batch, events) = self.outbox.poll(now)?;
-            let mut callout = self.callout(&events);
-            match signer.sign(&mut callout, &self.scope, now) {
+            let mut callout = self.callout(&events, now);
+            match signer.sign(&mut callout, self.target.scope.as_ref(), now) {
                 Ok(signature) => {
                     let outbox = &self.outbox;
                     self.signatures.retain(|(batch, _)| outbox.is_in_flight(*batch));
@@ -162,10 +165,12 @@ impl Sender {
     }
 
     #[inline(never)]
-    fn callout(&self, events: &[Event]) -> Callout {
+    fn callout(&self, events: &[Event], now: Timestamp) -> Callout {
         let protocol = &self.target.protocol;
         let events: Vec<&Event> = events.iter().collect();
-        self.target.callout(protocol.headers(events.len()), protocol.body(&events), self.timeout)
+        let (mut headers, body) = (protocol.headers(&events), protocol.body(&events));
+        protocol.sign(&mut headers, &events, &body, now);
+        self.target.callout(headers, body, self.timeout)
     }
 
     /// Handles the reply to a batch; ignored after its deadline, when the batch counts as lost.
@@ -245,8 +250,8 @@ impl Sender {
 
 /// Returns a target as it stands in dead letters.
 fn address(target: &Target) -> dead_letter::Address<'_> {
-    let Target { protocol, region, .. } = target;
-    dead_letter::Address { key: protocol.kind().key, name: protocol.name(), region }
+    let protocol = &target.protocol;
+    dead_letter::Address { key: protocol.kind().key, name: protocol.name(), region: target.region() }
 }
 
 /// Makes the refusal of a signature one that somebody has to mend.

@@ -5,34 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig.envoy import Envoy
+from rig.envoy import BINARY, Envoy
 from rig.envoy_config import EXAMPLES, EnvoyConfig
-from rig.gateway import ANY_CREDENTIALS, TRAPPING_WASM, StartGateway, wasm_path
+from rig.gateway import ANY_CREDENTIALS, StartGateway
 from rig.http import Address
 from rig.moto import Credentials
 from rig.profile_service import ProfileService
-from rig.sns_sink import SnsSink
+from rig.shared_envoy import SharedEnvoy
 from rig.sqs_sink import SqsSink
 
-
-@pytest.fixture(scope="session")
-def wasm() -> Path:
-    try:
-        return wasm_path()
-    except FileNotFoundError as missing:
-        pytest.exit(str(missing), returncode=2)
-
-
-@pytest.fixture(scope="session")
-def profile_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProfileService]:
-    with ProfileService(tmp_path_factory.mktemp("service") / "service.log") as service:
-        yield service
-
-
-@pytest.fixture
-def sink() -> Iterator[SnsSink]:
-    with SnsSink() as server:
-        yield server
+StartEnvoy = Callable[..., Envoy]
 
 
 @pytest.fixture(params=sorted(EXAMPLES))
@@ -54,9 +36,42 @@ def config(wasm: Path, profile_service: ProfileService) -> Callable[[str], Envoy
 
 
 @pytest.fixture
-def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Iterator[StartGateway]:
-    """Starts Envoys; at the end of the test they stop, and none may have seen a trap."""
-    started: list[Envoy] = []
+def binary() -> Path:
+    """The Envoy that is started; test_versions.py has others."""
+    return BINARY
+
+
+@pytest.fixture(scope="session")
+def shared_envoy(wasm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedEnvoy]:
+    shared = SharedEnvoy(tmp_path_factory.mktemp("shared"), wasm)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def start_envoy(
+    shared_envoy: SharedEnvoy, binary: Path, tmp_path: Path, started: list[Envoy], request: pytest.FixtureRequest
+) -> StartEnvoy:
+    """Starts gateways: in the Envoy that tests share, or in one of their own where they need that."""
+    may_share = binary == BINARY and request.node.get_closest_marker("own_process") is None
+
+    def start(
+        config: EnvoyConfig, environment: dict[str, str], workers: int = 1, arguments: Sequence[str] = ()
+    ) -> Envoy:
+        path = config.write(tmp_path / f"envoy-{len(started)}.yaml")
+        if may_share and workers == 1 and not arguments and shared_envoy.has_room_for(config):
+            envoy: Envoy = shared_envoy.take_in(config, path, environment)
+        else:
+            envoy = Envoy(path, environment, workers, arguments, binary)
+        started.append(envoy)
+        return envoy
+
+    return start
+
+
+@pytest.fixture
+def start_gateway(config: Callable[[str], EnvoyConfig], start_envoy: StartEnvoy) -> StartGateway:
+    """Starts Envoys with a configuration of `EXAMPLES`."""
 
     def start(
         way: str,
@@ -72,40 +87,13 @@ def start_gateway(config: Callable[[str], EnvoyConfig], tmp_path: Path) -> Itera
         document.aim_aws(aws, trusted_ca)
         document.configure(**settings)
         adjust(document)
-        path = document.write(tmp_path / f"envoy-{len(started)}.yaml")
-        started.append(Envoy(path, keys.environment(), workers, arguments))
-        return started[-1]
+        return start_envoy(document, keys.environment(), workers, arguments)
 
-    yield start
-    for envoy in started:
-        envoy.stop()
-    for envoy in started:
-        log = envoy.log()
-        configuration = [envoy.config, *tmp_path.glob("lds/*.json")]
-        if any(TRAPPING_WASM.name in path.read_text() for path in configuration):
-            continue
-        assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]
+    return start
 
 
 @pytest.fixture
-def queue() -> Iterator[SqsSink]:
-    with SqsSink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def started() -> Iterator[list[Envoy]]:
-    """Envoys that a test has started; at its end they stop, and none may have seen a trap."""
-    envoys: list[Envoy] = []
-    yield envoys
-    for envoy in envoys:
-        if TRAPPING_WASM.name not in envoy.config.read_text():
-            envoy.assert_no_trap()
-        envoy.stop()
-
-
-@pytest.fixture
-def start_capture(wasm: Path, tmp_path: Path, started: list[Envoy]) -> Callable[..., Envoy]:
+def start_capture(wasm: Path, start_envoy: StartEnvoy) -> Callable[..., Envoy]:
     """Starts Envoys with envoy/capture.yaml."""
 
     def start(
@@ -120,8 +108,6 @@ def start_capture(wasm: Path, tmp_path: Path, started: list[Envoy]) -> Callable[
         config.configure_capture(**(capture or {}))
         config.configure(**settings)
         adjust(config)
-        path = config.write(tmp_path / f"envoy-{len(started)}.yaml")
-        started.append(Envoy(path, environment or ANY_CREDENTIALS.environment()))
-        return started[-1]
+        return start_envoy(config, environment or ANY_CREDENTIALS.environment())
 
     return start

@@ -27,7 +27,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 
 @pytest.fixture
-def start_for(wasm: Path, tmp_path: Path, started: list[Envoy]) -> Callable[..., Envoy]:
+def start_for(wasm: Path, start_envoy: Callable[..., Envoy]) -> Callable[..., Envoy]:
     """Starts an Envoy that stores webhooks in a queue of moto's."""
 
     def start(moto: Moto, queue: Queue, **capture: Any) -> Envoy:
@@ -37,8 +37,7 @@ def start_for(wasm: Path, tmp_path: Path, started: list[Envoy]) -> Callable[...,
         config.configure(
             max_captures=SENDERS, timeout_ms=20_000, credentials=moto.create_user(["sqs:SendMessage"]).settings()
         )
-        started.append(Envoy(config.write(tmp_path / "envoy.yaml"), ANY_CREDENTIALS.environment()))
-        return started[-1]
+        return start_envoy(config, ANY_CREDENTIALS.environment())
 
     return start
 

@@ -23,6 +23,8 @@ from rig.sns_answers import slow
 from rig.sqs_sink import SqsSink, acknowledge
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 HEADERS, SETTINGS, END_HEADERS = 1, 4, 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HALF = b"POST /webhook HTTP/1.1\r\nhost: gateway\r\ncontent-length: 100\r\n\r\n{"

@@ -30,7 +30,16 @@ from webhook_worker import Worker  # noqa: E402
 class Gateway:
     """An Envoy with one capture, its queue, and a worker that handles what is in there."""
 
-    def __init__(self, moto: Moto, wasm: Path, directory: Path, fifo: bool, capture: dict[str, Any], aside: bool):
+    def __init__(
+        self,
+        moto: Moto,
+        wasm: Path,
+        start_envoy: Callable[..., Envoy],
+        directory: Path,
+        fifo: bool,
+        capture: dict[str, Any],
+        aside: bool,
+    ):
         self.moto = moto
         self.queue = moto.create_queue(fifo)
         self.aside = moto.create_queue(fifo)
@@ -44,7 +53,7 @@ class Gateway:
         config.configure_capture(matcher="^/webhook", **capture)
         config.configure(credentials=moto.create_user(["sqs:SendMessage"]).settings())
         config.let_through(*ENVIRONMENT)
-        self.envoy = Envoy(config.write(directory / "envoy.yaml"), ENVIRONMENT)
+        self.envoy: Envoy = start_envoy(config, ENVIRONMENT)
         self.handled: list[Webhook] = []
         self.fails = False
         worker_aside = None if aside else self.aside.url
@@ -79,18 +88,16 @@ class Gateway:
         self.worker.stop()
         if self._thread.is_alive():
             self._thread.join(15)
-        self.envoy.stop()
-        log = self.envoy.log()
-        assert "panicked" not in log and "Uncaught RuntimeError" not in log, log[-4000:]
 
 
 StartGateway = Callable[..., Gateway]
 
 
 @pytest.fixture(params=[False, True], ids=["standard", "fifo"])
-def start(request: pytest.FixtureRequest, wasm: Path, tmp_path: Path) -> Iterator[StartGateway]:
+def start(
+    request: pytest.FixtureRequest, moto: Moto, wasm: Path, start_envoy: Callable[..., Envoy], tmp_path: Path
+) -> Iterator[StartGateway]:
     with ExitStack() as running:
-        moto = running.enter_context(Moto(tmp_path / "moto.log"))
         count = 0
 
         def start(aside: bool = False, **capture: Any) -> Gateway:
@@ -98,7 +105,7 @@ def start(request: pytest.FixtureRequest, wasm: Path, tmp_path: Path) -> Iterato
             count += 1
             directory = tmp_path / str(count)
             directory.mkdir()
-            gateway = Gateway(moto, wasm, directory, request.param, capture, aside)
+            gateway = Gateway(moto, wasm, start_envoy, directory, request.param, capture, aside)
             running.callback(gateway.stop)
             return gateway
 

@@ -144,7 +144,9 @@ def test_what_is_answered_2xx_is_handled(wasm: Path, tmp_path: Path) -> None:
         f"{len(missing)} answered 200 and missing, {len(wrong)} with another body, queue or verdict"
     )
     assert not missing and not wrong, (sorted(missing)[:20], sorted(wrong)[:20])
-    assert set(answers) <= {200, 503} and len(answers[200]) > 0.85 * WEBHOOKS
+    assert set(answers) <= {200, 503}
+    # Webhooks in one call share its fault: how many it hits depends on how many come together.
+    assert len(answers[200]) + hung_up + faults.hit_count > 0.95 * WEBHOOKS
     assert faults.hit_count > 0.05 * WEBHOOKS
     (most,) = Counter(line["id"] for name in QUEUES for line in records[name]).most_common(1)
     assert most[1] == 1, "no delivery is handled twice"

@@ -29,7 +29,7 @@ Start = Callable[..., Envoy]
 
 
 @pytest.fixture
-def start(moto: Moto, wasm: Path, tmp_path: Path, started: list[Envoy]) -> Start:
+def start(moto: Moto, wasm: Path, start_envoy: Callable[..., Envoy]) -> Start:
     """Starts an Envoy with envoy/capture.yaml, whose captures go to moto instead of the shipped queue."""
 
     def start(actions: list[str], *captures: dict[str, Any], address: Any = None) -> Envoy:
@@ -41,8 +41,7 @@ def start(moto: Moto, wasm: Path, tmp_path: Path, started: list[Envoy]) -> Start
             capture=[{**shipped, "matcher": f"^/webhook/{at}$", "name": f"hook-{at}", **each} for at, each in enumerate(captures)],
             credentials=moto.create_user(actions).settings(),
         )
-        started.append(Envoy(config.write(tmp_path / "envoy.yaml"), ANY_CREDENTIALS.environment()))
-        return started[-1]
+        return start_envoy(config, ANY_CREDENTIALS.environment())
 
     return start
 

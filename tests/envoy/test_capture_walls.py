@@ -27,7 +27,7 @@ StartCapture = Callable[..., Envoy]
 CONTENT_TYPES = ["application/grpc", "application/grpc+json", "application/grpc+proto", "application/grpc-web"]
 JSON = "application/json"
 
-SHIPPED = ["access-logger", "capture", "host-signs", "http-filter"]
+SHIPPED = ["access-logger", "capture", "host-signs", "http-filter", "webhook-target"]
 
 # Spellings that one application or another takes for /webhook, which the capture matches; and whether Envoy, as it is configured,
 # hands them on as /webhook itself.

@@ -1,17 +1,20 @@
 """What is queued while the configuration changes under it, in a running Envoy: each event goes where it was to go, and no gauge
-stays up. The old filter goes on in the main thread's VM, which no request can trap.
+stays up. The old filter goes on in the main thread's VM, which no request can trap, until another one sends.
 """
 
+from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rig.credential_servers import Mint, Sts
 from rig.envoy import Envoy
-from rig.envoy_config import EXAMPLES
-from rig.gateway import StartGateway
+from rig.envoy_config import EXAMPLES, EnvoyConfig
+from rig.gateway import ANY_CREDENTIALS, StartGateway
 from rig.http import send
 from rig.lives import ReloadableGateway, trap
+from rig.signatures import Key
 from rig.sns_answers import acknowledge, error
 from rig.sns_sink import SnsSink
 from rig.sqs_sink import SqsSink
@@ -27,7 +30,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no such route": {"routes": [{"method": "POST", "matcher": "/elsewhere"}]},
     "another endpoint": {"endpoint": "https://sns-fips.us-east-1.amazonaws.com"},
     "another role": {
-        "credentials": {"source": "environment", "assume_role": {"role_arn": "arn:aws:iam::123456789012:role/another"}}
+        "credentials": {
+            "source": "environment",
+            "assume_role": {"role_arn": "arn:aws:iam::123456789012:role/another"},
+            "upstreams": {"sts": "sts"},
+        },
     },
     "no queue of dead letters": {"dead_letter": {"log": True}},
 }
@@ -37,14 +44,24 @@ def gauges(envoy: Envoy) -> list[float]:
     return [envoy.metric(f"retrohook_queued_{what}") for what in ("entries", "bytes")]
 
 
-@pytest.mark.parametrize(("change", "way"), zip(CHANGES, cycle(EXAMPLES)))
+@pytest.fixture
+def sts() -> Iterator[Sts]:
+    server = Sts(Mint(), lambda: Key(ANY_CREDENTIALS.access_key_id, ANY_CREDENTIALS.secret_access_key, None))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(("change", "way"), [*zip(CHANGES, cycle(EXAMPLES))])
 def test_what_was_queued_before_a_reload_a_trap_and_a_change_goes_where_it_was_to_go(
-    start_gateway: StartGateway, sink: SnsSink, queue: SqsSink, tmp_path: Path, change: str, way: str
+    start_gateway: StartGateway, sink: SnsSink, queue: SqsSink, sts: Sts, tmp_path: Path, change: str, way: str
 ) -> None:
+    def add_clusters(config: EnvoyConfig) -> None:
+        config.add_cluster_at("dead", queue.address)
+        config.add_cluster_at("sts", sts.address)
+
     sink.answers = error(503)
     gateway = ReloadableGateway(
-        start_gateway, tmp_path, way, sink.address, may_trap=True,
-        adjust=lambda config: config.add_cluster_at("dead", queue.address),
+        start_gateway, tmp_path, way, sink.address, may_trap=True, adjust=add_clusters,
         dead_letter={"queue_url": QUEUE, "upstream": "dead"},
     )  # fmt: skip
     envoy = gateway.envoy

@@ -15,6 +15,8 @@ from rig.gateway import StartGateway
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 LoadConfig = Callable[[str], EnvoyConfig]
 
 PUT_PROFILE = {"method": "PUT", "matcher": "/profile"}
@@ -71,7 +73,8 @@ def test_a_struct_is_refused(config: LoadConfig, tmp_path: Path) -> None:
     document = config("http-filter")
     struct = {"@type": "type.googleapis.com/google.protobuf.Struct", "value": document.settings}
     document.plugin["configuration"] = struct
-    assert "not valid JSON" in refusal(document, tmp_path)
+    log = refusal(document, tmp_path)
+    assert "not valid JSON" in log and "type.googleapis.com/google.protobuf.StringValue" in log
 
 
 def test_a_secret_in_a_faulty_configuration_is_not_logged(config: LoadConfig, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from rig.sns_request import SnsRequest
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 INSTANCE = "169.254.169.254:80"
 CONTAINER = "169.254.170.2:80"
 STS = "sts.us-east-1.amazonaws.com:443"

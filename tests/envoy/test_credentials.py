@@ -14,6 +14,8 @@ from rig.sns_request import SnsRequest
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 NO_CREDENTIALS = Credentials("", "")
 
 # Every character that a header may have, and some beyond ASCII; and in the query the first 256, percent-encoded.

@@ -4,6 +4,7 @@ accepted arrives; only what was in flight may come twice. What nobody can send a
 
 from pathlib import Path
 
+import pytest
 from rig.envoy import Envoy
 from rig.gateway import StartGateway
 from rig.lives import ReloadableGateway, let_trap, trap, traps
@@ -11,6 +12,8 @@ from rig.load import LoadProcess, LoadResult
 from rig.sns_answers import error, slow
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
+
+pytestmark = pytest.mark.own_process
 
 RATE = 500
 

@@ -7,12 +7,13 @@ from rig import PROJECT
 from rig.gateway import MISSION_PUT, StartGateway
 from rig.http import send
 from rig.lives import ReloadableGateway, trap
+from rig.release import version
 from rig.sns_answers import Answer, acknowledge, error, first
 from rig.sns_request import SnsRequest
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
-DOCUMENTATION = (PROJECT / "docs" / "operation.md").read_text()
+DOCUMENTATION = (PROJECT / "docs" / "metrics.md").read_text()
 
 
 def test_every_metric_is_there_with_its_type(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
@@ -25,6 +26,16 @@ def test_every_metric_is_there_with_its_type(start_gateway: StartGateway, sink: 
     # The table that the filter's own tests hold to its metrics.
     documented = dict(re.findall(r"^\| `retrohook_(\w+)` \| (\w+) \|", DOCUMENTATION, re.MULTILINE))
     assert len(documented) > 20 and kinds == documented
+
+
+def test_it_and_the_log_say_which_version_runs(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+    envoy = start_gateway(way, sink.address, workers=2)
+    send(envoy.address_of(), *MISSION_PUT)
+    sink.wait_for_events(1)
+    infos = re.findall(r"^retrohook_build_info.*", envoy.admin_get("/stats/prometheus"), re.MULTILINE)
+    assert infos == [f'retrohook_build_info{{version="{version()}"}} 1'], "one for all workers"
+    first = next(line for line in envoy.log().splitlines() if "wasm log" in line)
+    assert first.endswith(f"Retrohook {version()} starts")
 
 
 def test_of_two_targets_it_shows_which_is_down(

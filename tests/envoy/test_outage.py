@@ -16,6 +16,8 @@ from rig.sns_request import SnsRequest
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 SECONDS = float(os.environ.get("RETROHOOK_OUTAGE_SECONDS", "4"))
 RATE = float(os.environ.get("RETROHOOK_OUTAGE_RATE", "500"))
 COUNT = int(SECONDS * RATE)

@@ -57,3 +57,13 @@ def test_what_the_page_has_is_verified_and_with_another_secret_it_is_not(
     if "signature=" in command and "Mailgun" not in title:
         changed = command.replace('--data-binary "$body"', '--data-binary "$body "')
         assert changed != command and stored(changed, secret)["verify_error"] == "no signature matches"
+
+
+def test_the_challenge_of_slack_is_answered_as_the_page_says(start_capture: Callable[..., Envoy], queue: SqsSink) -> None:
+    (command,) = re.findall(r"```sh\n((?:(?!```).)*?x-slack-signature.+?)```", PAGE, re.DOTALL)
+    envoy = start_capture(queue, capture={"verify": {"scheme": "slack", "secrets": ["secret"]}})
+    reply = run(envoy, command, "secret")
+    assert reply.startswith("HTTP/1.1 200 OK") and reply.endswith("try-1") and "x-retrohook-message-id" not in reply, reply
+    assert run(envoy, command, "another").startswith("HTTP/1.1 401 ")
+    envoy.wait_for_log(r"capture\[0\]: 1 webhook\(s\) without a good signature, answered 401: no signature matches")
+    assert not queue.requests

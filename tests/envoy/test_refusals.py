@@ -1,6 +1,7 @@
 """What refuses the caller or the target, whatever the event: nothing is lost, little is sent, and once it is mended all arrives."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -92,7 +93,7 @@ def assert_all_arrive(envoy: Envoy, targets: Targets) -> None:
     assert "retrohook-dead-letter" not in envoy.log()
 
 
-def assert_all_are_held(envoy: Envoy, targets: Targets, egress: Egress, name: str) -> None:
+def assert_all_are_held(envoy: Envoy, targets: Targets, egress: Egress, name: str, since: float) -> None:
     wait_for(lambda: envoy.metric(REFUSED_TARGETS) == 3, f"all to refuse: {name}")
     for target in targets.names.values():
         # The metric may be seen before the line.
@@ -103,7 +104,10 @@ def assert_all_are_held(envoy: Envoy, targets: Targets, egress: Egress, name: st
         assert len(lines) == 1 and "error" in lines[0], lines
     wait_for(lambda: envoy.metric(QUEUED) == 3 * EVENTS, f"all to be held: {name}")
     refused = envoy.metric("retrohook_refused_calls_total")
-    assert 3 <= refused <= egress.refused <= 3 * AT_ONCE + 3 * AT_ONCE * (name == "an unknown code"), name
+    # On a busy machine the first probes may be among them: each target has one in five seconds.
+    probes = 3 * int((time.monotonic() - since) / 5)
+    most = 3 * AT_ONCE + 3 * AT_ONCE * (name == "an unknown code") + probes
+    assert 3 <= refused <= egress.refused <= most, name
 
 
 @pytest.mark.parametrize("group", REFUSALS)
@@ -120,8 +124,9 @@ def test_whatever_is_refused_arrives_when_that_is_mended(start_gateway: StartGat
 
             keys = moto.create_user(ALL_ACTIONS)
             envoy = start_gateway("http-filter", egress.address, keys, adjust=reach, **targets.settings)
+            since = time.monotonic()
             put_to_each(envoy)
-            assert_all_are_held(envoy, targets, egress, name)
+            assert_all_are_held(envoy, targets, egress, name, since)
             trials.append((name, envoy, targets, egress))
         for _, _, _, egress in trials:
             egress.refusal = None

@@ -4,12 +4,15 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from rig import PROJECT
 from rig.gateway import StartGateway
 from rig.http import send
 from rig.moto import REGION, Moto, Queue
 from rig.process import ServerProcess
 from rig.waiting import wait_for
+
+pytestmark = pytest.mark.own_process
 
 
 def test_what_was_refused_for_too_long_is_sent_after_all(start_gateway: StartGateway, moto: Moto, way: str, tmp_path: Path) -> None:

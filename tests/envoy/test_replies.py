@@ -1,5 +1,6 @@
 """What SNS, or something that claims to be SNS, may answer: no event is lost, none is counted as published wrongly."""
 
+import pytest
 from rig.dns import NameServer
 from rig.envoy import Envoy
 from rig.gateway import MISSION_PUT, StartGateway
@@ -57,14 +58,14 @@ def settle(envoy: Envoy, sink: SnsSink, fault: Answers) -> dict[str, float]:
     return {name: value - before.get(name, 0) for name, value in envoy.metrics().items()}
 
 
-def test_an_event_is_sent_until_it_is_stored(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:
+@pytest.mark.parametrize("name", NOTHING_STORED)
+def test_an_event_is_sent_until_it_is_stored(start_gateway: StartGateway, sink: SnsSink, way: str, name: str) -> None:
     # So long that no reply comes after it, on a busy machine neither.
     envoy = start_gateway(way, sink.address, timeout_ms=60_000)
-    for name, fault in NOTHING_STORED.items():
-        gained = settle(envoy, sink, fault)
-        assert list(sink.stored.values()) == [1] * EVENTS, name
-        assert gained["retrohook_events_retried_total"] >= 1, name
-        wait_for(lambda: envoy.metric("retrohook_queued_entries") == 0, f"{name}: an empty queue")
+    gained = settle(envoy, sink, NOTHING_STORED[name])
+    assert list(sink.stored.values()) == [1] * EVENTS
+    assert gained["retrohook_events_retried_total"] >= 1
+    wait_for(lambda: envoy.metric("retrohook_queued_entries") == 0, "an empty queue")
 
 
 def test_a_lost_reply_repeats_events_with_the_same_id(start_gateway: StartGateway, sink: SnsSink, way: str) -> None:

@@ -13,6 +13,8 @@ from rig.sns_answers import acknowledge, error, first, partial_failure
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 ROLE = "arn:aws:iam::123456789012:role/publisher"
 DUMPS = ["/stats/prometheus", "/stats?usedonly", "/clusters", "/config_dump", "/server_info", "/certs"]
 

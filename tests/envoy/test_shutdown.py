@@ -15,6 +15,8 @@ from rig.sns_answers import error, in_turn, slow
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
 
+pytestmark = pytest.mark.own_process
+
 QUEUED = "retrohook_queued_entries"
 
 
@@ -53,7 +55,7 @@ PRE_STOP = re.compile(r"```sh\n# preStop\n(.*?)```", re.DOTALL)
 
 def pre_stop(envoy: Envoy, seconds: int) -> subprocess.CompletedProcess[str]:
     """Runs the command of the documentation; what differs from there is the address of the admin interface and the time."""
-    command = PRE_STOP.search((PROJECT / "docs" / "operation.md").read_text())[1]
+    command = PRE_STOP.search((PROJECT / "docs" / "guides" / "production.md").read_text())[1]
     assert "127.0.0.1:9901" in command and "seconds=25" in command
     command = command.replace("127.0.0.1:9901", "{}:{}".format(*envoy.admin)).replace("seconds=25", f"seconds={seconds}")
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)

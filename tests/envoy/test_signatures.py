@@ -92,8 +92,7 @@ def test_of_events(start_gateway: StartGateway, aws: SqsSink, way: str, kind: st
         "endpoint": f"http://{host}:{port}",
         "credentials": credentials(token),
         "max_in_flight": 1,
-        # What a helping worker gives back after a failure waits for twice that, and a second.
-        "timeout_ms": 10_000,
+        "timeout_ms": 60_000,
         "routes": [{"method": "PUT", "matcher": "/profile"}],
     }
     envoy = start_gateway(way, aws.address, adjust=lambda config: config.add_cluster(f"{host}:{port}", aws.address), **settings)

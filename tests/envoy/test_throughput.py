@@ -6,11 +6,14 @@ the sink share with the gateway. RETROHOOK_LOAD_SECONDS makes it longer: 20 are 
 
 import os
 
+import pytest
 from rig.envoy import Envoy
 from rig.gateway import StartGateway
 from rig.load import LoadResult, run_load
 from rig.sns_sink import SnsSink
 from rig.waiting import wait_for
+
+pytestmark = pytest.mark.own_process
 
 RATE = 5_000
 SECONDS = float(os.environ.get("RETROHOOK_LOAD_SECONDS", "4"))

@@ -7,20 +7,15 @@ from collections.abc import Iterator
 import pytest
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
+from rig.forms import ED25519
 from rig.gateway import ANY_CREDENTIALS, wasm_path
 from rig.http import Reply, send
-from rig.signers import SENDERS, Delivery, Sender, public_key, standard_webhooks_v1a
+from rig.signers import SENDERS, Delivery, standard_webhooks_v1a
 from rig.sqs_sink import SqsSink
 
 BODY = b'{"type":2,"n":1.50}'
 SECRETS = ("the first secret", "the second secret")
-GENERAL = Sender(
-    lambda secret, delivery: {"x-sig": SENDERS["discord"].sign(secret, delivery)["x-signature-ed25519"], "x-at": str(delivery.at)},
-    timed=True,
-    public=lambda secret: public_key(secret).hex(),
-    verify={"scheme": "ed25519", "header": "x-sig", "signed": "${timestamp}${request.body}", "timestamp": {"header": "x-at"}},
-)
-ALL = {"discord": SENDERS["discord"], "standard-webhooks": standard_webhooks_v1a(), "ed25519": GENERAL}
+ALL = {"discord": SENDERS["discord"], "standard-webhooks": standard_webhooks_v1a(), "ed25519": ED25519}
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +28,9 @@ def queue() -> Iterator[SqsSink]:
 def envoy(queue: SqsSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
     config = EnvoyConfig("capture", wasm_path())
     config.aim_queue(queue.address, queue.url)
-    (shipped,) = config.settings["capture"]
-    captures = [
-        {
-            **shipped,
-            "matcher": f"^/webhook/{name}$",
-            "name": name,
-            "verify": {"scheme": name, "secrets": [*map(sender.public, SECRETS)], **sender.verify},
-        }
-        for name, sender in ALL.items()
-    ]
-    config.configure(capture=captures)
+    config.verify_each(
+        {name: {"scheme": name, "secrets": [*map(sender.public, SECRETS)], **sender.verify} for name, sender in ALL.items()}
+    )
     path = config.write(tmp_path_factory.mktemp("ed25519") / "envoy.yaml")
     with Envoy(path, ANY_CREDENTIALS.environment()) as running:
         yield running

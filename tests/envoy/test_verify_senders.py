@@ -11,51 +11,15 @@ from typing import Any
 import pytest
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
+from rig.forms import FORMS
 from rig.gateway import ANY_CREDENTIALS
 from rig.http import Reply, send
-from rig.signers import SENDERS, Delivery, Headers, Sender, b64, mac, stripe_like
+from rig.signers import SENDERS, Delivery, Headers, b64, mac
 from rig.sns_answers import slow
 from rig.sqs_sink import SqsRequest, SqsSink, acknowledge
 
 BODY = b'{"type":"event","n":1.50}'
 
-
-def _general(secret: str, delivery: Delivery) -> Headers:
-    text = f"{delivery.method} {delivery.target[:14]}|{delivery.iso}|".encode() + delivery.body
-    return {"x-signature": f"v1={b64(bytes(64))};v1={b64(mac(bytes.fromhex(secret), text, 'sha512'))}", "x-at": delivery.iso}
-
-
-FORMS: dict[str, Sender] = {
-    "general-hmac": Sender(
-        _general,
-        timed=True,
-        secrets=("00ff" * 10, "11ee" * 10),
-        verify={
-            "scheme": "hmac", "header": "x-signature", "separator": ";", "key": "v1", "encoding": "base64",
-            "algorithm": "sha512", "key_encoding": "hex", "signed": "${request.method} /webhook/gener|${timestamp}|${request.body}",
-            "timestamp": {"header": "x-at", "unit": "rfc3339"},
-        },
-    ),
-    "general-list": Sender(
-        stripe_like("x-list", "t", "v1", ".", ",").sign,
-        timed=True,
-        verify={
-            "scheme": "hmac", "header": "x-list", "separator": ",", "key": "v1",
-            "signed": "${timestamp}.${request.body}", "timestamp": {"key": "t"},
-        },
-    ),
-    "general-token": Sender(
-        lambda secret, delivery: {"x-token": f"Bearer {secret}"},
-        verify={"scheme": "token", "header": "x-token", "prefix": "Bearer "},
-        signs_body=False,
-    ),
-    "general-basic": Sender(
-        lambda secret, delivery: {"authorization": "Basic " + b64(secret.encode())},
-        secrets=("user:old", "user:new"),
-        verify={"scheme": "basic"},
-        signs_body=False,
-    ),
-}  # fmt: skip
 
 ALL = SENDERS | FORMS
 SHIPPED = [name for name in ALL if name != "discord"]
@@ -77,9 +41,9 @@ def envoy(wasm: Path, queue: SqsSink, tmp_path_factory: pytest.TempPathFactory) 
     config = EnvoyConfig("capture", wasm)
     config.aim_queue(queue.address, queue.url)
     (shipped,) = config.settings["capture"]
-    captures = [{**shipped, "matcher": f"^/webhook/{name}$", "name": name, "verify": verify_of(name)} for name in SHIPPED]
-    captures.append({**shipped, "matcher": "^/webhook/unsigned$", "challenges": ["event-grid", "microsoft-graph", "cloudevents", "okta"]})
-    config.configure(capture=captures, timeout_ms=5000)
+    unsigned = {**shipped, "matcher": "^/webhook/unsigned$", "challenges": ["event-grid", "microsoft-graph", "cloudevents", "okta"]}
+    config.verify_each({name: verify_of(name) for name in SHIPPED})
+    config.configure(capture=[*config.settings["capture"], unsigned], timeout_ms=5000)
     path = config.write(tmp_path_factory.mktemp("senders") / "envoy.yaml")
     with Envoy(path, ANY_CREDENTIALS.environment()) as running:
         yield running
@@ -114,8 +78,7 @@ def test_who_knows_a_secret_is_verified_and_nobody_else(envoy: Envoy, queue: Sqs
         assert stored.message["method"] == "POST"
         if not sender.signs_body and name != "mailgun":
             assert secret not in stored.fields["MessageBody"] and b64(secret.encode()) not in stored.fields["MessageBody"]
-    wrong = {"standard-webhooks": b64(b"3" * 24), "general-hmac": "22dd" * 10}.get(name, "user:none" if ":" in sender.secrets[0] else "none")
-    bad = [(wrong, 0, False)] + [(sender.secrets[0], 0, True)] * sender.signs_body + [(sender.secrets[0], -400, False)] * sender.timed
+    bad = [(sender.another, 0, False)] + [(sender.secrets[0], 0, True)] * sender.signs_body + [(sender.secrets[0], -400, False)] * sender.timed
     for secret, at, harm in bad:
         reply, stored = deliver(envoy, queue, name, secret, at, harm)
         if rejects:

@@ -14,6 +14,7 @@ import pytest
 import replay_dead_letters
 from replay_dead_letters import Reader, call_of, replay
 from rig.moto import REGION, Credentials, Moto, Queue
+from rig.webhook_receiver import SECRET, WebhookReceiver
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:profile-events"
 ENVOY = "[2026-11-24 22:00:00.000][7][error][wasm] [source/extensions/common/wasm/context.cc:1195] wasm log retrohook: "
@@ -226,6 +227,14 @@ def test_events_arrive_where_they_were_to_go(moto: Moto, tmp_path: Path, monkeyp
     assert (found["detail-type"], found["time"][:19]) == ("exchange", "2026-01-01T12:00:00")
 
 
+def test_a_cloud_event_goes_to_a_bus_as_the_gateway_puts_it_there() -> None:
+    attributes = {"ce-specversion": {"type": "String", "value": "1.0"}, "ce-type": {"type": "String", "value": "order.placed"}}
+    target = {"event_bus": "bus", "region": REGION}
+    _, _, _, arguments = call_of(letter("a", target=target, message='{"specversion":"1.0","id":"a"}', attributes=attributes))
+    (entry,) = arguments["Entries"]
+    assert (entry["Detail"], entry["DetailType"]) == ('{"specversion":"1.0","id":"a"}', "order.placed")
+
+
 @pytest.mark.usefixtures("as_administrator")
 def test_a_dry_run_sends_nothing(
     moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -254,6 +263,17 @@ def test_what_is_refused_is_told_and_the_others_are_sent(
     assert moto.messages_left(queue) == 1
 
 
+def test_a_log_that_cannot_be_opened_is_reported_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, gone = tmp_path / "envoy.log", tmp_path / "gone.log"
+    log.write_text(whole(letter("e-1")))
+    assert run(monkeypatch, "--dry-run", str(gone), str(tmp_path), str(log)) == 1
+    written = capsys.readouterr()
+    assert "e-1" in written.out and "1 would be sent, 0 not sent, 2 not readable" in written.out
+    assert f"{gone}: No such file or directory" in written.err and f"{tmp_path}: Is a directory" in written.err
+
+
 @pytest.mark.usefixtures("as_administrator")
 def test_what_went_to_a_queue_is_sent_from_there_and_what_cannot_be_sent_stays(
     moto: Moto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -268,3 +288,41 @@ def test_what_went_to_a_queue_is_sent_from_there_and_what_cannot_be_sent_stays(
     (message,) = moto.receive(queue, 1)
     assert message["Body"] == letters[0]["message"]
     assert moto.messages_left(dead_letters) == 2
+
+
+HOOK = "https://hooks.example.com/${env.HOOK_PATH}"
+
+
+def test_a_letter_for_a_webhook_is_signed_as_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_PATH", "in")
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    with WebhookReceiver() as receiver:
+        host, port = receiver.address
+        url = f"http://{host}:{port}/${{env.HOOK_PATH}}"
+        route = {"webhook_url": f"{url}?a=1", "webhook": {"secrets": "${env.HOOK_SECRET}", "headers": {"X-Key": "k"}}}
+        webhooks = replay_dead_letters.Webhooks({"topic_arn": TOPIC, "routes": [{}, route]})
+        (read_again,), faults = read([whole(letter("e-1", target={"webhook_url": url}))])
+        assert faults == []
+        assert replay([read_again], None, lambda each: replay_dead_letters.send(each, webhooks)) == (1, 0)
+        (request,) = receiver.requests
+        assert request.is_signed_with(SECRET) and request.headers["x-key"] == "k" and request.target == "/in?a=1"
+        assert request.event == {"event_id": "e-1", "attributes": {"event_id": "e-1", "status": 200}}
+        # A message of the operator's own, which is all that the gateway sends.
+        alone = letter("e-2", target={"webhook_url": url}, message='{"records":[]}', attributes={})
+        assert replay([alone], None, lambda each: replay_dead_letters.send(each, webhooks)) == (1, 0)
+        assert receiver.requests[-1].body == b'{"records":[]}'
+
+
+def test_a_letter_for_a_webhook_stays_unsent_where_it_is_not_known_or_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    to_webhook = letter("e-1", target={"webhook_url": HOOK})
+    assert replay([to_webhook], None, replay_dead_letters.send) == (0, 1)
+    assert f"--config has no webhook_url {HOOK}" in capsys.readouterr().err
+    with WebhookReceiver() as receiver:
+        receiver.answer_with(307, headers=(("location", "/elsewhere"),))
+        host, port = receiver.address
+        url = f"http://{host}:{port}/in"
+        webhooks = replay_dead_letters.Webhooks({"webhook_url": url})
+        letters = [letter("e-2", target={"webhook_url": url})]
+        assert replay(letters, None, lambda each: replay_dead_letters.send(each, webhooks)) == (0, 1)
+        assert len(receiver.requests) == 1, "a redirect is not followed"
+    assert "the receiver answered 307" in capsys.readouterr().err

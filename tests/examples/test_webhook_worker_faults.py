@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_client import client
 from redrive import Redrive
 from rig import PROJECT
 from rig.moto import REGION, Moto, Queue
@@ -17,7 +18,7 @@ from rig.process import ServerProcess
 from rig.waiting import wait_for
 from rig.webhooks import captured, put
 from webhook_inbox import Claim, Inbox, Taken
-from webhook_worker import Worker, client
+from webhook_worker import Worker, bounds
 
 StartWorker = Callable[..., Worker]
 Handler = Any
@@ -82,13 +83,13 @@ def test_a_call_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-        sqs = client("sqs", concurrency=1, seconds=0.5)
+        sqs = client("sqs", "http://127.0.0.1/1/q", bounds(concurrency=1, seconds=0.5))
         begin = time.monotonic()
         with pytest.raises(Exception, match="timeout|timed out"):
             sqs.change_message_visibility(QueueUrl="http://127.0.0.1/1/q", ReceiptHandle="x", VisibilityTimeout=9)
         assert time.monotonic() - begin < 4
         # The longest that one takes as it is shipped is less than the time between two heartbeats.
-        settings = client("sqs", concurrency=8).meta.config
+        settings = client("sqs", "http://127.0.0.1/1/q", bounds(concurrency=8)).meta.config
         longest = settings.retries["total_max_attempts"] * (settings.connect_timeout + settings.read_timeout) + 1
         assert longest < 90 / 3
 

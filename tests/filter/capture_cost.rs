@@ -61,11 +61,12 @@ pub(crate) fn like_a_provider(size: usize) -> String {
 
 #[test]
 fn a_small_webhook_costs_what_its_signature_costs() {
-    for way in GATEWAYS {
+    // Kong is asked for the length of the body, which Envoy gives among the other headers.
+    for (way, most) in GATEWAYS.into_iter().zip([14, 15]) {
         let (usage, bytes) = store(&mut used_gateway(way), &webhook(&like_a_provider(1_024)));
         let (instructions, calls) = (usage.instructions, usage.total_host_calls());
         println!("{way:?}, 1 KB of JSON, a call of {bytes} bytes: {instructions} instructions, {calls} host calls");
-        assert!(instructions < 520_000 && calls <= 15, "{way:?}: {instructions} {:?}", usage.host_calls);
+        assert!(instructions < 490_000 && calls <= most, "{way:?}: {instructions} {:?}", usage.host_calls);
     }
 }
 
@@ -90,6 +91,34 @@ fn a_large_webhook_costs_a_few_hundred_instructions_for_each_byte() {
 }
 
 #[test]
+fn signatures_that_anybody_can_send_cost_no_more_than_a_few() {
+    // Of RFC 8032, 7.1, test 3, and of another text than this.
+    let signature = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac\
+                     18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
+    let keys = [
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    ];
+    let verify = json!({"scheme": "ed25519", "secrets": keys, "header": "x-s", "separator": ","});
+    let mut host = start(Way::HttpFilter, &capturing(json!({"verify": verify}), json!({})));
+    store(&mut host, &webhook("{}"));
+    let cases = [
+        (1_024, 1, 6_400_000),
+        (1_024, 2, 12_400_000),
+        (1_024, 100, 18_500_000),
+        (LARGE, 1, 103_000_000),
+        (LARGE, 100, 150_000_000),
+    ];
+    for (bytes, count, most) in cases {
+        let signatures = vec![signature; count].join(",");
+        let spec = webhook(&like_a_provider(bytes)).request_header("x-s", signatures);
+        let (usage, _) = store(&mut host, &spec);
+        println!("{bytes} bytes, {count} signatures, 2 keys: {} instructions", usage.instructions);
+        assert!(usage.instructions < most, "{bytes} bytes, {count} signatures: {}", usage.instructions);
+    }
+}
+
+#[test]
 fn a_head_costs_no_more_than_a_body() {
     let long = |text: &str, size: usize| text.repeat(size / text.len());
     let of = |names: usize| {
@@ -99,11 +128,11 @@ fn a_head_costs_no_more_than_a_body() {
     let post = |path: String| ExchangeSpec::new("POST", path).request_header("Content-Length", "2").request_body("{}");
     // Envoy takes heads of 60 KiB and 100 headers. A path of more than 2 KiB is refused unseen.
     for (matcher, what, spec, most) in [
-        ("^/webhook$", "100 headers of 8 KB", of(100), 2_650_000),
-        ("^/webhook$", "100 headers of one name", of(1), 1_440_000),
-        ("^/webhook", "a captured path of 2 KB", post("/webhook".to_owned() + &long("/a", 2_040)), 810_000),
-        ("^/webhook", "a captured query of 54 KB", post("/webhook?".to_owned() + &long("a=b&", 54_000)), 11_700_000),
-        ("webhooks?$", "a captured path of 2 KB, searched to its end", post(long("/webhook", 2_048)), 880_000),
+        ("^/webhook$", "100 headers of 8 KB", of(100), 2_230_000),
+        ("^/webhook$", "100 headers of one name", of(1), 1_310_000),
+        ("^/webhook", "a captured path of 2 KB", post("/webhook".to_owned() + &long("/a", 2_040)), 770_000),
+        ("^/webhook", "a captured query of 54 KB", post("/webhook?".to_owned() + &long("a=b&", 54_000)), 11_200_000),
+        ("webhooks?$", "a captured path of 2 KB, searched to its end", post(long("/webhook", 2_048)), 840_000),
         ("^/webhook$", "another path of 2 KB", post(long("/Webhoo", 2_048)), 400_000),
         ("^/webhook$", "another path of 54 KB", post(long("/Webhoo", 54_000)), 210_000),
         ("webhooks?$", "another path of 2 KB, searched to its end", post(long("/Webhoo", 2_048)), 700_000),

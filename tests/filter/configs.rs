@@ -62,8 +62,8 @@ fn matchers_that_cost_more_than_others_draw_a_warning_at_the_start() {
         let says = |place: &str, words: &str| {
             warnings.iter().any(|line| line.starts_with(&format!("{place}: ")) && line.contains(words))
         };
-        assert!(says("routes", "cannot be looked for at once"), "{warnings:#?}");
-        assert!(says("routes[40].matcher", "cannot be looked for together with others"), "{warnings:#?}");
+        assert!(says("routes", "cannot be searched at once"), "{warnings:#?}");
+        assert!(says("routes[40].matcher", "cannot be searched together with others"), "{warnings:#?}");
         assert_eq!(warnings.len(), 2, "{warnings:#?}");
     }
 }
@@ -191,6 +191,32 @@ fn without_credentials_the_filter_refuses_to_start_and_says_how_to_give_them() {
         }
     }
     load(with_keys(Host::builder(Profile::Envoy))).start_plugin(&from_environment).unwrap();
+}
+
+#[test]
+fn a_role_that_only_a_file_has_draws_a_warning_where_the_filter_signs_and_has_no_keys() {
+    let file = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/eks.amazonaws.com/serviceaccount/token");
+    let (id, secret) = (("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY));
+    let container = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x");
+    for (source, given, is_told) in [
+        ("auto", vec![file], true),
+        ("auto", vec![file, id, secret], false),
+        ("auto", vec![file, container], false),
+        ("auto", vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "")], false),
+        ("instance", vec![file], false),
+        ("host", vec![file], false),
+    ] {
+        let mut host = load(Host::builder(Profile::Envoy).environment(given));
+        host.start_plugin(config(json!({"credentials": {"source": source}})).to_string()).unwrap();
+        let warnings = logged(&mut host, LogLevel::Warn);
+        let is_warning =
+            |line: &String| line.contains("AWS_WEB_IDENTITY_TOKEN_FILE (IRSA)") && line.contains(r#""source": "host""#);
+        assert_eq!(
+            warnings.iter().filter(|line| is_warning(line)).count(),
+            usize::from(is_told),
+            "{source} {warnings:?}"
+        );
+    }
 }
 
 /// Where secrets could come to light: everything but the headers of the requests to AWS, which are

@@ -36,6 +36,9 @@ fn full() -> ExchangeSpec {
         .property("ngx.bytes_sent", "123")
 }
 
+/// The variable of the shipped file that has many values.
+const TOGETHER: &str = "ngx.retrohook_exchange";
+
 fn message(spec: &ExchangeSpec) -> Value {
     published(Way::Kong, &mut Way::Kong.start(&config(json!({}))), spec).message
 }
@@ -111,8 +114,13 @@ fn each_route_has_its_own_service_and_a_change_shows_within_a_second() {
 fn what_is_unknown_is_absent() {
     let unknown = ["ngx.remote_addr", "request.time", "ngx.request_length", "ngx.bytes_sent", "ngx.upstream_uri"];
     let spec = unknown.iter().fold(put(), |spec, name| spec.without_property(name));
-    let mut message = message(&spec.authority(None).request_id(None).upstream(None));
-    message.as_object_mut().unwrap().remove("event_id");
+    let spec = spec.authority(None).request_id(None).upstream(None);
+    let without_id = |message: &mut Value| message.as_object_mut().unwrap().remove("event_id");
+    let mut together = message(&spec.clone().without_property("ngx.msec"));
+    let mut message = message(&spec.without_property(TOGETHER));
+    without_id(&mut together);
+    without_id(&mut message);
+    assert_eq!(together, message);
     let expected = json!({
         "request": {"method": "PUT", "uri": "/mockbin/profile", "querystring": {}, "headers": {}},
         "response": {"status": 200, "headers": {}},
@@ -175,9 +183,27 @@ fn single_fields_follow_the_exchange() {
     ];
     let mut host = Way::Kong.start(&config(json!({})));
     for (case, spec, field, expected) in &cases {
-        let message = published(Way::Kong, &mut host, spec).message;
-        assert_eq!(message.pointer(field).cloned().unwrap_or_default(), *expected, "{case} {field}");
+        for spec in [spec.clone(), spec.clone().without_property(TOGETHER)] {
+            let message = published(Way::Kong, &mut host, &spec).message;
+            assert_eq!(message.pointer(field).cloned().unwrap_or_default(), *expected, "{case} {field}");
+            host = Way::Kong.start(&config(json!({})));
+        }
     }
+}
+
+#[test]
+fn an_event_is_the_same_whether_nginx_gives_its_values_together_or_one_by_one() {
+    for spec in [full(), put(), put().upstream(None), full().rewritten_to("/a%0Ab")] {
+        let of = |spec: &ExchangeSpec| {
+            let mut message = message(spec);
+            message.as_object_mut().unwrap().remove("event_id");
+            message
+        };
+        assert_eq!(of(&spec), of(&spec.clone().without_property(TOGETHER)));
+    }
+    // What is no list of all of them, as of another version, counts for nothing.
+    let odd = message(&full().property(TOGETHER, "1\n2"));
+    assert_eq!((odd["client_ip"].clone(), odd["response"]["size"].clone()), (json!("192.0.2.7"), json!(123)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, Response};
+use proxy_wasm_test_host::{Callout, ExchangeSpec, Host, Response, SharedData};
 use retrohook::metrics::Metric;
 use serde_json::{json, Value};
 
@@ -27,6 +27,8 @@ fn a_replaced_filter_still_delivers_what_it_has() {
         let (of_new, of_old): (Vec<_>, Vec<_>) = delivered.iter().partition(by_new);
         assert_eq!(numbers(of_old), (0..12).collect::<Vec<_>>());
         assert_eq!(numbers(of_new), [0]);
+        // Two looks at the lease show that the new one sends.
+        host.advance(Duration::from_secs(2)).unwrap();
         assert_eq!(host.roots(), [new], "the old one goes when it has nothing left");
         assert_eq!(count(&host, Metric::QueuedEntries), 0);
         assert_eq!(count(&host, Metric::EventsPublished), 13);
@@ -153,6 +155,66 @@ fn an_idle_filter_asks_for_the_time_and_once_a_second_for_others_that_are_gone()
         assert_eq!(usage.total_host_calls(), u64::from(ticks) + looks + claims, "{:?}", usage.host_calls);
         assert_eq!((usage.memory_grown_bytes, host.take_callouts().len()), (0, 0));
     }
+}
+
+/// Lets time pass for workers of one process, and answers their calls to SNS. Returns how often
+/// each was woken, and which events came when, in the time from now.
+fn pass(hosts: &mut [Host], time: Duration) -> (Vec<u64>, Vec<(usize, Duration)>) {
+    let (mut callbacks, mut arrivals) = (vec![0; hosts.len()], vec![]);
+    let mut passed = Duration::ZERO;
+    while passed < time {
+        passed += TICK;
+        for (callbacks, host) in callbacks.iter_mut().zip(hosts.iter_mut()) {
+            let (_, usage) = host.measure(|host| host.advance(TICK).unwrap());
+            *callbacks += usage.callbacks;
+            for callout in host.take_callouts() {
+                let entries = sns::entries(&callout);
+                arrivals.extend(numbers(&entries).into_iter().map(|number| (number, passed)));
+                host.respond(callout.token, sns::accept(&callout)).unwrap();
+            }
+        }
+    }
+    (callbacks, arrivals)
+}
+
+#[test]
+fn a_worker_that_sends_for_nobody_is_woken_ten_times_a_second_and_nothing_is_late() {
+    let route = |method: &str| json!({"method": method, "matcher": "/profile", "message_group_id": "all"});
+    let mut waits = route("PUT");
+    waits.as_object_mut().unwrap().extend([("delivery".to_owned(), json!("before_response"))]);
+    let topic = "arn:aws:sns:us-east-1:123456789012:profiles.fifo";
+    let changes = json!({"topic_arn": topic, "routes": [waits, route("POST")]});
+    let shared = SharedData::new();
+    let worker = |seed| Way::HttpFilter.journaled_as(&changes, shared.clone(), seed);
+    let mut hosts = vec![worker(1), worker(2)];
+    let second = Duration::from_secs(1);
+    pass(&mut hosts, 3 * second);
+    let (callbacks, _) = pass(&mut hosts, 10 * second);
+    assert_eq!(callbacks, [400, 100], "the first one sends");
+
+    let post = ExchangeSpec::new("POST", "/profile/0");
+    hosts[1].exchange(&post).unwrap();
+    let (callbacks, arrivals) = pass(&mut hosts, second);
+    assert!(matches!(arrivals[..], [(_, after)] if after <= MAX_DELAY + 2 * TICK), "{arrivals:?}");
+    assert!(callbacks[1] <= 11, "it has nothing to do with it: {callbacks:?}");
+
+    // Another worker sends what this response waits for.
+    let held = hosts[1].exchange(&put()).unwrap();
+    let mut passed = Duration::ZERO;
+    while hosts[1].take_finished(held.stream).is_none() {
+        pass(&mut hosts, TICK);
+        passed += TICK;
+        assert!(passed <= 4 * TICK, "it is released by the next tick but one");
+    }
+    pass(&mut hosts, second);
+    assert_eq!(pass(&mut hosts, second).0, [40, 10]);
+
+    // The other worker is gone, and this one takes over as soon as if it had not been slow.
+    hosts[1].exchange(&post).unwrap();
+    hosts.remove(0);
+    let (_, arrivals) = pass(&mut hosts, 10 * second);
+    assert!(matches!(arrivals[..], [(_, after)] if after <= 6 * second + MAX_DELAY + TICK), "{arrivals:?}");
+    assert_eq!(pass(&mut hosts, second).0, [40]);
 }
 
 #[test]

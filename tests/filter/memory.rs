@@ -12,8 +12,8 @@ use crate::support::{config, count, numbered, start, Way, TICK};
 
 const MIB: usize = 1 << 20;
 
-/// As docs/operation.md has them: what a worker takes beside its queue, and what each queued event
-/// adds, where workers share the queue and where it is in the memory of each.
+/// Bytes that a worker takes beside its queue, and that each queued event adds, where workers share
+/// the queue and where it is in the memory of each: as docs/guides/production.md has them.
 const FIXED: usize = 4 * MIB;
 const FOR_EACH_SHARED: usize = 128;
 const FOR_EACH_OWN: usize = 512;
@@ -29,7 +29,7 @@ fn uneven(number: usize) -> ExchangeSpec {
 #[test]
 fn an_outage_takes_the_memory_that_the_documentation_says_and_no_more() {
     let events: usize = env::var("RETROHOOK_OUTAGE_EVENTS").map_or(20_000, |text| text.parse().unwrap());
-    let documentation = include_str!("../../docs/operation.md");
+    let documentation = include_str!("../../docs/guides/production.md");
     assert!(
         documentation.contains(&format!("{} MiB", FIXED / MIB))
             && documentation.contains(&format!("{FOR_EACH_SHARED} bytes"))

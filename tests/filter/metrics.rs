@@ -31,11 +31,35 @@ fn every_metric_is_defined_with_its_kind() {
             let name = match definition.series {
                 Series::One => definition.name.to_owned(),
                 Series::Targets => of_target(definition.metric, "profile-events"),
+                Series::Version => version_series(),
             };
             (name, kind)
         });
         let sorted = |metrics: Vec<(String, HostKind)>| metrics.into_iter().collect::<BTreeMap<_, _>>();
         assert_eq!(sorted(host.metrics()), sorted(expected.collect()), "{profile:?}");
+    }
+}
+
+fn version_series() -> String {
+    format!("retrohook_build_info.version.{}", retrohook::metrics::VERSION)
+}
+
+/// Also of a configuration with a fault, where the first question is which version says so.
+#[test]
+fn the_first_line_and_a_metric_say_which_version_runs() {
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let mut host = load(Host::builder(profile));
+        let first = format!("Retrohook {} starts", retrohook::metrics::VERSION);
+        assert!(host.start_plugin("{}").is_err());
+        assert_eq!(host.take_logs()[0].text, first, "{profile:?}");
+        let mut host = load(Host::builder(profile));
+        host.start_plugin(config(json!({})).to_string()).unwrap();
+        assert_eq!(host.take_logs()[0].text, first, "{profile:?}");
+        let shown = |host: &Host| host.metric(&version_series());
+        assert_eq!(shown(&host), Some(1), "{profile:?}");
+        host.advance(TICK).unwrap();
+        host.replace_plugin(config(json!({})).to_string()).unwrap();
+        assert_eq!(shown(&host), Some(1), "{profile:?}: two filters of one version");
     }
 }
 
@@ -164,6 +188,11 @@ fn every_counter_counts_what_it_says() {
     let mut hostile = busy();
     (0..3).for_each(|_| Way::HttpFilter.run(&mut hostile, &ExchangeSpec::new("PUT", "/profile".repeat(300))));
     hostile.advance(TICK).unwrap();
+    let keeping = json!({"method": "PUT", "matcher": "/profile", "request_body": {"max_bytes": 1_048_576}});
+    let mut crowded = start(&config(json!({"routes": [keeping], "max_kept_body_bytes": 1_048_576})));
+    let large = numbered(0).request_body("x".repeat(600_000)).left_open();
+    (0..3).for_each(|_| Way::HttpFilter.run(&mut crowded, &large));
+    crowded.advance(TICK).unwrap();
     let path = json!({"type": "Number", "value": "${request.path}"});
     let route = json!({"method": "PUT", "matcher": "/profile", "attributes": {"a": path, "b": path}});
     let mut mistyped = start(&config(json!({"routes": [route]})));
@@ -171,6 +200,7 @@ fn every_counter_counts_what_it_says() {
     assert!(sns::entries(&callout).iter().all(|entry| !entry.attributes.contains_key("a")));
     let cases = [
         (Metric::PathsTooLong, vec![(&all, 0), (&hostile, 3)]),
+        (Metric::BodiesLeftOut, vec![(&all, 0), (&crowded, 2)]),
         (Metric::AttributesLeftOut, vec![(&all, 0), (&mistyped, 6)]),
         (Metric::EventsDroppedWithdrawn, vec![(&all, 0), (&error, 0), (&waited, 2)]),
         (Metric::ResponsesUndelivered, vec![(&all, 0), (&error, 0), (&waited, 2)]),

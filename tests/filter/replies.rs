@@ -237,9 +237,13 @@ fn an_upstream_that_the_host_does_not_know_is_tried_until_it_does() {
     assert_eq!(host.take_callouts(), []);
     assert!(count(&host, Metric::CalloutsNoReply) >= 3);
     assert_eq!((count(&host, Metric::QueuedEntries), count(&host, Metric::EventsPublished)), (101, 0));
-    let warnings = logged(&mut host, LogLevel::Warn);
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains(&format!("the host cannot call `{UPSTREAM}`: BadArgument")), "{warnings:?}");
+    let lines = host.take_logs();
+    let of =
+        |level: LogLevel| lines.iter().filter(|line| line.level == level).map(|line| &*line.text).collect::<Vec<_>>();
+    let (warnings, errors) = (of(LogLevel::Warn), of(LogLevel::Error));
+    let unknown = format!("the host cannot call `{UPSTREAM}`: BadArgument");
+    assert!(warnings.len() == 1 && warnings[0].contains(&unknown), "{warnings:?}");
+    assert!(errors.len() == 1 && errors[0].starts_with(&unknown) && errors[0].contains("give the name"), "{errors:?}");
     host.add_cluster(UPSTREAM);
     let mut delivered = numbers(&deliver(&mut host, LONG));
     delivered.sort_unstable();

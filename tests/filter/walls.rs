@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::webhooks::{answer, capturing, fields, gateway, held, message, refused, start, stored, webhook};
 use crate::support::{config, count, logged, put, Way, GATEWAYS, IDLE_TICK};
 
-/// Spellings of `/webhook` that nginx takes for the same. Envoy has normalised a path before a
+/// Spellings of `/webhook` that nginx takes for it. Envoy has normalised a path before a
 /// filter sees it, or does not.
 const NORMALISED: [&str; 12] = [
     "//webhook",
@@ -25,7 +25,7 @@ const NORMALISED: [&str; 12] = [
     "///./x/..//webhook?/y",
 ];
 
-/// Spellings that only an application may take for the same.
+/// Spellings that only an application may take for it.
 const OTHERS: [&str; 17] = [
     "/webhook/",
     "/webhook//",

@@ -251,16 +251,18 @@ impl Webhook {
     pub(crate) fn is_signed_by(&self, headers: &[(String, String)]) -> bool {
         let (_, text) = self.signature(&self.body);
         let is_hex = matches!(self.scheme, Scheme::Stripe | Scheme::Github | Scheme::Sha1Hex);
-        // In either case; and in base64 the last digit before the padding has bits that say
-        // nothing.
-        let text = if is_hex {
-            text
-        } else {
-            text.trim_end_matches('=').split_at(text.trim_end_matches('=').len() - 1).0.to_owned()
+        // Hex is read in either case, and base64 in either alphabet, whose last digit before the
+        // padding has bits that say nothing.
+        let plain = |text: &str| {
+            if is_hex {
+                text.to_ascii_lowercase()
+            } else {
+                text.replace('-', "+").replace('_', "/")
+            }
         };
-        headers
-            .iter()
-            .any(|(_, value)| if is_hex { value.to_ascii_lowercase().contains(&text) } else { value.contains(&text) })
+        let text = plain(text.trim_end_matches('='));
+        let said = if is_hex { text.as_str() } else { text.split_at(text.len() - 1).0 };
+        headers.iter().any(|(_, value)| plain(value).contains(said))
     }
 
     pub(crate) fn request<'a>(&'a self, headers: &'a [(String, String)]) -> ClientRequest<'a> {

@@ -63,6 +63,14 @@ def test_the_declarative_configurations_have_a_service_with_retrohook(name: str)
     assert_accepted(config)
 
 
+def test_the_chain_for_a_webhook_is_accepted_with_the_variables_that_it_names() -> None:
+    (config,) = filters_in(load("webhook-target.yml"))
+    VALIDATOR.validate(config)
+    text = json.dumps(config).replace("${env.HOOK_SECRET}", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").replace("${env.HOOK_TOKEN}", "token")
+    assert "${" not in text
+    assert_accepted(json.loads(text))
+
+
 def test_what_is_captured_has_no_upstream_and_fits_into_the_memory_of_nginx() -> None:
     (service,) = load("capture.yml")["services"]
     assert service["url"] == "http://127.0.0.1:9"
@@ -132,6 +140,18 @@ def test_the_image_has_its_files_where_the_settings_look() -> None:
 def test_what_an_image_copies_exists(dockerfile: str) -> None:
     for source, _ in copies(dockerfile):
         assert source == "dist/retrohook.wasm" or (PROJECT / source).exists(), source
+
+
+def test_what_an_image_copies_is_sent_to_the_builder_and_little_else() -> None:
+    ignored = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert ignored[0] == "*"
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    dockerfiles = [*PROJECT.glob("kong/**/Dockerfile"), *PROJECT.glob("deploy/**/Dockerfile")]
+    lines = [line for file in dockerfiles for line in re.findall(r"^COPY (.+)$", file.read_text(), re.MULTILINE)]
+    copied = {source.rstrip("/") for line in lines for source in line.split()[:-1]}
+    assert len(dockerfiles) == 3
+    assert {source for source in copied if not any(f"{source}/".startswith(f"{each}/") for each in sent)} == set()
+    assert {each for each in sent if not any(f"{source}/".startswith(f"{each}/") for source in copied)} == set()
 
 
 def test_what_the_containers_mount_build_and_run_exists() -> None:

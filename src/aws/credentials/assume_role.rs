@@ -102,8 +102,7 @@ impl AssumeRole {
 
     fn refusal(&self, status: u16, found: &Found) -> SourceError {
         let (Some(code), message) = (&found.code, found.message.as_deref().unwrap_or_default()) else {
-            return self
-                .error(format!("HTTP {status}"), "it, or the host in its place, is out of order; it is asked again");
+            return self.error(format!("HTTP {status}"), "it, or the host for it, is out of order; it is asked again");
         };
         // STS says who was denied what, and names no secret.
         let Failure { code, message, .. } = Failure::new(FailureClass::Transient, code, message);

@@ -17,6 +17,23 @@ use crate::aws::credentials::settings::{Settings, Source};
 /// The variable that turns the instance metadata service off, as for every SDK.
 const INSTANCE_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
+/// The variable in which IRSA names the file of a token.
+const WEB_IDENTITY: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+
+/// The warning of a role that is in a file alone.
+const ROLE_OF_A_FILE: &str =
+    "credentials: the environment has AWS_WEB_IDENTITY_TOKEN_FILE (IRSA) and no keys, and a filter reads no files, so that \
+     this role signs nothing; let Envoy sign with `\"credentials\": {\"source\": \"host\"}`, or hand the filter keys \
+     (docs/credentials.md)";
+
+/// Returns the warning of an environment that has a role for others than a filter, and no keys.
+pub fn warning(config: &Settings, environment: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let is_sought = matches!(config.source, Source::Auto | Source::Environment);
+    let has_keys = || environment::is_there(environment) || container::is_there(environment);
+    let has_file = || environment(WEB_IDENTITY).is_some_and(|file| !file.is_empty());
+    (is_sought && has_file() && !has_keys()).then_some(ROLE_OF_A_FILE)
+}
+
 /// The reason why there will never be credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -35,9 +52,9 @@ pub enum StartError {
     Nothing,
 }
 
-/// Makes the keeper of the credentials of `config`, or none if the host signs. `environment` gives
-/// the value of a variable. One call has the timeout `timeout` and counts as lost after `deadline`.
-/// `seed` drives the jitter.
+/// Makes the keeper of the credentials of `config`, or none if the host signs, or nobody.
+/// `environment` gives the value of a variable. One call has the timeout `timeout` and counts as
+/// lost after `deadline`. `seed` drives the jitter.
 ///
 /// # Errors
 /// When it is plain that the chosen source will never give credentials.
@@ -69,7 +86,7 @@ fn source(
     };
     let instance = || -> Box<dyn Provider> { Box::new(Instance::new(config.upstreams.instance.as_deref(), timeout)) };
     Ok(Some(match &config.source {
-        Source::Host => return Ok(None),
+        Source::Host | Source::Unneeded => return Ok(None),
         Source::Static(keys) => Box::new(Fixed(environment::from_config(keys)?)),
         Source::Environment => from_environment()?,
         Source::Container => container()?,

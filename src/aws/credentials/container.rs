@@ -111,7 +111,7 @@ impl Container {
                     StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => {
                         "the path in AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not this task's; does it have a task role?"
                     }
-                    _ => "the agent, or the host in its place, is out of order; it is asked again",
+                    _ => "the agent, or the host for it, is out of order; it is asked again",
                 };
                 Err(self.error(format!("HTTP {}", response.status().as_u16()), check))
             }

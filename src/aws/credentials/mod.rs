@@ -17,7 +17,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{keeper, StartError};
+pub use chain::{keeper, warning, StartError};
 pub use environment::CredentialsError;
 pub use keys::Credentials;
 pub use refresh::{CredentialsCall, Generation, Keeper, Timing};

@@ -33,6 +33,8 @@ pub enum Source {
     Instance,
     /// Nowhere: the host signs what the filter sends.
     Host,
+    /// Nowhere: nothing goes to AWS.
+    Unneeded,
 }
 
 /// Keys that stand in the configuration.

@@ -129,6 +129,15 @@ fn whatever_is_held_has_a_mend() {
 }
 
 #[test]
+fn what_envoy_says_in_the_place_of_aws_has_a_mend() {
+    for words in ["no healthy upstream", "upstream connect error or disconnect/reset before headers"] {
+        let (code, class) = unworded(StatusCode::SERVICE_UNAVAILABLE);
+        assert!(Failure::new(class, &code, words).explained().contains("Envoy itself"), "{words}");
+        assert!(!Failure::new(class, "InternalError", words).explained().contains("Envoy itself"), "{words}");
+    }
+}
+
+#[test]
 fn texts_fit_one_log_line() {
     let failure = Failure::new(Transient, " a\r\n b\0 ", &"é ".repeat(400));
     assert_eq!(failure.code, "a b");

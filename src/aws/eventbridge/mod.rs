@@ -19,9 +19,9 @@ use crate::event::Event;
 pub(crate) use reply::{parse_reply, parse_stored};
 pub(crate) use request::{body, size};
 
-/// Bytes that all entries of one `PutEvents`, and so one of them, may have: 262,144, counted as in
-/// the EventBridge User Guide, "Calculating Amazon EventBridge PutEvents event entry size".
-pub(crate) const MAX_BATCH_BYTES: usize = 262_144;
+/// Bytes that all entries of one `PutEvents`, and so one of them, may have: 1,048,576, counted as
+/// in the EventBridge User Guide, "Calculating Amazon EventBridge PutEvents event entry size".
+pub(crate) const MAX_BATCH_BYTES: usize = 1_048_576;
 
 /// Characters that a detail type may have: 128 (EventBridge API Reference, PutEventsRequestEntry).
 pub(crate) const MAX_DETAIL_TYPE_CHARS: usize = 128;
@@ -32,7 +32,7 @@ pub(crate) static KIND: TargetKind = TargetKind {
     target: "an event bus",
     name: "an event bus",
     remedy: "give its name, such as `default`, or its ARN",
-    parse: protocol::parse::<EventBus>,
+    parse: if cfg!(feature = "targets") { Some(protocol::parse::<EventBus>) } else { None },
 };
 
 impl Protocol for EventBus {
@@ -60,6 +60,14 @@ impl Protocol for EventBus {
         false
     }
 
+    fn takes_attributes(&self) -> bool {
+        false
+    }
+
+    fn takes_trace_header(&self) -> bool {
+        true
+    }
+
     fn max_event_type_chars(&self) -> Option<usize> {
         Some(MAX_DETAIL_TYPE_CHARS)
     }
@@ -72,7 +80,7 @@ impl Protocol for EventBus {
         size(event)
     }
 
-    fn headers(&self, _: usize) -> HeaderMap {
+    fn headers(&self, _: &[&Event]) -> HeaderMap {
         protocol::headers([(CONTENT_TYPE, "application/x-amz-json-1.1"), (AMZ_TARGET, "AWSEvents.PutEvents")])
     }
 

@@ -1,28 +1,21 @@
 //! Bodies of `PutEvents`.
 //!
 //! EventBridge has no message attributes: they stand in the detail, beside what the message says,
-//! where rules can match them.
+//! where rules can match them. A CloudEvent is the detail as it is, because it has no room for
+//! more.
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use crate::aws::eventbridge::event_bus::EventBus;
-use crate::event::{Attribute, AttributeType, Event};
-use crate::json::{to_json, to_json_bytes};
+use crate::event::Event;
+use crate::json::to_json_bytes;
 
 /// The source of every entry, for rules to match.
 pub(crate) const SOURCE: &str = "retrohook";
 
-/// The detail type of an event that has no event type.
-pub(crate) const DEFAULT_DETAIL_TYPE: &str = "exchange";
-
 /// Bytes that a time counts for, whatever it is (EventBridge User Guide, "Calculating Amazon
 /// EventBridge PutEvents event entry size").
 const TIME_BYTES: usize = 14;
-
-/// The text between the message and its attributes, in the place of the message's last brace.
-const SEAM: &str = ",\"attributes\":";
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -37,14 +30,15 @@ struct PutEventsRequestEntry<'a> {
     detail_type: &'a str,
     detail: String,
     event_bus_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<&'a str>,
     /// Seconds since the epoch, with a fraction.
     time: f64,
 }
 
 /// Returns the bytes of an event that count towards [`super::MAX_BATCH_BYTES`].
 pub(crate) fn size(event: &Event) -> usize {
-    let detail = event.message.len() + SEAM.len() + attributes(event).len();
-    TIME_BYTES + SOURCE.len() + detail_type(event).len() + detail
+    TIME_BYTES + SOURCE.len() + event.event_type().len() + event.size_with_attributes()
 }
 
 /// Writes the body of the request that puts `events` on `bus`.
@@ -53,54 +47,16 @@ pub(crate) fn body(bus: &EventBus, events: &[&Event]) -> Vec<u8> {
         .iter()
         .map(|event| PutEventsRequestEntry {
             source: SOURCE,
-            detail_type: detail_type(event),
-            detail: detail(event),
+            detail_type: event.event_type(),
+            detail: event.with_attributes(),
             event_bus_name: &bus.text,
+            trace_header: event.trace_header.as_deref(),
             time: event.at.0 as f64 / 1_000.0,
         })
         .collect();
     // The quotes that are escaped are about a quarter of a detail.
     let bytes = entries.iter().map(|entry| entry.detail.len() * 5 / 4 + 512).sum();
     to_json_bytes(&PutEvents { entries }, bytes)
-}
-
-fn detail_type(event: &Event) -> &str {
-    let event_type = event.attributes.iter().find(|attribute| attribute.name == "event_type");
-    event_type.map_or(DEFAULT_DETAIL_TYPE, |attribute| &attribute.value)
-}
-
-/// Writes the message, which is a JSON object with entries, with the attributes in it.
-fn detail(event: &Event) -> String {
-    match event.message.strip_suffix('}') {
-        Some(open) => [open, SEAM, &attributes(event), "}"].concat(),
-        None => event.message.clone(),
-    }
-}
-
-fn attributes(event: &Event) -> String {
-    to_json(&DetailAttributes(&event.attributes))
-}
-
-struct DetailAttributes<'a>(&'a [Attribute]);
-
-impl Serialize for DetailAttributes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for Attribute { name, data_type, value } in self.0 {
-            let json = match data_type {
-                AttributeType::String => None,
-                // A rule compares numbers with numbers only, and looks into lists.
-                AttributeType::Number | AttributeType::StringArray => {
-                    serde_json::from_slice::<&RawValue>(value.as_bytes()).ok()
-                }
-            };
-            match json {
-                Some(json) => map.serialize_entry(name, json)?,
-                None => map.serialize_entry(name, value)?,
-            }
-        }
-        map.end()
-    }
 }
 
 #[cfg(test)]
@@ -110,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::event::{Attribute, AttributeType};
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
         Attribute { name: name.into(), data_type, value: value.into() }
@@ -122,6 +79,7 @@ mod tests {
             attributes,
             subject: None,
             group_id: None,
+            trace_header: None,
             at: Timestamp(1_767_268_800_012),
         }
     }
@@ -161,8 +119,27 @@ mod tests {
                 "Source": "retrohook", "DetailType": "order.placed", "EventBusName": "orders", "Time": 1_767_268_800.012,
             })
         );
-        assert_eq!(detail_of(&entries[1]), json!({"event_id": "b", "attributes": {}}));
+        assert_eq!(detail_of(&entries[1]), json!({"event_id": "b"}));
         assert_eq!(entries[1]["DetailType"], "exchange");
+    }
+
+    #[test]
+    fn a_trace_stands_beside_the_detail_and_does_not_count() {
+        let bare = event(r#"{"event_id":"a"}"#, vec![]);
+        let traced = Event { trace_header: Some("Root=1-58406520-a006649127e371903a2de979".into()), ..bare.clone() };
+        let entries = entries(&[&bare, &traced]);
+        assert_eq!(entries[0].get("TraceHeader"), None);
+        assert_eq!(entries[1]["TraceHeader"], "Root=1-58406520-a006649127e371903a2de979");
+        assert_eq!(size(&traced), size(&bare));
+    }
+
+    #[test]
+    fn a_cloud_event_is_the_detail_as_it_is() {
+        let given = |name: &str, value: &str| attribute(name, AttributeType::String, value);
+        let event = event(r#"{"id":"e-1"}"#, vec![given("ce-specversion", "1.0"), given("ce-type", "order.placed")]);
+        let entry = entries(&[&event]).remove(0);
+        assert_eq!((&entry["Detail"], &entry["DetailType"]), (&json!(event.message), &json!("order.placed")));
+        assert_eq!(size(&event), 14 + "retrohook".len() + "order.placed".len() + event.message.len());
     }
 
     proptest! {

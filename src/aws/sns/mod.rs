@@ -24,8 +24,12 @@ pub(crate) use request::{body, size, FORM};
 /// messages of one `PublishBatch` together: 262,144.
 ///
 /// SNS API Reference, actions Publish (parameter Message) and PublishBatch. A topic whose
-/// `MaximumMessageSize` is raised takes more; every topic takes this.
+/// `MaximumMessageSize` is raised takes more; every topic that has not lowered it takes this.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 262_144;
+
+/// Bytes to which the `MaximumMessageSize` of a topic can be raised (SNS API Reference,
+/// SetTopicAttributes).
+pub(crate) const MOST_MESSAGE_BYTES: usize = 1_048_576;
 
 /// Numbers that a filter policy compares: from -10^9 to 10^9 (SNS Developer Guide, "Filter policy
 /// constraints"). It regards five digits behind the point; that there are more is no fault.
@@ -37,7 +41,7 @@ pub(crate) static KIND: TargetKind = TargetKind {
     target: "a topic",
     name: "the ARN of a topic",
     remedy: "give the ARN of an SNS topic, such as `arn:aws:sns:us-east-1:123456789012:profile-events`",
-    parse: protocol::parse::<TopicArn>,
+    parse: Some(protocol::parse::<TopicArn>),
 };
 
 impl Protocol for TopicArn {
@@ -73,11 +77,19 @@ impl Protocol for TopicArn {
         MAX_MESSAGE_BYTES
     }
 
+    fn most_bytes(&self) -> usize {
+        MOST_MESSAGE_BYTES
+    }
+
+    fn max_call_bytes(&self, max_message_bytes: usize) -> usize {
+        max_message_bytes
+    }
+
     fn size(&self, event: &Event) -> usize {
         size(event)
     }
 
-    fn headers(&self, _: usize) -> HeaderMap {
+    fn headers(&self, _: &[&Event]) -> HeaderMap {
         protocol::headers([(CONTENT_TYPE, FORM)])
     }
 

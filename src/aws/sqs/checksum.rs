@@ -61,8 +61,13 @@ mod tests {
             attribute("id", AttributeType::String, "é"),
             attribute("status", AttributeType::Number, "200"),
         ];
-        let message =
-            Message { body: "{\"a\":\"é\"}", attributes: &attributes, group_id: None, deduplication_id: None };
+        let message = Message {
+            body: "{\"a\":\"é\"}",
+            attributes: &attributes,
+            group_id: None,
+            deduplication_id: None,
+            trace_header: None,
+        };
         assert_eq!(of_body(&message), "110df10b56b83299182f70164879d203");
         assert_eq!(of_attributes(&message), "468c41cfb9960db80863f57c7c80d904");
     }

@@ -36,7 +36,7 @@ pub(crate) static KIND: TargetKind = TargetKind {
     target: "a queue",
     name: "the URL of a queue",
     remedy: "give the URL of an SQS queue, such as `https://sqs.us-east-1.amazonaws.com/123456789012/profile-events`",
-    parse: protocol::parse::<QueueUrl>,
+    parse: if cfg!(any(feature = "targets", feature = "capture")) { Some(protocol::parse::<QueueUrl>) } else { None },
 };
 
 impl Protocol for QueueUrl {
@@ -64,6 +64,10 @@ impl Protocol for QueueUrl {
         self.fifo
     }
 
+    fn takes_trace_header(&self) -> bool {
+        true
+    }
+
     fn max_bytes(&self) -> usize {
         MAX_MESSAGE_BYTES
     }
@@ -72,8 +76,8 @@ impl Protocol for QueueUrl {
         size(&event.message, &event.attributes)
     }
 
-    fn headers(&self, events: usize) -> HeaderMap {
-        headers(if events == 1 { Action::SendMessage } else { Action::SendMessageBatch })
+    fn headers(&self, events: &[&Event]) -> HeaderMap {
+        headers(if events.len() == 1 { Action::SendMessage } else { Action::SendMessageBatch })
     }
 
     fn body(&self, events: &[&Event]) -> Vec<u8> {
@@ -112,6 +116,7 @@ fn message_of(event: &Event, fifo: bool) -> Message<'_> {
         attributes: &event.attributes,
         group_id: event.group_id.as_deref().or(fifo.then_some(&event.id)),
         deduplication_id: fifo.then_some(&event.id),
+        trace_header: event.trace_header.as_deref(),
     }
 }
 
@@ -131,6 +136,7 @@ mod tests {
             attributes: vec![],
             subject: Some("SQS has none".into()),
             group_id: group_id.map(str::to_owned),
+            trace_header: None,
             at: Timestamp(0),
         }
     }
@@ -164,7 +170,7 @@ mod tests {
             (1, "AmazonSQS.SendMessage", r#"{"MessageId":"m"}"#),
             (2, "AmazonSQS.SendMessageBatch", r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#),
         ] {
-            assert!(queue.headers(events)["x-amz-target"] == action);
+            assert!(queue.headers(&vec![&Event::default(); events])["x-amz-target"] == action);
             assert_eq!(queue.parse_reply(&response(200, body), events), vec![Outcome::Delivered; events]);
         }
         let refused = queue.parse_reply(&response(200, r#"{"Successful":[{"Id":"0"}]}"#), 1);

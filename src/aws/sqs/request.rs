@@ -2,12 +2,10 @@
 //!
 //! Never cuts or checks a message: whatever makes messages and batches keeps to the limits.
 
-use http::header::{HeaderMap, CONTENT_TYPE};
-use serde::{Serialize, Serializer};
-
 use crate::aws::protocol::{self, AMZ_TARGET};
 use crate::event::Attribute;
-use crate::json::{push_string, to_json};
+use crate::json::push_field;
+use http::header::{HeaderMap, CONTENT_TYPE};
 
 /// An action of SQS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +29,8 @@ pub(crate) struct Message<'a> {
     /// The id by which a FIFO queue knows a message that is sent twice within five minutes, and
     /// delivers it once. A standard queue refuses it.
     pub(crate) deduplication_id: Option<&'a str>,
+    /// The trace that it belongs to, which does not count towards its bytes.
+    pub(crate) trace_header: Option<&'a str>,
 }
 
 /// Returns the headers of a request, beside those of the signature.
@@ -75,38 +75,26 @@ pub(crate) fn send_message_batch(queue: &str, messages: &[Message<'_>]) -> Vec<u
 /// Writes a message, after the field that names its queue or its entry in a batch: `name` begins
 /// the object.
 fn push_message(json: &mut String, name: &str, value: &str, message: &Message<'_>) {
-    let Message { body, attributes, group_id, deduplication_id } = *message;
+    let Message { body, attributes, group_id, deduplication_id, trace_header } = *message;
     push_field(json, name, value);
     push_field(json, ",\"MessageBody\":", body);
+    for (position, Attribute { name, data_type, value }) in attributes.iter().enumerate() {
+        push_field(json, if position == 0 { ",\"MessageAttributes\":{" } else { "," }, name);
+        push_field(json, ":{\"DataType\":", data_type.as_str());
+        push_field(json, ",\"StringValue\":", value);
+        json.push('}');
+    }
     if !attributes.is_empty() {
-        json.push_str(",\"MessageAttributes\":");
-        json.push_str(&to_json(&MessageAttributes(attributes)));
+        json.push('}');
+    }
+    if let Some(trace) = trace_header {
+        let name = ",\"MessageSystemAttributes\":{\"AWSTraceHeader\":{\"DataType\":\"String\",\"StringValue\":";
+        push_field(json, name, trace);
+        json.push_str("}}");
     }
     let ids = [(",\"MessageGroupId\":", group_id), (",\"MessageDeduplicationId\":", deduplication_id)];
     ids.into_iter().filter_map(|(name, id)| Some((name, id?))).for_each(|(name, id)| push_field(json, name, id));
     json.push('}');
-}
-
-/// Writes a field whose name is quoted already, with all that stands before its value.
-fn push_field(json: &mut String, name: &str, value: &str) {
-    json.push_str(name);
-    push_string(json, value);
-}
-
-struct MessageAttributes<'a>(&'a [Attribute]);
-
-impl Serialize for MessageAttributes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Value<'a> {
-            data_type: &'static str,
-            string_value: &'a str,
-        }
-        serializer.collect_map(self.0.iter().map(|Attribute { name, data_type, value }| {
-            (name, Value { data_type: data_type.as_str(), string_value: value })
-        }))
-    }
 }
 
 /// Returns room for a body, and for the quotes that are escaped: about a quarter of a message of
@@ -133,7 +121,7 @@ mod tests {
     }
 
     fn message(body: &str) -> Message<'_> {
-        Message { body, attributes: &[], group_id: None, deduplication_id: None }
+        Message { body, attributes: &[], group_id: None, deduplication_id: None, trace_header: None }
     }
 
     fn parsed(body: &[u8]) -> Value {
@@ -148,6 +136,7 @@ mod tests {
             attributes: &attributes,
             group_id: Some("g"),
             deduplication_id: Some("d"),
+            trace_header: Some("Root=1-58406520-a006649127e371903a2de979"),
             ..message("{\"a\":\"é\"}")
         };
         assert_eq!(
@@ -158,6 +147,9 @@ mod tests {
                 "MessageAttributes": {
                     "a.b": {"DataType": "String", "StringValue": "é\n"},
                     "status": {"DataType": "Number", "StringValue": "200"},
+                },
+                "MessageSystemAttributes": {
+                    "AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-58406520-a006649127e371903a2de979"},
                 },
                 "MessageGroupId": "g",
                 "MessageDeduplicationId": "d",

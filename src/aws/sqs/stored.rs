@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn only_a_plain_200_about_this_message_is_a_success() {
         let attributes = [];
-        let message = Message { body: "{}", attributes: &attributes, group_id: None, deduplication_id: None };
+        let message =
+            Message { body: "{}", attributes: &attributes, group_id: None, deduplication_id: None, trace_header: None };
         let sum = "99914b932bd37a50b983c5e7c90ae93b";
         let stored = |status, fields: &str| {
             let body = format!(r#"{{"MessageId":"m-1"{fields}}}"#);
@@ -140,8 +141,9 @@ mod tests {
 
     fn messages(attributes: &[Vec<Attribute>; 3]) -> [Option<Message<'_>>; 3] {
         let [a, b, c] = attributes;
-        [("1", a), ("2", b), ("3", c)]
-            .map(|(body, attributes)| Some(Message { body, attributes, group_id: None, deduplication_id: None }))
+        [("1", a), ("2", b), ("3", c)].map(|(body, attributes)| {
+            Some(Message { body, attributes, group_id: None, deduplication_id: None, trace_header: None })
+        })
     }
 
     /// The member of `Successful` about a message, as SQS writes it.

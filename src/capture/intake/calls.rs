@@ -31,7 +31,7 @@ impl Intake {
             let Some(target) = self.room.target(queue) else { continue };
             let mut callout = callout(target, &events, timeout);
             let bytes = storings().map(|storing| storing.size).sum();
-            let signed = signer.sign(&mut callout, &target.scope(), now);
+            let signed = signer.sign(&mut callout, target.scope.as_ref(), now);
             let mut under_way = CallUnderWay { call, queue, webhooks, bytes, signature: None, left: Vec::new() };
             match signed {
                 Ok(signature) => {

@@ -1,4 +1,4 @@
-//! Webhooks that share a call: who goes with whom, and that each sender's answer is that of its own
+//! Webhooks that share a call: which go together, and that each sender's answer is that of its own
 //! entry, whatever becomes of the others.
 
 use hex::encode;

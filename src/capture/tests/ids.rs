@@ -83,7 +83,7 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
             method: "POST".into(),
             target: target.as_str().into(),
             headers: Headers(headers.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect()),
-            body: body.as_bytes(),
+            body: body.as_bytes().into(),
             ..ClientRequest::default()
         };
         let attempts = Attempts::new(Duration::from_secs(5), true, config.retry, NOW);
@@ -435,6 +435,16 @@ fn a_call_for_what_is_not_verified_is_for_its_queue() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("capture[0]: 1 webhook(s) without a good signature, stored"), "{lines:?}");
     assert!(lines[1].contains(queue) && lines[1].contains("correct its name"), "{lines:?}");
+}
+
+#[test]
+fn the_log_says_what_becomes_of_a_challenge_without_a_good_signature() {
+    let body = br#"{"type":"url_verification","challenge":"abc"}"#;
+    let mut refused = agent(verify("slack"), json!({}));
+    assert_eq!(answered(receive(&mut refused, ID, request(&[]), body, NOW)), 401);
+    let lines = refused.take_notices(NOW);
+    let says = "capture[0]: 1 webhook(s) without a good signature, answered 401: ";
+    assert!(lines.len() == 1 && lines[0].text.starts_with(says), "{lines:?}");
 }
 
 fn any_sent() -> impl Strategy<Value = Sent> {

@@ -92,6 +92,30 @@ impl Content {
         self.0.contains(&SignedPart::Form) || self.variables().any(|variable| *variable == Variable::RequestBody)
     }
 
+    /// Returns true if nobody can change the value of `variable` without the secret.
+    pub(crate) fn covers(&self, variable: &Variable) -> bool {
+        let is_in_signed_part = match variable {
+            Variable::RequestBodyValue(_) => self.has_body(),
+            Variable::RequestPath | Variable::RequestQuery(_) => self.has_url(),
+            _ => false,
+        };
+        is_in_signed_part || self.variables().any(|signed| signed == variable)
+    }
+
+    /// Returns true if two parts of a request stand side by side, so that nothing tells where the
+    /// one ends and the other begins. A body beside another part is not such a pair: what it may be
+    /// is bounded.
+    pub(crate) fn runs_together(&self) -> bool {
+        self.has_pair(&|first, second| {
+            first.is_free() && second.is_free() && *first != SignedPart::Request(Variable::RequestMethod)
+        })
+    }
+
+    /// Returns true if two parts side by side are such a pair.
+    fn has_pair(&self, is_one: &dyn Fn(&SignedPart, &SignedPart) -> bool) -> bool {
+        self.0.windows(2).any(|pair| matches!(pair, [first, second] if is_one(first, second)))
+    }
+
     /// Returns the signed bytes of a request to `base` and its target; `timestamp` is the time as
     /// it is written.
     pub(super) fn of<'a>(
@@ -100,18 +124,20 @@ impl Content {
         base: Option<&str>,
         timestamp: &'a str,
     ) -> Result<Vec<Cow<'a, [u8]>>, Rejection> {
-        if self.joins_url_and_body() && !is_border_plain(request) {
-            return Err(Rejection::Unreadable("border between URL and body".to_owned()));
+        let joins_url = self.joins_url_and_body();
+        let is_open = (joins_url || self.has_part_at_body()) && !is_enclosed(&request.body.bytes);
+        if is_open || joins_url && has_brackets(&request.target) {
+            return Err(Rejection::Unreadable("border of the body".to_owned()));
         }
         let mut values = Vec::with_capacity(self.0.len());
         for (position, part) in self.0.iter().enumerate() {
             let value = match part {
                 SignedPart::Text(text) => Cow::Borrowed(text.as_bytes()),
-                SignedPart::Request(Variable::RequestBody) => Cow::Borrowed(request.body),
+                SignedPart::Request(Variable::RequestBody) => Cow::Borrowed(&*request.body.bytes),
                 SignedPart::Request(variable) => bytes(self.alone(position, variable, request)?),
                 SignedPart::Url => Cow::Owned(url(request, base).into_bytes()),
                 SignedPart::DecodedUrl => Cow::Owned(decoded(&url(request, base)).into_bytes()),
-                SignedPart::Form => Cow::Owned(form(request)?),
+                SignedPart::Form => Cow::Owned(form(request, self.has_url())?),
                 SignedPart::Timestamp => Cow::Borrowed(timestamp.as_bytes()),
             };
             values.push(value);
@@ -141,8 +167,15 @@ impl Content {
         false
     }
 
-    /// Returns the value of a placeholder, in which the text behind it does not stand: `id.time`
-    /// with a dot in the id would have a signature that is good for another id and time.
+    /// Returns true if a header, a parameter or the path is signed beside the body, and nothing
+    /// stands between them.
+    fn has_part_at_body(&self) -> bool {
+        self.has_pair(&|first, second| first.is_body() && second.is_free() || first.is_free() && second.is_body())
+    }
+
+    /// Returns the value of a placeholder whose ends are plain. `id.time` with a dot in the id
+    /// would have a signature that is good for another id and time, and so would `body.id`; a body
+    /// beside it has to begin or end with a bracket, which the value must not have.
     fn alone<'a>(
         &self,
         position: usize,
@@ -150,23 +183,58 @@ impl Content {
         request: &'a ClientRequest<'_>,
     ) -> Result<Cow<'a, str>, Rejection> {
         let value = only(variable, request)?;
-        let runs_on = match self.0.get(position + 1) {
-            Some(SignedPart::Text(behind)) => lookup::contains(&value, behind),
-            _ => false,
+        let part = |distance: usize| position.checked_sub(distance).and_then(|at| self.0.get(at));
+        let (before, behind) = (part(1), self.0.get(position + 1));
+        // A border of several characters may begin in front of the value, or end behind it.
+        let border_before = match (part(2), before) {
+            (Some(first), Some(SignedPart::Text(text))) if first.is_of_any_text() => text,
+            _ => "",
         };
-        if runs_on || value.is_empty() {
+        let border_behind = if let Some(SignedPart::Text(text)) = behind { text } else { "" };
+        let (mut rest, mut end) = (border_before.chars(), border_behind.chars());
+        rest.next();
+        end.next_back();
+        let whole = [rest.as_str(), &value, end.as_str()].concat();
+        let has = |border: &str| !border.is_empty() && lookup::contains(&whole, border);
+        let is_at_body = [before, behind].into_iter().flatten().any(SignedPart::is_body);
+        let is_border = has(border_before) || has(border_behind) || is_at_body && has_brackets(&value);
+        if is_border || value.is_empty() {
             return Err(Rejection::Unreadable(super::described(variable)));
         }
         Ok(value)
     }
 }
 
-/// Returns true if a URL and the body behind or before it can be told apart in the text that they
-/// make together: JSON begins and ends with brackets, which a URL has encoded.
-fn is_border_plain(request: &ClientRequest<'_>) -> bool {
-    let body = request.body.trim_ascii_end();
-    let is_json = matches!((body.first(), body.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
-    !request.target.bytes().any(|byte| b"{}[]".contains(&byte)) && (is_json || request.body.is_empty())
+impl SignedPart {
+    fn is_body(&self) -> bool {
+        *self == SignedPart::Request(Variable::RequestBody)
+    }
+
+    /// Returns true if it may have any text in it, and no check bounds which.
+    fn is_of_any_text(&self) -> bool {
+        self.is_body() || matches!(self, SignedPart::Url | SignedPart::DecodedUrl | SignedPart::Form)
+    }
+
+    /// Returns true if it is a part of a request that ends nowhere by itself. A time does: with a
+    /// digit more it is of another year.
+    fn is_free(&self) -> bool {
+        match self {
+            SignedPart::Request(variable) => *variable != Variable::RequestBody,
+            SignedPart::Url | SignedPart::DecodedUrl => true,
+            SignedPart::Text(_) | SignedPart::Form | SignedPart::Timestamp => false,
+        }
+    }
+}
+
+/// Returns true if a body can be told from a text without brackets before or behind it, in the text
+/// that they make together: JSON begins and ends with brackets, which a URL has encoded.
+fn is_enclosed(body: &[u8]) -> bool {
+    let ends = body.trim_ascii_end();
+    body.is_empty() || matches!((ends.first(), ends.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
+}
+
+fn has_brackets(text: &str) -> bool {
+    text.bytes().any(|byte| b"{}[]".contains(&byte))
 }
 
 fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
@@ -206,24 +274,25 @@ fn decoded(url: &str) -> String {
 }
 
 /// Returns the fields of a form, each as name and value, sorted and each once. Of a body that is no
-/// form nothing: then the URL, which is signed, has to have its hash.
-fn form(request: &ClientRequest<'_>) -> Result<Vec<u8>, Rejection> {
+/// form nothing: then the URL has to have its hash, and to be signed.
+fn form(request: &ClientRequest<'_>, is_url_signed: bool) -> Result<Vec<u8>, Rejection> {
     let content_type = request.headers.get("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let hash = Variable::RequestQuery(BODY_HASH.to_owned());
-    match hash.of_request(request) {
-        Some(sum) if sum.eq_ignore_ascii_case(&hex::encode(Sha256::digest(request.body))) => {}
-        None if is_form || request.body.is_empty() => {}
+    let unreadable = || Rejection::Unreadable("form".to_owned());
+    match hash.of_request(request).filter(|_| is_url_signed) {
+        Some(sum) if sum.eq_ignore_ascii_case(&hex::encode(Sha256::digest(&request.body.bytes))) => {}
+        None if is_form || request.body.bytes.is_empty() => {}
         Some(_) => return Err(Rejection::Mismatch),
-        None => return Err(missing(&hash)),
+        None if is_url_signed => return Err(missing(&hash)),
+        None => return Err(unreadable()),
     }
     if !is_form {
         return Ok(Vec::new());
     }
-    let unreadable = || Rejection::Unreadable("form".to_owned());
     let mut fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    for (position, field) in form_urlencoded::parse(request.body).enumerate() {
+    for (position, field) in form_urlencoded::parse(&request.body.bytes).enumerate() {
         // What is not looked at would not be signed.
         if position >= MAX_FIELDS {
             return Err(unreadable());

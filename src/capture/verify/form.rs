@@ -6,14 +6,22 @@ use std::borrow::Cow;
 use ctutils::CtEq;
 
 use super::content::Content;
-use super::{described, missing, only, Algorithm, Encoding, Key, Rejection, Signed, Verification};
+use super::{described, missing, only, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
+#[cfg(feature = "ed25519")]
+use crate::secret::verifies;
+use crate::secret::{Algorithm, Encoding, Key};
 
 /// Signatures of one request that are looked at: a sender that rotates its secret sends two or
-/// three, and each may cost as much as the first.
+/// three. To compare one more costs next to nothing.
 const MAX_SIGNATURES: usize = 8;
+
+/// Signatures of Ed25519 of one request that are looked at: one by each of two keys while a sender
+/// rotates its own. Anybody can send them, and with each key each costs as much as five webhooks.
+#[cfg(feature = "ed25519")]
+const MAX_ED25519_SIGNATURES: usize = 2;
 
 /// The way in which a signature proves that its sender knows the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +40,7 @@ pub(crate) enum Proof {
 pub(crate) enum TimePlace {
     /// A part of the request.
     Request(Variable),
-    /// The item of the list of signatures that begins so.
+    /// The first item of the list of signatures that begins so.
     List(String),
 }
 
@@ -124,7 +132,7 @@ impl SignatureForm {
         for text in &texts {
             let mut rest = Some(&**text);
             while let Some(list) = rest {
-                let split = self.separator.as_deref().and_then(|separator| list.split_once(separator));
+                let split = self.separator.as_deref().and_then(|separator| self.split(list, separator));
                 let item = split.map_or(list, |(item, _)| item).trim();
                 rest = split.map(|(_, behind)| behind);
                 let named_time = match &self.time {
@@ -134,7 +142,7 @@ impl SignatureForm {
                 let signature = behind(item, &self.prefix).and_then(|text| self.encoding.decode(text));
                 if let (Some(value), None) = (named_time, &time) {
                     time = Some(value.to_owned());
-                } else if let Some(signature) = signature.filter(|_| signatures.len() < MAX_SIGNATURES) {
+                } else if let Some(signature) = signature.filter(|_| signatures.len() < self.proof.max_signatures()) {
                     signatures.push(signature);
                 }
             }
@@ -143,6 +151,17 @@ impl SignatureForm {
             return Err(self.unreadable());
         }
         Ok((signatures, time))
+    }
+
+    /// Splits a list behind its first item. Some senders put several lists into one text, with a
+    /// space between them: it ends an item as well, where no signature has one before it.
+    fn split<'a>(&self, list: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+        let list = list.trim_start();
+        let split = list.split_once(separator);
+        let first = split.map_or(list, |(item, _)| item).trim_end();
+        let is_whole = |item: &str| item.len() < first.len() && !self.prefix.contains(' ');
+        let by_space = list.split_once(' ').filter(|(item, _)| is_whole(item));
+        by_space.or(split)
     }
 
     /// Returns the texts in the places; of a header each line.
@@ -169,6 +188,15 @@ fn behind<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 impl Proof {
+    /// Returns how many signatures of one request are looked at.
+    fn max_signatures(self) -> usize {
+        match self {
+            Proof::Hmac(_) | Proof::Token => MAX_SIGNATURES,
+            #[cfg(feature = "ed25519")]
+            Proof::Ed25519 => MAX_ED25519_SIGNATURES,
+        }
+    }
+
     /// Returns true if one of `signatures` proves that who signed `parts` knows the key. It takes
     /// as long for a wrong one as for a right one.
     fn is_good(self, key: &Key, parts: &[&[u8]], signatures: &[Vec<u8>]) -> bool {
@@ -176,9 +204,7 @@ impl Proof {
             Proof::Hmac(algorithm) => algorithm.mac(key, parts),
             Proof::Token => key.reveal().to_vec(),
             #[cfg(feature = "ed25519")]
-            Proof::Ed25519 => {
-                return signatures.iter().any(|signature| super::ed25519::verifies(key.reveal(), parts, signature))
-            }
+            Proof::Ed25519 => return signatures.iter().any(|signature| verifies(key.reveal(), parts, signature)),
         };
         signatures.iter().any(|signature| signature.as_slice().ct_eq(expected.as_slice()).to_bool())
     }
@@ -186,7 +212,9 @@ impl Proof {
 
 impl TimeUnit {
     fn read(self, text: &str) -> Option<Timestamp> {
-        let number = || text.parse().ok().filter(|_: &u64| text.bytes().all(|byte| byte.is_ascii_digit()));
+        // A zero before it could be the last digit of what is signed before the time.
+        let is_plain = || !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = || text.parse().ok().filter(|_: &u64| is_plain());
         match self {
             TimeUnit::Seconds => Some(Timestamp(number()?.saturating_mul(1_000))),
             TimeUnit::Milliseconds => Some(Timestamp(number()?)),

@@ -5,13 +5,10 @@
 //! received, and never says more of a secret than that nothing matched.
 
 mod content;
-#[cfg(feature = "ed25519")]
-mod ed25519;
-mod encoding;
 mod form;
-mod mac;
 mod scheme;
-mod secrets;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +18,10 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
+use crate::secret::Key;
 pub(crate) use content::{Content, VARIABLES};
-pub(crate) use encoding::Encoding;
 pub(crate) use form::{Proof, SignatureForm, TimePlace, TimeUnit};
-pub(crate) use mac::Algorithm;
 pub(crate) use scheme::{FormSource, IdHeaders, IdSource, Kind, Scheme, GENERAL_KEYS, SCHEMES, VERIFY_TOKEN};
-pub(crate) use secrets::{Key, KeyEncoding};
 
 /// The fate of a webhook whose signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +116,7 @@ impl Verification {
         let form = self.forms.iter().find(|form| form.is_in(request)).or(self.forms.first());
         let mut signed = form.ok_or(Rejection::Mismatch)?.check(self, request, now)?;
         if let (None, IdSource::Body(_, read)) = (&signed.id, &self.scheme.id) {
-            signed.id = read(request.body).map(Cow::into_owned);
+            signed.id = read(&request.body.bytes).map(Cow::into_owned);
         }
         Ok(signed)
     }
@@ -166,6 +161,12 @@ impl Verification {
             Proof::Hmac(algorithm) => Some(form.encoding.encode(&algorithm.mac(key, &[text.as_bytes()]))),
             _ => None,
         }
+    }
+
+    /// Returns true if every good signature is an HMAC that covers `variable`.
+    pub(crate) fn has_hmac_of(&self, variable: &Variable) -> bool {
+        let covers = |form: &SignatureForm| matches!(form.proof, Proof::Hmac(_)) && form.signed.covers(variable);
+        self.forms.iter().all(covers)
     }
 
     /// Checks that a signature that was made at this time is neither old nor of the future.

@@ -1,15 +1,16 @@
 //! Signatures as the providers document them, in every way in which they may be wrong.
 
 mod borders;
+mod forgeries;
 mod official;
 
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
-use super::secrets::KeyError;
 use super::*;
 use crate::config::Config;
 use crate::exchange::Headers;
+use crate::secret::{Algorithm, Encoding, KeyEncoding, KeyError};
 
 /// Checks as a capture does that has this `verify`.
 fn verification(verify: Value) -> Verification {
@@ -22,7 +23,13 @@ fn verification(verify: Value) -> Verification {
 
 fn request<'a>(headers: &[(&'a str, &'a str)], body: &'a [u8]) -> ClientRequest<'a> {
     let headers = Headers(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect());
-    ClientRequest { method: "POST".into(), target: "/webhook".into(), headers, body, ..ClientRequest::default() }
+    ClientRequest {
+        method: "POST".into(),
+        target: "/webhook".into(),
+        headers,
+        body: body.into(),
+        ..ClientRequest::default()
+    }
 }
 
 /// The id that a good signature covers, if any, or the reason why it is not good.
@@ -371,6 +378,14 @@ fn ed25519_as_its_rfc_has_it() {
     assert_eq!(checked(signature, b"\xaf\x82"), GOOD);
     assert_eq!(checked(signature, b"\xaf\x83"), Err(Rejection::Mismatch));
     assert_eq!(checked(signature.split_at(2).1, b"\xaf\x82"), Err(Rejection::Mismatch));
+    // The scalar with the order of the group added, which signs alike by arithmetic alone; and an R
+    // of small order.
+    let other_scalar = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac\
+                        05d391b0a77904e98404ef037747a56e4a7c15e9716ed28dc027beceea1ec41a";
+    let small_order = format!("01{}{}", "00".repeat(31), "00".repeat(32));
+    for signature in [other_scalar, &small_order] {
+        assert_eq!(checked(signature, b"\xaf\x82"), Err(Rejection::Mismatch));
+    }
     assert_eq!(ed25519.mac(0, "text"), None);
     let public = KeyEncoding::Public(Encoding::Hex);
     for weak in ["00".repeat(32), "01".to_owned() + &"00".repeat(31), key.split_at(2).1.to_owned()] {
@@ -430,7 +445,7 @@ proptest! {
             };
             let headers = verification.headers().map(|name| (name.into(), value(name).into())).collect();
             let target = target.as_str().into();
-            let request = ClientRequest { headers: Headers(headers), target, body: &body, ..ClientRequest::default() };
+            let request = ClientRequest { headers: Headers(headers), target, body: body.as_slice().into(), ..ClientRequest::default() };
             prop_assert!(verification.check(&request, Timestamp(now)).is_err());
         }
     }

@@ -1,6 +1,7 @@
-//! A text with its percent-encoding undone, however often it was encoded: a URL in the query of a
-//! URL in a header. Each byte remembers where it stood and how often it was encoded, so that what
-//! separates one value from the next is told from the same character inside a value.
+//! A text with its percent-encoding and the escapes of JSON undone, however often it was encoded: a
+//! URL in the query of a URL in a header, `token\u003d7` in JSON in a string of JSON. Each byte
+//! remembers where it stood and how often it was encoded, so that what separates one value from the
+//! next is told from the same character inside a value.
 //!
 //! One pass, in time proportional to the text. Never changes a text.
 
@@ -15,6 +16,9 @@ pub(super) struct Unit {
     pub(super) start: usize,
 }
 
+/// Bytes of an escape of JSON.
+const ESCAPE: usize = 6;
+
 /// Undoes the encoding of `text`.
 pub(super) fn decode(text: &str) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::with_capacity(text.len());
@@ -25,8 +29,26 @@ pub(super) fn decode(text: &str) -> Vec<Unit> {
             units.truncate(units.len() - 2);
             units.last_mut().into_iter().for_each(|percent| *percent = unit);
         }
+        if byte.is_ascii_hexdigit() {
+            unescape(&mut units);
+        }
     }
     units
+}
+
+/// Undoes the escape `\u003d` that the last six units are, if they are one. Half of a surrogate
+/// pair stays as it is.
+fn unescape(units: &mut Vec<Unit>) {
+    let Some(escape @ [backslash, letter, digits @ ..]) = units.last_chunk::<ESCAPE>() else { return };
+    if backslash.byte != b'\\' || letter.byte != b'u' {
+        return;
+    }
+    let code = digits.iter().try_fold(0, |code, digit| Some(code * 16 + char::from(digit.byte).to_digit(16)?));
+    let Some(character) = code.and_then(char::from_u32) else { return };
+    let depth = escape.iter().map(|unit| unit.depth).max().unwrap_or(0).saturating_add(1);
+    let start = backslash.start;
+    units.truncate(units.len() - ESCAPE);
+    units.extend(character.encode_utf8(&mut [0; 4]).bytes().map(|byte| Unit { byte, depth, start }));
 }
 
 /// Returns the byte that the last three stand for, if they do.
@@ -56,6 +78,19 @@ mod tests {
         assert_eq!(shown("%25253D"), [('=', 3, 0)]);
         assert_eq!(shown("%25%33%44&"), [('=', 2, 0), ('&', 0, 9)], "the digits may be encoded, too");
         assert_eq!(shown("%%3x%2"), [('%', 0, 0), ('%', 0, 1), ('3', 0, 2), ('x', 0, 3), ('%', 0, 4), ('2', 0, 5)]);
+    }
+
+    #[test]
+    fn an_escape_of_json_is_undone_wherever_and_however_often_it_stands() {
+        assert_eq!(shown(r"a\u003db"), [('a', 0, 0), ('=', 1, 1), ('b', 0, 7)]);
+        assert_eq!(shown(r"\u00253D"), [('=', 2, 0)]);
+        assert_eq!(shown("%5Cu003D"), [('=', 2, 0)]);
+        assert_eq!(shown(r"\\u003d").last(), Some(&('=', 1, 1)), "as it is once more escaped");
+        let bytes = |text: &str| decode(text).iter().map(|unit| unit.byte).collect::<Vec<_>>();
+        assert_eq!(bytes(r"\u00e9\u20ac"), "é€".as_bytes());
+        for text in [r"\ud83d", r"\u003", r"\U003d", "u003d"] {
+            assert_eq!(bytes(text), text.as_bytes(), "{text}");
+        }
     }
 
     /// Decodes once, as every server does.

@@ -58,6 +58,8 @@ pub(super) enum TextKind {
     /// A URL, or a path with its query. Clients send quotes, angle brackets and the like in it as
     /// they are, and to the service they belong to the value.
     Target,
+    /// The query of such a target alone, as a form has it.
+    Form,
     /// Any text that may have such a target in it, in quotes or brackets or among words.
     Prose,
 }
@@ -74,6 +76,22 @@ impl TextKind {
             TextKind::Prose
         }
     }
+
+    /// Returns the kind of a body, which is a form if its content type says so, or if it begins
+    /// with a name and what stands behind a name in a form.
+    pub(super) fn of_body(text: &str, content_type: Option<&str>) -> TextKind {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let says_form = content_type.and_then(|it| it.trim_start().get(..FORM.len()));
+        let bytes = text.trim_ascii_start().as_bytes();
+        let name = bytes.iter().take_while(|byte| !is_space(**byte) && !b"=&<>\"".contains(byte)).count();
+        let is_like_form = name > 0 && matches!(bytes.get(name), Some(b'=' | b'&'));
+        match TextKind::of(text) {
+            TextKind::Prose if is_like_form || says_form.is_some_and(|it| it.eq_ignore_ascii_case(FORM)) => {
+                TextKind::Form
+            }
+            kind => kind,
+        }
+    }
 }
 
 /// Returns the positions of all values of the parameters `names`.
@@ -86,7 +104,7 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
     // An equals sign that was encoded less often than this ends a name that is listed.
     let mut limit = 0;
     let mut in_brackets = false;
-    let mut place = Surroundings { kind, in_query: false, in_list: false };
+    let mut place = Surroundings { kind, in_query: kind == TextKind::Form, in_list: false };
     while let Some(unit) = units.get(position) {
         if let Some(name) = names.at(units, position, unit) {
             position += name.len();
@@ -108,7 +126,7 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
                 if !in_brackets && units.get(end).is_none_or(|next| next.byte != b'=') {
                     limit = limit.min(depth);
                 }
-                place.in_query &= depth > 0 || kind == TextKind::Target;
+                place.in_query &= depth > 0 || kind != TextKind::Prose;
                 position = end;
                 continue;
             }
@@ -124,7 +142,7 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
                 place.in_list = false;
             }
             b';' | b',' => place.in_list = true,
-            b'"' | b'<' | b'>' | b' ' => place.in_query &= depth > 0 || kind == TextKind::Target,
+            b'"' | b'<' | b'>' | b' ' => place.in_query &= depth > 0 || kind != TextKind::Prose,
             _ => {}
         }
         position += 1;

@@ -6,11 +6,14 @@ use std::rc::Rc;
 use proxy_wasm::types::MetricType;
 
 use crate::filter::hostcalls;
-use crate::metrics::{Definition, MetricChange, MetricKind, Series, Update, DEFINITIONS};
+use crate::metrics::{Definition, MetricChange, MetricKind, Series, Update, DEFINITIONS, VERSION};
 
 /// Stands between a metric's name and its target. Envoy's `stats_tags` and Kong's `label_patterns`
 /// make a label of the target.
 const TARGET: &str = ".target.";
+
+/// Stands between a metric's name and the version of the filter, of which they make another.
+const OF_VERSION: &str = ".version.";
 
 /// How a gateway keeps the gauges of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +42,15 @@ impl GaugeMode {
             MetricKind::Gauge => MetricType::Gauge,
             MetricKind::Histogram => MetricType::Histogram,
         };
-        let id = match target {
-            None => hostcalls::define_metric(kind, definition.name)?,
-            Some(target) => hostcalls::define_metric(kind, &[definition.name, TARGET, target].concat())?,
+        let (separator, label) = match (definition.series, target) {
+            (Series::Version, _) => (OF_VERSION, VERSION),
+            (Series::One | Series::Targets, Some(target)) => (TARGET, target),
+            (Series::One | Series::Targets, None) => ("", ""),
         };
-        if definition.kind == MetricKind::Gauge && !self.are_sums() {
+        let id = hostcalls::define_metric(kind, &[definition.name, separator, label].concat())?;
+        if definition.series == Series::Version {
+            hostcalls::record_metric(id, 1);
+        } else if definition.kind == MetricKind::Gauge && !self.are_sums() {
             // An earlier worker may have left a value.
             hostcalls::record_metric(id, 0);
         }
@@ -82,8 +89,8 @@ impl GatewayMetrics {
     pub(crate) fn new(mode: GaugeMode, targets: impl Iterator<Item = Rc<str>>) -> GatewayMetrics {
         let mut metrics = GatewayMetrics { mode, ids: Vec::new() };
         for target in std::iter::once(None).chain(targets.map(Some)) {
-            let series = if target.is_some() { Series::Targets } else { Series::One };
-            for definition in DEFINITIONS.iter().filter(|definition| definition.series == series) {
+            let is_of_target = target.is_some();
+            for definition in DEFINITIONS.iter().filter(|each| (each.series == Series::Targets) == is_of_target) {
                 metrics.id(target.as_ref(), definition);
             }
         }

@@ -10,6 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod pulse;
 mod rules;
 pub(crate) mod shared_data;
+pub(crate) mod tempo;
 mod tick_gate;
 
 pub(crate) use rules::Rules;
@@ -18,7 +19,8 @@ use crate::clock::Timestamp;
 use crate::config::{Config, HostChoice};
 use crate::exchange::{ClientRequest, Exchange};
 use crate::filter::hostcalls;
-use crate::publish::route::{Matched, OnFailure, Route, Routes};
+use crate::publish::needs::Needs;
+use crate::publish::route::{Matched, Routes};
 
 /// A gateway that the filter can run in.
 pub(crate) struct Gateway {
@@ -47,20 +49,29 @@ impl Gateway {
     /// tell. But asked to speak for a context that does not exist, Envoy refuses, and Kong, where
     /// that call does nothing, agrees.
     fn detect() -> Gateway {
-        if hostcalls::speak_for(u32::MAX) {
-            KONG
-        } else {
+        if is_envoy() {
             ENVOY
+        } else {
+            KONG
         }
     }
 }
+
+/// Returns true if the host refuses what Kong agrees to.
+fn is_envoy() -> bool {
+    !hostcalls::speak_for(u32::MAX)
+}
+
+/// The rules of Envoy and of Kong, for those who ask without a gateway.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) const BOTH_RULES: [&Rules; 2] = [&envoy::RULES, &kong::RULES];
 
 /// Reads requests and exchanges, each value in the way that the gateway gives it.
 pub(crate) trait GatewayReader {
     /// Reads what an event needs of the request that has just begun and that routes have `matched`,
     /// as far as it cannot be read later. If `may_wait`, the response may have to wait for the
     /// event.
-    fn candidate(&self, head: Head, matched: Matched, may_wait: bool) -> Box<dyn Candidate>;
+    fn candidate(&self, head: Head, routes: &Routes, matched: Matched, may_wait: bool) -> Box<dyn Candidate>;
 
     /// Reads the head of a request that a capture takes.
     fn webhook(&self, head: Head) -> Box<dyn Webhook>;
@@ -108,11 +119,22 @@ pub(crate) trait Candidate {
     /// Notes that a part of the response's body has come, and whether it is the last.
     fn see_body(&mut self, ended: bool);
 
-    /// Returns the route that wants the exchange as far as it has come.
-    fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route>;
+    /// Notes that the response goes on, whether or not it has waited: its end may be another than
+    /// it seems now.
+    fn go_on(&mut self) {}
 
-    /// Reads the exchange as far as it has come, once a route wants it.
-    fn exchange(&mut self, now: Timestamp) -> Exchange<'_>;
+    /// Returns the position of the first route, `from` this one on, that wants the exchange as far
+    /// as it has come, whatever else it must have. Asked in order, from zero on.
+    fn position(&mut self, routes: &Routes, from: usize) -> Option<usize>;
+
+    /// Returns the time at which the exchange ended, if it is over and the gateway has told that
+    /// already: then nobody has to ask for the time.
+    fn ended_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Reads what is needed of the exchange as far as it has come, once a route wants it.
+    fn exchange(&mut self, now: Timestamp, needs: &Needs) -> Exchange<'_>;
 }
 
 /// Verdict of the headers of a response on the event of its exchange.
@@ -122,8 +144,8 @@ pub(crate) enum Outlook {
     Unwanted,
     /// A route wants the exchange, or that shows only at its end.
     Wanted,
-    /// A route lets the response wait until the event is acknowledged.
-    Awaited(OnFailure),
+    /// A route may let the response wait until its event is acknowledged: that is decided now.
+    MayWait,
 }
 
 /// End of an exchange whose response the filter held to the last.
@@ -139,11 +161,19 @@ pub(crate) enum EndWhileHeld {
 
 /// The head of a request that a capture takes.
 pub(crate) trait Webhook {
+    /// Returns the length of the body, where the sender gives it.
+    fn announced(&self) -> Option<u64>;
+
     /// Tells how the body comes; `announced` is its length, where the sender gives it.
     fn body(&self, announced: Option<u64>) -> BodyArrival;
 
     /// Returns the request as far as the head tells.
     fn request(&self) -> ClientRequest<'_>;
+}
+
+/// Reads the length of a body from its header.
+fn length(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
 /// How the body of a request comes.

@@ -44,10 +44,15 @@ pub(crate) struct Rules {
     /// The longest time between ticks while nothing is queued, where a gateway that takes a period
     /// only while it has none lets that be changed.
     pub(crate) longest_idle_tick: Option<Duration>,
+    /// The time between ticks of a worker of which nothing waits and that sends for nobody, where a
+    /// gateway takes another period at any time.
+    pub(crate) quiet_tick: Option<Duration>,
     /// True if a callout may start while the reply to another is handled.
     pub(crate) calls_from_replies: bool,
     /// True if a request that is held may be answered at any time.
     pub(crate) answers_at_ticks: bool,
+    /// True if a head always says so when no body follows.
+    pub(crate) tells_absence_of_bodies: bool,
     /// The longest line of the log that is written whole.
     pub(crate) max_line_bytes: usize,
     /// How the gateway keeps gauges.
@@ -129,9 +134,19 @@ impl Rules {
         }
     }
 
+    /// Returns what is no fault of a configuration, and was probably not meant so: each is a line
+    /// for the log.
+    pub(crate) fn warnings(&self, config: &Config) -> Vec<String> {
+        let of_reading = config.warnings.iter().map(ToString::to_string);
+        let of_order = self.order_warning(config).map(str::to_owned);
+        let routes = config.routes.all.iter().enumerate();
+        let of_routes = routes.filter_map(|(position, route)| self.foreign_status(position, route));
+        of_reading.chain(of_order).chain(of_routes).collect()
+    }
+
     /// Returns the warning of a route that asks for clients that left by the status that another
     /// gateway gives them alone.
-    pub(crate) fn foreign_status(&self, position: usize, route: &Route) -> Option<String> {
+    fn foreign_status(&self, position: usize, route: &Route) -> Option<String> {
         let (own, asked) = (self.abandoned_status, &route.statuses);
         let foreign = ABANDONED_STATUSES.into_iter().find(|status| *status != own && asked.name(*status))?;
         let line = || {
@@ -141,9 +156,8 @@ impl Rules {
     }
 
     /// Returns the warning of a configuration whose order no worker keeps with the others.
-    pub(crate) fn order_warning(&self, config: &Config) -> Option<&'static str> {
-        let keeps_order =
-            |route: &Route| config.targets.get(route.target).is_some_and(|target| target.protocol.keeps_order());
+    fn order_warning(&self, config: &Config) -> Option<&'static str> {
+        let keeps_order = |route: &Route| config.targets.get(route.target).is_some_and(|target| target.ordered);
         let is_alone = !self.has_journal(config.journal);
         (is_alone && config.routes.all.iter().any(keeps_order)).then_some(self.order_of_one_worker)
     }
@@ -167,7 +181,7 @@ mod tests {
     fn a_tick_is_a_quarter_of_the_delay_within_the_gateway_s_bounds() {
         let millis = |rules: &Rules, delay| rules.tick(Duration::from_millis(delay)).as_millis();
         assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&envoy::RULES, delay)), [1, 2, 15, 25]);
-        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&kong::RULES, delay)), [1, 2, 5, 5]);
+        assert_eq!([0, 10, 60, 10_000].map(|delay| millis(&kong::RULES, delay)), [1, 2, 10, 10]);
     }
 
     #[test]

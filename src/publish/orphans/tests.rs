@@ -21,7 +21,15 @@ const GRACE: u32 = SWEEPS_TO_UNCLAIMED + EXPIRY + 1;
 const SIZE: usize = 10;
 
 fn event(id: &str) -> Event {
-    Event { id: id.into(), message: "{}".into(), attributes: vec![], subject: None, group_id: None, at: START }
+    Event {
+        id: id.into(),
+        message: "{}".into(),
+        attributes: vec![],
+        subject: None,
+        group_id: None,
+        trace_header: None,
+        at: START,
+    }
 }
 
 /// A worker with one target, which claims what it sends and settles none of it by itself.
@@ -68,7 +76,7 @@ impl Worker {
         }
         for found in self.own.discover(self.now, self.now) {
             // Nobody claims anything here but to send it.
-            if let Claim::Own(claimed) = self.own.claim_from_another(found.place) {
+            if let Claim::Own(claimed) = self.own.claim(found.place, found.elsewhere) {
                 self.queue.push((claimed.event.id, found.place, claimed.version));
             }
         }

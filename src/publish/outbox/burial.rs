@@ -103,7 +103,7 @@ impl Outbox {
     pub(super) fn drop_expired(&mut self, now: Timestamp) {
         let max_age = self.settings.bounds.max_age;
         for _ in 0..EXPIRED_AT_ONCE {
-            let is_expired = |oldest: &Row| now.since(oldest.queued_at) >= max_age && !oldest.elsewhere;
+            let is_expired = |oldest: &Row| now.since(oldest.queued_at) >= max_age;
             if !self.index.oldest().is_some_and(is_expired) {
                 return;
             }
@@ -113,11 +113,10 @@ impl Outbox {
                 Claim::Own(claimed) => {
                     self.dropped(entry, Some(claimed.event), DropReason::Expired, refusal.as_ref());
                 }
-                Claim::Elsewhere if entry.source != RowSource::Own => {
-                    entry.leave_to_another(now + self.patience());
-                    self.index.push_waiting(entry);
+                Claim::Elsewhere(version) if entry.source != RowSource::Own => {
+                    self.leave_to_another(entry, version, now);
                 }
-                Claim::Elsewhere | Claim::Gone => self.gone(entry),
+                Claim::Elsewhere(_) | Claim::Gone => self.gone(entry),
             }
         }
     }

@@ -51,7 +51,7 @@ struct Worker {
 enum Phases {
     /// All at once, in any order.
     Together,
-    /// Each at a moment of its own, so that the order is always the same.
+    /// Each at a moment of its own, so that the order never changes.
     OfTheirOwn,
 }
 

@@ -3,6 +3,7 @@
 //! first. Has no event, and knows nothing of why an attempt failed.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::publish::queue::EntryPlace;
@@ -36,7 +37,8 @@ pub(super) enum RowSource {
 pub(super) struct Row {
     /// The time when it was queued.
     pub(super) queued_at: Timestamp,
-    /// The time from which on it may be sent.
+    /// The time from which on it may be sent; of one that another worker has, when that one counts
+    /// as gone.
     pub(super) not_before: Timestamp,
     /// Its number in the order.
     sequence: u64,
@@ -63,7 +65,7 @@ pub(super) struct Row {
     pub(super) withdrawn: bool,
     /// True if some worker watches for its end.
     pub(super) watched: bool,
-    /// True if another worker had claimed it, which may be gone by the time it is ready.
+    /// True if another worker had claimed it, at its version.
     pub(super) elsewhere: bool,
     /// True if a response waits for it in another worker.
     pub(super) urgent: bool,
@@ -99,11 +101,6 @@ impl Row {
         })
     }
 
-    /// Leaves it to another worker, which counts as gone at this time.
-    pub(super) fn leave_to_another(&mut self, until: Timestamp) {
-        (self.elsewhere, self.not_before) = (true, until);
-    }
-
     /// Returns its bytes.
     pub(super) fn bytes(&self) -> usize {
         usize::try_from(self.size).unwrap_or(usize::MAX)
@@ -126,6 +123,10 @@ type Line = VecDeque<Queued>;
 pub(super) struct Index {
     ready: Line,
     waiting: Line,
+    /// Entries that other workers have claimed.
+    elsewhere: Line,
+    /// The next look at those, and the first of them that it has not come to.
+    next_look: (Timestamp, u64),
     /// The time when the first entry stops waiting.
     next_wake: Option<Timestamp>,
     /// The groups, if order matters: an entry in flight or waiting is not overtaken by its group.
@@ -143,6 +144,8 @@ impl Index {
         Index {
             ready: Line::new(),
             waiting: Line::new(),
+            elsewhere: Line::new(),
+            next_look: (Timestamp(0), 0),
             next_wake: None,
             groups: ordered.then(MessageGroups::default),
             awaited: Awaited::default(),
@@ -151,7 +154,7 @@ impl Index {
         }
     }
 
-    /// Returns the entry that came first.
+    /// Returns the entry that came first, of those that no other worker has.
     #[inline(never)]
     pub(super) fn oldest(&self) -> Option<&Row> {
         let (ready, waiting) = (self.ready.front(), self.waiting.front());
@@ -167,30 +170,73 @@ impl Index {
         self.make_ready(entry);
     }
 
-    /// Adds an entry that waits, until its `not_before`, and its group with it.
+    /// Leaves an entry to the worker that has claimed it, and its group with it.
     #[inline(never)]
-    pub(super) fn push_waiting(&mut self, mut entry: Queued) {
+    pub(super) fn leave_to_another(&mut self, mut entry: Queued) {
         if let (Some(groups), group @ 1.., false) = (&mut self.groups, entry.group, entry.holds_group) {
             groups.set_busy(group, true);
             entry.holds_group = true;
         }
-        self.put_back(entry);
+        insert(&mut self.elsewhere, entry);
+    }
+
+    /// Returns the numbers of entries that other workers have and that it is time to look at, so
+    /// many at most. Each comes once in an `interval`.
+    #[inline(never)]
+    pub(super) fn due_elsewhere(&mut self, most: usize, interval: Duration, now: Timestamp) -> Vec<u64> {
+        let (due, from) = self.next_look;
+        if now < due {
+            return Vec::new();
+        }
+        let begin = self.elsewhere.partition_point(|entry| entry.sequence < from);
+        let some: Vec<u64> = self.elsewhere.iter().skip(begin).take(most).map(|entry| entry.sequence).collect();
+        self.next_look = match some.last() {
+            Some(last) if some.len() == most => (due, last + 1),
+            _ => (now + interval, 0),
+        };
+        some
+    }
+
+    /// Makes an entry ready that was another worker's.
+    #[inline(never)]
+    pub(super) fn bring_back(&mut self, sequence: u64) {
+        if let Some(mut entry) = take(&mut self.elsewhere, sequence) {
+            self.free_group_of(&mut entry);
+            self.make_ready(entry);
+        }
+    }
+
+    /// Returns the time when the first of all entries was queued.
+    #[inline(never)]
+    pub(super) fn first_queued_at(&self) -> Option<Timestamp> {
+        let elsewhere = self.elsewhere.front().map(AsRef::as_ref);
+        self.oldest().into_iter().chain(elsewhere).min_by_key(|entry| entry.sequence).map(|entry| entry.queued_at)
+    }
+
+    /// Returns true if there is no entry at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.waiting.is_empty() && self.elsewhere.is_empty()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Queued> {
+        self.ready.iter().chain(&self.waiting).chain(&self.elsewhere)
     }
 
     /// Returns the row with this number in the order.
     #[inline(never)]
     pub(super) fn find(&mut self, sequence: u64) -> Option<&mut Row> {
-        let row = match position(&self.ready, sequence) {
-            Some(position) => self.ready.get_mut(position),
-            None => self.waiting.get_mut(position(&self.waiting, sequence)?),
-        };
-        row.map(AsMut::as_mut)
+        for line in [&mut self.ready, &mut self.waiting, &mut self.elsewhere] {
+            if let Some(position) = position(line, sequence) {
+                return line.get_mut(position).map(AsMut::as_mut);
+            }
+        }
+        None
     }
 
     /// Returns true if the row with this number in the order was refused for what somebody has to
     /// mend.
     pub(super) fn is_aside(&self, sequence: u64) -> bool {
-        let mut lines = [&self.ready, &self.waiting].into_iter();
+        let mut lines = [&self.ready, &self.waiting, &self.elsewhere].into_iter();
         lines.find_map(|line| line.get(position(line, sequence)?)).is_some_and(|row| row.aside.is_some())
     }
 
@@ -199,7 +245,7 @@ impl Index {
     pub(super) fn take(&mut self, sequence: u64) -> Option<Queued> {
         match position(&self.ready, sequence) {
             Some(position) => self.take_ready(position),
-            None => self.waiting.remove(position(&self.waiting, sequence)?),
+            None => take(&mut self.waiting, sequence).or_else(|| take(&mut self.elsewhere, sequence)),
         }
     }
 
@@ -211,7 +257,7 @@ impl Index {
         let found = self.find(at).map(|row| row.place.position == at).unwrap_or_default();
         let sequence = match found {
             true => at,
-            false => self.ready.iter().chain(&self.waiting).find(is_there)?.sequence,
+            false => self.rows().find(is_there)?.sequence,
         };
         self.take(sequence)
     }
@@ -220,6 +266,7 @@ impl Index {
     #[inline(never)]
     pub(super) fn forget_queue(&mut self) {
         let (ready, waiting) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.waiting));
+        self.elsewhere.clear();
         self.groups = self.groups.as_ref().map(|_| MessageGroups::default());
         self.awaited = Awaited::default();
         let rows = ready.into_iter().chain(waiting).filter(|row| row.source != RowSource::Queue);
@@ -231,8 +278,9 @@ impl Index {
 
     /// Iterates over rows that have not moved for so long that they are before `position`.
     pub(super) fn before(&self, position: u64) -> impl Iterator<Item = u64> + '_ {
-        let rows = self.ready.iter().chain(&self.waiting);
-        rows.filter(move |row| row.source == RowSource::Queue && row.place.position < position).map(|row| row.sequence)
+        self.rows()
+            .filter(move |row| row.source == RowSource::Queue && row.place.position < position)
+            .map(|row| row.sequence)
     }
 
     /// Sends one entry of each group in a call until then.
@@ -250,10 +298,7 @@ impl Index {
     #[inline(never)]
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Queued> {
         let sequence = self.awaited.remove(ticket)?;
-        if let Some(position) = position(&self.ready, sequence) {
-            return self.take_ready(position);
-        }
-        self.waiting.remove(position(&self.waiting, sequence)?)
+        self.take(sequence)
     }
 
     /// Makes the entries ready whose time has come.
@@ -266,12 +311,12 @@ impl Index {
     /// Makes all entries ready, however long they were to wait, but those that another worker has:
     /// it may have them under way.
     pub(super) fn wake_all(&mut self) {
-        self.wake_those(&|entry| !entry.elsewhere);
+        self.wake_those(&|_| true);
     }
 
     /// Makes all entries ready but those set aside, and those that another worker has.
     pub(super) fn wake_the_others(&mut self) {
-        self.wake_those(&|entry| entry.aside.is_none() && !entry.elsewhere);
+        self.wake_those(&|entry| entry.aside.is_none());
     }
 
     #[inline(never)]
@@ -460,6 +505,12 @@ fn insert(line: &mut Line, entry: Queued) {
     }
     let position = line.partition_point(|other| other.sequence < entry.sequence);
     line.insert(position, entry);
+}
+
+/// Takes the entry with this sequence out of a line of entries that are not ready.
+#[inline(never)]
+fn take(line: &mut Line, sequence: u64) -> Option<Queued> {
+    line.remove(position(line, sequence)?)
 }
 
 /// Returns the position of the entry with this sequence.

@@ -13,6 +13,7 @@ mod burial;
 mod circuit;
 mod counts;
 mod drops;
+mod elsewhere;
 mod groups;
 mod health;
 mod index;
@@ -164,7 +165,7 @@ impl Outbox {
     pub(crate) fn backlog(&self) -> Backlog {
         let Usage { entries, bytes } = self.held();
         let in_flight = rows(&self.flights).map(|entry| entry.queued_at);
-        let oldest = in_flight.chain(self.index.oldest().map(|entry| entry.queued_at)).min();
+        let oldest = in_flight.chain(self.index.first_queued_at()).min();
         Backlog { entries, bytes, oldest: oldest.map(|steady| self.clock.restore(steady)) }
     }
 
@@ -191,7 +192,7 @@ impl Outbox {
     /// Returns what the operator should read, since the last time; `name` is that of the target.
     pub(crate) fn take_notices(&mut self, name: &str, now: Timestamp) -> Vec<Notice> {
         let steady = self.clock.at(now);
-        let oldest = self.index.oldest().map(|entry| entry.queued_at);
+        let oldest = self.index.first_queued_at();
         let mut notices = Vec::new();
         let (refused, held, bounds) = (self.is_refused(), self.held(), self.settings.bounds);
         notices.extend(self.refusal.take_notice(name, refused, held.entries, &bounds, steady));

@@ -4,7 +4,7 @@
 //! call it, nobody knows. So each worker finds its share by itself: it calls more and more often
 //! while it is not throttled, and less often by a factor when it is (additive increase,
 //! multiplicative decrease: D.-M. Chiu and R. Jain, 1989). The rate grows with time and not with
-//! success, so that luck gives nobody more, and whoever was throttled is next a little sooner. Where
+//! success, so that luck gives nobody more, and a throttled worker is next a little sooner. Where
 //! nothing was throttled there is no rate. Knows nothing of events, and of no failure but throttling.
 
 use std::time::Duration;

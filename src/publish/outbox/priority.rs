@@ -35,6 +35,7 @@ impl Bench {
             attributes: vec![],
             subject: None,
             group_id: Some(group.to_string()),
+            trace_header: None,
             at: self.now,
         }
     }

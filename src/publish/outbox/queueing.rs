@@ -86,25 +86,15 @@ impl Outbox {
             return Some((row, claimed.event));
         }
         self.find_new(steady, now);
-        let mut elsewhere = Vec::new();
-        let mut victim = None;
         while let Some(mut row) = self.index.pop_oldest() {
-            let claim = if row.elsewhere { Claim::Elsewhere } else { self.claim(&mut row) };
-            match claim {
-                Claim::Own(claimed) => {
-                    victim = Some((row, claimed.event));
-                    break;
-                }
+            match self.claim(&mut row) {
+                Claim::Own(claimed) => return Some((row, claimed.event)),
                 Claim::Gone => self.gone(row),
-                Claim::Elsewhere if row.source == RowSource::Own => self.gone(row),
-                Claim::Elsewhere => {
-                    row.leave_to_another(steady + self.patience());
-                    elsewhere.push(row);
-                }
+                Claim::Elsewhere(_) if row.source == RowSource::Own => self.gone(row),
+                Claim::Elsewhere(version) => self.leave_to_another(row, version, steady),
             }
         }
-        elsewhere.into_iter().for_each(|row| self.index.push_waiting(row));
-        victim
+        None
     }
 
     /// Keeps an event in this worker's memory: the store does not take it.
@@ -139,11 +129,9 @@ impl Outbox {
             if let Some(position) = self.remote.iter().position(|remote| remote.place == found.place) {
                 row.ticket = Some(self.remote.swap_remove(position).ticket);
             }
-            if found.elsewhere {
-                row.leave_to_another(steady + self.patience());
-                self.index.push_waiting(row);
-            } else {
-                self.index.push(row);
+            match found.elsewhere {
+                Some(version) => self.leave_to_another(row, version, steady),
+                None => self.index.push(row),
             }
         }
         for position in self.queue.trim() {

@@ -90,7 +90,7 @@ impl TargetRefusal {
         let seconds = now.since(self.since).as_secs();
         std::mem::take(&mut self.told).then(|| Notice {
             level: Level::Info,
-            text: format!("calls to {name} are refused no more after {seconds} s, {queued} event(s) queued"),
+            text: format!("calls to {name} are accepted again after {seconds} s, {queued} event(s) queued"),
         })
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Remote {
 
 impl Outbox {
     /// Takes an event that a response waits for: unlike one of [`Outbox::push`] it waits neither
-    /// for company nor behind what came before it, but for those of its group where order matters.
+    /// for company nor behind what came before it, except those of its group where order matters.
     ///
     /// While the circuit is open, only the response waits whose event finds out whether the service
     /// is back, and none for a service that throttles so much that no call is due in time.
@@ -55,7 +55,7 @@ impl Outbox {
         if let Some(mut entry) = self.index.remove(ticket) {
             return match self.claim(&mut entry) {
                 Claim::Own(claimed) => self.dropped(entry, Some(claimed.event), DropReason::Withdrawn, None),
-                Claim::Elsewhere | Claim::Gone => self.gone(entry),
+                Claim::Elsewhere(_) | Claim::Gone => self.gone(entry),
             };
         }
         if let Some(position) = self.remote.iter().position(|remote| remote.ticket == ticket) {
@@ -83,9 +83,10 @@ impl Outbox {
 
     /// Releases the responses whose entries have ended in other workers.
     #[inline(never)]
-    pub(super) fn see_verdicts(&mut self, now: Timestamp) {
-        let flights = &self.flights;
-        let verdicts = self.queue.verdicts(&|order| rows(flights).any(|row| row.place.order == order));
+    pub(super) fn see_verdicts(&mut self, steady: Timestamp, now: Timestamp) {
+        let (flights, is_awaited) = (&self.flights, !self.remote.is_empty());
+        let is_in_flight = |order| rows(flights).any(|row| row.place.order == order);
+        let verdicts = self.queue.verdicts(is_awaited, steady, &is_in_flight);
         for (order, verdict) in verdicts {
             let position = self.remote.iter().position(|remote| remote.place.order == order);
             let ticket = position.map(|position| self.remote.swap_remove(position).ticket);

@@ -67,11 +67,10 @@ impl Outbox {
                 }
                 Claim::Gone => self.gone(row),
                 // Its sender has it for as long as this worker did not.
-                Claim::Elsewhere if row.source == RowSource::Own => self.gone(row),
-                Claim::Elsewhere => {
+                Claim::Elsewhere(_) if row.source == RowSource::Own => self.gone(row),
+                Claim::Elsewhere(version) => {
                     blocked.push(row.group);
-                    row.leave_to_another(now + self.patience());
-                    self.index.put_back(row);
+                    self.leave_to_another(row, version, now);
                 }
             }
         }
@@ -81,12 +80,11 @@ impl Outbox {
     /// Claims an entry, and notes that in its row.
     #[inline(never)]
     pub(super) fn claim(&mut self, row: &mut Row) -> Claim {
-        let elsewhere = std::mem::take(&mut row.elsewhere);
+        let overdue = std::mem::take(&mut row.elsewhere).then_some(row.version);
         let claim = match (row.source, &mut self.spare) {
-            (RowSource::Spare, Some(spare)) => spare.claim(row.place),
+            (RowSource::Spare, Some(spare)) => spare.claim(row.place, None),
             (RowSource::Spare, None) => Claim::Gone,
-            _ if elsewhere => self.queue.claim_from_another(row.place),
-            _ => self.queue.claim(row.place),
+            _ => self.queue.claim(row.place, overdue),
         };
         if let Claim::Own(claimed) = &claim {
             (row.version, row.watched) = (claimed.version, claimed.watched);

@@ -1,8 +1,6 @@
 //! The change of hands: how a worker becomes the sender of a queue and stops to be it, and what it
 //! owes before the end. The queue says which worker it is.
 
-use std::time::Duration;
-
 use super::index::{self, RowSource};
 use super::{rows, Outbox, Usage};
 use crate::aws::error::Failure;
@@ -19,7 +17,8 @@ impl Outbox {
         let steady = self.clock.at(now);
         let tenure = self.queue.tend(steady, now);
         self.change(tenure);
-        self.see_verdicts(now);
+        self.look_elsewhere(steady);
+        self.see_verdicts(steady, now);
         self.help(steady, now);
         if self.queue.is_handing_over() && !self.has_flights_of_queue() {
             self.hand_over(steady);
@@ -60,8 +59,7 @@ impl Outbox {
         own.into_iter().for_each(|row| self.index.put_back(row));
         if !lost.is_empty() {
             let count = lost.len();
-            let text =
-                format!("this worker stood still, and another sends in its place: {count} event(s) may come twice");
+            let text = format!("this worker was suspended, and another one sends now: {count} event(s) may come twice");
             self.queue.note(Level::Warn, text);
         }
         self.index.forget_queue();
@@ -82,11 +80,6 @@ impl Outbox {
     /// about to send.
     pub(super) fn may_begin(&self) -> bool {
         !self.queue.is_handing_over() && (!self.settings.ordered || self.queue.is_caught_up())
-    }
-
-    /// Returns how long another worker may have an entry before it counts as gone.
-    pub(super) fn patience(&self) -> Duration {
-        self.settings.longest_wait + self.settings.deadline
     }
 
     /// Brings the queue's cursors up to date.
@@ -119,9 +112,10 @@ impl Outbox {
         let Usage { entries, .. } = self.held();
         entries == 0
             && self.flights.is_empty()
-            && self.index.oldest().is_none()
+            && self.index.is_empty()
             && self.dead_letters.is_empty()
             && !self.queue.is_watching()
+            && !self.queue.awaits_heir()
     }
 
     /// Returns the letters of the events that have not come to their end and have none yet, in case

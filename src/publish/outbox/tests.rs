@@ -36,7 +36,15 @@ pub(super) fn outbox(settings: OutboxSettings, seed: u64) -> Outbox {
 /// Creates an event without a message.
 pub(super) fn event(id: &str, group: Option<&str>, at: Timestamp) -> Event {
     let group_id = group.map(str::to_owned);
-    Event { id: id.to_owned(), message: String::new(), attributes: vec![], subject: None, group_id, at }
+    Event {
+        id: id.to_owned(),
+        message: String::new(),
+        attributes: vec![],
+        subject: None,
+        group_id,
+        trace_header: None,
+        at,
+    }
 }
 
 pub(super) struct Bench {
@@ -83,11 +91,11 @@ impl Bench {
 }
 
 pub(super) fn failure(class: FailureClass) -> Outcome {
-    Outcome::Failed(Failure { class, code: format!("{class:?}"), message: String::new() })
+    Outcome::Failed(Failure::new(class, &format!("{class:?}"), ""))
 }
 
 /// Creates the outbox of one of the workers that share `store`.
-fn worker(store: &std::rc::Rc<Fake>, max_entries: usize, owner: u64) -> Bench {
+pub(super) fn worker(store: &std::rc::Rc<Fake>, max_entries: usize, owner: u64) -> Bench {
     let bounds = Bounds { max_entries, max_bytes: 1 << 30, ..settings().bounds };
     let settings = OutboxSettings { bounds, ..settings() };
     let names = ["topic_arn", "sns", "r", "t"];

@@ -1,6 +1,8 @@
 //! Claims: a worker makes an entry its own, by the version of its slot, and gives it up again. Ends
 //! none.
 
+use std::time::Duration;
+
 use super::discovery::FoundEntry;
 use super::entry::{EntryHead, EntryState};
 use super::ring::{Cursors, Slot};
@@ -13,6 +15,10 @@ const LOOKS_FOR_ROOM: u64 = 256;
 
 /// Entries that a worker looks at to find some that it can send in the sender's place.
 const LOOKS_FOR_HELP: u64 = 64;
+
+/// Age from which a worker that is not the sender takes an entry: by then the sender has found it,
+/// and what is gone before it was found is an empty position that the sender has to look at again.
+pub(crate) const FOUND_BY: Duration = Duration::from_millis(30);
 
 /// An entry that this worker has claimed.
 #[derive(Debug)]
@@ -29,13 +35,24 @@ pub(crate) struct Claimed {
     pub(crate) watched: bool,
 }
 
+/// State of an entry: in a worker's hands, free or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// Nobody, or this worker.
+    Free,
+    /// Another worker, at this version of its slot.
+    Elsewhere(u32),
+    /// It has come to its end, or was lost.
+    Gone,
+}
+
 /// Result of a claim.
 #[derive(Debug)]
 pub(crate) enum Claim {
     /// It is this worker's.
     Own(Claimed),
-    /// Another worker has it.
-    Elsewhere,
+    /// Another worker has it, at this version of its slot.
+    Elsewhere(u32),
     /// It has come to its end, or was lost.
     Gone,
 }
@@ -50,7 +67,8 @@ impl TargetQueue {
         let from = self.room_from.clamp(head, next);
         for position in from..next.min(from + LOOKS_FOR_ROOM) {
             self.room_from = position + 1;
-            let claimed = self.claim_queued(position, true, Timestamp(0));
+            let Some((head, slot)) = self.ring.read(position) else { continue };
+            let claimed = self.claim_queued(position, &head, slot.version, Timestamp(0));
             if claimed.is_some() {
                 return claimed;
             }
@@ -61,8 +79,8 @@ impl TargetQueue {
     }
 
     /// Claims entries of a long queue for this worker, which is not the sender: so many at most,
-    /// and from behind what the sender takes next, which is the first `ahead`. `start` says where,
-    /// in thousandths of what is behind.
+    /// none that the sender may not have found, and from behind what the sender takes next, which
+    /// is the first `ahead`. `start` says where, in thousandths of what is behind.
     #[inline(never)]
     pub(crate) fn claim_some(&mut self, most: usize, ahead: u64, start: u64, now: Timestamp) -> Vec<FoundEntry> {
         let mut some = Vec::new();
@@ -70,29 +88,44 @@ impl TargetQueue {
             return some;
         }
         let Cursors { head, next, .. } = *self.ring.last();
-        let from = (head + ahead).min(next);
-        let from = from + (next - from) * start.min(1_000) / 1_000;
-        for position in from..next.min(from + LOOKS_FOR_HELP) {
-            some.extend(self.claim_queued(position, false, now).map(|(found, _)| found));
-            if some.len() >= most {
-                break;
+        let first = (head + ahead).min(next);
+        let from = first + (next - first) * start.min(1_000) / 1_000;
+        // Behind one that is too young are younger ones.
+        let mut looks = LOOKS_FOR_HELP;
+        for range in [from..next, first..from] {
+            for position in range {
+                if looks == 0 || some.len() >= most {
+                    return some;
+                }
+                looks -= 1;
+                match self.ring.read(position) {
+                    Some((head, _)) if now.since(head.at) < FOUND_BY => break,
+                    Some((head, slot)) if !head.urgent => {
+                        some.extend(self.claim_queued(position, &head, slot.version, now).map(|(found, _)| found));
+                    }
+                    _ => {}
+                }
             }
         }
         some
     }
 
-    /// Claims the entry at a position, if nobody has claimed it; one that goes first, only if
-    /// `urgent_too`.
+    /// Claims the entry at a position, which was read with this head, if nobody has claimed it.
     #[inline(never)]
-    fn claim_queued(&mut self, position: u64, urgent_too: bool, now: Timestamp) -> Option<(FoundEntry, Claimed)> {
-        let (head, _) = self.ring.read(position)?;
-        if head.state != EntryState::Queued || head.urgent && !urgent_too {
+    fn claim_queued(
+        &mut self,
+        position: u64,
+        head: &EntryHead,
+        version: u32,
+        now: Timestamp,
+    ) -> Option<(FoundEntry, Claimed)> {
+        if head.state != EntryState::Queued {
             return None;
         }
-        let found = self.found(position, &head, now);
-        match self.claim(found.place) {
+        let found = self.found(position, head, version, now);
+        match self.claim(found.place, None) {
             Claim::Own(claimed) => Some((found, claimed)),
-            Claim::Elsewhere | Claim::Gone => None,
+            Claim::Elsewhere(_) | Claim::Gone => None,
         }
     }
 
@@ -106,15 +139,26 @@ impl TargetQueue {
         }
     }
 
-    /// Claims an entry for this worker.
+    /// Returns who has an entry.
     #[inline(never)]
-    pub(crate) fn claim(&mut self, place: EntryPlace) -> Claim {
+    pub(crate) fn holding(&self, place: EntryPlace) -> Holding {
+        match self.find_live(place) {
+            Some((head, slot)) if self.is_elsewhere(&head) => Holding::Elsewhere(slot.version),
+            Some(_) => Holding::Free,
+            None => Holding::Gone,
+        }
+    }
+
+    /// Claims an entry for this worker; from another worker only if that one claimed it at the
+    /// version `overdue`, and has had it for longer than it may.
+    #[inline(never)]
+    pub(crate) fn claim(&mut self, place: EntryPlace, overdue: Option<u32>) -> Claim {
         // Once more if somebody else has written to it meanwhile.
         for _ in 0..3 {
             let Some((mut head, mut slot)) = self.find_live(place) else { break };
             let is_own = !self.is_shared() || self.is_own(&head);
-            if !is_own && self.is_elsewhere(&head) {
-                return Claim::Elsewhere;
+            if !is_own && self.is_elsewhere(&head) && overdue != Some(slot.version) {
+                return Claim::Elsewhere(slot.version);
             }
             match self.claim_slot(&mut head, &mut slot, is_own) {
                 Some(claimed) => return claimed,
@@ -126,13 +170,6 @@ impl TargetQueue {
 
     fn find_live(&self, place: EntryPlace) -> Option<(EntryHead, Slot)> {
         self.ring.find(place).filter(|(head, _)| !head.state.is_over())
-    }
-
-    /// Claims an entry whose holder has had it for longer than it may.
-    #[inline(never)]
-    pub(crate) fn claim_from_another(&mut self, place: EntryPlace) -> Claim {
-        let Some((mut head, mut slot)) = self.find_live(place) else { return Claim::Gone };
-        self.claim_slot(&mut head, &mut slot, false).unwrap_or(Claim::Elsewhere)
     }
 
     #[inline(never)]
@@ -170,15 +207,15 @@ impl TargetQueue {
     #[inline(never)]
     pub(crate) fn withdraw(&mut self, place: EntryPlace) -> Claim {
         for _ in 0..3 {
-            let claim = self.claim(place);
-            let Claim::Elsewhere = claim else { return claim };
+            let claim = self.claim(place, None);
+            let Claim::Elsewhere(_) = claim else { return claim };
             let Some((mut head, mut slot)) = self.find_live(place) else { continue };
             if head.state != EntryState::Claimed {
                 continue;
             }
             head.withdrawn = true;
             if self.ring.rewrite(&mut slot, &head).is_some() {
-                return Claim::Elsewhere;
+                return claim;
             }
         }
         Claim::Gone

@@ -27,8 +27,8 @@ pub(crate) struct FoundEntry {
     pub(crate) age: Duration,
     /// True if a response waits for it.
     pub(crate) urgent: bool,
-    /// True if another worker has claimed it, which may be gone.
-    pub(crate) elsewhere: bool,
+    /// The version of its slot, if another worker has claimed it, which may be gone.
+    pub(crate) elsewhere: Option<u32>,
     /// True if this worker has claimed it.
     pub(crate) own: bool,
     /// True if it was appended before this worker became the sender.
@@ -37,7 +37,7 @@ pub(crate) struct FoundEntry {
 
 impl TargetQueue {
     #[inline(never)]
-    pub(super) fn found(&self, position: u64, head: &EntryHead, now: Timestamp) -> FoundEntry {
+    pub(super) fn found(&self, position: u64, head: &EntryHead, version: u32, now: Timestamp) -> FoundEntry {
         let coarse = self.ring.last().time.saturating_sub(head.time);
         let age = if coarse < COARSE_MILLIS { now.millis_since(head.at).min(coarse + 1_000) } else { coarse };
         FoundEntry {
@@ -46,7 +46,7 @@ impl TargetQueue {
             size: usize::try_from(head.size).unwrap_or(usize::MAX),
             age: Duration::from_millis(age),
             urgent: head.urgent,
-            elsewhere: self.is_elsewhere(head),
+            elsewhere: self.is_elsewhere(head).then_some(version),
             own: self.is_own(head),
             inherited: position < self.scan.inherited,
         }
@@ -65,9 +65,11 @@ impl TargetQueue {
             return found;
         }
         self.scan.ripen(end, steady);
-        for position in std::mem::take(&mut self.scan.holes) {
+        for position in self.scan.take_holes(steady) {
             match self.ring.read(position) {
-                Some((head, _)) if !head.state.is_over() => found.push(self.found(position, &head, now)),
+                Some((head, slot)) if !head.state.is_over() => {
+                    found.push(self.found(position, &head, slot.version, now));
+                }
                 None if !self.scan.is_ripe(position) => self.scan.holes.push(position),
                 _ => self.scan.free(position),
             }
@@ -78,8 +80,8 @@ impl TargetQueue {
                 break;
             }
             match self.ring.read(position) {
-                Some((head, _)) if !head.state.is_over() => {
-                    found.push(self.found(position, &head, now));
+                Some((head, slot)) if !head.state.is_over() => {
+                    found.push(self.found(position, &head, slot.version, now));
                     self.scan.note(true);
                 }
                 None if !self.scan.is_ripe(position) => {
@@ -131,9 +133,16 @@ impl TargetQueue {
     }
 
     /// Moves an entry to the end of the ring; its number in the order stays. Returns its position.
+    /// One that another worker has stays until three quarters of the ring are behind it: what is
+    /// moved out of a call comes twice, which is better than a ring that takes no more.
     #[inline(never)]
     pub(crate) fn relocate(&mut self, place: EntryPlace) -> Option<u64> {
         let (mut head, slot) = self.ring.find(place)?;
+        let Cursors { next, slots, .. } = *self.ring.last();
+        let is_pressed = place.position + u64::from(slots / 4 * 3) < next;
+        if self.is_elsewhere(&head) && !is_pressed {
+            return None;
+        }
         let watched = head.watched;
         (head.state, head.holder) = (EntryState::Claimed, self.claimant());
         let mut credit = Amount::default();

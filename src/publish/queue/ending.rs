@@ -4,12 +4,17 @@
 use super::entry::{self, EntryHead, EntryState};
 use super::ring::{Amount, Cursors};
 use super::scan::Scan;
+use super::store::Keeping;
 use super::watch::EntryEnd;
 use super::{EntryPlace, TargetQueue};
 use crate::clock::Timestamp;
 
 /// An empty ring is wound back when so many of its slots are used, or when it is to have more.
 const REWOUND_FROM: u64 = 256;
+
+/// The number of slots where each entry leaves a verdict in its own, which the next entry there
+/// removes: the worker that watches for it has seen it long before.
+const REWOUND_FROM_WITH_VERDICTS: u64 = 4_096;
 
 impl TargetQueue {
     /// Takes an entry off that this worker has claimed, before it is removed; see
@@ -54,9 +59,15 @@ impl TargetQueue {
     }
 
     /// Returns what has become of entries that this worker watches for, by their numbers in the
-    /// order; nothing of those that `is_in_flight`.
-    pub(crate) fn verdicts(&mut self, is_in_flight: &dyn Fn(u64) -> bool) -> Vec<(u64, EntryEnd)> {
-        self.watch.look(&self.ring, is_in_flight)
+    /// order; nothing of those that `is_in_flight`. Looks for it at once if a response waits for
+    /// one: `is_awaited`.
+    pub(crate) fn verdicts(
+        &mut self,
+        is_awaited: bool,
+        steady: Timestamp,
+        is_in_flight: &dyn Fn(u64) -> bool,
+    ) -> Vec<(u64, EntryEnd)> {
+        self.watch.look(&self.ring, is_awaited, steady, is_in_flight)
     }
 
     /// Notes that the store has forgotten an entry, which its worker goes on with.
@@ -99,7 +110,11 @@ impl TargetQueue {
         let is_empty = is_sender && self.scan.is_empty(last.next) && self.scan.holes.is_empty();
         let is_leaked = is_empty && last.entries > released.entries;
         let (slots, wanted) = (u64::from(last.slots.max(1)), self.ring.wanted_slots());
-        let is_worn = last.next % slots >= REWOUND_FROM || (1..wanted).contains(&last.slots);
+        let rewound_from = match self.keeping() {
+            Keeping::Room => REWOUND_FROM_WITH_VERDICTS,
+            Keeping::Worker | Keeping::Process => REWOUND_FROM,
+        };
+        let is_worn = last.next % slots >= rewound_from || (1..wanted).contains(&last.slots);
         let is_rewound = is_empty && is_worn && last.entries == released.entries;
         if released == Amount::default() && !is_stamped && !is_moved && !is_leaked && !is_rewound {
             return;

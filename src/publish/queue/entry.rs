@@ -126,8 +126,11 @@ impl EntryHead {
     /// Writes the head into the value of an entry, under its key.
     #[inline(never)]
     pub(crate) fn write(&self, key: &[u8], value: &mut [u8]) {
-        for (byte, new) in value.iter_mut().zip(key.iter().chain(&self.encode())) {
-            *byte = *new;
+        // A value has room for both: `encode` has made it.
+        let Some((place, rest)) = value.split_at_mut_checked(key.len()) else { return };
+        place.copy_from_slice(key);
+        if let Some(head) = rest.first_chunk_mut() {
+            *head = self.encode();
         }
     }
 }
@@ -211,14 +214,17 @@ impl<'a> Decoder<'a> {
 
 /// Encodes an event with room for its key and its head, which [`EntryHead::write`] fills.
 pub(crate) fn encode(event: &Event) -> Vec<u8> {
-    let Event { id, message, attributes, subject, group_id, at: _ } = event;
+    let Event { id, message, attributes, subject, group_id, trace_header, at: _ } = event;
     let of_attributes: usize = attributes.iter().map(|each| each.name.len() + each.value.len() + 16).sum();
-    let texts = [subject, group_id].into_iter().flatten().map(String::len).sum::<usize>() + id.len() + message.len();
-    let mut encoder = Encoder::new(&[0; KEY_BYTES + HEAD_BYTES], texts + of_attributes + 16);
+    let texts = [subject, group_id, trace_header].into_iter().flatten().map(String::len).sum::<usize>()
+        + id.len()
+        + message.len();
+    let mut encoder = Encoder::new(&[0; KEY_BYTES + HEAD_BYTES], texts + of_attributes + 20);
     encoder.text(id);
     encoder.text(message);
     encoder.optional(subject.as_ref());
     encoder.optional(group_id.as_ref());
+    encoder.optional(trace_header.as_ref());
     for Attribute { name, data_type, value } in attributes {
         encoder.number(match data_type {
             AttributeType::String => 0,
@@ -236,7 +242,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
     let at = EntryHead::read(key, value)?.at;
     let mut decoder = Decoder(value.get(KEY_BYTES + HEAD_BYTES..)?);
     let (id, message) = (decoder.text()?, decoder.text()?);
-    let (subject, group_id) = (decoder.optional()?, decoder.optional()?);
+    let (subject, group_id, trace_header) = (decoder.optional()?, decoder.optional()?, decoder.optional()?);
     let mut attributes = Vec::new();
     while !decoder.0.is_empty() {
         let data_type = match decoder.number()? {
@@ -247,7 +253,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
         };
         attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
     }
-    Some(Event { id, message, attributes, subject, group_id, at })
+    Some(Event { id, message, attributes, subject, group_id, trace_header, at })
 }
 
 /// Returns the value that stands in for an entry that has come to its end, which is shorter.
@@ -262,7 +268,7 @@ mod tests {
 
     prop_compose! {
         fn any_event()(
-            texts: (String, String, Option<String>, Option<String>),
+            texts: (String, String, Option<String>, Option<String>, Option<String>),
             attributes: Vec<(String, Option<bool>, String)>,
             at: u64,
         ) -> Event {
@@ -275,8 +281,8 @@ mod tests {
                 Attribute { name, data_type, value }
             };
             let attributes = attributes.into_iter().map(attribute).collect();
-            let (id, message, subject, group_id) = texts;
-            Event { id, message, attributes, subject, group_id, at: Timestamp(at) }
+            let (id, message, subject, group_id, trace_header) = texts;
+            Event { id, message, attributes, subject, group_id, trace_header, at: Timestamp(at) }
         }
     }
 

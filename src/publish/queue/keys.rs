@@ -20,7 +20,7 @@ impl Keys {
     /// as the name of a zone; the number is the version of all that is written, so that two
     /// versions never read each other.
     pub(crate) fn new(names: &[&str]) -> Keys {
-        let mut key = b"retrohook/3/".to_vec();
+        let mut key = b"retrohook/4/".to_vec();
         key.extend_from_slice(&hash(names.join("/").as_bytes()).to_be_bytes());
         Keys(key)
     }

@@ -108,13 +108,15 @@ pub(crate) struct Tenancy {
     /// for how many one worker was invited.
     seen: ((u64, u64), u32),
     invited: (u64, u32),
+    /// True if a look has found that a worker that goes on has renewed the lease.
+    has_heir: bool,
 }
 
 impl Tenancy {
     /// Creates the view of a worker that is called by the numbers from `owner` on, which is not
     /// zero.
     pub(crate) fn new(store: Rc<dyn Store>, keys: &Keys, owner: u64) -> Tenancy {
-        Tenancy { store, key: keys.lease(), owner, held: None, seen: ((0, 0), 0), invited: (0, 0) }
+        Tenancy { store, key: keys.lease(), owner, held: None, seen: ((0, 0), 0), invited: (0, 0), has_heir: false }
     }
 
     /// Returns the lease, if this worker holds it.
@@ -130,6 +132,11 @@ impl Tenancy {
     /// Returns true if this worker waits for what another holds.
     pub(crate) fn is_invited(&self) -> bool {
         self.held.is_none() && self.invited.0 == self.owner
+    }
+
+    /// Returns true if a worker that goes on was seen to send since `take_forsaken`.
+    pub(crate) fn has_heir(&self) -> bool {
+        self.has_heir
     }
 
     #[inline(never)]
@@ -221,9 +228,7 @@ impl Tenancy {
             self.invited = (0, 0);
             return self.taken(renewed, false);
         }
-        let found = (lease.owner, lease.renewals);
-        let unchanged = if self.seen.0 == found { self.seen.1 + u32::from(counts) } else { 0 };
-        self.seen = (found, unchanged);
+        let unchanged = self.see(&lease, counts);
         if rank == Rank::Leaving && lease.owner == 0 && self.invited.0 != self.owner {
             // A worker that goes on takes it, if there is one.
             if unchanged < LOOKS_TO_EXPIRY_WHEN_SERVING {
@@ -240,6 +245,17 @@ impl Tenancy {
         }
         self.invite(lease, version, rank, counts);
         Change::None
+    }
+
+    /// Notes the lease as a look has found it. Returns how many looks have found it unrenewed.
+    fn see(&mut self, lease: &Lease, counts: bool) -> u32 {
+        let found = (lease.owner, lease.renewals);
+        let ((owner, _), unchanged) = self.seen;
+        let unchanged = if self.seen.0 == found { unchanged + u32::from(counts) } else { 0 };
+        let is_alive = self.seen.0 != found && owner == lease.owner && owner != 0;
+        self.has_heir |= is_alive && lease.rank != Rank::Leaving;
+        self.seen = (found, unchanged);
+        unchanged
     }
 
     /// Invites this worker, if it is better suited than the holder.
@@ -282,6 +298,8 @@ impl Tenancy {
         };
         let is_unrenewed = self.seen.0 == (lease.owner, lease.renewals) && self.seen.1 >= 2;
         let is_forsaken = version.is_none() || lease.owner == 0 || is_unrenewed;
+        self.see(&lease, false);
+        self.has_heir = false;
         let taken = match version {
             Some(_) => self.taking(lease, Rank::Leaving),
             None => lease,

@@ -37,7 +37,9 @@ use crate::clock::Timestamp;
 use crate::notice::{Level, Notice};
 
 pub(crate) use appending::Mode;
-pub(crate) use claiming::{Claim, Claimed};
+#[cfg(test)]
+pub(crate) use claiming::FOUND_BY;
+pub(crate) use claiming::{Claim, Claimed, Holding};
 pub(crate) use discovery::FoundEntry;
 use entry::{EntryHead, EntryState};
 use failures::Failures;
@@ -173,6 +175,12 @@ impl TargetQueue {
     /// Returns true if this worker sends what is queued.
     pub(crate) fn is_sender(&self) -> bool {
         !self.is_shared() || self.tenancy.held().is_some()
+    }
+
+    /// Returns true if this worker sends what is queued, or waits for the one that does to hand
+    /// over.
+    pub(crate) fn may_send(&self) -> bool {
+        self.is_sender() || self.tenancy.is_invited()
     }
 
     /// Returns true if this worker begins with nothing more: another one takes over.

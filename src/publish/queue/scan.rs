@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Empty positions that are looked at again, at most.
 pub(super) const MAX_HOLES: usize = 64;
 
+/// Time between two looks at empty positions: a worker fills its own right after it has reserved
+/// it, so that what is empty at the second look mostly stays so.
+const HOLE_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The sender's view of the ring.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -28,6 +32,7 @@ pub(super) struct Scan {
     pub(super) inherited: u64,
     /// Empty positions that may be filled yet.
     pub(super) holes: Vec<u64>,
+    next_look: Timestamp,
     /// The first position in use, and for each from there on, whether it is.
     head: u64,
     used: VecDeque<bool>,
@@ -57,6 +62,15 @@ impl Scan {
             self.ripe = self.ripens.0;
             self.ripens = (end, now + PATIENCE);
         }
+    }
+
+    /// Takes the empty positions that may be filled yet, if it is time to look at them again.
+    pub(super) fn take_holes(&mut self, now: Timestamp) -> Vec<u64> {
+        if self.holes.is_empty() || now < self.next_look {
+            return Vec::new();
+        }
+        self.next_look = now + HOLE_INTERVAL;
+        std::mem::take(&mut self.holes)
     }
 
     /// Returns true if a position that is empty stays empty.

@@ -75,6 +75,9 @@ impl TargetQueue {
             // The worker that sends goes on, so that the log has one line about it.
             rank = Rank::Serving;
         }
+        if self.is_leaving && held.is_none() {
+            self.ring.refresh();
+        }
         let change = self.tenancy.tend(rank, counts);
         self.changed(change, held, steady)
     }
@@ -131,7 +134,15 @@ impl TargetQueue {
             return Tenure::Same;
         }
         let change = self.tenancy.take_forsaken();
+        self.ring.refresh();
         self.changed(change, None, steady)
+    }
+
+    /// Returns true if this worker, which leaves, is to wait: something is queued, and no worker
+    /// that goes on was seen to send. The one that holds the lease may be gone, by a trap.
+    pub(crate) fn awaits_heir(&self) -> bool {
+        let is_bystander = self.is_leaving && self.is_shared() && !self.is_sender();
+        is_bystander && self.last_seen() > 0 && !self.tenancy.has_heir()
     }
 
     /// Returns the position from which on this worker is to write letters, because the process may

@@ -28,7 +28,15 @@ impl Worker {
 
     fn push(&mut self, id: &str) -> Result<EntryPlace, AppendRefusal> {
         let (id, at) = (id.into(), self.now);
-        let event = Event { id, message: "{}".into(), attributes: vec![], subject: None, group_id: None, at };
+        let event = Event {
+            id,
+            message: "{}".into(),
+            attributes: vec![],
+            subject: None,
+            group_id: None,
+            trace_header: None,
+            at,
+        };
         self.queue.append(&event, SIZE, Mode::Queued, self.now)
     }
 
@@ -42,7 +50,7 @@ impl Worker {
             self.found.clear();
         }
         self.found.extend(self.queue.discover(self.now, self.now));
-        self.queue.verdicts(&|_| false);
+        self.queue.verdicts(false, self.now, &|_| false);
         self.queue.flush(self.now);
     }
 
@@ -54,7 +62,7 @@ impl Worker {
     fn settle(&mut self, most: usize) -> Vec<String> {
         let mut ids = Vec::new();
         for found in self.found.drain(..most.min(self.found.len())) {
-            if let Claim::Own(claimed) = self.queue.claim(found.place) {
+            if let Claim::Own(claimed) = self.queue.claim(found.place, None) {
                 self.queue.release(found.size);
                 self.queue.remove(found.place, claimed.version, claimed.watched, EntryEnd::Delivered);
                 ids.push(claimed.event.id);
@@ -108,6 +116,49 @@ fn a_worker_without_clients_takes_the_lease_over_from_one_that_has_some() {
     }
     assert!(idle.queue.is_sender(), "and keeps it");
     assert_eq!(idle.settle(100).len(), 11, "with all that is queued");
+}
+
+#[test]
+fn a_worker_that_leaves_stays_until_one_that_goes_on_sends() {
+    for gateway in GATEWAYS {
+        let store = store(gateway);
+        let [mut sender, mut leaving, mut heir] = [1, 2, 3].map(|owner| Worker::new(&store, owner));
+        sender.push("a").unwrap();
+        sender.tick(25);
+        leaving.seconds(1);
+        // The one that sends traps, right before or after that.
+        drop(sender);
+        leaving.queue.leave(leaving.now);
+        assert!(leaving.queue.awaits_heir(), "{gateway:?}");
+        leaving.seconds(6);
+        assert!(leaving.queue.is_sender() && leaving.found.len() == 1, "{gateway:?}");
+        heir.now = leaving.now;
+        for _ in 0..3 {
+            heir.tick(1_000);
+            leaving.tick(1_000);
+        }
+        assert!(heir.queue.is_sender() && !leaving.queue.awaits_heir(), "{gateway:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_leaves_does_not_rely_on_another_that_leaves() {
+    let store = store(Gateway::Envoy);
+    let [mut sender, mut other] = [1, 2].map(|owner| Worker::new(&store, owner));
+    sender.push("a").unwrap();
+    sender.tick(25);
+    other.seconds(2);
+    for worker in [&mut sender, &mut other] {
+        worker.queue.leave(worker.now);
+    }
+    for _ in 0..20 {
+        sender.tick(1_000);
+        other.tick(1_000);
+        assert!(other.queue.awaits_heir());
+    }
+    assert_eq!(sender.settle(9), ["a"]);
+    other.seconds(1);
+    assert!(!other.queue.awaits_heir() && !other.queue.is_sender(), "nothing is queued");
 }
 
 #[test]
@@ -205,6 +256,35 @@ fn an_entry_that_waits_for_long_does_not_hold_up_the_ring() {
         assert_eq!(worker.queue.read(old).unwrap().id, "old");
         assert_eq!((store.events(), worker.queue.amount().entries), (1, 1));
     }
+}
+
+#[test]
+fn what_another_worker_has_moves_when_the_ring_would_take_no_more_without_it() {
+    let store = store(Gateway::Envoy);
+    let (mut sender, mut helper) = (Worker::new(&store, 1), Worker::new(&store, 2));
+    sender.tick(25);
+    let held = sender.push("held").unwrap();
+    sender.tick(25);
+    sender.found.clear();
+    assert!(matches!(helper.queue.claim(held, None), Claim::Own(_)));
+    let (mut kept_until, mut moved_from) = (0, 0);
+    for number in 0..26_000 {
+        sender.push(&number.to_string()).expect("there is room");
+        sender.tick(25);
+        assert_eq!(sender.settle(9), [number.to_string()]);
+        if sender.queue.moves_below().is_some_and(|below| held.position < below) {
+            match sender.queue.relocate(held) {
+                None => kept_until = number,
+                Some(_) => {
+                    moved_from = number;
+                    break;
+                }
+            }
+        }
+    }
+    let slots = u64::from(sender.queue.ring.wanted_slots());
+    assert!(kept_until > slots / 2 && moved_from > slots / 4 * 3 - 2, "{kept_until} {moved_from}");
+    assert_eq!(store.events(), 1);
 }
 
 #[test]

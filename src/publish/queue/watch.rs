@@ -2,14 +2,20 @@
 //! may forget them: then their events are here, too. Decides nothing.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::entry::EntryState;
 use super::ring::Ring;
 use super::EntryPlace;
+use crate::clock::Timestamp;
 use crate::event::Event;
 
 /// Entries that one look is at, so that a long queue does not hold up a tick.
 const LOOKED_AT: usize = 64;
+
+/// Time between two looks at one entry that no response waits for: each is a value that the host
+/// copies, and what the store forgets is sent from the copy in here, later by no more.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The end of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,10 @@ pub(super) struct Watch {
     entries: VecDeque<WatchedEntry>,
     /// The index at which the next look begins.
     next: usize,
+    /// Entries that this round of looks has not come to.
+    left: usize,
+    /// The time at which the next round begins.
+    next_round: Timestamp,
 }
 
 impl Watch {
@@ -61,12 +71,25 @@ impl Watch {
         self.entries.is_empty()
     }
 
-    /// Looks at the next few entries. Returns those that have ended, by their numbers in the order;
-    /// nothing of those that `is_in_flight`.
+    /// Looks at the next few entries, if it is time again or a response waits: `is_awaited`.
+    /// Returns those that have ended, by their numbers in the order; nothing of those that
+    /// `is_in_flight`.
     #[inline(never)]
-    pub(super) fn look(&mut self, ring: &Ring, is_in_flight: &dyn Fn(u64) -> bool) -> Vec<(u64, EntryEnd)> {
+    pub(super) fn look(
+        &mut self,
+        ring: &Ring,
+        is_awaited: bool,
+        steady: Timestamp,
+        is_in_flight: &dyn Fn(u64) -> bool,
+    ) -> Vec<(u64, EntryEnd)> {
         let mut ended = Vec::new();
-        for _ in 0..self.entries.len().min(LOOKED_AT) {
+        if is_awaited || self.left == 0 && steady >= self.next_round {
+            self.left = self.entries.len();
+            self.next_round = steady + LOOK_INTERVAL;
+        }
+        let looks = self.left.min(LOOKED_AT);
+        self.left -= looks;
+        for _ in 0..looks {
             if self.next >= self.entries.len() {
                 self.next = 0;
             }

@@ -1,15 +1,14 @@
 //! The message of an event, in the JSON shape of Kong's file-log plugin (Kong Gateway
 //! documentation, "Log format"). Fields of our own: `event_id`, `event_type`, `truncated` where
-//! something was cut, and what the response says of gRPC and of its end. What the host does not know is absent.
+//! something was cut, bodies, and what the response says of gRPC and of its end. What the host does
+//! not know is absent.
 
 use std::borrow::Cow;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
-
-use crate::exchange::{Consumer, Entity, Exchange, Headers, Tls};
-use crate::json::to_json_text;
+use crate::exchange::body::{Body, BodyValue, Omission};
+use crate::exchange::{ClientRequest, ClientResponse, Consumer, Entity, Exchange, Headers, Tls};
+use crate::json::object::ObjectWriter;
+use crate::json::push_string;
 
 /// Parameters that `querystring` holds at most; `uri` has them all. One request can have ten
 /// thousands.
@@ -17,44 +16,44 @@ const MAX_QUERY_PAIRS: usize = 1_000;
 
 /// Returns the message of one exchange.
 pub(super) fn message(exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, truncated: &[&str]) -> String {
-    let Exchange { request, response, .. } = exchange;
+    let request = &exchange.request;
     let too_many_pairs = request.query().split('&').nth(MAX_QUERY_PAIRS).map(|_| "request.querystring");
     let truncated: Vec<&str> = truncated.iter().copied().chain(too_many_pairs).collect();
-    let record = Record {
-        event_id: id,
-        event_type,
-        request: RequestJson {
-            id: request.id.as_deref(),
-            method: &request.method,
-            uri: &request.target,
-            url: url(exchange),
-            size: request.size,
-            querystring: QueryString(request.query()),
-            headers: HeadersJson(&request.headers),
-            tls: request.tls.as_ref().map(tls),
-        },
-        response: ResponseJson {
-            status: response.status,
-            grpc_status: response.grpc_status,
-            complete: response.broke_off.then_some(false),
-            details: response.details.as_deref(),
-            size: response.size,
-            headers: HeadersJson(&response.headers),
-        },
-        latencies: latencies(exchange),
-        route: exchange.route.as_ref().map(whole_or_named),
-        service: exchange.service.as_ref().map(whole_or_named),
-        consumer: exchange.consumer.as_ref().map(person),
-        authenticated_entity: exchange.credential_id.as_deref().map(|id| Identified { id }),
-        workspace: exchange.workspace.as_deref(),
-        client_ip: exchange.client_ip.as_deref(),
-        started_at: exchange.started_at.map(|started| started.0),
-        upstream_uri: exchange.upstream_uri.as_deref(),
-        upstream_status: exchange.upstream_status.as_deref(),
-        source: exchange.source.as_deref(),
-        truncated: &truncated,
-    };
-    to_json_text(&record, expected_size(exchange))
+    let mut json = String::with_capacity(expected_size(exchange));
+    write_record(&mut json, exchange, id, event_type, &truncated);
+    json
+}
+
+fn write_record(json: &mut String, exchange: &Exchange<'_>, id: &str, event_type: Option<&str>, truncated: &[&str]) {
+    let mut record = ObjectWriter::begin(json);
+    record.text(",\"event_id\":", Some(id));
+    record.text(",\"event_type\":", event_type);
+    write_request(record.member(",\"request\":"), &exchange.request, url(exchange).as_deref());
+    write_response(record.member(",\"response\":"), &exchange.response);
+    write_latencies(record.member(",\"latencies\":"), exchange);
+    for (key, entity) in [(",\"route\":", &exchange.route), (",\"service\":", &exchange.service)] {
+        if let Some(entity) = entity {
+            write_entity(record.member(key), entity);
+        }
+    }
+    if let Some(Consumer { id, username, custom_id }) = &exchange.consumer {
+        let texts = [(",\"id\":", id), (",\"username\":", username), (",\"custom_id\":", custom_id)];
+        write_texts(record.member(",\"consumer\":"), &texts);
+    }
+    if exchange.credential_id.is_some() {
+        write_texts(record.member(",\"authenticated_entity\":"), &[(",\"id\":", &exchange.credential_id)]);
+    }
+    record.text(",\"workspace\":", exchange.workspace.as_deref());
+    record.text(",\"client_ip\":", exchange.client_ip.as_deref());
+    record.number(",\"started_at\":", exchange.started_at.map(|started| started.0));
+    record.text(",\"upstream_uri\":", exchange.upstream_uri.as_deref());
+    record.text(",\"upstream_status\":", exchange.upstream_status.as_deref());
+    record.text(",\"source\":", exchange.source.as_deref());
+    if !truncated.is_empty() {
+        let values = truncated.iter().map(|part| Some(*part));
+        push_list(record.member(",\"truncated\":"), values);
+    }
+    record.end();
 }
 
 /// Returns about as many bytes as the message of an exchange has, so that it seldom moves while it
@@ -66,7 +65,9 @@ fn expected_size(exchange: &Exchange<'_>) -> usize {
     let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
     let in_headers: usize = headers.map(|(name, value)| name.len() + value.len() + QUOTES_COLON_AND_COMMA).sum();
     // The target is in `uri`, `url`, `upstream_uri` and `querystring`.
-    FIXED + in_headers + 4 * exchange.request.target.len()
+    let in_bodies = exchange.body_bytes();
+    // Quotes are escaped, and base64 is a third longer.
+    FIXED + in_headers + 4 * exchange.request.target.len() + in_bodies + in_bodies / 2
 }
 
 /// Returns the `url`, which in Kong's logs always has a port: the gateway's own where it is known,
@@ -86,7 +87,8 @@ fn url(exchange: &Exchange<'_>) -> Option<String> {
 
 /// Splits `example.com:8080` into host and port.
 fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
+    let end = host.bytes().rposition(|byte| byte == b':');
+    match end.and_then(|end| Some((host.get(..end)?, host.get(end + 1..)?))) {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => {
             (name, Some(port))
         }
@@ -94,189 +96,153 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn latencies(exchange: &Exchange<'_>) -> LatenciesJson {
+/// Writes latencies in milliseconds.
+fn write_latencies(json: &mut String, exchange: &Exchange<'_>) {
     let crate::exchange::Latencies { request, upstream, receive } = exchange.latencies;
     let elsewhere = upstream.unwrap_or(0).saturating_add(receive.unwrap_or(0));
-    LatenciesJson {
-        kong: request.map(|request| request.saturating_sub(elsewhere)),
-        proxy: match upstream {
-            Some(upstream) => Some(i64::try_from(upstream).unwrap_or(i64::MAX)),
-            // So Kong says that nothing was proxied; where a source is known, only the time is not.
-            None => exchange.source.is_none().then_some(-1),
-        },
-        request,
-        receive,
+    let mut latencies = ObjectWriter::begin(json);
+    latencies.number(",\"kong\":", request.map(|request| request.saturating_sub(elsewhere)));
+    match upstream {
+        Some(upstream) => latencies.number(",\"proxy\":", Some(upstream)),
+        // So Kong says that nothing was proxied; where a source is known, only the time is not.
+        None if exchange.source.is_none() => latencies.member(",\"proxy\":").push_str("-1"),
+        None => {}
     }
+    latencies.number(",\"request\":", request);
+    latencies.number(",\"receive\":", receive);
+    latencies.end();
 }
 
-#[derive(Serialize)]
-struct Record<'a> {
-    event_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_type: Option<&'a str>,
-    request: RequestJson<'a>,
-    response: ResponseJson<'a>,
-    latencies: LatenciesJson,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<WholeOrNamed<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<WholeOrNamed<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consumer: Option<Texts<'a, 3>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authenticated_entity: Option<Identified<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workspace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_uri: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_status: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    truncated: &'a [&'a str],
+fn write_request(json: &mut String, request: &ClientRequest<'_>, url: Option<&str>) {
+    let mut object = ObjectWriter::begin(json);
+    object.text(",\"id\":", request.id.as_deref());
+    object.text(",\"method\":", Some(&request.method));
+    object.text(",\"uri\":", Some(&request.target));
+    object.text(",\"url\":", url);
+    object.number(",\"size\":", request.size);
+    write_query(object.member(",\"querystring\":"), request.query());
+    write_headers(object.member(",\"headers\":"), &request.headers);
+    if let Some(Tls { version, cipher, client_verify }) = &request.tls {
+        let texts = [(",\"version\":", version), (",\"cipher\":", cipher), (",\"client_verify\":", client_verify)];
+        write_texts(object.member(",\"tls\":"), &texts);
+    }
+    if let Some(body) = request.body.get() {
+        if body.is_unended {
+            object.member(",\"complete\":").push_str("false");
+        }
+        write_body(&mut object, body);
+    }
+    object.end();
 }
 
-#[derive(Serialize)]
-struct RequestJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    method: &'a str,
-    uri: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    querystring: QueryString<'a>,
-    headers: HeadersJson<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Texts<'a, 3>>,
+fn write_response(json: &mut String, response: &ClientResponse<'_>) {
+    let mut object = ObjectWriter::begin(json);
+    object.number(",\"status\":", Some(response.status.into()));
+    object.number(",\"grpc_status\":", response.grpc_status.map(u64::from));
+    if response.broke_off {
+        object.member(",\"complete\":").push_str("false");
+    }
+    object.text(",\"details\":", response.details.as_deref());
+    object.number(",\"size\":", response.size);
+    write_headers(object.member(",\"headers\":"), &response.headers);
+    if let Some(body) = response.body.get() {
+        write_body(&mut object, body);
+    }
+    object.end();
 }
 
-#[derive(Serialize)]
-struct ResponseJson<'a> {
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grpc_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    complete: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    headers: HeadersJson<'a>,
+/// Writes a body, and what has to be known to read it.
+#[inline(never)]
+fn write_body(object: &mut ObjectWriter<'_>, body: &Body<'_>) {
+    if let Some(value) = body.value() {
+        let is_base64 = matches!(value, BodyValue::Base64(_));
+        match &value {
+            BodyValue::Json(json) => object.member(",\"body\":").push_str(json.get()),
+            BodyValue::Text(text) => object.text(",\"body\":", Some(text)),
+            BodyValue::Base64(text) => object.text(",\"body\":", Some(text)),
+        }
+        object.text(",\"body_encoding\":", is_base64.then_some("base64"));
+        object.text(",\"body_compression\":", body.compression);
+    }
+    object.text(",\"body_left_out\":", body.omission().map(Omission::as_str));
 }
 
-/// Latencies in milliseconds. `proxy` is -1 where no upstream was asked, as Kong has it.
-#[derive(Serialize)]
-struct LatenciesJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kong: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receive: Option<u64>,
-}
-
-/// A route or a service: whole, as the host has it, or by name.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum WholeOrNamed<'a> {
-    Whole(&'a RawValue),
-    Named {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-    },
-}
-
-fn whole_or_named<'a>(entity: &'a Entity<'_>) -> WholeOrNamed<'a> {
+/// Writes a route or a service: whole, as the host has it, or by name.
+fn write_entity(json: &mut String, entity: &Entity<'_>) {
     match entity.json {
-        Some(whole) => WholeOrNamed::Whole(whole),
-        None => WholeOrNamed::Named { name: entity.name.as_deref() },
+        Some(whole) => json.push_str(whole.get()),
+        None => write_texts(json, &[(",\"name\":", &entity.name)]),
     }
 }
 
-#[derive(Serialize)]
-struct Identified<'a> {
-    id: &'a str,
+/// Writes an object of texts, without the ones that are not known.
+#[inline(never)]
+fn write_texts(json: &mut String, texts: &[(&'static str, &Option<Cow<'_, str>>)]) {
+    let mut object = ObjectWriter::begin(json);
+    texts.iter().for_each(|(key, text)| object.text(key, text.as_deref()));
+    object.end();
 }
 
-/// An object of texts, without the ones that are not known.
-struct Texts<'a, const COUNT: usize>([(&'static str, Option<&'a str>); COUNT]);
+fn write_headers(json: &mut String, headers: &Headers<'_>) {
+    let pairs = headers.0.iter().map(|(name, value)| (&**name, Some(&**value)));
+    write_grouped(json, headers.0.len(), &mut pairs.into_iter());
+}
 
-impl<const COUNT: usize> Serialize for Texts<'_, COUNT> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().filter_map(|(name, text)| Some((name, (*text)?))))
+/// Writes the parameters of a query. A key that has no value counts as `true`.
+fn write_query(json: &mut String, query: &str) {
+    if query.is_empty() {
+        return json.push_str("{}");
     }
-}
-
-fn tls<'a>(Tls { version, cipher, client_verify }: &'a Tls<'_>) -> Texts<'a, 3> {
-    let (version, cipher) = (version.as_deref(), cipher.as_deref());
-    Texts([("version", version), ("cipher", cipher), ("client_verify", client_verify.as_deref())])
-}
-
-fn person<'a>(Consumer { id, username, custom_id }: &'a Consumer<'_>) -> Texts<'a, 3> {
-    Texts([("id", id.as_deref()), ("username", username.as_deref()), ("custom_id", custom_id.as_deref())])
-}
-
-/// A value of a header or of the query string.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum PairValue<'a> {
-    Text(Cow<'a, str>),
-    /// A key of the query string that has no value counts as `true`.
-    Present(bool),
+    let parsed = query.split('&').take(MAX_QUERY_PAIRS).filter_map(|pair| {
+        // Kong's log has no parameter without a name.
+        let (name, value) = form_urlencoded::parse(pair.as_bytes()).next().filter(|(name, _)| !name.is_empty())?;
+        Some((name, pair.contains('=').then_some(value)))
+    });
+    let pairs: Vec<(Cow<'_, str>, Option<Cow<'_, str>>)> = parsed.collect();
+    write_grouped(json, pairs.len(), &mut pairs.iter().map(|(name, value)| (&**name, value.as_deref())));
 }
 
 /// Writes an object; a name that came several times has an array of its values.
-fn serialize_grouped<S: Serializer>(
-    pairs: Vec<(Cow<'_, str>, PairValue<'_>)>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+#[inline(never)]
+fn write_grouped<'a>(json: &mut String, count: usize, pairs: &mut dyn Iterator<Item = (&'a str, Option<&'a str>)>) {
     // The pairs of a request are a thousand at most, and only references are moved: a sort is 4 KB
     // of code.
-    let mut ordered: Vec<&(Cow<'_, str>, PairValue<'_>)> = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
+    let mut ordered: Vec<(&str, Option<&str>)> = Vec::with_capacity(count);
+    for pair in pairs {
         ordered.insert(ordered.partition_point(|earlier| earlier.0 <= pair.0), pair);
     }
-    let groups = ordered.chunk_by(|(name, _), (other, _)| name == other);
-    let mut map = serializer.serialize_map(None)?;
-    for group in groups {
+    let mut separator = '{';
+    for group in ordered.chunk_by(|(name, _), (other, _)| name == other) {
+        let Some((name, value)) = group.first() else { continue };
+        json.push(separator);
+        separator = ',';
+        push_string(json, name);
+        json.push(':');
         match group {
-            [] => {}
-            [(name, value)] => map.serialize_entry(name, value)?,
-            [(name, _), ..] => map.serialize_entry(name, &group.iter().map(|(_, value)| value).collect::<Vec<_>>())?,
+            [_] => push_value(json, *value),
+            _ => push_list(json, group.iter().map(|(_, value)| *value)),
         }
     }
-    map.end()
-}
-
-struct HeadersJson<'a>(&'a Headers<'a>);
-
-impl Serialize for HeadersJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs =
-            self.0 .0.iter().map(|(name, value)| (name.as_ref().into(), PairValue::Text(value.as_ref().into())));
-        serialize_grouped(pairs.collect(), serializer)
+    if separator == '{' {
+        json.push('{');
     }
+    json.push('}');
 }
 
-struct QueryString<'a>(&'a str);
+fn push_list<'a>(json: &mut String, values: impl Iterator<Item = Option<&'a str>>) {
+    json.push('[');
+    for (position, value) in values.enumerate() {
+        if position > 0 {
+            json.push(',');
+        }
+        push_value(json, value);
+    }
+    json.push(']');
+}
 
-impl Serialize for QueryString<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0.split('&').take(MAX_QUERY_PAIRS).filter_map(|pair| {
-            // Kong's log has no parameter without a name.
-            let (name, value) = form_urlencoded::parse(pair.as_bytes()).next().filter(|(name, _)| !name.is_empty())?;
-            let value = if pair.contains('=') { PairValue::Text(value) } else { PairValue::Present(true) };
-            Some((name, value))
-        });
-        serialize_grouped(pairs.collect(), serializer)
+fn push_value(json: &mut String, value: Option<&str>) {
+    match value {
+        Some(text) => push_string(json, text),
+        None => json.push_str("true"),
     }
 }

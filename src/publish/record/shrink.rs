@@ -3,25 +3,52 @@
 
 use std::borrow::Cow;
 
+use crate::exchange::body::{BodyExtent, BodySlot};
 use crate::exchange::{Exchange, Headers};
 
-/// Bytes that each text of an exchange may have, tried one after the other until the event fits. At
-/// the last, headers and the query string go altogether, so that every event fits.
-pub(super) const LIMITS: [usize; 4] = [16_384, 2_048, 256, 64];
+/// Bytes that each body (true), or each text of an exchange, may have, tried one after the other
+/// until the event fits. At the last, bodies, and then headers and the query string, go altogether,
+/// so that every event fits.
+pub(super) const STEPS: [(usize, bool); 7] =
+    [(16_384, true), (2_048, true), (0, true), (16_384, false), (2_048, false), (256, false), (LEAST, false)];
+
+/// The last limit of a text.
+const LEAST: usize = 64;
+
+/// Cuts the bodies of `exchange` to `limit` bytes each. Returns true if one was longer.
+pub(super) fn shrink_bodies(exchange: &mut Exchange<'_>, limit: usize) -> bool {
+    let bodies = [&mut exchange.request.body, &mut exchange.response.body];
+    let was_cut = bodies.into_iter().filter_map(BodySlot::get_mut).fold(false, |any, body| body.cut(limit) | any);
+    note_bodies(exchange);
+    was_cut
+}
+
+/// Notes which bodies are not whole.
+#[inline(never)]
+pub(super) fn note_bodies(exchange: &mut Exchange<'_>) {
+    let bodies = [("request.body", &exchange.request.body), ("response.body", &exchange.response.body)];
+    for (part, body) in bodies {
+        let is_whole = body.get().is_none_or(|body| body.extent == BodyExtent::Whole);
+        if !is_whole && !exchange.incomplete.contains(&part) {
+            exchange.incomplete.push(part);
+        }
+    }
+}
 
 /// Returns the bytes that the record of `exchange` has at least. Header names do not count: one
 /// that came often stands there once.
 pub(super) fn least_size(exchange: &Exchange<'_>) -> usize {
     const QUOTES_AND_COMMA: usize = 3;
     let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
-    headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>() + exchange.request.target.len()
+    let in_headers = headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>();
+    in_headers + exchange.request.target.len() + exchange.body_bytes()
 }
 
 /// Cuts the texts of `exchange` to `limit` bytes each, and returns the parts of the record that are
 /// not whole then.
 pub(super) fn shrink(exchange: &mut Exchange<'_>, limit: usize) -> Vec<&'static str> {
     let mut truncated = exchange.incomplete.clone();
-    let drop_all = LIMITS.last() == Some(&limit);
+    let drop_all = limit == LEAST;
     let mut note = |part: &'static str, was_cut: bool| {
         if was_cut && !truncated.contains(&part) {
             truncated.push(part);

@@ -1,11 +1,17 @@
 use super::*;
 use crate::aws::sns;
 use crate::aws::sns::topic_arn::TopicArn;
+use crate::exchange::body::{Body, BodyExtent, BodySlot, Omission};
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::{ClientRequest, ClientResponse, Entity, Headers, Latencies, Tls};
+use crate::json::walk::Pointer;
 use crate::publish::attribute::{TypedAttribute, ValueTemplate};
+use crate::publish::condition::Conditions;
 use crate::publish::dead_letter::{self, Address, DropReason};
-use crate::publish::route::{DeliveryMode, Statuses};
+use crate::publish::message_template::{MessageTemplate, MessageValue};
+use crate::publish::needs::Needs;
+use crate::publish::route::{DeliveryMode, Format, Statuses};
+use crate::publish::sample::Sample;
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
@@ -23,7 +29,16 @@ fn route() -> Route {
         statuses: Statuses::success(),
         grpc_statuses: Statuses::grpc_success(),
         complete_only: false,
+        when: Conditions::new(vec![]),
+        sample: Sample::ALL,
+        continues: false,
         event_type: Some("profile.updated".into()),
+        format: Format::Kong,
+        message: None,
+        needs: Needs::Record,
+        body_values: Vec::new(),
+        request_body: None,
+        response_body: None,
         attributes: vec![
             text("auth", "${request.headers.authorization}"),
             text("nothing", "${request.headers.nothing}"),
@@ -57,7 +72,7 @@ fn exchange() -> Exchange<'static> {
             ]),
             size: Some(139),
             tls: Some(Tls { version: Some("TLSv1.3".into()), client_verify: Some("NONE".into()), ..Tls::default() }),
-            body: &[],
+            body: BodySlot::default(),
         },
         response: ClientResponse {
             status: 200,
@@ -165,6 +180,49 @@ fn attributes_are_for_filter_policies() {
     );
     assert_eq!(event.subject.as_deref(), Some("profile 42"));
     assert_eq!(event.group_id.as_deref(), Some("42"));
+}
+
+#[test]
+fn a_cloud_event_has_the_record_as_its_data_and_its_attributes_beside_it() {
+    let route = Route { format: Format::CloudEvents, attributes: vec![text("profile_id", "${path.id}")], ..route() };
+    let redact = Redact { path: vec!["id".into()], ..Redact::default() };
+    let topic = topic(false);
+    let mut recorder = Recorder::new(redact);
+    let event = recorder.event(exchange(), &route, &topic, topic.max_bytes(), ID.to_owned(), NOW).0;
+    let message = message(&event);
+    assert_eq!(message["subject"], "/mockbin/profile/REDACTED");
+    assert_eq!((&message["id"], &message["data"]["event_id"]), (&json!(ID), &json!(ID)));
+    assert_eq!(message["data"]["request"]["method"], "PUT");
+    let names: Vec<_> = event.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+    let expected = [
+        "event_id",
+        "ce-specversion",
+        "ce-id",
+        "ce-source",
+        "ce-type",
+        "profile_id",
+        "ce-subject",
+        "ce-time",
+        "event_type",
+        "method",
+    ];
+    assert_eq!(names, expected);
+    let value = |name: &str| event.attributes.iter().find(|each| each.name == name).unwrap().value.as_str();
+    for (attribute, field) in [("ce-specversion", "specversion"), ("ce-id", "id"), ("ce-source", "source")] {
+        assert_eq!(value(attribute), message[field]);
+    }
+    assert_eq!([value("ce-type"), value("ce-subject")], ["profile.updated", "/mockbin/profile/REDACTED"]);
+    assert_eq!(value("ce-time"), message["time"]);
+}
+
+#[test]
+fn a_cloud_event_that_is_too_large_is_cut_and_says_so_in_its_data() {
+    let mut large = exchange();
+    large.request.headers.0.push(("x-large".into(), "é".repeat(500_000).into()));
+    large.request.target = format!("/{}", "\u{1}".repeat(50_000)).into();
+    let event = event_for(large, &Route { format: Format::CloudEvents, ..route() }, false);
+    assert!(sns::size(&event) <= sns::MAX_MESSAGE_BYTES);
+    assert_eq!(message(&event)["data"]["truncated"], json!(["request.headers", "request.uri"]));
 }
 
 #[test]
@@ -376,4 +434,96 @@ proptest! {
         prop_assert!(!event.message.contains("s3cret"));
         prop_assert!(event.attributes.len() <= MAX_ATTRIBUTES);
     }
+}
+
+/// A body of JSON.
+fn json_body(json: &str) -> Body<'_> {
+    Body { content_type: Some("application/json"), ..Body::from(json.as_bytes()) }
+}
+
+#[test]
+fn bodies_stand_in_the_message_and_say_what_they_are() {
+    let mut with_bodies = exchange();
+    with_bodies.request.body = Body { is_unended: true, ..json_body(r#"{"price":1.50,"price":1e400}"#) }.into();
+    with_bodies.response.body =
+        Body { compression: Some("gzip"), extent: BodyExtent::BrokeOff, ..Body::from(b"\x1f\x8b".as_slice()) }.into();
+    let text = event(with_bodies).message;
+    assert!(text.contains(r#""body":{"price":1.50,"price":1e400}"#), "{text}");
+    assert!(text.contains(r#""body":"H4s=","body_encoding":"base64","body_compression":"gzip""#), "{text}");
+    assert!(text.contains(r#""truncated":["response.body"]"#) && text.contains(r#""complete":false"#), "{text}");
+    let mut left_out = exchange();
+    left_out.request.body = Body::left_out(Omission::Streamed).into();
+    let message = message(&event(left_out));
+    assert_eq!((&message["request"]["body_left_out"], &message["request"]["body"]), (&json!("streamed"), &Value::Null));
+    assert_eq!(message["truncated"], json!(["request.body"]));
+}
+
+#[test]
+fn what_pointers_lead_to_is_in_no_part_of_an_event_nor_of_its_letter() {
+    let route = Route {
+        attributes: vec![text("a", "${request.body./password}"), text("b", "${request.body}")],
+        subject: Some("${response.body./password}".parse().unwrap()),
+        ..route()
+    };
+    let pointers = vec![Pointer::with_wildcards("/password"), Pointer::with_wildcards("/*/password")];
+    let mut recorder = Recorder::new(Redact { body: pointers, ..Redact::default() });
+    let mut secret = exchange();
+    secret.request.body =
+        json_body(r#"{"password":"t0ps3cret","a":1.0,"list":{"p\u0061ssword":["t0ps3cret"]}}"#).into();
+    secret.response.body = Body { extent: BodyExtent::Cut, ..json_body(r#"{"password":"t0ps3cret"#) }.into();
+    let topic = topic(false);
+    let event = recorder.event(secret, &route, &topic, topic.max_bytes(), ID.to_owned(), NOW).0;
+    let address = Address { key: "topic_arn", name: "t", region: "us-east-1" };
+    let letter = dead_letter::json(&event, DropReason::QueueFull, None, address);
+    for part in [&format!("{event:?}"), &letter] {
+        assert!(!part.contains("t0ps3cret"), "{part}");
+    }
+    let message = message(&event);
+    assert_eq!(message["request"]["body"], json!({"password": "REDACTED", "a": 1.0, "list": {"password": "REDACTED"}}));
+    assert_eq!(message["response"]["body_left_out"], "unredacted");
+    assert_eq!(event.attributes.iter().find(|attribute| attribute.name == "a").unwrap().value, "REDACTED");
+}
+
+#[test]
+fn of_an_event_that_is_too_large_the_bodies_are_cut_first() {
+    let large = |body: usize, header: usize| {
+        let json = format!("\"{}\"", "é".repeat(body / 2));
+        let mut large = exchange();
+        large.request.headers.0.push(("x-large".into(), "h".repeat(header).into()));
+        let bytes = json.into_bytes().into();
+        large.request.body = Body { content_type: Some("application/json"), bytes, ..Body::default() }.into();
+        large.response.body = json_body(r#"{"a":1}"#).into();
+        message(&event(large))
+    };
+    let cut = large(300_000, 100_000);
+    assert_eq!(cut["truncated"], json!(["request.body"]));
+    assert_eq!(cut["request"]["headers"]["x-large"].as_str().unwrap().len(), 100_000);
+    assert_eq!((cut["request"]["body"].as_str().unwrap().len(), &cut["response"]["body"]["a"]), (16_383, &json!(1)));
+    let gone = large(300_000, 400_000);
+    assert_eq!(gone["request"]["body_left_out"], "too_large");
+    let mut truncated: Vec<_> =
+        gone["truncated"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+    truncated.sort_unstable();
+    assert_eq!(truncated, ["request.body", "request.headers", "response.body"]);
+}
+
+#[test]
+fn a_message_of_ones_own_has_values_of_bodies_as_they_are_written() {
+    let template = |pairs: &[(&str, &str)]| {
+        let value = |text: &str| MessageValue::Value(text.parse().unwrap());
+        Some(MessageTemplate(pairs.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect()))
+    };
+    let pairs = [
+        ("price", "request.body./price"),
+        ("list", "request.body./list"),
+        ("name", "request.body./name"),
+        ("none", "request.body./none"),
+        ("all", "response.body"),
+    ];
+    let route = Route { message: template(&pairs), ..route() };
+    let mut with_bodies = exchange();
+    with_bodies.request.body = json_body(r#"{"price":1.50,"list":[1, {"a":null}],"name":"\u00e9"}"#).into();
+    with_bodies.response.body = Body::from(b"\xff".as_slice()).into();
+    let text = event_for(with_bodies, &route, false).message;
+    assert_eq!(text, r#"{"price":1.50,"list":[1, {"a":null}],"name":"\u00e9","none":null,"all":"/w=="}"#);
 }

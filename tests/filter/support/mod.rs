@@ -4,6 +4,7 @@
 pub(crate) mod event_bus;
 pub(crate) mod sns;
 pub(crate) mod sqs;
+pub(crate) mod webhook_receiver;
 pub(crate) mod webhooks;
 
 use std::time::Duration;
@@ -65,7 +66,8 @@ impl Way {
         self.journaled_as(changes, shared, 1)
     }
 
-    /// The same; each worker that shares the store has a seed of its own.
+    /// Starts it like [`Self::journaled`], with a seed, which each worker of the store has for
+    /// itself.
     pub(crate) fn journaled_as(self, changes: &Value, shared: SharedData, seed: u64) -> Host {
         let mut config = config(changes.clone());
         config["queue"]["journal"] = json!("on");
@@ -192,8 +194,7 @@ pub(crate) fn of_target(metric: Metric, target: &str) -> String {
     format!("{}.target.{target}", DEFINITIONS[metric as usize].name)
 }
 
-/// The lines that the filter has logged at a level since the last look at any, but for dead
-/// letters.
+/// The lines that the filter has logged at a level since the last look at any, except dead letters.
 pub(crate) fn logged(host: &mut Host, level: LogLevel) -> Vec<String> {
     let lines = host.take_logs().into_iter().filter(|line| line.level == level).map(|line| line.text);
     lines.filter(|line| !line.starts_with("retrohook-dead-letter")).collect()

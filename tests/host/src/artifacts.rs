@@ -12,6 +12,11 @@ pub fn filter() -> Result<Vec<u8>, Error> {
     }
 }
 
+/// The filter that publishes to topics of SNS and does nothing else.
+pub fn lean() -> Result<Vec<u8>, Error> {
+    read(top().join("dist/retrohook-lean.wasm"))
+}
+
 /// A fixture of `tests/fixtures`, by name.
 pub fn fixture(name: &str) -> Result<Vec<u8>, Error> {
     read(top().join("dist/fixtures").join(name).with_extension("wasm"))

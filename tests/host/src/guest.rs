@@ -14,6 +14,7 @@ pub(crate) enum Status {
     NotFound = 1,
     BadArgument = 2,
     CasMismatch = 8,
+    InternalFailure = 10,
 }
 
 pub(crate) type Answer = wasmtime::Result<Status>;
@@ -44,6 +45,9 @@ impl Guest<'_> {
     }
 
     fn memory(&mut self) -> wasmtime::Result<Memory> {
+        if let Some(memory) = self.0.data().memory {
+            return Ok(memory);
+        }
         self.0.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| trap("the module exports no memory"))
     }
 

@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! What it does not do: gRPC, shared queues, foreign functions, stream (TCP) contexts; they trap.
-//! Nothing here opens a socket, and nothing sleeps.
+//! What it does not do: gRPC, shared queues, stream (TCP) contexts, and foreign functions other
+//! than Envoy's for expressions; they trap. Nothing here opens a socket, and nothing sleeps.
 
 pub mod artifacts;
 mod callback;
@@ -28,10 +28,12 @@ mod callout;
 mod contexts;
 mod error;
 mod exchange;
+mod exports;
 mod functions;
 mod guest;
 mod headers;
 mod host;
+mod hot_spots;
 mod metrics;
 mod module;
 mod profile;
@@ -46,6 +48,7 @@ pub use callout::{Callout, FailureKind, Response, Wire};
 pub use error::{Error, StartError, Trap, TrapKind, Violation};
 pub use headers::Headers;
 pub use host::{Builder, Exchanged, Host};
+pub use hot_spots::FunctionCost;
 pub use metrics::MetricKind;
 pub use module::{Import, Module};
 pub use profile::Profile;

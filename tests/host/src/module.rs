@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use wasmtime::{Config, Engine, Linker, OperatorCost, OptLevel, Store, VariableOperatorCost};
 
 use crate::error::Error;
+use crate::exports::Exports;
 use crate::functions;
+use crate::hot_spots;
 use crate::vm::Vm;
 
 /// A function that a module imports.
@@ -61,6 +63,13 @@ impl Module {
         Ok(Module(module))
     }
 
+    /// Compiles a module so that a host counts the instructions of each of its functions, which
+    /// makes it several times slower. See [`crate::Host::functions`].
+    pub fn compile_for_profile(wasm: &[u8]) -> Result<Module, Error> {
+        let engine = Engine::new(config().epoch_interruption(true)).map_err(failed)?;
+        wasmtime::Module::new(&engine, wasm).map(Module).map_err(failed)
+    }
+
     /// Every function that the module imports.
     pub fn imports(&self) -> Vec<Import> {
         self.0.imports().map(|import| Import { module: import.module().into(), name: import.name().into() }).collect()
@@ -68,22 +77,25 @@ impl Module {
 
     /// Those that no host has: not among the SDK's functions, and not in Kong's part of WASI.
     pub fn unknown_imports(&self) -> Result<Vec<Import>, Error> {
-        let linker = linker().map_err(failed)?;
+        let linker = linker(self.0.engine()).map_err(failed)?;
         let mut store = Store::new(self.0.engine(), Vm::default());
         let unknown = self.0.imports().filter(|import| linker.get_by_import(&mut store, import).is_none());
         Ok(unknown.map(|import| Import { module: import.module().into(), name: import.name().into() }).collect())
     }
 
-    pub(crate) fn instantiate(&self, vm: Vm) -> Result<(Store<Vm>, wasmtime::Instance), Error> {
+    pub(crate) fn instantiate(&self, vm: Vm) -> Result<(Store<Vm>, Exports), Error> {
         let unknown: Vec<String> = self.unknown_imports()?.iter().map(Import::to_string).collect();
         if !unknown.is_empty() {
             return Err(Error::Load(format!("it imports what the host lacks: {}", unknown.join(", "))));
         }
-        let linker = linker().map_err(failed)?;
-        let mut store = Store::new(self.0.engine(), vm);
+        let linker = linker(self.0.engine()).map_err(failed)?;
+        let mut store = Store::new(self.0.engine(), Vm { memory: None, ..vm });
         store.set_fuel(u64::MAX).map_err(failed)?;
+        hot_spots::watch(&mut store);
         let instance = linker.instantiate(&mut store, &self.0).map_err(failed)?;
-        Ok((store, instance))
+        let exports = Exports::of(instance, &mut store);
+        store.data_mut().memory = exports.memory;
+        Ok((store, exports))
     }
 }
 
@@ -96,10 +108,14 @@ fn engine() -> wasmtime::Result<&'static Engine> {
     if let Some(engine) = ENGINE.get() {
         return Ok(engine);
     }
+    let engine = Engine::new(&config())?;
+    Ok(ENGINE.get_or_init(|| engine))
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config.consume_fuel(true).cranelift_opt_level(OptLevel::None).operator_cost(instruction_costs());
-    let engine = Engine::new(&config)?;
-    Ok(ENGINE.get_or_init(|| engine))
+    config
 }
 
 /// One for each instruction: the engine would also charge for each byte that a bulk instruction
@@ -119,9 +135,17 @@ fn instruction_costs() -> OperatorCost {
     costs
 }
 
-fn linker() -> wasmtime::Result<Linker<Vm>> {
-    let mut linker = Linker::new(engine()?);
+/// The host's functions; those for the engine that all tests share are linked once.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Vm>> {
+    static LINKER: OnceLock<Linker<Vm>> = OnceLock::new();
+    if let Some(linker) = LINKER.get().filter(|linker| Engine::same(linker.engine(), engine)) {
+        return Ok(linker.clone());
+    }
+    let mut linker = Linker::new(engine);
     functions::link_all(&mut linker)?;
+    if Engine::same(self::engine()?, engine) {
+        return Ok(LINKER.get_or_init(|| linker).clone());
+    }
     Ok(linker)
 }
 

@@ -23,7 +23,7 @@ pub struct Usage {
     pub host_calls: BTreeMap<&'static str, u64>,
     /// Instructions executed.
     pub instructions: u64,
-    /// The same, by the callback that they were executed in.
+    /// Instructions by the callback that they were executed in.
     pub instructions_in: BTreeMap<Callback, u64>,
     /// Blocks that the host asked of the module.
     pub host_allocations: u64,

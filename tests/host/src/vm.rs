@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use wasmtime::Memory;
+
 use crate::callback::Callback;
 use crate::callout::{Pending, Reply};
 use crate::contexts::{Context, Root, Stream};
 use crate::error::Violation;
+use crate::functions::Item;
+use crate::hot_spots::HotSpots;
 use crate::metrics::Metrics;
 use crate::profile::Rules;
 use crate::shared::SharedData;
@@ -67,6 +71,8 @@ pub(crate) struct Active {
 
 #[derive(Default)]
 pub(crate) struct Vm {
+    /// The memory of its instance, once there is one.
+    pub memory: Option<Memory>,
     pub rules: Rules,
     pub environment: Vec<(String, String)>,
     /// Nanoseconds since the epoch.
@@ -85,7 +91,10 @@ pub(crate) struct Vm {
     pub unfinished_lines: [Vec<u8>; 2],
     pub shared: SharedData,
     pub metrics: Metrics,
+    /// Envoy: the expressions of each root.
+    pub expressions: BTreeMap<u32, Vec<Vec<Item>>>,
     pub usage: Usage,
+    pub hot_spots: HotSpots,
     pub violations: Vec<Violation>,
     /// Contexts whose `proxy_done` came in this callback.
     pub done: Vec<u32>,

@@ -150,15 +150,12 @@ fn error_replies_are_classified() {
         (400, "BatchRequestTooLong", "The length of all the messages is more than the limit", BatchTooLarge),
         (500, "InternalFailure", "", Transient),
     ] {
-        let expected = Failure { class, code: code.into(), message: message.into() };
+        let expected = Failure::new(class, code, message);
         assert_eq!(error(status, code, message), expected);
     }
     let older =
         "<Response><Errors><Error><Code>InvalidClientTokenId</Code><Message>m</Message></Error></Errors></Response>";
-    assert_eq!(
-        shared(&parse(403, older, 2)),
-        Failure { class: Credentials, code: "InvalidClientTokenId".into(), message: "m".into() }
-    );
+    assert_eq!(shared(&parse(403, older, 2)), Failure::new(Credentials, "InvalidClientTokenId", "m"));
     let cut = "<ErrorResponse><Error><Code>NotFound</Code><Message>Topic does n";
     assert_eq!(shared(&parse(404, cut, 2)).code, "NotFound");
 }
@@ -166,7 +163,7 @@ fn error_replies_are_classified() {
 #[test]
 fn json_errors_are_classified() {
     let body = r#"{"__type":"com.amazonaws.sns#ThrottledException","message":"slow"}"#;
-    let expected = Failure { class: Throttled, code: "ThrottledException".into(), message: "slow".into() };
+    let expected = Failure::new(Throttled, "ThrottledException", "slow");
     assert_eq!(shared(&parse(400, body, 2)), expected);
     assert_eq!(shared(&parse(400, r#"{"code":"AccessDeniedException","Message":"no"}"#, 2)).message, "no");
     assert_eq!(shared(&parse(400, r#"{"message":"no code"}"#, 2)).code, "HTTP 400");
@@ -178,15 +175,12 @@ fn json_errors_are_classified() {
 #[test]
 fn what_a_proxy_says_is_named_by_its_status() {
     let envoy = "upstream connect error or disconnect/reset before headers. reset reason: connection timeout";
-    let expected = Failure { class: Transient, code: "HTTP 503".into(), message: envoy.into() };
+    let expected = Failure::new(Transient, "HTTP 503", envoy);
     assert_eq!(shared(&parse(503, envoy, 2)), expected);
     let nginx = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<hr>\r\n</html>\r\n";
     assert_eq!(shared(&parse(502, nginx, 2)).code, "HTTP 502");
     for (status, class) in [(504, Transient), (429, Throttled), (404, Denied), (413, BatchTooLarge), (301, Transient)] {
-        assert_eq!(
-            shared(&parse(status, "", 2)),
-            Failure { class, code: format!("HTTP {status}"), message: "".into() }
-        );
+        assert_eq!(shared(&parse(status, "", 2)), Failure::new(class, &format!("HTTP {status}"), ""));
     }
 }
 

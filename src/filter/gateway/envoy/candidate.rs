@@ -7,14 +7,18 @@ use std::time::Duration;
 use proxy_wasm::types::MapType;
 
 use super::ending::{grpc_trailer, Ending};
-use super::{headers, request_id, RULES};
+use super::properties::{ExchangeProperty, Properties};
+use super::{headers, request_id, Questions, RULES};
 use crate::clock::Timestamp;
-use crate::exchange::{ClientRequest, ClientResponse, Entity, Exchange, Latencies, Tls};
+use crate::exchange::body::BodySlot;
+use crate::exchange::template::Variable;
+use crate::exchange::{ClientRequest, ClientResponse, Entity, EventNames, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls::{self, text, text_of};
 use crate::filter::once::hash;
-use crate::publish::route::{DeliveryMode, Matched, OnFailure, ResponseEnd, Route, Routes};
+use crate::publish::needs::Needs;
+use crate::publish::route::{Matched, ResponseEnd, Route, Routes};
 
 /// A request that may become an event.
 ///
@@ -27,6 +31,9 @@ pub(super) struct EnvoyCandidate {
     /// The request's headers, as far as they were read: where the response may wait, as they came,
     /// because Envoy has them at the head and at the end, and not in between.
     request_headers: Option<Vec<u8>>,
+    /// Names of the headers of the response that its routes ask for, unless one asks for all.
+    response_headers: Option<Vec<String>>,
+    properties: Properties,
     status: u16,
     ending: OnceCell<Ending>,
     /// The head of a response of gRPC that may wait, and whose status comes in its trailers: Envoy
@@ -44,20 +51,32 @@ enum ExchangeStage {
     /// To the head of its request. When the event is made, the exchange is over, and the request's
     /// headers are read again: the router changes them.
     Request,
-    /// To the headers of a response that waits for the event of the route at this position. Sizes
-    /// and times would be those of a part of the exchange.
-    Response(usize),
+    /// To the headers of a response that may wait for its event. Sizes and times would be those of
+    /// a part of the exchange.
+    Response,
     /// To its end.
     Over,
 }
 
+/// The longest exchange whose end is taken from its begin and its duration, in nanoseconds. During
+/// a longer one the clock may have been set, or have gone another way than the one for durations.
+const LONGEST_NANOS: u64 = 60_000_000_000;
+
 impl EnvoyCandidate {
     /// Takes a request that has just begun.
-    pub(super) fn of_request(head: Head, matched: Matched, may_wait: bool) -> EnvoyCandidate {
+    pub(super) fn of_request(
+        head: Head,
+        routes: &Routes,
+        matched: Matched,
+        may_wait: bool,
+        questions: &Questions,
+    ) -> EnvoyCandidate {
         EnvoyCandidate {
+            properties: properties(questions, routes, matched),
             method: head.method,
             target: head.target,
             matched,
+            response_headers: if may_wait { None } else { response_headers(routes, matched) },
             request_headers: may_wait.then(|| hostcalls::header_map(MapType::HttpRequestHeaders)),
             status: 0,
             ending: OnceCell::new(),
@@ -69,7 +88,11 @@ impl EnvoyCandidate {
 
     /// Takes an exchange that is over and was not seen before, if a route wants its method. Also
     /// returns true if a route would want it if `x-envoy-original-path` were believed.
-    pub(super) fn of_logged(routes: &Routes, trusts_original_path: bool) -> Option<(EnvoyCandidate, bool)> {
+    pub(super) fn of_logged(
+        routes: &Routes,
+        trusts_original_path: bool,
+        questions: &Questions,
+    ) -> Option<(EnvoyCandidate, bool)> {
         let method = hostcalls::header(MapType::HttpRequestHeaders, ":method")?;
         if !routes.want_method(&method) {
             return None;
@@ -88,6 +111,8 @@ impl EnvoyCandidate {
             method: text(method),
             target,
             matched,
+            properties: properties(questions, routes, matched),
+            response_headers: response_headers(routes, matched),
             request_headers: Some(headers),
             status: 0,
             ending: OnceCell::new(),
@@ -98,62 +123,46 @@ impl EnvoyCandidate {
         Some((candidate, disbelieved))
     }
 
-    /// Returns the position of the route that wants the exchange, whose status is known.
-    fn position(&self, routes: &Routes, is_over: bool) -> Option<usize> {
-        let outcome = EnvoyEnd { status: self.status, ending: &self.ending, in_trailers: self.in_trailers, is_over };
-        routes.position(self.matched, &outcome)
+    fn ending(&self, is_over: bool) -> &Ending {
+        let names = self.response_headers.as_deref();
+        let read = || Ending::read(&self.properties, self.status, is_over, self.in_trailers, names);
+        self.ending.get_or_init(read)
     }
 
-    /// Decides whether the response waits, as far as it has come.
-    fn wait(&mut self, routes: &Routes) -> Option<OnFailure> {
-        let position = self.position(routes, false)?;
-        match routes.all.get(position)?.delivery {
-            DeliveryMode::BeforeResponse(on_failure) => {
-                self.stage = ExchangeStage::Response(position);
-                Some(on_failure)
-            }
-            DeliveryMode::AfterResponse => None,
-        }
+    /// Returns true if a route wants the exchange as far as its response, whose status is known,
+    /// has come.
+    fn is_wanted(&mut self, routes: &Routes) -> bool {
+        self.stage = ExchangeStage::Response;
+        self.position(routes, 0).is_some()
     }
 
-    /// Returns what follows for the response. If it does not wait, its end may be another than it
-    /// seems now.
-    fn outlook(&mut self, awaited: Option<OnFailure>) -> Outlook {
-        match awaited {
-            Some(on_failure) => Outlook::Awaited(on_failure),
-            None => {
-                self.ending = OnceCell::new();
-                Outlook::Wanted
-            }
+    /// Returns what follows for a response that a route wants, or none.
+    fn outlook(&mut self, is_wanted: bool) -> Outlook {
+        if is_wanted {
+            return Outlook::MayWait;
         }
+        self.go_on();
+        Outlook::Wanted
     }
 }
 
 /// The outcome of an exchange as far as it has come.
 struct EnvoyEnd<'a> {
-    status: u16,
-    ending: &'a OnceCell<Ending>,
-    in_trailers: Option<u16>,
+    candidate: &'a EnvoyCandidate,
     is_over: bool,
-}
-
-impl EnvoyEnd<'_> {
-    fn ending(&self) -> &Ending {
-        self.ending.get_or_init(|| Ending::read(self.status, self.is_over, self.in_trailers))
-    }
 }
 
 impl ResponseEnd for EnvoyEnd<'_> {
     fn status(&self) -> u16 {
-        self.status
+        self.candidate.status
     }
 
     fn grpc_status(&self) -> Option<u16> {
-        self.ending().grpc_status
+        self.candidate.ending(self.is_over).grpc_status
     }
 
     fn is_complete(&self) -> bool {
-        !self.ending().broke_off
+        !self.candidate.ending(self.is_over).broke_off
     }
 }
 
@@ -166,58 +175,78 @@ impl Candidate for EnvoyCandidate {
             return Outlook::Wanted;
         };
         self.status = status;
-        let awaited = self.wait(routes);
+        let is_wanted = self.is_wanted(routes);
         if self.ending.get().is_some_and(Ending::has_status_to_come) {
-            self.stage = ExchangeStage::Request;
             self.begun = self.ending.take().map(Box::new);
-            return Outlook::Wanted;
+            return self.outlook(false);
         }
-        self.outlook(awaited)
+        self.outlook(is_wanted)
     }
 
     fn see_trailers(&mut self, routes: &Routes) -> Outlook {
         self.in_trailers = grpc_trailer();
         let Some(begun) = self.begun.take() else { return Outlook::Wanted };
         self.ending = OnceCell::from(begun.with_trailers(self.in_trailers));
-        let awaited = self.wait(routes);
-        self.outlook(awaited)
+        let is_wanted = self.is_wanted(routes);
+        self.outlook(is_wanted)
     }
 
     /// Envoy tells at the end.
     fn see_body(&mut self, _: bool) {}
 
-    fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
-        let position = match self.stage {
-            ExchangeStage::Response(position) => position,
-            ExchangeStage::Request | ExchangeStage::Over => {
-                // There is none if the client left before the response began.
-                self.status = u16::try_from(number("response\0code").unwrap_or(0)).ok()?;
-                let position = self.position(routes, true)?;
-                if self.ending.get().is_some_and(Ending::is_followed) {
-                    return None;
-                }
-                position
-            }
-        };
-        routes.all.get(position)
+    fn go_on(&mut self) {
+        self.stage = ExchangeStage::Request;
+        self.ending = OnceCell::new();
     }
 
-    fn exchange(&mut self, _: Timestamp) -> Exchange<'_> {
-        let is_over = !matches!(self.stage, ExchangeStage::Response(_));
-        if self.stage == ExchangeStage::Request {
-            self.request_headers = Some(hostcalls::header_map(MapType::HttpRequestHeaders));
+    fn position(&mut self, routes: &Routes, from: usize) -> Option<usize> {
+        let is_over = self.stage != ExchangeStage::Response;
+        if is_over && from == 0 {
+            self.properties.ask();
+            // There is none if the client left before the response began.
+            self.status = u16::try_from(self.properties.number(ExchangeProperty::Status).unwrap_or(0)).ok()?;
         }
-        let ending = self.ending.get_or_init(|| Ending::read(self.status, is_over, self.in_trailers));
+        let position = routes.position(self.matched, &EnvoyEnd { candidate: self, is_over }, from)?;
+        let is_followed = is_over && self.ending.get().is_some_and(Ending::is_followed);
+        (!is_followed).then_some(position)
+    }
+
+    /// An exchange is logged as soon as it is over.
+    fn ended_at(&self) -> Option<Timestamp> {
+        let told = |property| self.properties.told(property);
+        let (began, duration) = (told(ExchangeProperty::Began)?, told(ExchangeProperty::Duration)?);
+        let is_told = self.stage != ExchangeStage::Response && duration <= LONGEST_NANOS;
+        is_told.then(|| Timestamp(began.saturating_add(duration) / 1_000_000))
+    }
+
+    fn exchange(&mut self, _: Timestamp, needs: &Needs) -> Exchange<'_> {
+        let is_over = self.stage != ExchangeStage::Response;
+        if self.stage == ExchangeStage::Request {
+            let map = MapType::HttpRequestHeaders;
+            self.request_headers = Some(match needs {
+                Needs::Record => hostcalls::header_map(map),
+                Needs::Parts(_) => hostcalls::headers_by_name(map, &request_headers(needs)),
+            });
+        }
+        let ending = self.ending(is_over);
         let map = self.request_headers.as_deref().unwrap_or_default();
         let (request_headers, status) = (headers(map), self.status);
-        let final_number = |property| if is_over { number(property) } else { None };
-        let duration = final_number("request\0duration").map(Duration::from_nanos);
-        let tls = text_property("connection\0tls_version").map(|version| Tls {
-            version: Some(version.into()),
-            client_verify: Some(if client_is_verified() { "SUCCESS" } else { "NONE" }.into()),
+        let for_record = needs.is_record();
+        let properties = &self.properties;
+        let number = |property| if is_over && for_record { properties.number(property) } else { None };
+        let duration = number(ExchangeProperty::Duration).map(Duration::from_nanos);
+        let tls_version = if for_record { properties.text(ExchangeProperty::TlsVersion) } else { None };
+        let client_verify = || if properties.is_true(ExchangeProperty::ClientVerified) { "SUCCESS" } else { "NONE" };
+        let tls = tls_version.map(|version| Tls {
+            version: Some(version),
+            client_verify: Some(client_verify().into()),
             cipher: None,
         });
-        let (began, client) = (number("request\0time"), text_property("source\0address"));
+        let entity = |property, variable| {
+            let name = if for_record || needs.has(&variable) { properties.text(property) } else { None };
+            name.map(|name| Entity { name: Some(name), json: None })
+        };
+        let (began, client) = (properties.number(ExchangeProperty::Began), properties.text(ExchangeProperty::Client));
         Exchange {
             // Envoy begins no two requests of one connection in one microsecond, which is what its
             // clock has.
@@ -231,9 +260,9 @@ impl Candidate for EnvoyCandidate {
                 host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
                 port: None,
                 headers: request_headers,
-                size: final_number("request\0total_size"),
+                size: number(ExchangeProperty::RequestSize),
                 tls,
-                body: &[],
+                body: BodySlot::default(),
             },
             response: ClientResponse {
                 status,
@@ -241,7 +270,8 @@ impl Candidate for EnvoyCandidate {
                 broke_off: ending.broke_off,
                 details: ending.word().map(Cow::Borrowed),
                 headers: headers(&ending.headers),
-                size: final_number("response\0total_size"),
+                size: number(ExchangeProperty::ResponseSize),
+                body: BodySlot::default(),
             },
             latencies: Latencies {
                 request: duration.map(millis),
@@ -249,12 +279,17 @@ impl Candidate for EnvoyCandidate {
                 receive: None,
             },
             started_at: began.map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-            client_ip: client.map(without_port).filter(|ip| !ip.is_empty()).map(Cow::Owned),
+            client_ip: client
+                .as_deref()
+                .map(without_port)
+                .filter(|ip| !ip.is_empty())
+                .map(|ip| Cow::Owned(ip.to_owned())),
             upstream_uri: pseudo(map, b":path").filter(|_| ending.is_upstream && is_over),
             upstream_status: ending.is_upstream.then(|| Cow::Owned(status.to_string())),
             source: ending.is_upstream.then_some(Cow::Borrowed("upstream")),
-            route: entity("xds\0route_name"),
-            service: entity("xds\0cluster_name"),
+            route: entity(ExchangeProperty::RouteName, Variable::RouteName),
+            service: entity(ExchangeProperty::ClusterName, Variable::ServiceName),
+            event: EventNames::default(),
             consumer: None,
             credential_id: None,
             workspace: None,
@@ -263,22 +298,50 @@ impl Candidate for EnvoyCandidate {
     }
 }
 
+/// Returns the names of the headers of the request that are needed, as Envoy has them.
+fn request_headers(needs: &Needs) -> Vec<&str> {
+    let id = needs.has(&Variable::RequestId).then_some("x-request-id");
+    let own = needs.request_headers().map(|name| if name == "host" { ":authority" } else { name });
+    let mut names: Vec<&str> = Vec::new();
+    for name in own.chain(id) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Returns the names of the headers of the response that the routes which `matched` ask for; `None`
+/// if one asks for all, or for how the response ended, which all of them tell.
+fn response_headers(routes: &Routes, matched: Matched) -> Option<Vec<String>> {
+    let asks_for_all = |route: &Route| route.needs.is_record() || route.complete_only;
+    if routes.of(matched).any(asks_for_all) {
+        return None;
+    }
+    let needs = routes.of(matched).flat_map(|route| [&route.needs, route.when.needs()]);
+    let named = needs.flat_map(Needs::response_headers);
+    Some(named.map(str::to_owned).collect())
+}
+
+/// Returns the properties of an exchange, all that the routes which `matched` may need of them in
+/// one question.
+fn properties(questions: &Questions, routes: &Routes, matched: Matched) -> Properties {
+    let needs_all = routes.of(matched).any(|route| route.needs.is_record() || route.complete_only);
+    Properties::new(if needs_all { questions.of_records } else { questions.of_others })
+}
+
 /// Returns how the exchange ended whose response was held to the last. Envoy notes that a response
 /// is the upstream's as soon as it comes, and writes over it if the exchange ends in another way.
 pub(super) fn end_while_held() -> EndWhileHeld {
-    let details = text_property("response\0code_details").unwrap_or_default();
-    let is_success = number("response\0code").is_some_and(|status| status < 400);
-    let has_body = number("response\0size").is_some_and(|size| size > 0);
-    match details.as_str() {
+    let properties = Properties::new(None);
+    let details = properties.text(ExchangeProperty::Details).unwrap_or_default();
+    let is_success = properties.number(ExchangeProperty::Status).is_some_and(|status| status < 400);
+    let has_body = properties.number(ExchangeProperty::BodySize).is_some_and(|size| size > 0);
+    match details.as_ref() {
         "response_payload_too_large" => EndWhileHeld::Overflowed,
         _ if is_success && (details == "via_upstream" || has_body) => EndWhileHeld::Passed,
         _ => EndWhileHeld::Unanswered,
     }
-}
-
-/// Returns true if the client showed a certificate that Envoy accepted.
-fn client_is_verified() -> bool {
-    hostcalls::property("connection\0mtls").is_some_and(|mtls| mtls.first() == Some(&1))
 }
 
 /// Returns a pseudo header.
@@ -286,31 +349,13 @@ fn pseudo<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, str>> {
     pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| text_of(value))
 }
 
-fn entity(property: &str) -> Option<Entity<'static>> {
-    text_property(property)
-        .filter(|name| !name.is_empty())
-        .map(|name| Entity { name: Some(Cow::Owned(name)), json: None })
-}
-
-/// Reads a number, time or duration (in nanoseconds), which Envoy writes as eight bytes,
-/// little-endian.
-pub(super) fn number(property: &str) -> Option<u64> {
-    let bytes: [u8; 8] = hostcalls::property(property)?.try_into().ok()?;
-    u64::try_from(i64::from_le_bytes(bytes)).ok()
-}
-
-fn text_property(property: &str) -> Option<String> {
-    hostcalls::property(property).map(text)
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns `10.0.0.1:80` and `[::1]:80` without port and brackets.
-fn without_port(mut address: String) -> String {
-    if let Some(end) = address.rfind(':') {
-        address.truncate(end);
-    }
-    address.trim_start_matches('[').trim_end_matches(']').to_owned()
+fn without_port(address: &str) -> &str {
+    let end = address.bytes().rposition(|byte| byte == b':');
+    let host = end.and_then(|end| address.get(..end)).unwrap_or(address);
+    host.trim_start_matches('[').trim_end_matches(']')
 }

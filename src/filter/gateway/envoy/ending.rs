@@ -4,17 +4,21 @@
 //! What Envoy's details say was read off Envoy 1.40, where a service cut responses off, and clients
 //! left, in every way that `tests/envoy/test_endings.py` knows.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::candidate::number;
+use super::properties::{ExchangeProperty, Properties};
 use crate::filter::header_pairs::pairs;
-use crate::filter::hostcalls::{self, text};
+use crate::filter::hostcalls;
 use crate::lookup;
 
 /// What Envoy says of a response that it has from a service, unless something went wrong.
 const VIA_UPSTREAM: &str = "via_upstream";
+
+const CONTENT_TYPE: &str = "content-type";
+const GRPC_STATUS: &str = "grpc-status";
 
 /// Begins what it says of one that the service did not bring to its end.
 const UPSTREAM_RESET: &str = "upstream_reset_after_response_started";
@@ -24,7 +28,7 @@ const UPSTREAM_RESET: &str = "upstream_reset_after_response_started";
 const SERVICE_TIME: &[u8] = b"x-envoy-upstream-service-time";
 
 /// The status of a response behind which another protocol begins, such as WebSocket's. It is whole
-/// with its head: what ends later, and by whom, is that protocol's.
+/// with its head: what ends later, and on which side, is that protocol's.
 const SWITCHING: u16 = 101;
 
 /// gRPC's `UNKNOWN`, which a response has that ends without a status.
@@ -48,11 +52,42 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Reads the end of a response with this `status`, which is 0 if there is no response, and
-    /// whose trailers had gRPC's status `in_trailers` when they came.
-    pub(super) fn read(status: u16, is_over: bool, in_trailers: Option<u16>) -> Ending {
+    /// whose trailers had gRPC's status `in_trailers` when they came. If `names` are given, only
+    /// these headers are read, and whether it broke off stays unknown.
+    pub(super) fn read(
+        properties: &Properties,
+        status: u16,
+        is_over: bool,
+        in_trailers: Option<u16>,
+        names: Option<&[String]>,
+    ) -> Ending {
+        let details = properties.text(ExchangeProperty::Details).map(Cow::into_owned);
+        let Some(names) = names else {
+            let latency = if is_over { properties.number(ExchangeProperty::UpstreamLatency) } else { None };
+            return Ending::read_whole(status, is_over, in_trailers, details, latency.map(Duration::from_nanos));
+        };
+        let mut wanted = vec![CONTENT_TYPE];
+        wanted.extend(names.iter().map(String::as_str).filter(|name| *name != CONTENT_TYPE));
+        let headers = hostcalls::headers_by_name(MapType::HttpResponseHeaders, &wanted);
+        let in_head = || hostcalls::header(MapType::HttpResponseHeaders, GRPC_STATUS).map(|status| parsed(&status));
+        Ending {
+            grpc_status: grpc_status(&headers, || in_head().or(in_trailers).or_else(grpc_trailer)),
+            broke_off: false,
+            upstream_latency: None,
+            is_upstream: false,
+            details,
+            headers,
+        }
+    }
+
+    fn read_whole(
+        status: u16,
+        is_over: bool,
+        in_trailers: Option<u16>,
+        details: Option<String>,
+        latency: Option<Duration>,
+    ) -> Ending {
         let headers = hostcalls::header_map(MapType::HttpResponseHeaders);
-        let details = hostcalls::property("response\0code_details").map(text);
-        let latency = if is_over { number("response\0backend_latency").map(Duration::from_nanos) } else { None };
         let is_upstream = is_upstream(details.as_deref().unwrap_or_default(), status, &headers);
         // A client that resets a stream of HTTP/2 leaves no other trace than that the service's
         // last byte never came.

@@ -3,6 +3,7 @@
 mod candidate;
 mod ending;
 mod local_reply;
+mod properties;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,7 +14,7 @@ use proxy_wasm::types::MapType;
 use super::metrics::GaugeMode;
 use super::rules::Place;
 use super::shared_data::WriteNumbers;
-use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Rules, Webhook};
+use super::{is_envoy, length, BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Rules, Webhook};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exchange::{ClientRequest, Headers};
@@ -21,6 +22,7 @@ use crate::filter::header_pairs::{count, pairs};
 use crate::filter::hostcalls::{self, text_of};
 use crate::publish::route::{Matched, Routes};
 use candidate::EnvoyCandidate;
+use properties::{Question, QuestionExtent};
 
 /// The rules of Envoy.
 pub(super) static RULES: Rules = Rules {
@@ -38,8 +40,12 @@ pub(super) static RULES: Rules = Rules {
     deadline: |timeout| timeout.saturating_add(Duration::from_secs(1)),
     longest_tick: Duration::from_millis(25),
     longest_idle_tick: None,
+    // Each tick of an idle worker is a wake-up of 50 to 100 µs. Ten of these make a second, after
+    // which the lease of a queue is looked at.
+    quiet_tick: Some(Duration::from_millis(100)),
     calls_from_replies: true,
     answers_at_ticks: true,
+    tells_absence_of_bodies: true,
     max_line_bytes: usize::MAX,
     gauges: GaugeMode::Summed,
     always_shares_data: true,
@@ -62,7 +68,28 @@ const INTERNAL_HEADERS: [&str; 3] =
 
 /// Makes the reader of one worker.
 pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
-    Box::new(EnvoyReader { trusts_original_path: config.trusts_original_path, disbelieved: Cell::new(false) })
+    Box::new(EnvoyReader {
+        trusts_original_path: config.trusts_original_path,
+        disbelieved: Cell::new(false),
+        questions: Questions::compile(),
+    })
+}
+
+/// The questions of one worker.
+struct Questions {
+    /// Asks of exchanges that a route wants the whole record of, or whose end it has to know.
+    of_records: Option<Question>,
+    /// Asks of all others.
+    of_others: Option<Question>,
+}
+
+impl Questions {
+    /// Has Envoy compile them. Where the configuration only says that this is Envoy, nothing is
+    /// asked, because Kong may trap.
+    fn compile() -> Questions {
+        let compile = |extent| is_envoy().then(|| Question::compile(extent)).flatten();
+        Questions { of_records: compile(QuestionExtent::Record), of_others: compile(QuestionExtent::Outcome) }
+    }
 }
 
 /// Reads from Envoy, which gives everything whenever it is asked for, as long as it has it.
@@ -71,11 +98,12 @@ struct EnvoyReader {
     trusts_original_path: bool,
     /// True if a route wants a path of that header that was not believed.
     disbelieved: Cell<bool>,
+    questions: Questions,
 }
 
 impl GatewayReader for EnvoyReader {
-    fn candidate(&self, head: Head, matched: Matched, may_wait: bool) -> Box<dyn Candidate> {
-        Box::new(EnvoyCandidate::of_request(head, matched, may_wait))
+    fn candidate(&self, head: Head, routes: &Routes, matched: Matched, may_wait: bool) -> Box<dyn Candidate> {
+        Box::new(EnvoyCandidate::of_request(head, routes, matched, may_wait, &self.questions))
     }
 
     fn webhook(&self, head: Head) -> Box<dyn Webhook> {
@@ -83,7 +111,7 @@ impl GatewayReader for EnvoyReader {
     }
 
     fn logged(&self, routes: &Routes) -> Option<Box<dyn Candidate>> {
-        let (candidate, disbelieved) = EnvoyCandidate::of_logged(routes, self.trusts_original_path)?;
+        let (candidate, disbelieved) = EnvoyCandidate::of_logged(routes, self.trusts_original_path, &self.questions)?;
         if disbelieved {
             self.disbelieved.set(true);
         }
@@ -115,6 +143,11 @@ struct EnvoyWebhook {
 }
 
 impl Webhook for EnvoyWebhook {
+    /// Found among the headers that are read in any case, which spares a call into the host.
+    fn announced(&self) -> Option<u64> {
+        pairs(&self.headers).find(|(name, _)| *name == b"content-length").and_then(|(_, value)| length(value))
+    }
+
     fn body(&self, _: Option<u64>) -> BodyArrival {
         if self.head.ended {
             BodyArrival::Absent

@@ -7,11 +7,15 @@ use std::rc::Rc;
 use super::destination::{Destination, Known};
 use super::header_map::{HeaderNames, KongHeaders};
 use super::values::{is_uuid, last, millis, number, text_property};
+use super::variables::{NginxVariable, Together, Variables};
 use crate::clock::Timestamp;
-use crate::exchange::{ClientRequest, ClientResponse, Consumer, Exchange, Headers, Latencies, Tls};
+use crate::exchange::body::BodySlot;
+use crate::exchange::template::Variable;
+use crate::exchange::{ClientRequest, ClientResponse, Consumer, EventNames, Exchange, Headers, Latencies, Tls};
 use crate::filter::gateway::{Candidate, Head, Outlook};
 use crate::filter::once::hash;
-use crate::publish::route::{Matched, ResponseEnd, Route, Routes};
+use crate::publish::needs::Needs;
+use crate::publish::route::{Matched, ResponseEnd, Routes};
 
 /// A request that may become an event, and what had to be read while it was under way.
 pub(super) struct KongCandidate {
@@ -21,6 +25,9 @@ pub(super) struct KongCandidate {
     headers: KongHeaders,
     destination: Rc<Destination>,
     names: Rc<HeaderNames>,
+    together: Rc<Together>,
+    /// The variables of nginx, as they were read for the event that was made last.
+    variables: Variables,
     response: Option<ResponseHead>,
     body: BodyProgress,
 }
@@ -56,30 +63,33 @@ const CHARSET_TYPES: [&str; 3] = ["text/", "application/javascript", "applicatio
 const UNKNOWN: u16 = 2;
 
 impl KongCandidate {
-    /// Takes a request that has just begun and goes to `destination`. Reads the headers of `names`
-    /// where there are too many to read all.
+    /// Takes a request that has just begun, has these `headers` and goes to `destination`. Of a
+    /// response with too many headers those of `names` are read.
     pub(super) fn of_request(
         head: Head,
+        headers: KongHeaders,
         matched: Matched,
         names: &Rc<HeaderNames>,
+        together: &Rc<Together>,
         destination: Rc<Destination>,
     ) -> KongCandidate {
         KongCandidate {
-            headers: KongHeaders::of_request(head.header_count, names),
+            headers,
             method: head.method,
             target: head.target,
             matched,
             destination,
             names: Rc::clone(names),
+            together: Rc::clone(together),
+            variables: Variables::default(),
             response: None,
             body: BodyProgress::None,
         }
     }
 
-    /// Returns the position of the route that wants the exchange as far as it has come.
-    fn position(&self, routes: &Routes) -> Option<usize> {
+    fn wanting(&self, routes: &Routes, from: usize) -> Option<usize> {
         let outcome = KongEnd { response: self.response.as_ref()?, broke_off: self.broke_off() };
-        routes.position(self.matched, &outcome)
+        routes.position(self.matched, &outcome, from)
     }
 
     /// Returns true if the response has begun and is not at its end, or never began. While it is
@@ -93,9 +103,9 @@ impl ResponseHead {
     /// Reads the head that has come, which has `count` headers.
     fn read(count: usize, names: &HeaderNames) -> Option<ResponseHead> {
         let headers = KongHeaders::of_response(count, names);
-        let status = match headers.pseudo(":status") {
-            Some(status) => status.parse().ok(),
-            None => number("response.code"),
+        let status = match headers.pseudo([":status"]) {
+            [Some(status)] => status.parse().ok(),
+            [None] => number("response.code"),
         };
         let grpc_status = if is_grpc(&headers) { own_grpc_status(&headers) } else { None };
         Some(ResponseHead { status: status?, grpc_status, headers })
@@ -109,8 +119,11 @@ impl ResponseHead {
 
     /// Returns the headers as nginx has sent them. The filter saw them before nginx added the
     /// charset of a text; and the module says `transfer-encoding` of all that has no length.
-    fn sent_headers(&self) -> Headers<'_> {
+    fn sent_headers(&self, needs: &Needs) -> Headers<'_> {
         let mut headers = self.headers.headers();
+        if !needs.is_record() && !needs.response_headers().any(|name| name == "content-type") {
+            return headers;
+        }
         if BODILESS_STATUSES.contains(&self.status) {
             headers.0.retain(|(name, _)| name != "transfer-encoding");
         }
@@ -163,7 +176,7 @@ impl ResponseEnd for KongEnd<'_> {
 impl Candidate for KongCandidate {
     fn see_response(&mut self, routes: &Routes, count: usize) -> Outlook {
         self.response = ResponseHead::read(count, &self.names);
-        match self.position(routes) {
+        match self.wanting(routes, 0) {
             Some(_) => Outlook::Wanted,
             None => Outlook::Unwanted,
         }
@@ -173,26 +186,34 @@ impl Candidate for KongCandidate {
         self.body = if ended { BodyProgress::Ended } else { BodyProgress::Begun };
     }
 
-    fn route<'r>(&mut self, routes: &'r Routes) -> Option<&'r Route> {
+    fn position(&mut self, routes: &Routes, from: usize) -> Option<usize> {
         match &mut self.response {
             Some(response) => response.end(),
             None => self.response = ResponseHead::of_client_that_left(),
         }
-        routes.all.get(self.position(routes)?)
+        self.wanting(routes, from)
     }
 
-    fn exchange(&mut self, now: Timestamp) -> Exchange<'_> {
+    fn exchange(&mut self, now: Timestamp, needs: &Needs) -> Exchange<'_> {
+        let for_record = needs.is_record();
+        let has = |variable: Variable| for_record || needs.has(&variable);
+        let (has_start, has_client) = (has(Variable::StartedAt), has(Variable::ClientIp));
+        // A few values cost less one by one.
+        self.variables = if for_record { self.together.read() } else { Variables::default() };
         let Some(response) = &self.response else { return Exchange::default() };
+        let variables = &self.variables;
         let headers = self.headers.headers();
         let header = |name: &str| headers.get(name).map(|value| Cow::Owned(value.to_owned()));
         let Destination { route, service } = &*self.destination;
-        let started_at = text_property("request.time").as_deref().and_then(millis).map(Timestamp);
-        let upstream_status = text_property("ngx.upstream_status");
+        let text_of = |variable, is_needed: bool| if is_needed { variables.text(variable) } else { None };
+        let started_at = if has_start { started_at(variables) } else { None };
+        let upstream_status = text_of(NginxVariable::UpstreamStatus, for_record);
         // The last one is what the client got, unless the gateway put another response in its
         // place.
         let from_upstream = upstream_status.as_deref().and_then(last).and_then(|status| status.parse().ok());
         let incomplete = [("request.headers", &self.headers), ("response.headers", &response.headers)];
-        let id = request_id();
+        let [scheme, authority] = self.headers.pseudo([":scheme", ":authority"]);
+        let id = variables.text(NginxVariable::RequestId);
         let mut exchange = Exchange {
             fingerprint: id.as_ref().map(|id| hash(&[id.as_bytes()])),
             consumer: consumer(&header),
@@ -203,55 +224,69 @@ impl Candidate for KongCandidate {
                 id,
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
-                scheme: match self.headers.pseudo(":scheme") {
+                scheme: match scheme {
                     Some(scheme) => Some(Cow::Borrowed(scheme)),
-                    None => text_property("ngx.scheme").map(Cow::Owned),
+                    None if for_record => text_property("ngx.scheme").map(Cow::Owned),
+                    None => None,
                 },
                 // nginx has it so for Kong's log, too.
                 host: header("host").map(|host| Cow::Owned(host.to_ascii_lowercase())),
-                port: self.port(),
+                port: if for_record { port(authority) } else { None },
                 headers: Headers::default(),
-                size: number("ngx.request_length"),
+                size: if for_record { variables.number(NginxVariable::RequestLength) } else { None },
                 tls: None,
-                body: &[],
+                body: BodySlot::default(),
             },
             response: ClientResponse {
                 status: response.status,
                 grpc_status: response.grpc_status,
                 broke_off: self.broke_off(),
                 details: None,
-                headers: response.sent_headers(),
-                size: number("ngx.bytes_sent"),
+                headers: response.sent_headers(needs),
+                size: if for_record { variables.number(NginxVariable::BytesSent) } else { None },
+                body: BodySlot::default(),
             },
-            latencies: latencies(started_at, now),
+            latencies: if for_record { latencies(variables, started_at, now) } else { Latencies::default() },
             started_at,
-            client_ip: text_property("ngx.remote_addr").map(Cow::Owned),
-            upstream_uri: text_property("ngx.upstream_uri").map(Cow::Owned),
-            upstream_status: upstream_status.map(Cow::Owned),
+            client_ip: text_of(NginxVariable::RemoteAddress, has_client),
+            upstream_uri: text_of(NginxVariable::UpstreamUri, for_record),
+            upstream_status,
             source: (from_upstream == Some(response.status)).then_some(Cow::Borrowed("upstream")),
             route: route.as_ref().map(Known::entity),
             service: service.as_ref().map(Known::entity),
+            event: EventNames::default(),
             workspace: route.as_ref().and_then(|route| route.workspace.as_deref()).map(Cow::Borrowed),
-            incomplete: incomplete.into_iter().filter(|(_, map)| map.is_cut()).map(|(part, _)| part).collect(),
+            incomplete: incomplete
+                .into_iter()
+                .filter(|(_, map)| for_record && map.is_cut())
+                .map(|(part, _)| part)
+                .collect(),
         };
         exchange.request.headers = headers;
-        exchange.request.tls = tls(exchange.request.scheme.as_deref());
+        exchange.request.tls = if for_record { tls(exchange.request.scheme.as_deref()) } else { None };
         exchange
     }
 }
 
-impl KongCandidate {
-    /// Returns the port that Kong listens at. It is in `:authority`, which is Kong's own name and
-    /// port here, not what the client has sent.
-    fn port(&self) -> Option<u16> {
-        let own = self.headers.pseudo(":authority").and_then(|authority| authority.rsplit_once(':'));
-        own.and_then(|(_, port)| port.parse().ok()).or_else(|| number("ngx.server_port"))
-    }
+/// Returns the port that Kong listens at. It is in `:authority`, which is Kong's own name and port
+/// here, not what the client has sent.
+fn port(authority: Option<&str>) -> Option<u16> {
+    let own = authority.and_then(|authority| authority.rsplit_once(':'));
+    own.and_then(|(_, port)| port.parse().ok()).or_else(|| number("ngx.server_port"))
 }
 
 /// Returns Kong's id of the request. `ngx.request_id` changes each time that it is read.
 pub(super) fn request_id() -> Option<Cow<'static, str>> {
     text_property("ngx.kong_request_id").map(Cow::Owned)
+}
+
+/// Returns the time at which the request began, which is no variable of nginx.
+fn started_at(variables: &Variables) -> Option<Timestamp> {
+    if !variables.are_together() {
+        return text_property("request.time").as_deref().and_then(millis).map(Timestamp);
+    }
+    let millis = |variable| variables.text(variable).as_deref().and_then(millis);
+    Some(Timestamp(millis(NginxVariable::Now)?.checked_sub(millis(NginxVariable::Duration)?)?))
 }
 
 /// Returns the consumer that Kong's authentication plugins name in headers for the service.
@@ -263,10 +298,10 @@ fn consumer<'a>(header: &dyn Fn(&str) -> Option<Cow<'a, str>>) -> Option<Consume
 
 /// Returns latencies as Kong counts them: the upstream's ends where its response begins, and the
 /// request's ends `now`.
-fn latencies(started_at: Option<Timestamp>, now: Timestamp) -> Latencies {
-    let last_millis = |property| text_property(property).as_deref().and_then(last).and_then(millis);
-    let upstream = last_millis("ngx.upstream_header_time");
-    let whole = last_millis("ngx.upstream_response_time");
+fn latencies(variables: &Variables, started_at: Option<Timestamp>, now: Timestamp) -> Latencies {
+    let last_millis = |variable| variables.text(variable).as_deref().and_then(last).and_then(millis);
+    let upstream = last_millis(NginxVariable::UpstreamHeaderTime);
+    let whole = last_millis(NginxVariable::UpstreamResponseTime);
     Latencies {
         request: started_at.and_then(|started_at| u64::try_from(now.since(started_at).as_millis()).ok()),
         upstream,

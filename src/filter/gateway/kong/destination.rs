@@ -24,6 +24,7 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 const MAX_KEPT: usize = 256;
 
 /// The route and the service of a request.
+#[derive(Default)]
 pub(super) struct Destination {
     pub(super) route: Option<Known>,
     pub(super) service: Option<Known>,

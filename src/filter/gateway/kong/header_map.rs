@@ -93,6 +93,11 @@ impl KongHeaders {
         KongHeaders::Some(found.collect())
     }
 
+    /// Reads these headers of the request, which are all that is asked for.
+    pub(super) fn named(names: &[String]) -> KongHeaders {
+        KongHeaders::read(MapType::HttpRequestHeaders, false, names)
+    }
+
     /// Returns the headers of a message that has none.
     pub(super) fn none() -> KongHeaders {
         KongHeaders::Whole(Vec::new())
@@ -115,11 +120,18 @@ impl KongHeaders {
         matches!(self, KongHeaders::Some(_))
     }
 
-    /// Returns a pseudo header such as `:scheme`, if it was read with the others.
-    pub(super) fn pseudo(&self, wanted: &str) -> Option<&str> {
-        let KongHeaders::Whole(map) = self else { return None };
-        let (_, value) = pairs(map).find(|(name, _)| *name == wanted.as_bytes())?;
-        std::str::from_utf8(value).ok()
+    /// Returns pseudo headers such as `:scheme`, if they were read with the others.
+    pub(super) fn pseudo<const N: usize>(&self, wanted: [&str; N]) -> [Option<&str>; N] {
+        let mut found = [None; N];
+        let KongHeaders::Whole(map) = self else { return found };
+        for (name, value) in pairs(map).filter(|(name, _)| name.first() == Some(&b':')) {
+            for (found, wanted) in found.iter_mut().zip(wanted) {
+                if found.is_none() && name == wanted.as_bytes() {
+                    *found = std::str::from_utf8(value).ok();
+                }
+            }
+        }
+        found
     }
 
     /// Returns the headers without pseudo headers, and with names in lower case: Kong has them as

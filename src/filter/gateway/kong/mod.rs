@@ -10,38 +10,53 @@ mod destination;
 mod header_map;
 mod rules;
 mod values;
+mod variables;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::{BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Webhook};
+use super::{length, BodyArrival, Candidate, EndWhileHeld, GatewayReader, Head, Webhook};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
-use crate::filter::hostcalls;
+use crate::filter::hostcalls::{self, MOST_BY_NAME};
 use crate::publish::route::{Matched, Routes};
 use candidate::{request_id, KongCandidate};
 use destination::Destinations;
 use header_map::{HeaderNames, KongHeaders};
 pub(super) use rules::RULES;
+use variables::Together;
 
 /// Makes the reader of one worker.
 pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
     let names = Rc::new(HeaderNames::needed_by(&config.routes, &config.captures));
-    Box::new(KongReader { names, destinations: Destinations::default() })
+    Box::new(KongReader { names, together: Rc::default(), destinations: Destinations::default() })
 }
 
 /// Reads from Kong, and remembers the destinations that Kong has told.
 struct KongReader {
     names: Rc<HeaderNames>,
+    together: Rc<Together>,
     destinations: Destinations,
 }
 
 impl GatewayReader for KongReader {
-    fn candidate(&self, head: Head, matched: Matched, _: bool) -> Box<dyn Candidate> {
-        Box::new(KongCandidate::of_request(head, matched, &self.names, self.destinations.of_request()))
+    fn candidate(&self, head: Head, routes: &Routes, matched: Matched, _: bool) -> Box<dyn Candidate> {
+        let needs = |variable: &Variable| {
+            routes.of(matched).any(|route| route.needs.has(variable) || route.when.needs().has(variable))
+        };
+        let for_record = routes.of(matched).any(|route| route.needs.is_record());
+        let named = if for_record { None } else { needed_headers(routes, matched) };
+        let headers = match named.filter(|names| names.len() <= MOST_BY_NAME) {
+            Some(names) => KongHeaders::named(&names),
+            None => KongHeaders::of_request(head.header_count, &self.names),
+        };
+        let is_destined = for_record || needs(&Variable::RouteName) || needs(&Variable::ServiceName);
+        let destination = if is_destined { self.destinations.of_request() } else { Rc::default() };
+        Box::new(KongCandidate::of_request(head, headers, matched, &self.names, &self.together, destination))
     }
 
     fn webhook(&self, head: Head) -> Box<dyn Webhook> {
@@ -73,6 +88,31 @@ impl GatewayReader for KongReader {
     }
 }
 
+/// Returns the names of the headers of the request that the routes which `matched` need; `None` if
+/// one of them needs all.
+fn needed_headers(routes: &Routes, matched: Matched) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for route in routes.of(matched) {
+        if route.needs.is_record() {
+            return None;
+        }
+        let parts = || route.needs.parts().iter().chain(route.when.needs().parts());
+        // The headers in which plugins tell the consumer.
+        let of_consumer = parts().flat_map(|variable| match variable {
+            Variable::ConsumerId => &["x-consumer-id"][..],
+            Variable::ConsumerUsername => &["x-consumer-id", "x-consumer-username"],
+            _ => &[],
+        });
+        let of_conditions = route.when.needs().request_headers();
+        for name in route.needs.request_headers().chain(of_conditions).chain(of_consumer.copied()) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    Some(names)
+}
+
 /// The head of a webhook.
 struct KongWebhook {
     head: Head,
@@ -80,6 +120,10 @@ struct KongWebhook {
 }
 
 impl Webhook for KongWebhook {
+    fn announced(&self) -> Option<u64> {
+        hostcalls::header(MapType::HttpRequestHeaders, "content-length").as_deref().and_then(length)
+    }
+
     /// Guesses whether there is a body, which Kong does not tell in the head: it calls no filter
     /// for an empty one, so a wrong guess must not wait for it.
     fn body(&self, announced: Option<u64>) -> BodyArrival {

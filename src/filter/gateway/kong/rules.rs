@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::aws::credentials::settings::Source;
+use crate::aws::target::Target;
 use crate::config::Config;
 use crate::filter::gateway::metrics::GaugeMode;
 use crate::filter::gateway::rules::Place;
@@ -36,14 +37,16 @@ pub(in crate::filter::gateway) static RULES: Rules = Rules {
     // Kong applies the timeout to connecting, to sending and to each read, and not to DNS. If the
     // filter gave up before Kong does, its next call would overlap.
     deadline: |timeout| timeout.saturating_mul(3).saturating_add(Duration::from_secs(10)),
-    // Every call starts at a tick, one at a time, so this bounds how many there are in a second.
-    longest_tick: Duration::from_millis(5),
+    // A wake-up of 30 to 70 µs each. What bounds calls is the tick at once after a reply.
+    longest_tick: Duration::from_millis(10),
     // Each tick of an idle worker is a wake-up of 50 to 70 µs.
     longest_idle_tick: Some(Duration::from_millis(50)),
+    quiet_tick: None,
     // A call that starts while a reply is handled crashes the worker.
     calls_from_replies: false,
     // Kong lets a request go on as soon as its last call is answered.
     answers_at_ticks: false,
+    tells_absence_of_bodies: false,
     max_line_bytes: hostcalls::MAX_LINE_BYTES,
     gauges: GaugeMode::Set,
     // Kong has shared data only where it was given memory for it, and traps where it was not.
@@ -75,7 +78,8 @@ fn objection(config: &Config) -> Option<String> {
     let role = config.credentials.assume_role.as_ref();
     let sts = role.map(|role| ("credentials.assume_role.endpoint", "upstreams.sts", &role.endpoint));
     let captures = config.captures.targets().map(|queue| ("capture[].endpoint", "upstream", &queue.endpoint));
-    let targets = config.targets.iter().map(|target| ("endpoint", "upstream", &target.endpoint));
+    let key = |target: &Target| if target.scope.is_some() { "endpoint" } else { target.protocol.kind().key };
+    let targets = config.targets.iter().map(|target| (key(target), "upstream", &target.endpoint));
     let upstreams = config.targets.iter().chain(config.captures.targets()).map(|target| target.upstream.as_str());
     if let Some(cluster) = upstreams.chain(role.map(|role| role.upstream.as_str())).find(|name| is_cluster(name)) {
         return Some(format!(

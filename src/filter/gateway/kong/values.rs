@@ -13,19 +13,40 @@ pub(super) fn text_property(property: &str) -> Option<String> {
     hostcalls::property(property).map(text).filter(|text| !text.is_empty())
 }
 
-/// Reads milliseconds from seconds such as `1767268800.012`.
+/// Reads milliseconds from seconds such as `1767268800.012`. Digit by digit, because a checked
+/// product of 64 bits is a call.
 pub(super) fn millis(seconds: &str) -> Option<u64> {
-    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let digits = fraction.get(..3).unwrap_or(fraction);
-    let scale = 10u64.checked_pow(u32::try_from(3usize.checked_sub(digits.len())?).ok()?)?;
-    let whole: u64 = seconds.parse().ok()?;
-    whole.checked_mul(1_000)?.checked_add(digits.parse::<u64>().ok()?.checked_mul(scale)?)
+    const MOST: u64 = u64::MAX / 100_000;
+    let (mut millis, mut digits, mut decimals) = (0_u64, 0, None);
+    for byte in seconds.bytes() {
+        match (byte, decimals) {
+            (b'.', None) if digits > 0 => decimals = Some(0),
+            (b'0'..=b'9', Some(3)) => {}
+            (b'0'..=b'9', _) if millis < MOST => {
+                millis = millis * 10 + u64::from(byte - b'0');
+                digits += 1;
+                decimals = decimals.map(|decimals| decimals + 1);
+            }
+            _ => return None,
+        }
+    }
+    match (digits, decimals) {
+        (0, _) | (_, Some(0)) => None,
+        (_, None) => Some(millis * 1_000),
+        (_, Some(1)) => Some(millis * 100),
+        (_, Some(2)) => Some(millis * 10),
+        (_, Some(_)) => Some(millis),
+    }
 }
 
 /// Returns the last value of a list. nginx gives one for each server that it tried, as in
 /// `0.005, 0.012`, with ` : ` between them where it redirected the request internally.
 pub(super) fn last(list: &str) -> Option<&str> {
-    list.rsplit([',', ':']).next().map(str::trim).filter(|text| !text.is_empty() && *text != "-")
+    let last = match list.bytes().rposition(|byte| matches!(byte, b',' | b':')) {
+        Some(at) => list.get(at + 1..),
+        None => Some(list),
+    };
+    last.map(str::trim_ascii).filter(|text| !text.is_empty() && *text != "-")
 }
 
 /// Returns true if `text` is a hyphenated UUID.

@@ -2,6 +2,7 @@
 //! that Kong has.
 
 mod calls;
+mod expressions;
 mod log;
 mod maps;
 mod metrics;
@@ -11,6 +12,8 @@ mod streams;
 mod wasi;
 
 use wasmtime::{Caller, Linker};
+
+pub(crate) use expressions::Item;
 
 use crate::guest::{trap, Answer, Guest};
 use crate::vm::Vm;
@@ -67,6 +70,9 @@ pub(crate) fn link_all(linker: &mut Linker<Vm>) -> wasmtime::Result<()> {
         proxy_remove_header_map_value(map: u32, key: u32, key_len: u32) => maps::remove;
         proxy_get_property(path: u32, path_len: u32, data_out: u32, len_out: u32) => properties::get;
         proxy_set_property(path: u32, path_len: u32, value: u32, value_len: u32) => properties::set;
+        proxy_call_foreign_function(
+            name: u32, name_len: u32, at: u32, len: u32, data_out: u32, len_out: u32
+        ) => expressions::call;
         proxy_http_call(
             upstream: u32, upstream_len: u32, headers: u32, headers_len: u32, body: u32, body_len: u32,
             trailers: u32, trailers_len: u32, timeout: u32, token_out: u32
@@ -78,7 +84,7 @@ pub(crate) fn link_all(linker: &mut Linker<Vm>) -> wasmtime::Result<()> {
         proxy_record_metric(id: u32, value: u64) => metrics::record;
         proxy_increment_metric(id: u32, offset: i64) => metrics::increment;
     );
-    define_absent!(linker, "the test host has no gRPC, shared queues or foreign functions",
+    define_absent!(linker, "the test host has no gRPC or shared queues",
         proxy_get_status(code_out, data_out, len_out);
         proxy_register_shared_queue(name, len, out);
         proxy_resolve_shared_queue(vm, vm_len, name, len, out);
@@ -89,7 +95,6 @@ pub(crate) fn link_all(linker: &mut Linker<Vm>) -> wasmtime::Result<()> {
         proxy_grpc_send(token, at, len, end);
         proxy_grpc_cancel(token);
         proxy_grpc_close(token);
-        proxy_call_foreign_function(name, name_len, at, len, data_out, len_out);
     );
     wasi::link_all(linker)
 }

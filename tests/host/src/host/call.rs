@@ -22,17 +22,19 @@ impl Host {
         if let Some(trap) = &self.dead {
             return Err(Error::Dead(trap.clone()));
         }
-        let Some(function) = self.instance.get_func(&mut self.store, callback.export()) else { return Ok(1) };
+        let Some((function, results)) = self.exports.function(callback, &mut self.store) else { return Ok(1) };
         let vm = self.vm_mut();
         vm.active = Some(Active { callback, called: context, effective: context });
         vm.dispatched = false;
         vm.usage.callbacks += 1;
+        vm.hot_spots.begin(FUEL);
         let logged = vm.logs.len();
         let arguments: Vec<Val> = arguments.iter().map(|argument| Val::I32(*argument as i32)).collect();
-        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        let mut results = vec![Val::I32(0); results];
         let outcome = self.store.set_fuel(FUEL).and_then(|()| function.call(&mut self.store, &arguments, &mut results));
         let left = self.store.get_fuel().unwrap_or(0);
         let vm = self.vm_mut();
+        vm.hot_spots.end(left);
         let spent = FUEL.saturating_sub(left);
         vm.usage.instructions += spent;
         *vm.usage.instructions_in.entry(callback).or_default() += spent;

@@ -125,7 +125,7 @@ impl Host {
         if !kong {
             vm.pending.clear();
         }
-        (self.store, self.instance) = self.module.instantiate(vm).map_err(failed)?;
+        (self.store, self.exports) = self.module.instantiate(vm).map_err(failed)?;
         self.dead = None;
         self.initialize().map_err(failed)?;
         for root in roots.into_iter().filter(|root| !root.draining) {

@@ -8,11 +8,13 @@ mod time;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use wasmtime::{Instance, Store};
+use wasmtime::Store;
 
 use crate::callout::Callout;
 use crate::error::{Error, Trap, Violation};
 use crate::exchange::nanos;
+use crate::exports::Exports;
+use crate::hot_spots::FunctionCost;
 use crate::metrics::{Metric, MetricKind};
 use crate::module::Module;
 use crate::profile::{Profile, Rules};
@@ -99,10 +101,10 @@ impl Builder {
             shared: self.shared,
             ..Vm::default()
         };
-        let (store, instance) = module.instantiate(vm)?;
+        let (store, exports) = module.instantiate(vm)?;
         let module = module.clone();
         let finished = BTreeMap::new();
-        let mut host = Host { module, store, instance, dead: None, plugin: None, finished, memory_mark: 0 };
+        let mut host = Host { module, store, exports, dead: None, plugin: None, finished, memory_mark: 0 };
         host.initialize()?;
         host.reset_usage();
         Ok(host)
@@ -113,7 +115,7 @@ impl Builder {
 pub struct Host {
     module: Module,
     store: Store<Vm>,
-    instance: Instance,
+    exports: Exports,
     dead: Option<Trap>,
     /// The root that new exchanges go to.
     plugin: Option<u32>,
@@ -162,7 +164,7 @@ impl Host {
         &self.vm().logs
     }
 
-    /// The same, and forgets it.
+    /// Returns the lines like [`Self::logs`], and forgets them.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.vm_mut().logs)
     }
@@ -235,6 +237,16 @@ impl Host {
     pub fn reset_usage(&mut self) {
         self.memory_mark = self.memory_bytes();
         self.vm_mut().usage = Usage::default();
+        self.vm_mut().hot_spots.functions.clear();
+    }
+
+    /// The instructions of each function since the last [`Host::reset_usage`], the most costly
+    /// first; nothing unless the module came from [`Module::compile_for_profile`].
+    pub fn functions(&self) -> Vec<(String, FunctionCost)> {
+        let functions = &self.vm().hot_spots.functions;
+        let mut functions: Vec<_> = functions.iter().map(|(name, cost)| (name.clone(), *cost)).collect();
+        functions.sort_by_key(|(_, cost)| std::cmp::Reverse(cost.with_called));
+        functions
     }
 
     /// What `work` costs.
@@ -246,6 +258,6 @@ impl Host {
 
     /// The size of the module's memory.
     pub fn memory_bytes(&mut self) -> usize {
-        self.instance.get_memory(&mut self.store, "memory").map_or(0, |memory| memory.data_size(&self.store))
+        self.exports.memory.map_or(0, |memory| memory.data_size(&self.store))
     }
 }

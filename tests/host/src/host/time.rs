@@ -114,11 +114,12 @@ impl Host {
         }
         let (context, root) = (pending.callout.context, pending.root);
         let Some(reply) = reply else { return Ok(()) };
-        // On Envoy every callout is the root's; the SDK finds the context that it belongs to.
+        // On Envoy every callout is the root's. Kong makes the callback in the context that called
+        // out, but names its root.
         let called = if vm.rules.is_kong() && vm.contexts.contains_key(&context) { context } else { root };
         let (headers, body) = (reply.announced_headers as u32, reply.announced_body as u32);
         vm.reply = Some(reply);
-        let outcome = self.call(Callback::CallResponse, called, &[called, token, headers, body, 0]);
+        let outcome = self.call(Callback::CallResponse, called, &[root, token, headers, body, 0]);
         self.vm_mut().reply = None;
         outcome?;
         self.resume_after(context);

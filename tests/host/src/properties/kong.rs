@@ -51,6 +51,9 @@ pub(super) fn find(vm: &mut Vm, path: &str) -> Property {
     if let Some(set) = exchange.spec.properties.get(path) {
         return set.as_deref().into();
     }
+    if path == "ngx.retrohook_exchange" {
+        return mapped(vm).into();
+    }
     if let Some(name) = path.strip_prefix("request.headers.") {
         return exchange.request.get(name).into();
     }
@@ -65,6 +68,22 @@ pub(super) fn find(vm: &mut Vm, path: &str) -> Property {
         },
     };
     nginx_variable(vm, exchange, variable).into()
+}
+
+/// The file of the project that Kong's nginx includes.
+const SHIPPED: &str = include_str!("../../../../kong/retrohook-aws.conf");
+
+/// The variable that the shipped file makes of others; one of them without a value is empty.
+fn mapped(vm: &mut Vm) -> Option<Vec<u8>> {
+    let (_, map) = SHIPPED.split_once("$retrohook_exchange {")?;
+    let mut value = Vec::new();
+    for (position, name) in map.split('"').nth(1)?.split("\\n").enumerate() {
+        value.extend((position > 0).then_some(b'\n'));
+        if let Property::Value(text) = find(vm, &name.replacen('$', "ngx.", 1)) {
+            value.extend(text);
+        }
+    }
+    Some(value)
 }
 
 /// Properties that the module computes without a variable.
