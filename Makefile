@@ -15,7 +15,7 @@ help: ## list the targets
 
 wasm: dist/retrohook.wasm ## build dist/retrohook.wasm
 
-dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json $(shell find src -name '*.rs')
+dist/retrohook.wasm: Cargo.toml Cargo.lock scripts/build-wasm.sh scripts/places.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json $(shell find src -name '*.rs')
 	scripts/build-wasm.sh . $@
 
 lean: dist/retrohook-lean.wasm ## build dist/retrohook-lean.wasm, which publishes to topics of SNS and does nothing else
@@ -27,7 +27,7 @@ dist/retrohook-lean.wasm: dist/retrohook.wasm
 dist/fixtures/retrohook-trap.wasm: dist/retrohook.wasm
 	WASM_OPT=-O1 scripts/build-wasm.sh . $@ --features trap
 
-dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json
+dist/fixtures/%.wasm: tests/fixtures/%/src/lib.rs tests/fixtures/%/Cargo.toml scripts/build-wasm.sh scripts/places.sh scripts/check_simd.py scripts/own_exports.py scripts/exports.json
 	scripts/build-wasm.sh tests/fixtures/$* $@
 
 modules: wasm lean $(FIXTURE_MODULES) dist/fixtures/retrohook-trap.wasm ## every module that a test runs

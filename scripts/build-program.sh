@@ -8,11 +8,9 @@ output=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
 target_dir=$root/target/program
 
-# What a panic says of its place does not say where this machine keeps the sources.
+. "$root/scripts/places.sh"
 flags=("--remap-path-prefix=$root=")
-for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do flags+=("--remap-path-prefix=$sources="); done
-# The first place that cargo takes flags from; a path may have a space in it.
-encode_flags() { local IFS=$'\x1f'; echo "$*"; }
+add_registry_flags "$root"
 
 CARGO_ENCODED_RUSTFLAGS=$(encode_flags "${flags[@]}") cargo build --locked --release --package retrohook-cli \
   --manifest-path "$root/Cargo.toml" --target-dir "$target_dir"

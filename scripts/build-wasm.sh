@@ -33,11 +33,10 @@ debian_compiler() {
 # Of what LLVM inlines for speed (225 by its own measure) most runs seldom: at 60 the module is 6 % smaller, and a request that
 # matches nothing costs the same. What runs for every request says by itself that it is inlined.
 flags=(-Ctarget-feature=+simd128 -Cllvm-args=-inline-threshold=60)
-# What a trap says of its place does not say where this machine keeps the sources of others.
-for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do flags+=("--remap-path-prefix=$sources="); done
-# Cargo takes flags from one place alone, and this is the first that it looks at: what the environment or a configuration of
-# cargo has in RUSTFLAGS or another place would replace these, and says something of other programs.
-encode_flags() { local IFS=$'\x1f'; echo "$*"; }
+# Cargo takes flags from one place alone: what the environment or a configuration of cargo has in RUSTFLAGS or another place
+# would replace these, and says something of other programs.
+. "$root/scripts/places.sh"
+add_registry_flags "$crate"
 
 cargo_args=(build --locked --release --target "$target" --manifest-path "$crate/Cargo.toml" "$@")
 # With NAMES=1 functions keep their names, for a profile; the module is a sixth larger and does the same.

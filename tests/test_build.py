@@ -1,4 +1,4 @@
-"""A built module has SIMD, whatever stands in the environment of who builds it, or it is not written at all."""
+"""A built module is the same whoever builds it and wherever, and has SIMD, or it is not written at all."""
 
 import os
 import shutil
@@ -71,6 +71,12 @@ def test_a_module_without_simd_is_not_written(project: Path) -> None:
     done = build(project, PATH=f"{cargo.parent}:{os.environ['PATH']}")
     assert done.returncode != 0 and "has no instruction of SIMD" in done.stderr, done.stderr
     assert not list(project.glob("module.wasm*"))
+
+
+def test_a_module_does_not_say_where_it_was_built() -> None:
+    text = (PROJECT / "dist" / "retrohook.wasm").read_bytes()
+    for place in (b"registry/src", bytes(Path.home()), bytes(PROJECT)):
+        assert place not in text, place
 
 
 def module(*code: int) -> bytes:

@@ -74,24 +74,24 @@ def test_what_is_not_built_is_said_in_a_line(tmp_path: Path) -> None:
 
 
 def test_the_program_is_built_without_the_places_of_this_machine(tmp_path: Path) -> None:
-    """To build it takes minutes: here is how cargo is asked to."""
+    """To build it takes minutes: here is how cargo is asked to, on a machine that has fetched nothing before."""
     tools, home = tmp_path / "bin", tmp_path / "a home" / "cargo"
     sources = home / "registry" / "src" / "index-1"
-    for folder in (tools, sources):
-        folder.mkdir(parents=True)
+    tools.mkdir()
     cargo = tools / "cargo"
     cargo.write_text(
-        '#!/bin/sh\nprintf %s "$CARGO_ENCODED_RUSTFLAGS" >"$CALLED"\n'
+        '#!/bin/sh\nif [ "$1" = fetch ]; then mkdir -p "$CARGO_HOME/registry/src/index-1"; exit; fi\n'
+        'printf %s "$CARGO_ENCODED_RUSTFLAGS" >"$CALLED"\n'
         'while [ "$1" != --target-dir ]; do shift; done\nmkdir -p "$2/release"\necho program >"$2/release/retrohook"\n'
     )
     cargo.chmod(0o755)
     copy = tmp_path / "some where"
     (copy / "scripts").mkdir(parents=True)
-    script = copy / "scripts" / "build-program.sh"
-    script.write_bytes((PROJECT / "scripts" / "build-program.sh").read_bytes())
+    for name in ("build-program.sh", "places.sh"):
+        (copy / "scripts" / name).write_bytes((PROJECT / "scripts" / name).read_bytes())
     called = tmp_path / "flags"
     environment = {"PATH": f"{tools}:/usr/bin:/bin", "CARGO_HOME": str(home), "CALLED": str(called)}
-    subprocess.run(["bash", script, tmp_path / "out" / "retrohook"], env=environment, check=True, timeout=60)
+    subprocess.run(["bash", copy / "scripts" / "build-program.sh", tmp_path / "out" / "retrohook"], env=environment, check=True, timeout=60)
     assert called.read_text().split("\x1f") == [f"--remap-path-prefix={copy}=", f"--remap-path-prefix={sources}/="]
     assert (tmp_path / "out" / "retrohook").read_text() == "program\n"
     assert "scripts/build-program.sh" in (PROJECT / "Makefile").read_text()
