@@ -23,6 +23,8 @@ from rig.waiting import wait_for
 from scripts.observability import FOLDER, files, kong
 
 HOSTS = ["envoy", "kong"]
+# Longer than all tests of this file take: an event counts for each of them.
+RATE_INTERVAL = "1h"
 ISTIO = PROJECT / "deploy" / "kubernetes" / "istio" / "README.md"
 
 # The table that the filter's own tests hold to its metrics: names to kinds and labels.
@@ -286,11 +288,15 @@ def prometheus(wasm: Path, profile_service: ProfileService, tmp_path_factory: py
                     send(envoy.address_of(), *MISSION_PUT)
                     of_kong.page = kong(exposition(envoy))
                     of_istio.page = in_istio(exposition(envoy))
-                    published = "rate({__name__=~'.*retrohook_events_published_total'}[5s]) > 0"
+                    published = f"rate({{__name__=~'.*retrohook_events_published_total'}}[{RATE_INTERVAL}]) > 0"
                     return len(server.query(published)) == 3
 
                 wait_for(counted, "three rates of events")
                 yield server
+
+
+def filled_in(expression: str, instance: str, target: str) -> str:
+    return expression.replace("$instance", instance).replace("$target", target).replace("$__rate_interval", RATE_INTERVAL)
 
 
 @pytest.mark.parametrize("host", ["envoy", "kong", "istio"])
@@ -300,7 +306,7 @@ def test_each_panel_and_each_alert_finds_its_series(prometheus: Prometheus, host
     target = "profile_events" if host == "istio" else "profile-events"
     for panel in panels(named):
         for each in panel["targets"]:
-            query = each["expr"].replace("$instance", instance).replace("$target", ".*").replace("$__rate_interval", "5s")
+            query = filled_in(each["expr"], instance, ".*")
             found = prometheus.query(query)
             assert found, (panel["title"], query)
             if "{{target}}" in each["legendFormat"]:
@@ -316,6 +322,6 @@ def test_each_panel_and_each_alert_finds_its_series(prometheus: Prometheus, host
 
 def test_what_was_published_is_what_a_panel_shows(prometheus: Prometheus) -> None:
     (panel,) = (each for each in panels("envoy") if each["title"] == "Published")
-    query = panel["targets"][0]["expr"].replace("$instance", ".*").replace("$target", "profile-events").replace("$__rate_interval", "5s")
+    query = filled_in(panel["targets"][0]["expr"], ".*", "profile-events")
     (series,) = prometheus.query(query)
     assert series["metric"] == {"target": "profile-events"} and float(series["value"][1]) > 0

@@ -221,8 +221,8 @@ def test_nothing_is_lost_while_credentials_rotate(
     wait_for(lambda: len(sink.marks) == count, "every event")
     print(f"{way}: {len(mint.keys)} keys, {count} events, refused calls {dict(refused)}")
     assert wrong == []
-    # What was under way when the first refusal came, and nothing after it.
-    assert all(calls <= 4 for calls in refused.values()), refused
+    # What was under way when the first refusal came, and nothing after it; a worker that helps the sender has as many calls.
+    assert all(calls <= 2 * 4 for calls in refused.values()), refused
     wait_for(lambda: envoy.metric("retrohook_events_published_total") == count, "the metric")
     assert set(sink.stored.values()) == {1}
     assert_nothing_shown(

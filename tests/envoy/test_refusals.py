@@ -62,6 +62,8 @@ class Targets:
         self.settings: dict[str, object] = {
             "topic_arn": topic,
             "endpoint": moto.url,
+            # A call that moto answers late, on a busy machine, would be sent once more.
+            "timeout_ms": 30_000,
             "routes": [
                 {"method": "PUT", "matcher": "/topic/profile"},
                 {"method": "PUT", "matcher": "/queue/profile", "queue_url": queue.url, "region": REGION},
