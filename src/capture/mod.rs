@@ -159,7 +159,7 @@ impl Captures {
         let keys = all.iter().filter(asks).filter_map(|capture| capture.verify.as_ref()).flat_map(|each| &each.keys);
         let keys: Vec<Key> = keys.cloned().collect();
         for verify in all.iter_mut().filter_map(|capture| capture.verify.as_mut()) {
-            verify.refuses_nonces = verify.keys.iter().any(|key| keys.contains(key));
+            verify.refuses_nonces = verify.makes_hmacs() && verify.keys.iter().any(|key| keys.contains(key));
         }
         let matchers: Vec<&Matcher> = all.iter().map(|capture| &capture.matcher).collect();
         let paths = PathSearch::new(&matchers, max_path_bytes, false);

@@ -332,11 +332,12 @@ impl Keeper {
             }),
             Told::None(error) => {
                 let waiting = match (events, webhooks) {
-                    (_, 0) => format!("{events} event(s)"),
-                    (0, _) => format!("{webhooks} webhook(s)"),
-                    _ => format!("{events} event(s) and {webhooks} webhook(s)"),
+                    (0, 0) => String::new(),
+                    (_, 0) => format!("{events} event(s) wait, "),
+                    (0, _) => format!("{webhooks} webhook(s) wait, "),
+                    _ => format!("{events} event(s) and {webhooks} webhook(s) wait, "),
                 };
-                let text = format!("credentials: there are none, {waiting} wait, and it will be tried again: {error}");
+                let text = format!("credentials: there are none, {waiting}and it will be tried again: {error}");
                 Some(Notice { level: Level::Error, text })
             }
         };

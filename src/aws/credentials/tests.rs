@@ -274,3 +274,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_line_about_missing_credentials_says_what_waits_for_them() {
+    for (events, webhooks, says) in [
+        (0, 0, "credentials: there are none, and it will be tried again: "),
+        (3, 0, "credentials: there are none, 3 event(s) wait, and it will be tried again: "),
+        (0, 2, "credentials: there are none, 2 webhook(s) wait, and it will be tried again: "),
+        (3, 2, "credentials: there are none, 3 event(s) and 2 webhook(s) wait, and it will be tried again: "),
+    ] {
+        let mut keeper = start(serde_json::json!({"source": "instance"}), &[]).unwrap().unwrap();
+        converse(&mut keeper, &[Reply::NoResponse("timeout".into())]);
+        let notice = keeper.take_notices(NOON, events, webhooks).remove(0);
+        assert!(notice.text.starts_with(says), "{notice:?}");
+    }
+}

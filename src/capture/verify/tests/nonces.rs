@@ -84,7 +84,10 @@ fn a_signature_that_anybody_can_have_is_not_good_wherever_its_secret_counts() {
         assert_eq!(checked(0, "x-s", "sha256=", "new", body), GOOD, "{body}");
         assert_eq!(checked(2, "x-shopify-hmac-sha256", "", "old", body), GOOD, "{body}");
     }
-    let elsewhere = super::nonces::captures(json!({"scheme": "shopify", "secrets": "another"}));
+    // A token says nothing of the body, and its secret is no answer.
+    let token = self::captures(json!({"scheme": "token", "secrets": "old", "header": "x-s"}));
+    assert_eq!(check(token.all[2].verify.as_ref().unwrap(), &request(&[("x-s", "old")], b"true"), 0), GOOD);
+    let elsewhere = self::captures(json!({"scheme": "shopify", "secrets": "another"}));
     let text = Encoding::Base64.encode(&mac(b"another", &[b"true"]));
     let sent = [("x-shopify-hmac-sha256", &*text)];
     assert_eq!(check(elsewhere.all[2].verify.as_ref().unwrap(), &request(&sent, b"true"), 0), GOOD, "nobody can ask");
