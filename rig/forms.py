@@ -1,11 +1,29 @@
 """Senders that no scheme is named after: each form of signatures, and providers as docs/signatures.md writes them."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
-from .signers import FORM, HOST, SENDERS, Delivery, Headers, Sender, b64, mac, of_body, public_key, standard_webhooks, stripe_like, token
+from .signers import (
+    FORM,
+    HOST,
+    SENDERS,
+    TARGET,
+    Delivery,
+    Headers,
+    Sender,
+    b64,
+    ed25519_key,
+    mac,
+    of_body,
+    public_key,
+    standard_webhooks,
+    stripe_like,
+    token,
+)
 
 
 def _general(secret: str, delivery: Delivery) -> Headers:
@@ -87,6 +105,54 @@ class _InBody(Sender):
         return {"content-type": "application/json"}, json.dumps(self.of_secret(secret)).encode()
 
 
+@dataclass(frozen=True)
+class _InForm(Sender):
+    """Its secret or signature stands in a field of a form."""
+
+    fields: Callable[[str, Delivery], dict[str, str]] = lambda secret, delivery: {"token": secret}
+
+    def request(self, secret: str, delivery: Delivery) -> tuple[Headers, bytes]:
+        return {"content-type": FORM}, urlencode(self.fields(secret, delivery)).encode()
+
+
+def _mailgun_route(secret: str, delivery: Delivery) -> dict[str, str]:
+    signature = mac(secret, f"{delivery.at}{'t' * 50}").hex()
+    return {"timestamp": str(delivery.at), "token": "t" * 50, "signature": signature, "subject": "hello"}
+
+
+def _braintree(secret: str, delivery: Delivery) -> dict[str, str]:
+    payload = base64.encodebytes(delivery.body).decode()
+    signature = mac(bytes.fromhex(secret), payload, "sha1").hex()
+    return {"bt_signature": f"another|{'0' * 40}&my_public_key|{signature}", "bt_payload": payload}
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _contentful(secret: str, delivery: Delivery) -> Headers:
+    millis, names = f"{delivery.at}123", "x-contentful-signed-headers,x-contentful-timestamp"
+    canonical = f"POST\n{delivery.target.split('?')[0]}\nx-contentful-signed-headers:{names};x-contentful-timestamp:{millis}\n"
+    signature = mac(secret, canonical.encode() + delivery.body).hex()
+    return {"x-contentful-signature": signature, "x-contentful-signed-headers": names, "x-contentful-timestamp": millis}
+
+
+def _sanity(secret: str, delivery: Delivery) -> Headers:
+    signature = base64.urlsafe_b64encode(mac(secret, f"{delivery.at}123.".encode() + delivery.body)).decode()
+    return {"sanity-webhook-signature": f"t={delivery.at}123,v1={signature.rstrip('=')}"}
+
+
+def _telnyx(secret: str, delivery: Delivery) -> Headers:
+    signature = ed25519_key(secret).sign(f"{delivery.at}|".encode() + delivery.body)
+    return {"telnyx-signature-ed25519": b64(signature), "telnyx-timestamp": str(delivery.at)}
+
+
+def _sinch(secret: str, delivery: Delivery) -> Headers:
+    signature = b64(mac(secret, delivery.body + f".{delivery.id}.{delivery.at}".encode()))
+    names = {"x-sinch-webhook-signature": signature, "x-sinch-webhook-signature-nonce": delivery.id}
+    return {**names, "x-sinch-webhook-signature-timestamp": str(delivery.at)}
+
+
 _TIMED = "${timestamp}.${request.body}"
 
 # Of those that the page names; `verify` as it has it.
@@ -149,4 +215,78 @@ UNNAMED: dict[str, Sender] = {
         verify={"scheme": "token", "body": "/value/0/clientState"},
         of_secret=lambda secret: {"value": [{"clientState": secret}], "n": 1},
     ),
-}
+    "linkedin": Sender(
+        lambda secret, it: {"x-li-signature": mac(secret, b"hmacsha256=" + it.body).hex()},
+        verify=_hmac(header="x-li-signature", signed="hmacsha256=${request.body}"),
+    ),
+    "pandadoc": Sender(
+        lambda secret, it: {TARGET: f"{it.target}&signature={mac(secret, it.body).hex()}"},
+        verify=_hmac(query="signature"),
+    ),
+    "contentful": Sender(
+        _contentful,
+        timed=True,
+        verify=_hmac(
+            header="x-contentful-signature",
+            timestamp={"header": "x-contentful-timestamp", "unit": "ms"},
+            signed="${request.method}\n${request.path}\nx-contentful-signed-headers:${request.headers.x-contentful-signed-headers};"
+            "x-contentful-timestamp:${timestamp}\n${request.body}",
+        ),
+    ),
+    "sanity": Sender(
+        _sanity,
+        timed=True,
+        separator=",",
+        verify=_hmac(
+            header="sanity-webhook-signature", separator=",", key="v1", encoding="base64", timestamp={"key": "t", "unit": "ms"}, signed=_TIMED
+        ),
+    ),
+    "teams": Sender(
+        _with_key(base64.b64decode, "authorization", "HMAC ", b64),
+        secrets=(b64(b"1" * 32), b64(b"2" * 32)),
+        another=b64(b"3" * 32),
+        verify=_hmac(header="authorization", prefix="HMAC ", encoding="base64", key_encoding="base64"),
+    ),
+    "telnyx": Sender(
+        _telnyx,
+        timed=True,
+        public=lambda secret: b64(public_key(secret)),
+        verify={
+            "scheme": "ed25519", "header": "telnyx-signature-ed25519", "encoding": "base64", "key_encoding": "base64",
+            "signed": "${timestamp}|${request.body}", "timestamp": {"header": "telnyx-timestamp"},
+        },
+    ),
+    "sinch": Sender(
+        _sinch,
+        timed=True,
+        verify=_hmac(
+            header="x-sinch-webhook-signature",
+            encoding="base64",
+            timestamp={"header": "x-sinch-webhook-signature-timestamp"},
+            signed="${request.body}.${request.headers.x-sinch-webhook-signature-nonce}.${timestamp}",
+        ),
+    ),
+    "mattermost": _InForm(lambda secret, delivery: {}, signs_body=False, verify={"scheme": "token", "form": "token"}),
+    "mailgun-routes": _InForm(
+        lambda secret, delivery: {},
+        timed=True,
+        signs_body=False,
+        verify=_hmac(form="signature", timestamp={"form": "timestamp"}, signed="${timestamp}${request.form.token}"),
+        fields=_mailgun_route,
+    ),
+    "braintree": _InForm(
+        lambda secret, delivery: {},
+        signs_body=False,
+        secrets=(_sha1("the first"), _sha1("the second")),
+        another=_sha1("another"),
+        verify=_hmac(
+            form="bt_signature",
+            separator="&",
+            prefix="my_public_key|",
+            algorithm="sha1",
+            key_encoding="hex",
+            signed="${request.form.bt_payload}",
+        ),
+        fields=_braintree,
+    ),
+}  # fmt: skip

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 HOST = "https://hooks.example.com"
 FORM = "application/x-www-form-urlencoded"
 
+# Among the headers of a signed webhook: the target, where a signature stands there.
+TARGET = ":target"
+
 
 @dataclass(frozen=True)
 class Delivery:

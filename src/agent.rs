@@ -259,7 +259,8 @@ impl Agent {
 
     /// Visits every part, and returns what the operator should read, since the last visit.
     pub fn take_notices(&mut self, now: Timestamp) -> Vec<Notice> {
-        let mut notices = self.signer.take_notices(now, self.publisher.waiting_for_credentials());
+        let (events, webhooks) = (self.publisher.waiting_for_credentials(), self.intake.waiting());
+        let mut notices = self.signer.take_notices(now, events, webhooks);
         notices.extend(self.publisher.take_notices(now));
         notices.extend(self.intake.take_notices(now));
         notices.extend(self.long_paths.take_notice(now));

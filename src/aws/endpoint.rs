@@ -134,6 +134,13 @@ impl Endpoint {
         self.0.scheme() == Some(&Scheme::HTTP)
     }
 
+    /// Returns true if it is one of AWS's own.
+    pub(crate) fn is_of_aws(&self) -> bool {
+        let domains = DOMAINS.iter().map(|(_, domain)| *domain).chain(["amazonaws.com", "api.aws"]);
+        let is_under = |domain| self.host().strip_suffix(domain).is_some_and(|name| name.ends_with('.'));
+        domains.into_iter().any(is_under)
+    }
+
     /// Host and port, the port always.
     pub(crate) fn host_port(&self) -> String {
         let usual = if self.is_plain() { HTTP_PORT } else { HTTPS_PORT };

@@ -127,10 +127,10 @@ impl Signer {
         }
     }
 
-    /// Returns the notices for the operator since the last time; `waiting` events wait for
-    /// credentials.
-    pub(crate) fn take_notices(&mut self, now: Timestamp, waiting: usize) -> Vec<Notice> {
-        let credentials = self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.take_notices(now, waiting));
+    /// Returns the notices for the operator since the last time. So many events and webhooks wait
+    /// for credentials.
+    pub(crate) fn take_notices(&mut self, now: Timestamp, events: usize, webhooks: usize) -> Vec<Notice> {
+        let credentials = self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.take_notices(now, events, webhooks));
         self.clock_notice.take().into_iter().chain(credentials).collect()
     }
 }

@@ -9,7 +9,7 @@ use ctutils::CtEq;
 use http::header::{HeaderName, HeaderValue, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::StatusCode;
 
-use super::verify::{Rejection, Signed, Verification};
+use super::verify::{is_nonce, Rejection, Signed, Verification};
 use super::Answer;
 use crate::exchange::template::{each_piece, TemplateError, Variable};
 use crate::exchange::ClientRequest;
@@ -172,7 +172,19 @@ impl Challenge {
             condition.holds(value.as_deref())
         };
         let is_there = |variable: &Variable| variable.of_request(request).is_some_and(|value| !value.is_empty());
-        request.body.bytes.len() <= MAX_BODY_BYTES && self.when.iter().all(holds) && self.repeated().all(is_there)
+        // Anybody can have the HMAC of what nobody signs, so that it must be no webhook's content.
+        let is_harmless = |variable: &Variable| {
+            self.verified || variable.of_request(request).is_some_and(|value| is_nonce(value.as_bytes().iter()))
+        };
+        request.body.bytes.len() <= MAX_BODY_BYTES
+            && self.when.iter().all(holds)
+            && self.repeated().all(is_there)
+            && self.hmacs().all(is_harmless)
+    }
+
+    /// Returns true if anybody can have HMACs of nonces as its answer.
+    pub(super) fn signs_nonces(&self) -> bool {
+        !self.verified && self.hmacs().next().is_some()
     }
 
     /// Returns the methods that such challenges have, as far as they say.
@@ -214,7 +226,9 @@ impl Challenge {
         if self.verified && checked.is_some() && signed.is_none() {
             return None;
         }
-        let mac = |text: &str| verification?.mac(signed?.key, text);
+        // The newest secret comes first.
+        let key = signed.map(|signed| signed.key).or((!self.verified).then_some(0));
+        let mac = |text: &str| verification?.mac(key?, text);
         let mut answer = Answer::new(self.body.fill(request, self.is_json, &mac));
         *answer.status_mut() = self.status;
         let is_empty = answer.body().is_empty();

@@ -18,14 +18,9 @@ pub(super) struct Distrust {
 }
 
 impl Distrust {
-    /// Notes a webhook of the capture at `position`. Returns the line, if it is time for one.
-    pub(super) fn note(
-        &mut self,
-        position: usize,
-        why: &Rejection,
-        fate: OnUnverified,
-        now: Timestamp,
-    ) -> Option<Notice> {
+    /// Notes a webhook of the capture that is called `name`. Returns the line, if it is time for
+    /// one.
+    pub(super) fn note(&mut self, name: &str, why: &Rejection, fate: OnUnverified, now: Timestamp) -> Option<Notice> {
         self.count += 1;
         if self.line_at.is_some_and(|at| now.since(at) < PAUSE) {
             return None;
@@ -37,7 +32,7 @@ impl Distrust {
             OnUnverified::Reject => "answered 401",
         };
         let text =
-            format!("capture[{position}]: {count} webhook(s) without a good signature, {fate}: {why}; {}", why.mend());
+            format!("capture `{name}`: {count} webhook(s) without a good signature, {fate}: {why}; {}", why.mend());
         Some(Notice { level: Level::Warn, text })
     }
 }
@@ -52,12 +47,12 @@ mod tests {
         let mut lines = vec![];
         for second in 0..2 * 3_600 {
             let now = Timestamp(1_000_000 + second * 1_000);
-            lines.extend(distrust.note(3, &Rejection::Mismatch, OnUnverified::Reject, now));
+            lines.extend(distrust.note("orders", &Rejection::Mismatch, OnUnverified::Reject, now));
         }
         let lines: Vec<_> = lines.iter().map(|notice| notice.text.as_str()).collect();
         let says = "answered 401: no signature matches; unless a stranger sent it, give `secrets` that of its provider";
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].starts_with("capture[3]: 1 webhook(s)") && lines[0].contains(says), "{lines:?}");
-        assert!(lines[1].starts_with("capture[3]: 3600 webhook(s)"), "{lines:?}");
+        assert!(lines[0].starts_with("capture `orders`: 1 webhook(s)") && lines[0].contains(says), "{lines:?}");
+        assert!(lines[1].starts_with("capture `orders`: 3600 webhook(s)"), "{lines:?}");
     }
 }

@@ -207,7 +207,7 @@ impl Intake {
             {
                 let fate = if challenge.is_some() { OnUnverified::Reject } else { verify.on_failure };
                 let steady = self.clock.at(now);
-                self.notices.extend(distrust.note(under_way.position, why, fate, steady));
+                self.notices.extend(distrust.note(&capture.name, why, fate, steady));
             }
             if let Some(challenge) = challenge {
                 let answer = challenge.answer(&request, verify, checked.as_ref());
@@ -326,6 +326,11 @@ impl Intake {
     /// Returns true if a request was taken and not answered yet.
     pub(crate) fn is_under_way(&self, id: CaptureId) -> bool {
         self.under_way.contains_key(&id)
+    }
+
+    /// Returns how many webhooks wait to be stored, for credentials or for another try.
+    pub(crate) fn waiting(&self) -> usize {
+        self.schedule.waiting()
     }
 
     /// Returns the captures that are to be polled because time has passed, or because there are

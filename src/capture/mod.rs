@@ -40,6 +40,7 @@ use crate::exchange::search::PathSearch;
 use crate::exchange::spelling::{is_plain, plain, without_format};
 use crate::exchange::template::{Template, Variable};
 use crate::exchange::ClientRequest;
+use crate::secret::Key;
 use challenge::Challenge;
 pub use intake::Intake;
 pub use room::Size;
@@ -153,7 +154,13 @@ pub(crate) struct Captures {
 
 impl Captures {
     /// Prepares to look for these captures in paths of at most `max_path_bytes`.
-    pub(crate) fn new(all: Vec<Capture>, max_path_bytes: usize) -> Captures {
+    pub(crate) fn new(mut all: Vec<Capture>, max_path_bytes: usize) -> Captures {
+        let asks = |capture: &&Capture| capture.challenges.iter().any(Challenge::signs_nonces);
+        let keys = all.iter().filter(asks).filter_map(|capture| capture.verify.as_ref()).flat_map(|each| &each.keys);
+        let keys: Vec<Key> = keys.cloned().collect();
+        for verify in all.iter_mut().filter_map(|capture| capture.verify.as_mut()) {
+            verify.refuses_nonces = verify.makes_hmacs() && verify.keys.iter().any(|key| keys.contains(key));
+        }
         let matchers: Vec<&Matcher> = all.iter().map(|capture| &capture.matcher).collect();
         let paths = PathSearch::new(&matchers, max_path_bytes, false);
         // A plain spelling may have a slash more at its start, and one at its end.

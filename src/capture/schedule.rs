@@ -45,6 +45,11 @@ impl Schedule {
         due
     }
 
+    /// Returns how many wait for a try.
+    pub(super) fn waiting(&self) -> usize {
+        self.attempts.len()
+    }
+
     /// Returns every end and every attempt, in order.
     #[cfg(test)]
     pub(super) fn entries(&self) -> [Vec<(Timestamp, CaptureId)>; 2] {

@@ -209,8 +209,9 @@ fn refused_credentials_are_not_used_again_and_a_wrong_clock_is_put_right() {
     let refusal = response(403, r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException"}"#);
     agent.handle_reply(second, &refusal, NOW);
     assert!(matches!(progress(&mut agent, ID, NOW), Progress::Wait), "there are no others yet");
+    assert_eq!(agent.capturing().waiting(), 1);
     let late = ticks(NOW, NOW + Duration::from_secs(5)).map(|now| progress(&mut agent, ID, now)).last();
-    assert_eq!(answered(late.unwrap()), 503);
+    assert_eq!((answered(late.unwrap()), agent.capturing().waiting()), (503, 0));
     assert!(agent.is_idle());
 }
 

@@ -19,6 +19,7 @@ use crate::capture::{AnswerTemplate, Capture, Captures, IdRule};
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 
+pub(super) const KEY: &str = "capture";
 pub(super) const MAX_CAPTURES: usize = 100;
 const NAME_KEY: &str = "name";
 pub(super) const MAX_NAME_CHARS: usize = 64;
@@ -32,7 +33,7 @@ pub(super) const OWN_HEADERS: [&str; 5] =
 
 /// Reads the captures, whose senders wait for `patience` unless something else is known of them.
 pub(super) fn read(root: &mut Section<'_>, max_path_bytes: usize, patience: Duration) -> Checked<Captures> {
-    let Some(field) = root.optional("capture") else { return Ok(Captures::default()) };
+    let Some(field) = root.optional(KEY) else { return Ok(Captures::default()) };
     if !cfg!(feature = "capture") {
         return Err(field.fault("is given, and this module was built without the feature `capture`", WHOLE_MODULE));
     }

@@ -64,11 +64,15 @@ fn check_hmac(field: &Field<'_>, challenge: &Challenge, verification: Option<&Ve
     if challenge.hmacs().next().is_none() {
         return Ok(());
     }
-    let Some(verification) = verification.filter(|_| challenge.verified) else {
-        let problem = "has an HMAC in its answer and is not verified, so that anybody could have anything signed";
-        return Err(field.fault(problem, "give `verify`, and leave out `verified: false`"));
+    let Some(verification) = verification else {
+        return Err(field.fault("has an HMAC in its answer, and no secret to make it with", "give `verify`"));
     };
-    if challenge.hmacs().all(|variable| verification.has_hmac_of(variable)) {
+    // Without a signature, it is one of a nonce.
+    let is_allowed = |variable: &Variable| match challenge.verified {
+        true => verification.has_hmac_of(variable),
+        false => verification.makes_hmacs(),
+    };
+    if challenge.hmacs().all(is_allowed) {
         return Ok(());
     }
     let problem =
@@ -88,7 +92,7 @@ fn read_challenge(field: &Field<'_>, token: Option<&str>) -> Checked<Challenge> 
         each(conditions, |(name, field)| Ok((read_variable(name, &field)?, read_condition(&field, token)?)))
     });
     let mut response = section.section("response");
-    let status = response.integer("status", 200..=299, 200);
+    let status = response.integer("status", 200..=499, 200);
     let is_json = response.choice("content_type", &[("text/plain", false), ("application/json", true)]);
     let body = response.optional("body").map(|field| read_text(&field)).transpose();
     let headers = each(response.section("headers").entries(), |(name, field)| match HeaderName::try_from(name) {

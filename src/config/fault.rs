@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::capture;
+use super::reader::member;
 use crate::lookup;
 
 /// A fault of a configuration, or a warning.
@@ -66,6 +68,9 @@ pub(super) enum Fact {
     Choice { names: Vec<&'static str> },
 }
 
+/// Keys of the top level that have to be there where there are no captures.
+const WITHOUT_CAPTURES: [&str; 2] = ["routes", "topic_arn"];
+
 /// Collects the faults while the configuration is read, and the warnings of what is no fault.
 #[derive(Debug, Default)]
 pub(super) struct Faultbook {
@@ -73,6 +78,8 @@ pub(super) struct Faultbook {
     warnings: RefCell<Vec<Fault>>,
     /// Keys that are like none of their section: the position of the fault, and the key.
     strays: RefCell<Vec<(usize, String)>>,
+    /// Places of keys that others are misspellings of.
+    misspelled: RefCell<Vec<String>>,
     /// Every section that was read: its place and its keys.
     sections: RefCell<Vec<(String, Vec<&'static str>)>>,
     /// Facts about keys, by the place of their section: for the schema.
@@ -96,8 +103,9 @@ impl Faultbook {
     pub(super) fn finish_section(&self, path: &str, known: Vec<&'static str>, strays: &[(&str, String)]) {
         for (key, place) in strays {
             let near = nearest(key, &known);
-            if near.is_none() {
-                self.strays.borrow_mut().push((self.faults.borrow().len(), (*key).to_owned()));
+            match near {
+                Some(meant) => self.misspelled.borrow_mut().push(member(path, meant)),
+                None => self.strays.borrow_mut().push((self.faults.borrow().len(), (*key).to_owned())),
             }
             let remedy = near
                 .map_or_else(|| format!("known here are {}", listed(&known)), |name| format!("did you mean `{name}`?"));
@@ -145,6 +153,11 @@ impl Faultbook {
     /// Returns what was read and the warnings, unless there was any fault.
     pub(super) fn conclude<T>(self, read: Checked<T>) -> Result<(T, Vec<Fault>), Faults> {
         self.send_strays_home();
+        // A key that is misspelled is not missing as well, and neither are routes beside captures.
+        let misspelled = self.misspelled.take();
+        let has_captures = misspelled.iter().any(|key| key == capture::KEY);
+        let is_given = |key: &String| misspelled.contains(key) || has_captures && WITHOUT_CAPTURES.contains(&&**key);
+        self.faults.borrow_mut().retain(|fault| !fault.problem.starts_with("is missing") || !is_given(&fault.path));
         match read {
             Ok(value) if self.faults.borrow().is_empty() => Ok((value, self.warnings.into_inner())),
             _ => Err(Faults(self.faults.into_inner())),

@@ -230,9 +230,9 @@ fn read(root: &mut Section<'_>) -> Checked<Config> {
     let (routes, mut targets) = routes?;
     let (routes, captures) = (Routes::new(routes, max_path_bytes), captures?);
     reach::check(root, "routes", &|position| routes.all.get(position).map(Taker::of_route));
-    reach::check(root, "capture", &|position| captures.all.get(position).map(Taker::of_capture));
+    reach::check(root, capture::KEY, &|position| captures.all.get(position).map(Taker::of_capture));
     paths::check(root, "routes", &[routes.paths()]);
-    paths::check(root, "capture", &captures.paths());
+    paths::check(root, capture::KEY, &captures.paths());
     let (queue, journal) = queue?;
     let (log, letters, mark) = dead_letter?;
     let target = letters.is_some().then_some(targets.len());

@@ -3,7 +3,7 @@
 
 use super::fault::Checked;
 use super::reader::Section;
-use super::{target, JournalChoice};
+use super::{capture, target, JournalChoice};
 use crate::aws::target::Target;
 use crate::publish::route::Route;
 
@@ -25,7 +25,7 @@ pub(super) fn read_target(
     root: &mut Section<'_>,
     target: Checked<Option<Target>>,
 ) -> Checked<(Vec<Route>, Vec<Target>)> {
-    for key in ["routes", "capture"] {
+    for key in ["routes", capture::KEY] {
         if let Some(field) = root.optional(key) {
             field.fault("is given, and a sender takes no requests", "remove it, or remove `role`");
         }

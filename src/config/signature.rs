@@ -10,8 +10,9 @@ use crate::exchange::template::Variable;
 use crate::json::pointer;
 use crate::secret::{Algorithm, Encoding, KeyEncoding};
 
-const PLACE_REMEDY: &str = "give one of `header`, such as `x-signature`, `query`, and `body`, such as `/signature`";
-const TIME_REMEDY: &str = "give one of `header`, `query`, `body`, and `key`, such as `t` of a list `t=…,v1=…`";
+const PLACE_REMEDY: &str =
+    "give one of `header`, such as `x-signature`, `query`, `form`, and `body`, such as `/signature`";
+const TIME_REMEDY: &str = "give one of `header`, `query`, `body`, `form`, and `key`, such as `t` of a list `t=…,v1=…`";
 
 /// The kinds by the names that rows have for them.
 #[cfg(feature = "ed25519")]
@@ -149,12 +150,14 @@ fn read_word(section: &mut Section<'_>, key: &'static str) -> Checked<Option<Str
 /// Reads the places of signatures, of which several headers may be given.
 fn read_places(section: &mut Section<'_>) -> Checked<Vec<Variable>> {
     let headers = section.optional("header").map(|field| each(field.one_or_more(PLACE_REMEDY)?, |name| header(&name)));
-    let other = read_query_or_body(section);
+    let other = read_other_place(section);
     match (headers, other) {
         (Some(headers), None) => headers,
         (None, Some(place)) => Ok(vec![place?]),
         (None, None) => Err(section.fault_at("header", "is missing", PLACE_REMEDY)),
-        (Some(_), Some(_)) => Err(section.fault_at("header", "is given beside `query` or `body`", PLACE_REMEDY)),
+        (Some(_), Some(_)) => {
+            Err(section.fault_at("header", "is given beside `query`, `body` or `form`", PLACE_REMEDY))
+        }
     }
 }
 
@@ -166,18 +169,20 @@ fn header(field: &Field<'_>) -> Checked<Variable> {
     Ok(Variable::RequestHeader(name.to_ascii_lowercase()))
 }
 
-fn read_query_or_body(section: &mut Section<'_>) -> Option<Checked<Variable>> {
-    let query = section.optional("query").map(|field| match field.text()? {
-        "" => Err(field.fault("is empty", "give the name of a parameter, such as `token`")),
-        name => Ok(Variable::RequestQuery(name.to_owned())),
-    });
+fn read_other_place(section: &mut Section<'_>) -> Option<Checked<Variable>> {
+    let query = read_word(section, "query");
+    let form = read_word(section, "form");
     let body = section.optional("body").map(|field| match field.text()? {
         at if pointer::is_pointer(at) => Ok(Variable::RequestBodyValue(at.to_owned())),
         _ => Err(field.fault("is not a JSON pointer of at most 8 steps", "give one, such as `/signature`")),
     });
-    match (query, body) {
-        (Some(_), Some(_)) => Some(Err(section.fault_at("body", "is given beside `query`", "give one of them"))),
-        (query, body) => query.or(body),
+    let query = query.map(|name| name.map(Variable::RequestQuery)).transpose();
+    let form = form.map(|name| name.map(Variable::RequestFormField)).transpose();
+    match (query, body, form) {
+        (Some(place), None, None) | (None, Some(place), None) | (None, None, Some(place)) => Some(place),
+        (None, None, None) => None,
+        (_, _, Some(_)) => Some(Err(section.fault_at("form", "is given beside `query` or `body`", "give one of them"))),
+        (_, _, None) => Some(Err(section.fault_at("body", "is given beside `query`", "give one of them"))),
     }
 }
 
@@ -224,7 +229,7 @@ fn read_time(section: &mut Section<'_>, is_list: bool) -> Checked<Option<(TimePl
     let Some(field) = section.optional("timestamp") else { return Ok(None) };
     let mut time = field.section()?;
     let header = time.optional("header").map(|field| header(&field));
-    let other = read_query_or_body(&mut time);
+    let other = read_other_place(&mut time);
     // Without a name it is the first item.
     let key = time.optional("key").map(|field| field.text().map(str::to_owned)).transpose();
     let units = [("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("rfc3339", TimeUnit::Rfc3339)];
@@ -250,7 +255,8 @@ fn check_time(section: &Section<'_>, place: &TimePlace, signed: &Content) -> Res
             TimePlace::List(_) => false,
             TimePlace::Request(place) => {
                 signed.variables().any(|variable| variable == place)
-                    || matches!(place, Variable::RequestBodyValue(_)) && signed.has_body()
+                    || matches!(place, Variable::RequestBodyValue(_) | Variable::RequestFormField(_))
+                        && signed.has_body()
                     || matches!(place, Variable::RequestQuery(_)) && signed.has_url()
             }
         };

@@ -154,6 +154,7 @@ fn read_one_of(
     });
     let protocol = read_name(kind, parse, &field);
     let region = read_region(section, own_region, borrowed(&protocol), region);
+    let says_endpoint = endpoint.as_ref().or(alias.as_ref()).unwrap_or(&field).clone();
     let endpoint = match (endpoint, alias) {
         (Some(_), Some(alias)) => {
             Err(alias.fault("is another name of `endpoint`, which is given too", "give one of the two"))
@@ -161,6 +162,10 @@ fn read_one_of(
         (Some(field), None) | (None, Some(field)) => read_endpoint(&field),
         (None, None) => default_endpoint(section, borrowed(&protocol), borrowed(&region)),
     };
+    if endpoint.as_ref().is_ok_and(|endpoint| endpoint.is_plain() && endpoint.is_of_aws()) {
+        let problem = "is AWS without TLS, so that everybody on the way can read what is sent";
+        says_endpoint.warn(problem, "begin it with `https://`");
+    }
     let way = way_to(endpoint, upstream.as_ref());
     let (protocol, region, (endpoint, upstream)) = (protocol?, region?, way?);
     stray?;
@@ -246,4 +251,47 @@ pub(super) fn read_upstream(field: &Field<'_>) -> Checked<String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, Value};
+
+    use crate::config::Config;
+
+    #[test]
+    fn aws_without_tls_draws_a_warning_where_it_is_named() {
+        let topic = "arn:aws:sns:us-east-1:123456789012:t";
+        let queue = |scheme: &str, host: &str| format!("{scheme}://{host}/123456789012/q");
+        let captured = |target: Value| {
+            let mut capture = json!({"method": "POST", "matcher": "/"});
+            capture.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+            json!({"capture": [capture]})
+        };
+        let published = |endpoint: &str| json!({"topic_arn": topic, "endpoint": endpoint, "routes": [{"method": "PUT", "matcher": "/"}]});
+        let sqs = "sqs.us-east-1.amazonaws.com";
+        for (config, warned) in [
+            (published("http://sns.us-east-1.amazonaws.com"), Some("endpoint")),
+            (published("http://vpce-1.sns.us-east-1.vpce.amazonaws.com:8080"), Some("endpoint")),
+            (published("https://sns.us-east-1.amazonaws.com"), None),
+            (published("http://localhost:4566"), None),
+            (published("http://sns.us-east-1.amazonaws.com.example.com"), None),
+            (published("http://notamazonaws.com"), None),
+            (captured(json!({"queue_url": queue("http", sqs)})), Some("capture[0].queue_url")),
+            (
+                captured(json!({"queue_url": queue("http", "sqs.cn-north-1.amazonaws.com.cn")})),
+                Some("capture[0].queue_url"),
+            ),
+            (captured(json!({"queue_url": queue("https", sqs)})), None),
+            (captured(json!({"queue_url": queue("https", sqs), "upstream": "http://127.0.0.1:8099"})), None),
+            (
+                captured(json!({"topic_arn": topic, "endpoint": "http://sns.us-east-1.api.aws"})),
+                Some("capture[0].endpoint"),
+            ),
+        ] {
+            let read = Config::from_json(config.to_string().as_bytes()).unwrap_or_else(|faults| panic!("{faults}"));
+            let paths: Vec<&str> = read.warnings.iter().map(|warning| warning.path.as_str()).collect();
+            assert_eq!(paths, Vec::from_iter(warned), "{config}");
+        }
+    }
 }

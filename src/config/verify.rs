@@ -145,6 +145,7 @@ fn read_verification(
         url: url?,
         tolerance: Duration::from_secs(tolerance.into()),
         on_failure: on_failure?,
+        refuses_nonces: false,
     })
 }
 
@@ -227,13 +228,13 @@ mod tests {
     use crate::capture::verify::Kind;
     use crate::config::Config;
 
-    /// Returns a value that `key` takes, of which `key` and `prefix`, and `header`, `query` and
-    /// `body` exclude each other.
+    /// Returns a value that `key` takes, of which `key` and `prefix`, and `header`, `query`,
+    /// `body` and `form` exclude each other.
     fn value(key: &str) -> Value {
         match key {
             "tolerance_seconds" => json!(60),
             "header" => json!("x-signature"),
-            "query" => json!("signature"),
+            "query" | "form" => json!("signature"),
             "body" => json!("/signature"),
             "algorithm" => json!("sha1"),
             "encoding" => json!("base64"),
@@ -277,7 +278,7 @@ mod tests {
         for scheme in SCHEMES {
             let own: BTreeSet<&str> = all.iter().filter(|key| scheme.takes(key)).copied().collect();
             let together: BTreeSet<&str> =
-                own.iter().filter(|key| !["query", "body", "key"].contains(key)).copied().collect();
+                own.iter().filter(|key| !["query", "body", "form", "key"].contains(key)).copied().collect();
             assert_eq!(faults(scheme, &together), Vec::<String>::new(), "{}", scheme.name);
             for foreign in all.difference(&own) {
                 let mut given = together.clone();
@@ -287,6 +288,35 @@ mod tests {
                 assert!(fault.contains(&says), "{fault}");
             }
         }
+    }
+
+    #[cfg(feature = "ed25519")]
+    #[test]
+    fn every_form_that_the_page_has_for_a_provider_is_accepted() {
+        let page = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/signatures.md")).unwrap();
+        let table = page.split("## Any other sender").nth(1).unwrap().split("\n- `scheme`").next().unwrap();
+        let texts =
+            table.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let mut count = 0;
+        for text in texts.filter(|text| {
+            ["\"header\"", "\"query\"", "\"form\"", "\"scheme\""].iter().any(|key| text.starts_with(key))
+        }) {
+            let scheme = if text.starts_with("\"scheme\"") { "" } else { "\"scheme\": \"hmac\", " };
+            let secret = "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025";
+            let key = json!(if text.contains("ed25519") {
+                Encoding::Base64.encode(&hex::decode(secret).unwrap())
+            } else {
+                secret.into()
+            });
+            let verify = format!("{{{scheme}{}, \"secrets\": {key}}}", text.replace("\\|", "|"));
+            let capture = format!(
+                r#"{{"method": "POST", "matcher": "/", "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/q", "verify": {verify}}}"#
+            );
+            let config = Config::from_json(format!(r#"{{"capture": [{capture}]}}"#).as_bytes());
+            assert!(config.is_ok(), "{text}: {}", config.unwrap_err());
+            count += 1;
+        }
+        assert!(count >= 25, "{count}");
     }
 
     #[cfg(not(feature = "ed25519"))]

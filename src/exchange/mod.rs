@@ -104,6 +104,23 @@ impl ClientRequest<'_> {
     pub fn query(&self) -> &str {
         split_target(&self.target).1
     }
+
+    /// Returns the names and values of the query string, decoded.
+    pub(crate) fn parameters(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(self.query().as_bytes())
+    }
+
+    /// Returns true if the body is said to be a form.
+    pub(crate) fn is_form(&self) -> bool {
+        let content_type = self.headers.get("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    }
+
+    /// Returns the names and values of the form that the body is; none if it is none.
+    pub(crate) fn fields(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(if self.is_form() { &self.body.bytes } else { &[] })
+    }
 }
 
 /// Splits a request target into its path and its query string.

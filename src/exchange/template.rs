@@ -30,6 +30,9 @@ pub(crate) enum Variable {
     RequestBody,
     /// `request.body./POINTER`: what a JSON pointer finds in the body.
     RequestBodyValue(String),
+    /// `request.form.NAME`: a field of the form that the body is; of a repeated one the first. Only
+    /// signatures are read from there.
+    RequestFormField(String),
     /// `response.body`.
     ResponseBody,
     /// `response.body./POINTER`: what a JSON pointer finds in the body.
@@ -269,7 +272,8 @@ impl Variable {
             | Variable::RequestQuery(_)
             | Variable::RequestId
             | Variable::RequestBody
-            | Variable::RequestBodyValue(_) => true,
+            | Variable::RequestBodyValue(_)
+            | Variable::RequestFormField(_) => true,
             Variable::ResponseStatus
             | Variable::ResponseHeader(_)
             | Variable::ResponseBody
@@ -399,9 +403,8 @@ impl Variable {
             Variable::RequestMethod => Some(Cow::Borrowed(&request.method)),
             Variable::RequestPath => Some(Cow::Borrowed(request.path())),
             Variable::RequestHeader(name) => request.headers.get(name).map(Cow::Borrowed),
-            Variable::RequestQuery(name) => {
-                form_urlencoded::parse(request.query().as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
-            }
+            Variable::RequestQuery(name) => request.parameters().find(|(key, _)| key == name).map(|(_, value)| value),
+            Variable::RequestFormField(name) => request.fields().find(|(key, _)| key == name).map(|(_, value)| value),
             Variable::RequestId => request.id.as_deref().map(Cow::Borrowed),
             Variable::RequestBody => request.body.placeholder(),
             Variable::RequestBodyValue(at) => request.body.scalar(at),

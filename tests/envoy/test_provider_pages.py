@@ -65,5 +65,5 @@ def test_the_challenge_of_slack_is_answered_as_the_page_says(start_capture: Call
     reply = run(envoy, command, "secret")
     assert reply.startswith("HTTP/1.1 200 OK") and reply.endswith("try-1") and "x-retrohook-message-id" not in reply, reply
     assert run(envoy, command, "another").startswith("HTTP/1.1 401 ")
-    envoy.wait_for_log(r"capture\[0\]: 1 webhook\(s\) without a good signature, answered 401: no signature matches")
+    envoy.wait_for_log(r"capture `[^`]+`: 1 webhook\(s\) without a good signature, answered 401: no signature matches")
     assert not queue.requests

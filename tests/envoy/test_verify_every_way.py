@@ -17,7 +17,7 @@ from rig.envoy_config import EnvoyConfig
 from rig.forms import ED25519, FORMS, UNNAMED
 from rig.gateway import ANY_CREDENTIALS, wasm_path
 from rig.http import exchange_raw
-from rig.signers import SENDERS, Delivery, Sender, standard_webhooks, standard_webhooks_v1a
+from rig.signers import FORM, SENDERS, TARGET, Delivery, Sender, standard_webhooks, standard_webhooks_v1a
 from rig.sqs_sink import SqsSink
 
 SVIX = {"svix": standard_webhooks("svix"), "standard-webhooks-v1a": standard_webhooks_v1a()}
@@ -75,8 +75,9 @@ class Wire:
     def is_verified(self, envoy: Envoy, lines: Lines, body: bytes) -> bool:
         """What the message says, or that there is none."""
         self.queue.requests.clear()
-        head = [f"POST {self.target} HTTP/1.1", "host: hooks.example.com", f"content-length: {len(body)}"]
-        head += [f"{name}: {value}" for name, value in lines]
+        target = dict(lines).get(TARGET, self.target)
+        head = [f"POST {target} HTTP/1.1", "host: hooks.example.com", f"content-length: {len(body)}"]
+        head += [f"{name}: {value}" for name, value in lines if name != TARGET]
         reply = exchange_raw(envoy.address_of(), "\r\n".join(head).encode() + b"\r\n\r\n" + body)
         assert reply is not None
         if self.name in REJECTED and reply.status == 401:
@@ -135,8 +136,16 @@ def test_every_sender_in_every_way(gateways: list[Envoy], queue: SqsSink, name: 
     if good == bad:
         # The signature stands in the body: readers would not agree on which of two counts.
         (first, *_), body = new[1].decode()[1:].split(","), new[1].decode()
-        found["twice"] = [wire.is_verified(before, good, ("{" + first + "," + body[1:]).encode())]
+        twice = "{" + first + "," + body[1:]
+        if dict(good)["content-type"] == FORM:
+            twice = body + "&" + next(field for field in body.split("&") if re.match("token|bt_payload", field))
+        found["twice"] = [wire.is_verified(before, good, twice.encode())]
         expected["twice"] = [False]
+    elif TARGET in dict(good):
+        pairs = [[(TARGET, dict(one)[TARGET] + "&" + dict(other)[TARGET].rpartition("&")[2])] for one, other in ((good, bad), (bad, good))]
+        found["two signatures"] = [wire.is_verified(before, lines, new[1]) for lines in pairs]
+        # As with the names of parameters in general, the first one counts.
+        expected["two signatures"] = [True, False]
     else:
         pairs = both(bad, good, sender.separator) + both(good, bad, sender.separator)
         found["two signatures"] = [wire.is_verified(before, lines, new[1]) for lines in pairs]
@@ -156,5 +165,5 @@ def test_the_page_says_which_senders_sign_a_time_and_which_providers_have_no_sch
     }
     assert rows == {name: sender.timed for name, sender in SENDERS.items()}
     for sender in UNNAMED.values():
-        for key in ("header", "body"):
+        for key in ("header", "body", "query", "form"):
             assert key not in sender.verify or json.dumps(sender.verify[key]).strip('"') in PAGE

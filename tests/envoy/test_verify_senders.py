@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from rig import PROJECT
 from rig.envoy import Envoy
 from rig.envoy_config import EnvoyConfig
-from rig.forms import FORMS
+from rig.forms import FORMS, UNNAMED
 from rig.gateway import ANY_CREDENTIALS
 from rig.http import Reply, send
 from rig.signers import SENDERS, Delivery, Headers, b64, mac
@@ -148,6 +150,34 @@ def test_challenges_that_nobody_signs(envoy: Envoy, queue: SqsSink) -> None:
     assert json.loads(reply.body) == {"verification": "v"}
     assert not queue.requests
     assert post(envoy, "/webhook/unsigned", {}, "[]").status == 200 and len(queue.requests) == 1
+
+
+CRC = {"x": "crc_token", "linkedin": "challengeCode"}
+
+
+def test_who_asks_for_the_hmac_of_a_nonce_is_answered_and_cannot_send_it(start_capture: Any, queue: SqsSink) -> None:
+    """The configurations are those of the page, and each is asked by GET at the path of its webhooks."""
+    page = (PROJECT / "docs" / "signatures.md").read_text()
+    lists = re.findall(r'"challenges": (\[\{ +(?:X|LinkedIn)\n.*?^\}\])', page, re.DOTALL | re.MULTILINE)
+    challenges = [json.loads(re.sub(r"\[\{ +\w+\n", "[{", text)) for text in lists]
+    for (name, parameter), asked in zip(CRC.items(), challenges, strict=True):
+        sender = UNNAMED[name]
+        secret = sender.secrets[0]
+        envoy = start_capture(queue, capture={"verify": {"secrets": [*sender.secrets], **sender.verify}, "challenges": asked})
+        get = lambda value: send(envoy.address_of(), "GET", f"/webhook?{parameter}={value}&a=b")  # noqa: B023, E731
+        nonce = "890e4665-4dfe_43ab+1="
+        reply = get(quote(nonce))
+        text = b64(mac(secret, nonce)) if name == "x" else mac(secret, nonce).hex()
+        expected = {"response_token": f"sha256={text}"} if name == "x" else {"challengeCode": nonce, "challengeResponse": text}
+        assert (reply.status, json.loads(reply.body), reply.headers["content-type"]) == (200, expected, "application/json")
+        # What could be a webhook is no question, and what could be a question is no webhook.
+        assert [get(quote(value)).status for value in ('{"a":1}', "hmacsha256={}", "a b", "", "a" * 257)] == [405] * 5
+        queue.requests.clear()
+        for body, is_good in [(nonce, False), ("true", False), ("{}", True), ('{"a":1}', True)]:
+            headers, _ = sender.request(secret, Delivery("/webhook", body.encode()))
+            assert send(envoy.address_of(), "POST", "/webhook", headers, body).status == 200
+            assert queue.requests[-1].message["verified"] is is_good, (name, body)
+    assert get("a").headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_sender_that_leaves_early_has_its_answer_before(envoy: Envoy, queue: SqsSink) -> None:

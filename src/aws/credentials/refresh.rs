@@ -307,8 +307,8 @@ impl Keeper {
         bound / 2 + share(bound / 2, self.rng.u32(0..=1_000))
     }
 
-    /// Returns the notices for the operator since the last time; `waiting` events wait.
-    pub fn take_notices(&mut self, now: Timestamp, waiting: usize) -> Vec<Notice> {
+    /// Returns the notices for the operator since the last time. So many events and webhooks wait.
+    pub fn take_notices(&mut self, now: Timestamp, events: usize, webhooks: usize) -> Vec<Notice> {
         let current = self.current(now);
         let told = match (&self.last_error, current) {
             (None, None) => return Vec::new(),
@@ -330,12 +330,16 @@ impl Keeper {
                 level: Level::Warn,
                 text: format!("credentials: the refresh fails and will be tried again; the old ones are used: {error}"),
             }),
-            Told::None(error) => Some(Notice {
-                level: Level::Error,
-                text: format!(
-                    "credentials: there are none, {waiting} event(s) wait, and it will be tried again: {error}"
-                ),
-            }),
+            Told::None(error) => {
+                let waiting = match (events, webhooks) {
+                    (0, 0) => String::new(),
+                    (_, 0) => format!("{events} event(s) wait, "),
+                    (0, _) => format!("{webhooks} webhook(s) wait, "),
+                    _ => format!("{events} event(s) and {webhooks} webhook(s) wait, "),
+                };
+                let text = format!("credentials: there are none, {waiting}and it will be tried again: {error}");
+                Some(Notice { level: Level::Error, text })
+            }
         };
         self.told = told;
         notice.into_iter().collect()

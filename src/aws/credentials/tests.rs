@@ -65,7 +65,7 @@ fn header<'a>(callout: &'a Callout, name: &str) -> Option<&'a str> {
 
 /// The one line of the log, which has no secret.
 pub(super) fn told(keeper: &mut Keeper, now: Timestamp) -> Notice {
-    let notices = keeper.take_notices(now, 3);
+    let notices = keeper.take_notices(now, 3, 0);
     assert_eq!(notices.len(), 1, "{notices:?}");
     for secret in SECRETS {
         assert!(!notices[0].text.contains(secret), "{notices:?}");
@@ -81,7 +81,7 @@ fn auto_takes_the_first_that_there_is() {
     let mut keeper = start(auto(), &[keys[0], keys[1], relative]).unwrap().unwrap();
     assert!(keeper.poll(NOON).is_none());
     assert_eq!(keeper.current(NOON).unwrap().1.access_key_id, "AKID");
-    assert_eq!(keeper.take_notices(NOON, 0), []);
+    assert_eq!(keeper.take_notices(NOON, 0, 0), []);
     let first = |environment: &[(&str, &str)]| {
         lines(&[start(auto(), environment).unwrap().unwrap().poll(NOON).unwrap().1]).remove(0)
     };
@@ -187,7 +187,7 @@ fn every_failure_says_who_was_asked_what_it_answered_and_what_to_check() {
         assert_eq!(notice.level, Level::Error);
         assert!(notice.text.contains("3 event(s) wait"), "{notice:?}");
         assert!(says.iter().all(|part| notice.text.contains(part)), "{says:?} in {notice:?}");
-        assert_eq!(keeper.take_notices(NOON, 3), [], "once");
+        assert_eq!(keeper.take_notices(NOON, 3, 0), [], "once");
         assert!(keeper.poll(NOON + Duration::from_secs(1)).is_some(), "it tries again");
     }
 }
@@ -272,5 +272,20 @@ proptest! {
                 keeper.handle_reply(call, &response(if status % 2 == 0 { 200 } else { status }, body), now);
             }
         }
+    }
+}
+
+#[test]
+fn the_line_about_missing_credentials_says_what_waits_for_them() {
+    for (events, webhooks, says) in [
+        (0, 0, "credentials: there are none, and it will be tried again: "),
+        (3, 0, "credentials: there are none, 3 event(s) wait, and it will be tried again: "),
+        (0, 2, "credentials: there are none, 2 webhook(s) wait, and it will be tried again: "),
+        (3, 2, "credentials: there are none, 3 event(s) and 2 webhook(s) wait, and it will be tried again: "),
+    ] {
+        let mut keeper = start(serde_json::json!({"source": "instance"}), &[]).unwrap().unwrap();
+        converse(&mut keeper, &[Reply::NoResponse("timeout".into())]);
+        let notice = keeper.take_notices(NOON, events, webhooks).remove(0);
+        assert!(notice.text.starts_with(says), "{notice:?}");
     }
 }

@@ -433,17 +433,22 @@ fn a_call_for_what_is_not_verified_is_for_its_queue() {
     let lines = agent.take_notices(NOW);
     let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("capture[0]: 1 webhook(s) without a good signature, stored"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("capture `POST ^/webhook$`: 1 webhook(s) without a good signature, stored"),
+        "{lines:?}"
+    );
     assert!(lines[1].contains(queue) && lines[1].contains("correct its name"), "{lines:?}");
 }
 
 #[test]
 fn the_log_says_what_becomes_of_a_challenge_without_a_good_signature() {
     let body = br#"{"type":"url_verification","challenge":"abc"}"#;
-    let mut refused = agent(verify("slack"), json!({}));
+    let mut named = verify("slack");
+    named["name"] = json!("orders");
+    let mut refused = agent(named, json!({}));
     assert_eq!(answered(receive(&mut refused, ID, request(&[]), body, NOW)), 401);
     let lines = refused.take_notices(NOW);
-    let says = "capture[0]: 1 webhook(s) without a good signature, answered 401: ";
+    let says = "capture `orders`: 1 webhook(s) without a good signature, answered 401: ";
     assert!(lines.len() == 1 && lines[0].text.starts_with(says), "{lines:?}");
 }
 

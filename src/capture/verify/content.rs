@@ -12,7 +12,8 @@ use crate::exchange::ClientRequest;
 use crate::lookup;
 
 /// The placeholders that only `signed` has.
-pub(crate) const VARIABLES: [&str; 4] = ["request.url", "request.url_decoded", "request.form", "timestamp"];
+pub(crate) const VARIABLES: [&str; 5] =
+    ["request.url", "request.url_decoded", "request.form", "request.form.NAME", "timestamp"];
 
 /// The parameter of Twilio's with which a body is signed that is no form.
 const BODY_HASH: &str = "bodySHA256";
@@ -50,7 +51,10 @@ impl FromStr for Content {
                 "request.url_decoded" => SignedPart::DecodedUrl,
                 "request.form" => SignedPart::Form,
                 "timestamp" => SignedPart::Timestamp,
-                name => SignedPart::Request(name.parse()?),
+                name => SignedPart::Request(match name.strip_prefix("request.form.") {
+                    Some(field) if !field.is_empty() => Variable::RequestFormField(field.to_owned()),
+                    _ => name.parse()?,
+                }),
             });
             Ok(())
         })?;
@@ -95,7 +99,7 @@ impl Content {
     /// Returns true if nobody can change the value of `variable` without the secret.
     pub(crate) fn covers(&self, variable: &Variable) -> bool {
         let is_in_signed_part = match variable {
-            Variable::RequestBodyValue(_) => self.has_body(),
+            Variable::RequestBodyValue(_) | Variable::RequestFormField(_) => self.has_body(),
             Variable::RequestPath | Variable::RequestQuery(_) => self.has_url(),
             _ => false,
         };
@@ -276,9 +280,7 @@ fn decoded(url: &str) -> String {
 /// Returns the fields of a form, each as name and value, sorted and each once. Of a body that is no
 /// form nothing: then the URL has to have its hash, and to be signed.
 fn form(request: &ClientRequest<'_>, is_url_signed: bool) -> Result<Vec<u8>, Rejection> {
-    let content_type = request.headers.get("content-type").unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let is_form = request.is_form();
     let hash = Variable::RequestQuery(BODY_HASH.to_owned());
     let unreadable = || Rejection::Unreadable("form".to_owned());
     match hash.of_request(request).filter(|_| is_url_signed) {
@@ -292,7 +294,7 @@ fn form(request: &ClientRequest<'_>, is_url_signed: bool) -> Result<Vec<u8>, Rej
         return Ok(Vec::new());
     }
     let mut fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    for (position, field) in form_urlencoded::parse(&request.body.bytes).enumerate() {
+    for (position, field) in request.fields().enumerate() {
         // What is not looked at would not be signed.
         if position >= MAX_FIELDS {
             return Err(unreadable());

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ctutils::CtEq;
 
 use super::content::Content;
-use super::{described, missing, only, Rejection, Signed, Verification};
+use super::{described, is_nonce, missing, only, Rejection, Signed, Verification};
 use crate::clock::Timestamp;
 use crate::exchange::template::Variable;
 use crate::exchange::ClientRequest;
@@ -113,6 +113,9 @@ impl SignatureForm {
         };
         let content = self.signed.of(request, verification.url.as_deref(), time.as_deref().unwrap_or_default())?;
         let parts: Vec<&[u8]> = content.iter().map(AsRef::as_ref).collect();
+        if verification.refuses_nonces && is_nonce(parts.iter().copied().flatten()) {
+            return Err(Rejection::Nonce);
+        }
         let is_good = |key: &Key| self.proof.is_good(key, &parts, &signatures);
         let key = verification.keys.iter().position(is_good).ok_or(Rejection::Mismatch)?;
         if let Some(made_at) = made_at {
@@ -170,6 +173,8 @@ impl SignatureForm {
         for place in &self.places {
             match place {
                 Variable::RequestHeader(name) => texts.extend(request.headers.lines(name).map(Cow::Borrowed)),
+                // Readers would not agree on which of two counts.
+                Variable::RequestFormField(_) => texts.extend(only(place, request).ok()),
                 _ => texts.extend(place.of_request(request)),
             }
         }

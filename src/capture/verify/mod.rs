@@ -23,6 +23,9 @@ pub(crate) use content::{Content, VARIABLES};
 pub(crate) use form::{Proof, SignatureForm, TimePlace, TimeUnit};
 pub(crate) use scheme::{FormSource, IdHeaders, IdSource, Kind, Scheme, GENERAL_KEYS, SCHEMES, VERIFY_TOKEN};
 
+/// Bytes of the longest nonce: those of senders have 36 to 80.
+const MAX_NONCE_BYTES: usize = 256;
+
 /// The fate of a webhook whose signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnUnverified {
@@ -47,6 +50,9 @@ pub struct Verification {
     pub(crate) tolerance: Duration,
     /// The fate of a webhook without a good signature.
     pub(crate) on_failure: OnUnverified,
+    /// True if anybody can have HMACs of nonces by one of these secrets, as the answers to
+    /// challenges: what is nothing else is not good then.
+    pub(crate) refuses_nonces: bool,
 }
 
 /// The reason why a signature is not good, for the reader of the queue and for the log.
@@ -77,13 +83,16 @@ pub(crate) enum Rejection {
     /// No secret gives this signature.
     #[error("no signature matches")]
     Mismatch,
+    /// The signed content is one of which anybody can have a signature: the answer to a challenge.
+    #[error("what is signed could be a challenge")]
+    Nonce,
 }
 
 impl Rejection {
     /// Returns what an operator can do about it, if the webhook is of the provider.
     pub(crate) fn mend(&self) -> &'static str {
         match self {
-            Rejection::Missing(_) | Rejection::Unreadable(_) => {
+            Rejection::Missing(_) | Rejection::Unreadable(_) | Rejection::Nonce => {
                 "unless a stranger sent it, its provider signs in another way: correct `scheme`, or what describes the \
                  signature"
             }
@@ -163,10 +172,14 @@ impl Verification {
         }
     }
 
+    /// Returns true if every good signature is an HMAC.
+    pub(crate) fn makes_hmacs(&self) -> bool {
+        self.forms.iter().all(|form| matches!(form.proof, Proof::Hmac(_)))
+    }
+
     /// Returns true if every good signature is an HMAC that covers `variable`.
     pub(crate) fn has_hmac_of(&self, variable: &Variable) -> bool {
-        let covers = |form: &SignatureForm| matches!(form.proof, Proof::Hmac(_)) && form.signed.covers(variable);
-        self.forms.iter().all(covers)
+        self.makes_hmacs() && self.forms.iter().all(|form| form.signed.covers(variable))
     }
 
     /// Checks that a signature that was made at this time is neither old nor of the future.
@@ -183,15 +196,27 @@ impl Verification {
     }
 }
 
-/// Returns a part of a request that is signed. A header of several lines is refused: each reader
-/// may take another one for what was signed.
+/// Returns true if bytes are a nonce: letters, digits and marks that base64 and UUIDs have, and not
+/// many. The content of a webhook has others: a bracket, a quote or a colon.
+pub(super) fn is_nonce<'a>(bytes: impl Iterator<Item = &'a u8>) -> bool {
+    let (mut count, is_of_nonce) = (0, |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_.~".contains(byte));
+    let is_plain = bytes.take(MAX_NONCE_BYTES + 1).inspect(|_| count += 1).all(is_of_nonce);
+    is_plain && (1..=MAX_NONCE_BYTES).contains(&count)
+}
+
+/// Returns a part of a request that is signed. A header of several lines is refused, and so is a
+/// parameter or a field that is there twice: each reader may take another one for what was signed.
 fn only<'a>(variable: &'a Variable, request: &'a ClientRequest<'_>) -> Result<Cow<'a, str>, Rejection> {
-    match variable {
-        Variable::RequestHeader(name) if request.headers.lines(name).nth(1).is_some() => {
-            Err(Rejection::Unreadable(described(variable)))
-        }
-        _ => variable.of_request(request).ok_or_else(|| missing(variable)),
+    let is_repeated = match variable {
+        Variable::RequestHeader(name) => request.headers.lines(name).nth(1).is_some(),
+        Variable::RequestQuery(name) => request.parameters().filter(|(key, _)| key == name).nth(1).is_some(),
+        Variable::RequestFormField(name) => request.fields().filter(|(key, _)| key == name).nth(1).is_some(),
+        _ => false,
+    };
+    if is_repeated {
+        return Err(Rejection::Unreadable(described(variable)));
     }
+    variable.of_request(request).ok_or_else(|| missing(variable))
 }
 
 /// Returns the fault of a request without a part of it.
@@ -205,6 +230,7 @@ fn described(variable: &Variable) -> String {
         Variable::RequestHeader(name) => format!("header `{name}`"),
         Variable::RequestQuery(name) => format!("query parameter `{name}`"),
         Variable::RequestBodyValue(at) => format!("`{at}` in the body"),
+        Variable::RequestFormField(name) => format!("field `{name}` of the form"),
         _ => "part of the request that is signed".to_owned(),
     }
 }

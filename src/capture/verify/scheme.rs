@@ -48,7 +48,7 @@ impl Scheme {
         let keys: &[&str] = match self.form {
             FormSource::Row(row) => return Scheme::row_takes(row, key),
             FormSource::Keys(Kind::Hmac) => &GENERAL_KEYS,
-            FormSource::Keys(Kind::Token) => &["header", "query", "body", "prefix"],
+            FormSource::Keys(Kind::Token) => &["header", "query", "body", "form", "prefix"],
             FormSource::Keys(Kind::Basic) => &[],
             #[cfg(feature = "ed25519")]
             FormSource::Keys(Kind::Ed25519) => return key != "algorithm" && GENERAL_KEYS.contains(&key),
@@ -70,10 +70,11 @@ impl Scheme {
 pub(crate) const VERIFY_TOKEN: &str = "verify_token";
 
 /// The keys that describe a signature in general.
-pub(crate) const GENERAL_KEYS: [&str; 13] = [
+pub(crate) const GENERAL_KEYS: [&str; 14] = [
     "header",
     "query",
     "body",
+    "form",
     "prefix",
     "separator",
     "key",

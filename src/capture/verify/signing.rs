@@ -38,6 +38,9 @@ pub enum SigningError {
     /// A part of the signature belongs in the body.
     #[error("`{0}` belongs in the body, which is no JSON object that could have it")]
     Body(String),
+    /// A part of the signature belongs in a form.
+    #[error("`{0}` belongs in a form: give one as the body, with its `content-type`")]
+    Form(String),
     /// The signed content is refused with any signature.
     #[error("a webhook like this one is refused with any signature: {0}")]
     Refused(String),
@@ -70,6 +73,14 @@ impl UnsignedWebhook {
                 let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, text).finish();
                 let mark = if self.target.contains('?') { '&' } else { '?' };
                 self.target.extend([mark.to_string(), pair]);
+            }
+            Variable::RequestFormField(name) => {
+                if !self.request().is_form() {
+                    return Err(SigningError::Form(name.clone()));
+                }
+                let body = String::from_utf8_lossy(&self.body).into_owned();
+                let mut form = form_urlencoded::Serializer::new(body);
+                self.body = form.append_pair(name, text).finish().into_bytes();
             }
             Variable::RequestBodyValue(pointer) => {
                 let lacks = || SigningError::Body(pointer.clone());

@@ -1,7 +1,9 @@
 //! Signatures as the providers document them, in every way in which they may be wrong.
 
 mod borders;
+mod fields;
 mod forgeries;
+mod nonces;
 mod official;
 
 use proptest::prelude::*;

@@ -15,6 +15,7 @@ impl fmt::Display for Variable {
             Variable::RequestId => f.write_str("request.id"),
             Variable::RequestBody => f.write_str("request.body"),
             Variable::RequestBodyValue(at) => write!(f, "request.body.{at}"),
+            Variable::RequestFormField(name) => write!(f, "request.form.{name}"),
             Variable::ResponseBody => f.write_str("response.body"),
             Variable::ResponseBodyValue(at) => write!(f, "response.body.{at}"),
             Variable::ResponseStatus => f.write_str("response.status"),

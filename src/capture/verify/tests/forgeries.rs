@@ -63,6 +63,30 @@ fn no_answer_has_an_hmac_of_what_nobody_signed() {
     }
 }
 
+#[test]
+fn a_parameter_that_is_signed_is_there_once_however_its_name_is_written() {
+    // Mercado Pago signs one parameter, two headers and nothing of the body.
+    let checks = verification(json!({
+        "scheme": "hmac", "secrets": "s", "header": "x-signature", "separator": ",", "key": "v1",
+        "signed": "id:${request.query.data.id};ts:${timestamp};", "timestamp": {"query": "ts"},
+    }));
+    let signature = format!("v1={}", hex::encode(mac(b"s", &[b"id:1;ts:1700000000;"])));
+    let sent = [("x-signature", &*signature)];
+    for (target, expected) in [
+        ("/webhook?data.id=1&ts=1700000000", GOOD),
+        ("/webhook?data.id=1&ts=1700000000&data.id=2", Err(Rejection::Unreadable("query parameter `data.id`".into()))),
+        (
+            "/webhook?%64ata.id=1&data.id=2&ts=1700000000",
+            Err(Rejection::Unreadable("query parameter `data.id`".into())),
+        ),
+        ("/webhook?data.id=1&ts=1700000000&t%73=2", Err(Rejection::Unreadable("query parameter `ts`".into()))),
+        ("/webhook?data.id=2&ts=1700000000", Err(Rejection::Mismatch)),
+    ] {
+        let request = ClientRequest { target: target.into(), ..request(&sent, b"{}") };
+        assert_eq!(check(&checks, &request, 1_700_000_000), expected, "{target}");
+    }
+}
+
 /// Asserts that one way at most to divide the signed text of a request into the header `a` and a
 /// body is taken. It is the sender's own if `is_taken`.
 fn assert_one_border(signed: &str, a: &str, body: &str, is_taken: bool) {
