@@ -37,6 +37,15 @@ impl Variable {
         self.is_of_response_body().then_some(&exchange.response.body)
     }
 
+    /// Returns the bytes of the body that the value is, if it is a whole one.
+    pub(crate) fn body_bytes(&self, exchange: &Exchange<'_>) -> usize {
+        match self {
+            Variable::RequestBody => exchange.request.body.bytes.len(),
+            Variable::ResponseBody => exchange.response.body.bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Returns true if the value is an object or a list in a body, which is no text.
     pub(crate) fn is_tree(&self, exchange: &Exchange<'_>) -> bool {
         let at = self.pointer_into_request().or_else(|| self.pointer_into_response());

@@ -92,10 +92,12 @@ impl Recorder {
         };
         let (mut truncated, mut attribute_limit) = (exchange.incomplete.clone(), usize::MAX);
         let mut is_other = true;
+        // What a message names of a body may be small, and the body is not in it.
+        let has_bodies = shrink::least_size(&exchange, route.message.as_ref()) > 0;
         for &(limit, is_of_bodies) in &shrink::STEPS {
             // Writing is most of the work. An event that is sure not to fit is cut before it is
             // written: a client that sends a megabyte would hold the worker for a second.
-            if is_other && shrink::least_size(&exchange) <= max_bytes {
+            if is_other && shrink::least_size(&exchange, route.message.as_ref()) <= max_bytes {
                 let (event, size, left_out) = cut(&exchange, &truncated, attribute_limit);
                 if size <= max_bytes {
                     self.left_out += left_out;
@@ -103,7 +105,7 @@ impl Recorder {
                 }
             }
             if is_of_bodies {
-                is_other = shrink::shrink_bodies(&mut exchange, limit);
+                is_other = has_bodies && shrink::shrink_bodies(&mut exchange, limit);
                 truncated.clone_from(&exchange.incomplete);
             } else {
                 is_other = true;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::exchange::body::{BodyExtent, BodySlot};
 use crate::exchange::{Exchange, Headers};
+use crate::publish::message_template::MessageTemplate;
 
 /// Bytes that each body (true), or each text of an exchange, may have, tried one after the other
 /// until the event fits. At the last, bodies, and then headers and the query string, go altogether,
@@ -35,10 +36,16 @@ pub(super) fn note_bodies(exchange: &mut Exchange<'_>) {
     }
 }
 
-/// Returns the bytes that the record of `exchange` has at least. Header names do not count: one
-/// that came often stands there once.
-pub(super) fn least_size(exchange: &Exchange<'_>) -> usize {
+/// Returns the bytes that the message of `exchange` has at least. Of a record, header names do not
+/// count: one that came often stands there once. Of a message in a form of the operator's own only
+/// whole bodies count, each as often as it is named.
+pub(super) fn least_size(exchange: &Exchange<'_>, message: Option<&MessageTemplate>) -> usize {
     const QUOTES_AND_COMMA: usize = 3;
+    if let Some(message) = message {
+        let mut in_bodies: usize = 0;
+        message.visit(&mut |variable| in_bodies = in_bodies.saturating_add(variable.body_bytes(exchange)));
+        return in_bodies;
+    }
     let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
     let in_headers = headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>();
     in_headers + exchange.request.target.len() + exchange.body_bytes()
