@@ -14,7 +14,7 @@ pub(super) const STEPS: [(usize, bool); 7] =
     [(16_384, true), (2_048, true), (0, true), (16_384, false), (2_048, false), (256, false), (LEAST, false)];
 
 /// The last limit of a text.
-const LEAST: usize = 64;
+pub(super) const LEAST: usize = 64;
 
 /// Cuts the bodies of `exchange` to `limit` bytes each. Returns true if one was longer.
 pub(super) fn shrink_bodies(exchange: &mut Exchange<'_>, limit: usize) -> bool {
@@ -43,6 +43,9 @@ pub(super) fn least_size(exchange: &Exchange<'_>, message: Option<&MessageTempla
     const QUOTES_AND_COMMA: usize = 3;
     if let Some(message) = message {
         let mut in_bodies: usize = 0;
+        if !exchange.has_bodies() {
+            return in_bodies;
+        }
         message.visit(&mut |variable| in_bodies = in_bodies.saturating_add(variable.body_bytes(exchange)));
         return in_bodies;
     }
