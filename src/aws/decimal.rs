@@ -1,5 +1,5 @@
 //! Numbers as they are written in attributes: what a service takes of one, and how it is written so
-//! that JSON has it, too. Nothing is rounded.
+//! that JSON has it, too. And which of them are equal, in conditions. Nothing is rounded.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ pub(crate) struct Decimal {
     /// The number in JSON.
     pub(crate) text: String,
     /// Digits, without zeros at either end.
-    digits: usize,
+    pub(crate) digits: usize,
     /// The power of ten of the first digit; that of zero is as good as any.
     magnitude: i64,
     /// True if it is a one and zeros: 1000, or 0.001.
@@ -74,11 +74,25 @@ impl Decimal {
         })
     }
 
+    /// Returns true if both are one number, in whatever way they are written.
+    pub(crate) fn equals(&self, other: &Decimal) -> bool {
+        let is_negative = |number: &Decimal| number.text.starts_with('-');
+        self.digits == other.digits
+            && self.magnitude == other.magnitude
+            && is_negative(self) == is_negative(other)
+            && significant(&self.text).zip(significant(&other.text)).take(self.digits).all(|(one, other)| one == other)
+    }
+
     /// Returns true if the number is one of `range`.
     pub(crate) fn is_in(&self, range: &DecimalRange) -> bool {
         let is_largest = self.is_power_of_ten && range.largest == Some(self.magnitude);
         self.digits <= range.digits && (self.digits == 0 || is_largest || range.magnitudes.contains(&self.magnitude))
     }
+}
+
+/// Iterates over the digits of a number from the first that is no zero on.
+fn significant(text: &str) -> impl Iterator<Item = u8> + '_ {
+    text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0')
 }
 
 fn plain(sign: &str, whole: &str, fraction: &str) -> String {
@@ -180,6 +194,15 @@ mod tests {
             let (read, written): (f64, f64) = (decimal.text.parse().unwrap(), text.parse().unwrap());
             prop_assert_eq!(read, written);
             prop_assert!(read == 0.0 || (read.abs().log10() - decimal.magnitude as f64).abs() < 1.0 + 1e-9);
+            let (scaled, twice) = (format!("{text}0"), format!("2{text}"));
+            if !text.contains(['e', 'E']) {
+                let zero = if text.contains('.') { scaled } else { format!("{text}.00") };
+                prop_assert!(decimal.equals(&Decimal::parse(&zero).unwrap()), "{} {}", text, zero);
+            }
+            prop_assert!(decimal.equals(&Decimal::parse(&format!("{read:e}")).unwrap()), "{}", text);
+            if let Some(twice) = Decimal::parse(&twice) {
+                prop_assert!(!decimal.equals(&twice));
+            }
             if let Some(decimal) = Decimal::parse(&any) {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&decimal.text).unwrap().is_number(), "{}", any);
             }

@@ -8,7 +8,6 @@ use http::StatusCode;
 
 use super::fault::{borrowed, Checked};
 use super::reader::{each, Field, Section};
-use super::redact::is_token;
 use super::route::{read_matcher, read_methods};
 use super::target::{GROUP_KEY, WHOLE_MODULE};
 use super::{milliseconds, target, template, verify};
@@ -16,6 +15,7 @@ use crate::aws::target::Target;
 use crate::capture::challenge::Challenge;
 use crate::capture::verify::{OnUnverified, Verification};
 use crate::capture::{AnswerTemplate, Capture, Captures, IdRule};
+use crate::exchange::is_token;
 use crate::exchange::matcher::{Matcher, Methods};
 use crate::exchange::template::{Template, Variable};
 

@@ -85,7 +85,8 @@ fn read_challenge(field: &Field<'_>, token: Option<&str>) -> Checked<Challenge> 
     let mut section = field.section()?;
     let verified = section.flag("verified", true);
     let when = section.required("when", WHEN_REMEDY).and_then(|field| {
-        let conditions = field.section()?.entries();
+        // With a null, which elsewhere is as good as nothing, a condition would be gone unnoticed.
+        let conditions = field.section()?.members();
         if conditions.is_empty() {
             return Err(field.fault("is empty, so that every request would be a challenge", WHEN_REMEDY));
         }
@@ -125,8 +126,9 @@ fn read_condition(field: &Field<'_>, token: Option<&str>) -> Checked<Condition> 
         if let (Some(VERIFY_TOKEN), Some(token)) = (field.value().get(KEY).and_then(Value::as_str), token) {
             return Ok(Condition::OneOf(vec![token.to_owned()]));
         }
-        let exists = section.required(EXISTS_KEY, remedy)?;
+        let exists = section.required(EXISTS_KEY, remedy);
         section.finish();
+        let exists = exists?;
         let is_there = exists.value().as_bool();
         return is_there.map(Condition::Exists).ok_or_else(|| exists.fault("is neither true nor false", remedy));
     }

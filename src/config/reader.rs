@@ -6,11 +6,12 @@
 
 use std::ops::RangeInclusive;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::fault::Fact;
 use super::fault::{excerpt, kind, listed, nearest, Checked, Faultbook, Reported};
+use crate::aws::decimal::Decimal;
 use crate::lookup;
 
 /// Context of the reading of one configuration.
@@ -170,6 +171,18 @@ impl<'a> Field<'a> {
             return Err(self.fault("is empty", remedy));
         }
         Ok(items)
+    }
+
+    /// Returns a number as it is written, unless it has more digits than the reader of JSON keeps.
+    #[inline(never)]
+    pub(super) fn exact(&self, number: &Number) -> Checked<String> {
+        /// Digits that every number keeps that is no whole one of 64 bits (`f64::DIGITS`).
+        const KEPT_DIGITS: usize = 15;
+        let text = number.to_string();
+        if number.is_f64() && Decimal::parse(&text).is_none_or(|number| number.digits > KEPT_DIGITS) {
+            return Err(self.fault("is a number of more than 15 digits", "write it in quotes"));
+        }
+        Ok(text)
     }
 
     /// Returns a number without a fraction, which `10.0` is too.

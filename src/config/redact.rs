@@ -1,13 +1,16 @@
-//! The section `redact`, and the names that a header may have.
+//! The section `redact`.
 
 use std::rc::Rc;
 
 use super::fault::{listed, nearest, Checked};
 use super::reader::{each, Field, Section};
+use crate::exchange::is_token;
 use crate::exchange::matcher::Matcher;
-use crate::exchange::redact::{Redact, SecretPaths};
+use crate::exchange::redact::{is_parameter_name, Redact, SecretPaths};
 use crate::json::pointer::{is_pointer, MAX_STEPS};
 use crate::json::walk::{Pointer, MAX_POINTERS};
+
+const PARAMETER_REMEDY: &str = "give the name alone and not encoded, such as `token`";
 
 /// Reads the names. Each of `path` is a group of one of `matchers`; without those one of them has a
 /// fault of its own, and nothing is compared.
@@ -23,8 +26,9 @@ pub(super) fn read(root: &mut Section<'_>, matchers: Option<&[&Matcher]>) -> Che
     });
     let query = section.list("query").and_then(|names| {
         each(names, |field| match field.text()? {
-            "" => Err(field.fault("is empty", "give the name of a query parameter, such as `token`")),
-            name => Ok(name.to_ascii_lowercase()),
+            name if is_parameter_name(name) => Ok(name.to_ascii_lowercase()),
+            "" => Err(field.fault("is empty", PARAMETER_REMEDY)),
+            _ => Err(field.fault("is not the name of a parameter as its service reads it", PARAMETER_REMEDY)),
         })
     });
     let path = section.list("path").and_then(|names| {
@@ -61,9 +65,4 @@ fn read_pointers(fields: &[Field<'_>]) -> Checked<Vec<Pointer>> {
             Err(field.fault("is not a JSON pointer", remedy))
         }
     })
-}
-
-/// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -8,6 +8,7 @@ use super::reader::{each, Field, Section};
 use super::template;
 use crate::aws::protocol::Protocol;
 use crate::exchange::template::Variable;
+use crate::lookup;
 use crate::publish::message_template::{MessageTemplate, MessageValue, TRUNCATED};
 use crate::publish::route::{sends_message_alone, Format};
 
@@ -121,14 +122,21 @@ fn check_name_is_free(field: &Field<'_>, message: &MessageTemplate, name: &str) 
 
 fn read_object(field: &Field<'_>) -> Checked<MessageTemplate> {
     let members = field.section()?.members();
-    each(members, |(name, field)| Ok((name.to_owned(), read_value(&field)?))).map(MessageTemplate)
+    each(members, |(name, field)| {
+        if lookup::contains(name, "${") {
+            let problem = "has a placeholder in its name, and none is filled in there";
+            return Err(field.fault(problem, "give the name itself"));
+        }
+        Ok((name.to_owned(), read_value(&field)?))
+    })
+    .map(MessageTemplate)
 }
 
 fn read_value(field: &Field<'_>) -> Checked<MessageValue> {
     Ok(match field.value() {
         Value::Null => MessageValue::Written("null".to_owned()),
         Value::Bool(boolean) => MessageValue::Written(boolean.to_string()),
-        Value::Number(number) => MessageValue::Written(number.to_string()),
+        Value::Number(number) => MessageValue::Written(field.exact(number)?),
         Value::String(_) => match template::read(field)?.into_placeholder() {
             Ok(variable) => MessageValue::Value(variable),
             Err(text) => MessageValue::Text(text),

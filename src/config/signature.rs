@@ -3,9 +3,9 @@
 
 use super::fault::{Checked, Reported};
 use super::reader::{each, Field, Section};
-use super::redact::is_token;
 use super::template::{known_of_webhooks, refused};
 use crate::capture::verify::{Content, Kind, Proof, SignatureForm, TimePlace, TimeUnit, VARIABLES};
+use crate::exchange::is_token;
 use crate::exchange::template::Variable;
 use crate::json::pointer;
 use crate::secret::{Algorithm, Encoding, KeyEncoding};
@@ -236,16 +236,16 @@ fn read_time(section: &mut Section<'_>, is_list: bool) -> Checked<Option<(TimePl
     let unit = time.choice("unit", &units);
     let key = key?;
     let place = match (header, other, key) {
-        (Some(place), None, None) | (None, Some(place), None) => TimePlace::Request(place?),
-        (None, None, Some(key)) if is_list && key.is_empty() => TimePlace::List(key),
-        (None, None, Some(key)) if is_list => TimePlace::List(format!("{key}=")),
+        (Some(place), None, None) | (None, Some(place), None) => place.map(TimePlace::Request),
+        (None, None, Some(key)) if is_list && key.is_empty() => Ok(TimePlace::List(key)),
+        (None, None, Some(key)) if is_list => Ok(TimePlace::List(format!("{key}="))),
         (None, None, Some(_)) => {
-            return Err(time.fault_at("key", "belongs to a list, and there is none", "give `separator`, too"));
+            Err(time.fault_at("key", "belongs to a list, and there is none", "give `separator`, too"))
         }
-        _ => return Err(field.fault("has no place, or several", TIME_REMEDY)),
+        _ => Err(field.fault("has no place, or several", TIME_REMEDY)),
     };
     time.finish();
-    Ok(Some((place, unit?)))
+    Ok(Some((place?, unit?)))
 }
 
 /// Reports a time that anybody could change: one that is not signed.

@@ -55,7 +55,7 @@ fn is_of_request(name: &str) -> bool {
 /// Reads a template; numbers and booleans count as the text that they are written as.
 pub(super) fn read(field: &Field<'_>) -> Checked<Template> {
     match field.value() {
-        Value::Number(number) => parse(field, &number.to_string()),
+        Value::Number(number) => parse(field, &field.exact(number)?),
         Value::Bool(boolean) => parse(field, &boolean.to_string()),
         _ => parse(field, field.template()?),
     }

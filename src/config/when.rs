@@ -7,7 +7,8 @@ use super::body::{self, Kept};
 use super::fault::Checked;
 use super::reader::{each, Field, Section};
 use super::template;
-use crate::publish::condition::{Conditions, ValueTest};
+use crate::aws::decimal::Decimal;
+use crate::publish::condition::{Conditions, Expected, ValueTest};
 use crate::publish::sample::Sample;
 
 const WHEN_KEY: &str = "when";
@@ -25,7 +26,8 @@ const TEST_REMEDY: &str = "give a text, a list of texts, `{\"matches\": \"^a\"}`
 /// kept.
 pub(super) fn read(route: &mut Section<'_>, groups: Option<&[&str]>, kept: Kept) -> Checked<Conditions> {
     let Some(field) = route.optional(WHEN_KEY) else { return Ok(Conditions::new(Vec::new())) };
-    let conditions = field.section()?.entries();
+    // With a null, which elsewhere is as good as nothing, a condition would be gone unnoticed.
+    let conditions = field.section()?.members();
     if conditions.is_empty() || conditions.len() > MAX_CONDITIONS {
         let problem = format!("has {} conditions, and 1 to {MAX_CONDITIONS} are possible", conditions.len());
         return Err(field.fault(problem, WHEN_REMEDY));
@@ -45,11 +47,7 @@ pub(super) fn read(route: &mut Section<'_>, groups: Option<&[&str]>, kept: Kept)
 
 fn read_test(field: &Field<'_>) -> Checked<ValueTest> {
     if !field.value().is_object() {
-        return each(field.one_or_more(TEST_REMEDY)?, |text| match text.value() {
-            Value::Number(number) => Ok(number.to_string()),
-            _ => text.text().map(str::to_owned),
-        })
-        .map(ValueTest::OneOf);
+        return each(field.one_or_more(TEST_REMEDY)?, |item| read_expected(&item)).map(ValueTest::OneOf);
     }
     let mut section = field.section()?;
     let (matches, exists) = (section.optional(MATCHES_KEY), section.optional(EXISTS_KEY));
@@ -66,6 +64,19 @@ fn read_test(field: &Field<'_>) -> Checked<ValueTest> {
             is_there.map(ValueTest::Exists).ok_or_else(|| exists.fault("is neither true nor false", TEST_REMEDY))
         }
         _ => Err(field.fault("is not one test", TEST_REMEDY)),
+    }
+}
+
+fn read_expected(field: &Field<'_>) -> Checked<Expected> {
+    match field.value() {
+        Value::Number(number) => {
+            let number = Decimal::parse(&field.exact(number)?);
+            number.map(Expected::Number).ok_or_else(|| field.fault("is not a number that can be compared", TEST_REMEDY))
+        }
+        Value::String(text) if text.is_empty() => {
+            Err(field.fault("is empty, and an empty value counts as none", "give `{\"exists\": false}`"))
+        }
+        _ => field.text().map(|text| Expected::Text(text.to_owned())),
     }
 }
 

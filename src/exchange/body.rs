@@ -24,6 +24,8 @@ pub struct Body<'a> {
     pub(crate) is_unended: bool,
     /// The places of what pointers lead to that were looked for, if they lead to something.
     pub(crate) places: Vec<(&'a str, Option<Range<usize>>)>,
+    /// The bytes in which those places are, if only a part of them is shown.
+    pub(crate) searched: Option<Cow<'a, [u8]>>,
 }
 
 /// A body, or none. Nearly no exchange has one, so it takes little room in all others.
@@ -38,6 +40,7 @@ static NONE: Body<'static> = Body {
     extent: BodyExtent::Whole,
     is_unended: false,
     places: Vec::new(),
+    searched: None,
 };
 
 impl<'a> Deref for BodySlot<'a> {
@@ -169,24 +172,26 @@ impl Body<'_> {
     }
 
     /// Cuts it to `limit` bytes; where nothing is to be left, it is left out. Returns true if it
-    /// was longer.
+    /// was longer. What was found in it before is found in it still: an event that is too large is
+    /// for the same subscribers, and has the same place in its group.
     pub(crate) fn cut(&mut self, limit: usize) -> bool {
         if self.bytes.len() <= limit {
             return false;
         }
+        let bytes = std::mem::take(&mut self.bytes);
+        let begin = match &bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(..limit).unwrap_or(bytes)),
+            Cow::Owned(bytes) => Cow::Owned(bytes.get(..limit).unwrap_or(bytes).to_vec()),
+        };
+        if !self.places.is_empty() {
+            self.searched.get_or_insert(bytes);
+        }
         if limit == 0 {
-            self.leave_out(Omission::TooLarge);
+            let (places, searched) = (std::mem::take(&mut self.places), self.searched.take());
+            *self = Body { places, searched, ..Body::left_out(Omission::TooLarge) };
             return true;
         }
-        self.bytes = match std::mem::take(&mut self.bytes) {
-            Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(..limit).unwrap_or(bytes)),
-            Cow::Owned(mut bytes) => {
-                bytes.truncate(limit);
-                Cow::Owned(bytes)
-            }
-        };
-        self.extent = BodyExtent::Cut;
-        self.places.clear();
+        (self.bytes, self.extent) = (begin, BodyExtent::Cut);
         true
     }
 
@@ -240,7 +245,10 @@ impl Body<'_> {
     /// Returns the value that `pointer` leads to in a whole body, as it is written.
     pub(crate) fn raw(&self, pointer: &str) -> Option<&str> {
         match self.places.iter().find(|(known, _)| *known == pointer) {
-            Some((_, place)) => std::str::from_utf8(self.bytes.get(place.clone()?)?).ok(),
+            Some((_, place)) => {
+                let searched = self.searched.as_ref().unwrap_or(&self.bytes);
+                std::str::from_utf8(searched.get(place.clone()?)?).ok()
+            }
             None => pointer::raw(self.json()?, pointer),
         }
     }

@@ -37,6 +37,11 @@ impl Headers<'_> {
     }
 }
 
+/// Returns true if `text` can be a method or the name of a header (RFC 9110, 5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 /// A route or a service, as the host knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Entity<'a> {

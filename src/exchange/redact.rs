@@ -22,6 +22,7 @@ use crate::json::walk::Pointer;
 use decoded::{decode, Unit};
 use group::GroupText;
 use hidden::Hidden;
+pub(crate) use parameter::is_parameter_name;
 use parameter::{Names, TextKind};
 
 /// The text in place of a redacted value, as in Kong's own logs.

@@ -1,13 +1,13 @@
 //! Configured values with `${…}`: parsed once at start, rendered for each exchange that matches.
 
+mod in_body;
 #[cfg(not(target_arch = "wasm32"))]
 mod names;
 
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::exchange::body::{Body, BodyValue};
-use crate::exchange::{ClientRequest, Exchange};
+use crate::exchange::{is_token, ClientRequest, Exchange};
 use crate::json::{pointer, push_string};
 use crate::lookup;
 
@@ -138,7 +138,7 @@ impl FromStr for Variable {
             _ => {
                 if let Some(name) = named("path.") {
                     Variable::PathGroup(name.to_owned())
-                } else if let Some(name) = named("request.headers.") {
+                } else if let Some(name) = named("request.headers.").filter(|name| is_token(name)) {
                     Variable::RequestHeader(name.to_ascii_lowercase())
                 } else if let Some(name) = named("request.query.") {
                     Variable::RequestQuery(name.to_owned())
@@ -146,7 +146,7 @@ impl FromStr for Variable {
                     Variable::RequestBodyValue(at.to_owned())
                 } else if let Some(at) = named("response.body.").filter(|at| pointer::is_pointer(at)) {
                     Variable::ResponseBodyValue(at.to_owned())
-                } else if let Some(name) = named("response.headers.") {
+                } else if let Some(name) = named("response.headers.").filter(|name| is_token(name)) {
                     Variable::ResponseHeader(name.to_ascii_lowercase())
                 } else {
                     return Err(TemplateError::Unknown(text.to_owned()));
@@ -319,61 +319,6 @@ impl Variable {
         let cut = begin(&value, limit);
         push_string(json, cut);
         cut.len() < value.len()
-    }
-
-    /// Adds what it names of `body`, of its own type: JSON as it is written, unless that is too
-    /// long.
-    fn write_json_of(&self, body: &Body<'_>, limit: usize, json: &mut String) -> bool {
-        let pointer = self.pointer_into_request().or_else(|| self.pointer_into_response());
-        let value = if pointer.is_none() { body.value() } else { None };
-        let (text, is_json) = match (pointer, &value) {
-            (Some(at), _) => (body.raw(at).unwrap_or(NULL), true),
-            (None, None) => (NULL, true),
-            (None, Some(BodyValue::Json(raw))) => (raw.get(), true),
-            (None, Some(BodyValue::Text(text))) => (*text, false),
-            (None, Some(BodyValue::Base64(text))) => (text.as_str(), false),
-        };
-        match text.len() <= limit {
-            true if is_json => json.push_str(text),
-            true => push_string(json, text),
-            // A part of JSON is a text.
-            false => push_string(json, begin(text, limit)),
-        }
-        text.len() > limit
-    }
-
-    /// Returns the body that the value is, or stands in.
-    fn body<'a>(&self, exchange: &'a Exchange<'_>) -> Option<&'a Body<'a>> {
-        if self.is_of_body() {
-            return Some(&exchange.request.body);
-        }
-        self.is_of_response_body().then_some(&exchange.response.body)
-    }
-
-    /// Returns the pointer to the value, if that stands in the body of the request.
-    pub(crate) fn pointer_into_request(&self) -> Option<&str> {
-        match self {
-            Variable::RequestBodyValue(at) => Some(at),
-            _ => None,
-        }
-    }
-
-    /// Returns the pointer to the value, if that stands in the body of the response.
-    pub(crate) fn pointer_into_response(&self) -> Option<&str> {
-        match self {
-            Variable::ResponseBodyValue(at) => Some(at),
-            _ => None,
-        }
-    }
-
-    /// Returns true if the value is, or stands in, the body of the request.
-    pub(crate) fn is_of_body(&self) -> bool {
-        matches!(self, Variable::RequestBody | Variable::RequestBodyValue(_))
-    }
-
-    /// Returns true if the value is, or stands in, the body of the response.
-    pub(crate) fn is_of_response_body(&self) -> bool {
-        matches!(self, Variable::ResponseBody | Variable::ResponseBodyValue(_))
     }
 
     /// Returns the value for one exchange, if it has one.

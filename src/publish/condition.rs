@@ -4,12 +4,13 @@
 use regex_lite::Regex;
 
 use super::needs::Needs;
+use crate::aws::decimal::Decimal;
 use crate::exchange::template::{PathGroups, Variable};
 use crate::exchange::Exchange;
 
 /// Bytes of a value in which an expression is searched: a search takes up to a thousand
 /// instructions for each, and a client chooses how many there are. In a longer one nothing is
-/// found.
+/// found, and it is no number either.
 const MAX_SEARCHED_BYTES: usize = 2_048;
 
 /// Conditions that all have to hold.
@@ -23,12 +24,32 @@ pub(crate) struct Conditions {
 /// A test of one value.
 #[derive(Clone, Debug)]
 pub(crate) enum ValueTest {
-    /// It is one of these texts.
-    OneOf(Vec<String>),
+    /// It is one of these.
+    OneOf(Vec<Expected>),
     /// The expression is found in it.
     Matches(Regex),
     /// It is there and not empty, or it is not.
     Exists(bool),
+}
+
+/// A value that is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Expected {
+    /// This text.
+    Text(String),
+    /// This number, however it is written: senders write 100 as `100.0` and as `1e2`, too.
+    Number(Decimal),
+}
+
+impl Expected {
+    fn is(&self, value: &str) -> bool {
+        match self {
+            Expected::Text(text) => text == value,
+            Expected::Number(number) => {
+                value.len() <= MAX_SEARCHED_BYTES && Decimal::parse(value).is_some_and(|value| value.equals(number))
+            }
+        }
+    }
 }
 
 impl Conditions {
@@ -54,11 +75,12 @@ impl Conditions {
         self.all.iter().all(|(variable, test)| {
             let value = variable.value(exchange, groups).filter(|value| !value.is_empty());
             match test {
-                ValueTest::OneOf(texts) => value.is_some_and(|value| texts.iter().any(|text| *text == value)),
+                ValueTest::OneOf(all) => value.is_some_and(|value| all.iter().any(|expected| expected.is(&value))),
                 ValueTest::Matches(regex) => {
                     value.is_some_and(|value| value.len() <= MAX_SEARCHED_BYTES && regex.is_match(&value))
                 }
-                ValueTest::Exists(exists) => value.is_some() == *exists,
+                // An object and a list are no text, and yet they are there.
+                ValueTest::Exists(exists) => (value.is_some() || variable.is_tree(exchange)) == *exists,
             }
         })
     }
@@ -87,7 +109,7 @@ mod tests {
     }
 
     fn one_of(texts: &[&str]) -> ValueTest {
-        ValueTest::OneOf(texts.iter().map(|text| (*text).to_owned()).collect())
+        ValueTest::OneOf(texts.iter().map(|text| Expected::Text((*text).to_owned())).collect())
     }
 
     fn matches(pattern: &str) -> ValueTest {
@@ -103,6 +125,44 @@ mod tests {
         assert!(!of(ValueTest::Exists(true), "") && !of(ValueTest::Exists(false), "a"));
         let absent = |test| holds(vec![("request.headers.none", test)], "a");
         assert!(absent(ValueTest::Exists(false)) && !absent(matches("")) && !absent(one_of(&["a"])));
+    }
+
+    #[test]
+    fn a_number_is_that_number_however_it_is_written() {
+        let number = |text: &str| ValueTest::OneOf(vec![Expected::Number(Decimal::parse(text).unwrap())]);
+        let is = |number_text: &str, sent: &str| holds(vec![("request.headers.x-sent", number(number_text))], sent);
+        for (number, sent) in [
+            ("100", "100"),
+            ("100", "100.0"),
+            ("100", "1e2"),
+            ("100.0", "100"),
+            ("1.5", "15e-1"),
+            ("0", "-0.0"),
+            ("-7", "-7"),
+        ] {
+            assert!(is(number, sent), "{number} {sent}");
+        }
+        for (number, sent) in [("100", "10"), ("100", "-100"), ("100", "100x"), ("0", "seven"), ("1.5", "1.05")] {
+            assert!(!is(number, sent), "{number} {sent}");
+        }
+        assert!(!is("1", &format!("1.{}", "0".repeat(MAX_SEARCHED_BYTES))), "a client chooses how long it is");
+    }
+
+    #[test]
+    fn an_object_and_a_list_in_a_body_are_there() {
+        let there = |pointer: &str| {
+            let body = br#"{"o":{},"l":[],"t":"","n":null,"f":false}"#;
+            let request = ClientRequest { body: body[..].into(), ..ClientRequest::default() };
+            let exchange = Exchange { request, ..Exchange::default() };
+            let matcher = Matcher::new("/").unwrap();
+            let hold = |exists| {
+                let all = vec![(format!("request.body.{pointer}").parse().unwrap(), ValueTest::Exists(exists))];
+                Conditions::new(all).hold(&exchange, &matcher.groups("/"))
+            };
+            assert_ne!(hold(true), hold(false), "{pointer}");
+            hold(true)
+        };
+        assert_eq!(["/o", "/l", "/f", "/t", "/n", "/x"].map(there), [true, true, true, false, false, false]);
     }
 
     #[test]

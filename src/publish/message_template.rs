@@ -35,6 +35,9 @@ pub(crate) struct MessageSource<'a> {
     pub(crate) groups: &'a dyn PathGroups,
     /// Bytes that each value may have; more are cut.
     pub(crate) limit: usize,
+    /// Bytes behind which nothing is written any more: the message is too large, and another one
+    /// takes its place. A message may name one large value of a client's a hundred times.
+    pub(crate) most: usize,
 }
 
 impl MessageTemplate {
@@ -47,6 +50,9 @@ impl MessageTemplate {
     pub(crate) fn write_open(&self, source: &MessageSource<'_>, json: &mut String) -> bool {
         let mut is_cut = false;
         for (position, (name, value)) in self.0.iter().enumerate() {
+            if json.len() > source.most {
+                return true;
+            }
             json.push(if position == 0 { '{' } else { ',' });
             push_string(json, name);
             json.push(':');
@@ -72,7 +78,7 @@ impl MessageValue {
 
     /// Returns true if a value was cut.
     fn write(&self, source: &MessageSource<'_>, json: &mut String) -> bool {
-        let MessageSource { exchange, groups, limit } = *source;
+        let MessageSource { exchange, groups, limit, .. } = *source;
         match self {
             MessageValue::Written(written) => {
                 json.push_str(written);
@@ -88,6 +94,9 @@ impl MessageValue {
                 json.push('[');
                 let mut is_cut = false;
                 for (position, value) in values.iter().enumerate() {
+                    if json.len() > source.most {
+                        break;
+                    }
                     if position > 0 {
                         json.push(',');
                     }
@@ -130,13 +139,16 @@ mod tests {
         exchange
     }
 
+    const MOST: usize = 1_000;
+
     fn written(message: Vec<(&str, MessageValue)>, sent: &str, limit: usize) -> (String, bool) {
         let message = MessageTemplate(message.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         let matcher = Matcher::new("/").unwrap();
         let groups = matcher.groups("/");
         let mut json = String::new();
         let exchange = exchange(sent);
-        let is_cut = message.write_open(&MessageSource { exchange: &exchange, groups: &groups, limit }, &mut json);
+        let source = MessageSource { exchange: &exchange, groups: &groups, limit, most: MOST };
+        let is_cut = message.write_open(&source, &mut json);
         (json + "}", is_cut)
     }
 
@@ -168,6 +180,18 @@ mod tests {
         let message = || vec![("a", value("request.headers.x-sent")), ("b", text("<${request.headers.x-sent}>"))];
         assert_eq!(written(message(), "éé", 3), (r#"{"a":"é","b":"<é>"}"#.to_owned(), true));
         assert_eq!(written(message(), "éé", 4), (r#"{"a":"éé","b":"<éé>"}"#.to_owned(), false));
+    }
+
+    #[test]
+    fn what_is_too_large_already_is_not_written_to_its_end() {
+        let sent = "x".repeat(MOST / 2);
+        let large = || value("request.headers.x-sent");
+        let lists = MessageValue::List((0..50).map(|_| large()).collect());
+        let inner = MessageTemplate((0..50).map(|_| ("a".to_owned(), large())).collect());
+        for many in [lists, MessageValue::Object(inner)] {
+            let (json, _) = written(vec![("many", many), ("b", large()), ("c", large())], &sent, usize::MAX);
+            assert!((MOST..2 * MOST).contains(&json.len()), "{}", json.len());
+        }
     }
 
     proptest! {

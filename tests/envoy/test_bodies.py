@@ -324,3 +324,26 @@ def test_what_is_redacted_is_in_no_event_no_letter_and_no_line(
     wait_for(lambda: envoy.log().count("retrohook-dead-letter") >= 4 * len(bodies), "the dead letters")
     sent = "".join(request.body.decode() for request in sink.requests)
     assert "REDACTED" in sent and "unredacted" in sent and SECRET not in sent and SECRET not in envoy.log()
+
+
+def test_an_event_that_is_too_large_keeps_what_pointers_name(start_gateway: StartGateway, sink: SnsSink, echo: Address) -> None:
+    route = {
+        "method": "PUT",
+        "matcher": "/profile",
+        "request_body": {"max_bytes": 1_048_576},
+        "when": {"request.body./price": 7, "request.body./customer": {"exists": True}},
+        "attributes": {"kind": "${request.body./kind}", "price": {"type": "Number", "value": "${request.body./price}"}},
+        "subject": "about ${request.body./id}",
+    }
+    named = {**route, "event_type": "named", "message": {"id": "${request.body./id}"}, "continue": True}
+    whole = {**route, "event_type": "whole"}
+    envoy = start_gateway("http-filter", sink.address, adjust=aimed_at(echo), routes=[named, whole])
+    order = {"id": "o-1", "kind": "order", "pad": "y" * 300_000, "customer": {}, "price": 7.0}
+    assert send(envoy.address_of(), "PUT", "/mockbin/profile/sized", JSON, json.dumps(order)).status == 200
+    wait_for(lambda: len(sink.entries()) == 2, "the events")
+    events = {entry.attributes["event_type"][1]: entry for entry in sink.entries()}
+    for entry in events.values():
+        assert (entry.attributes["kind"], entry.attributes["price"]) == (("String", "order"), ("Number", "7"))
+        assert entry.parameters["Subject"] == "about o-1"
+    assert events["named"].event == {"id": "o-1"}
+    assert events["whole"].event["truncated"] == ["request.body"]

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::decoded::Unit;
+use super::decoded::{decode, Unit};
 
 /// Bytes of the name of the next parameter that are looked for behind a character that may separate
 /// or belong to the value. Names are shorter.
@@ -18,6 +18,13 @@ const MAX_SCHEME_BYTES: usize = 16;
 
 /// More than any depth.
 const ANY_DEPTH: u16 = 256;
+
+/// Returns true if a parameter can have this name. What separates parameters, or a name from its
+/// value, is in none, and a name that is encoded is never found: texts are decoded before.
+pub(crate) fn is_parameter_name(text: &str) -> bool {
+    let is_separate = |byte: u8| byte < b' ' || b"=&?#".contains(&byte);
+    !text.is_empty() && text.trim_ascii() == text && !text.bytes().any(is_separate) && decode(text).len() == text.len()
+}
 
 /// Names of parameters.
 #[derive(Debug)]
@@ -152,9 +159,10 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
 
 /// Returns true if `name` stands at `position` and is not a part of a longer word.
 fn is_word_at(units: &[Unit], position: usize, name: &[u8]) -> bool {
-    let stands = units
-        .get(position..position + name.len())
-        .is_some_and(|units| units.iter().zip(name).all(|(unit, byte)| unit.byte.to_ascii_lowercase() == *byte));
+    // In a query a space is written as `+`, too.
+    let is_like =
+        |(unit, byte): (&Unit, &u8)| unit.byte.to_ascii_lowercase() == *byte || *byte == b' ' && unit.byte == b'+';
+    let stands = units.get(position..position + name.len()).is_some_and(|units| units.iter().zip(name).all(is_like));
     let joins = |inner: Option<&u8>, outer: Option<&Unit>| {
         inner.is_some_and(|byte| is_of_word(*byte)) && outer.is_some_and(|unit| is_of_word(unit.byte))
     };

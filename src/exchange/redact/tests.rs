@@ -37,6 +37,21 @@ fn headers_lose_their_values_not_their_names() {
 }
 
 #[test]
+fn a_space_in_the_name_of_a_parameter_is_found_in_each_spelling() {
+    let (redaction, matcher) = (redaction(&["api key"], &[]), Matcher::new("").unwrap());
+    for (text, expected) in [
+        ("/?api+key=s3cret&b=c", "/?api+key=REDACTED&b=c"),
+        ("/?a=b&API%20Key=s3cret", "/?a=b&API%20Key=REDACTED"),
+        ("/?api%2Bkey=7", "/?api%2Bkey=REDACTED"),
+        ("/?api-key=7&apikey=8", "/?api-key=7&apikey=8"),
+    ] {
+        let mut text = Cow::Borrowed(text);
+        redaction.within(matcher.groups("/")).redact_text(&mut text);
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
 fn what_the_host_has_of_a_header_is_hidden_with_it() {
     let headers = ["host", "x-request-id", "x-consumer-username", "x-credential-identifier"];
     let headers = headers.map(str::to_owned).into();

@@ -70,7 +70,10 @@ impl Recorder {
                 true => (Vec::new(), 0),
                 false => attributes(exchange, route, &redaction, protocol, &id, envelope.as_ref()),
             };
-            let mut event = build(exchange, route, &redaction, &id, now, envelope.as_ref(), Cut { truncated, limit });
+            // The last is the smallest there can be.
+            let most = if limit == shrink::LEAST { usize::MAX } else { max_bytes };
+            let extent = Cut { truncated, limit, most };
+            let mut event = build(exchange, route, &redaction, &id, now, envelope.as_ref(), extent);
             event.attributes = attributes;
             if protocol.takes_trace_header() {
                 event.trace_header = trace::x_ray_header(&exchange.request.headers);
@@ -92,10 +95,12 @@ impl Recorder {
         };
         let (mut truncated, mut attribute_limit) = (exchange.incomplete.clone(), usize::MAX);
         let mut is_other = true;
+        // What a message names of a body may be small, and the body is not in it.
+        let has_bodies = exchange.has_bodies() && shrink::least_size(&exchange, route.message.as_ref()) > 0;
         for &(limit, is_of_bodies) in &shrink::STEPS {
             // Writing is most of the work. An event that is sure not to fit is cut before it is
             // written: a client that sends a megabyte would hold the worker for a second.
-            if is_other && shrink::least_size(&exchange) <= max_bytes {
+            if is_other && shrink::least_size(&exchange, route.message.as_ref()) <= max_bytes {
                 let (event, size, left_out) = cut(&exchange, &truncated, attribute_limit);
                 if size <= max_bytes {
                     self.left_out += left_out;
@@ -103,7 +108,7 @@ impl Recorder {
                 }
             }
             if is_of_bodies {
-                is_other = shrink::shrink_bodies(&mut exchange, limit);
+                is_other = has_bodies && shrink::shrink_bodies(&mut exchange, limit);
                 truncated.clone_from(&exchange.incomplete);
             } else {
                 is_other = true;
@@ -124,6 +129,8 @@ struct Cut<'a> {
     truncated: &'a [&'static str],
     /// Bytes that each value of a message may have.
     limit: usize,
+    /// Bytes that a message of the operator's own may have; a larger one is not written to its end.
+    most: usize,
 }
 
 #[inline(never)]
@@ -134,11 +141,11 @@ fn build(
     id: &str,
     now: Timestamp,
     envelope: Option<&CloudEventEnvelope<'_>>,
-    Cut { truncated, limit }: Cut<'_>,
+    Cut { truncated, limit, most }: Cut<'_>,
 ) -> Event {
     let render = |template: &Template| template.render(exchange, groups);
     let content = match &route.message {
-        Some(template) => own_message(template, &MessageSource { exchange, groups, limit }, truncated),
+        Some(template) => own_message(template, &MessageSource { exchange, groups, limit, most }, truncated),
         None => message::message(exchange, id, route.event_type.as_deref(), truncated),
     };
     let mut message = text::message(match envelope {

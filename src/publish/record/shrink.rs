@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::exchange::body::{BodyExtent, BodySlot};
 use crate::exchange::{Exchange, Headers};
+use crate::publish::message_template::MessageTemplate;
 
 /// Bytes that each body (true), or each text of an exchange, may have, tried one after the other
 /// until the event fits. At the last, bodies, and then headers and the query string, go altogether,
@@ -13,7 +14,7 @@ pub(super) const STEPS: [(usize, bool); 7] =
     [(16_384, true), (2_048, true), (0, true), (16_384, false), (2_048, false), (256, false), (LEAST, false)];
 
 /// The last limit of a text.
-const LEAST: usize = 64;
+pub(super) const LEAST: usize = 64;
 
 /// Cuts the bodies of `exchange` to `limit` bytes each. Returns true if one was longer.
 pub(super) fn shrink_bodies(exchange: &mut Exchange<'_>, limit: usize) -> bool {
@@ -35,10 +36,19 @@ pub(super) fn note_bodies(exchange: &mut Exchange<'_>) {
     }
 }
 
-/// Returns the bytes that the record of `exchange` has at least. Header names do not count: one
-/// that came often stands there once.
-pub(super) fn least_size(exchange: &Exchange<'_>) -> usize {
+/// Returns the bytes that the message of `exchange` has at least. Of a record, header names do not
+/// count: one that came often stands there once. Of a message in a form of the operator's own only
+/// whole bodies count, each as often as it is named.
+pub(super) fn least_size(exchange: &Exchange<'_>, message: Option<&MessageTemplate>) -> usize {
     const QUOTES_AND_COMMA: usize = 3;
+    if let Some(message) = message {
+        let mut in_bodies: usize = 0;
+        if !exchange.has_bodies() {
+            return in_bodies;
+        }
+        message.visit(&mut |variable| in_bodies = in_bodies.saturating_add(variable.body_bytes(exchange)));
+        return in_bodies;
+    }
     let headers = exchange.request.headers.0.iter().chain(&exchange.response.headers.0);
     let in_headers = headers.map(|(_, value)| value.len() + QUOTES_AND_COMMA).sum::<usize>();
     in_headers + exchange.request.target.len() + exchange.body_bytes()
