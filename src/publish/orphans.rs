@@ -152,9 +152,7 @@ impl Orphans {
         self.adopts = false;
         let steady = self.clock.at(now);
         for Orphan { queue, found, .. } in &mut self.targets {
-            while queue.is_sender() && !queue.is_caught_up() {
-                found.extend(queue.discover(steady, now));
-            }
+            found.extend(queue.discover_inherited(steady, now));
         }
         while self.targets.iter().any(|orphan| !orphan.found.is_empty()) {
             self.read(usize::MAX);

@@ -97,6 +97,18 @@ impl TargetQueue {
         found
     }
 
+    /// Returns the entries that had been appended when the queue came to this worker and were not
+    /// found yet, as far as the store has kept them. For the sender.
+    #[inline(never)]
+    pub(crate) fn discover_inherited(&mut self, steady: Timestamp, now: Timestamp) -> Vec<FoundEntry> {
+        let (mut found, mut before) = (Vec::new(), None);
+        // A store that has forgotten where the queue ends shows nothing more.
+        while self.is_sender() && !self.is_caught_up() && before.replace(self.scan.next) != Some(self.scan.next) {
+            found.extend(self.discover(steady, now));
+        }
+        found
+    }
+
     /// Returns positions from the front whose entries others have dropped. For the sender.
     #[inline(never)]
     pub(crate) fn trim(&mut self) -> Vec<u64> {

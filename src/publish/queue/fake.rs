@@ -83,6 +83,11 @@ impl Fake {
         }
     }
 
+    /// Forgets everything, as a store without room does in the end.
+    pub(in crate::publish) fn forget_all(&self) {
+        self.values.borrow_mut().clear();
+    }
+
     /// Changes every value of an entry.
     pub(in crate::publish) fn tamper(&self, change: impl Fn(&mut Vec<u8>)) {
         for key in self.live() {
