@@ -167,7 +167,9 @@ impl Orphans {
         for Orphan { queue, read, dropped, .. } in &mut self.targets {
             for (found, Claimed { event, version, watched, .. }) in std::mem::take(read) {
                 queue.release(found.size);
-                queue.remove(found.place, version, watched, EntryEnd::Dropped);
+                if !queue.remove(found.place, version, watched, EntryEnd::Dropped) {
+                    queue.not_kept();
+                }
                 match parts(queue.name()) {
                     Some([key, service, region, name]) if service != LETTERS => {
                         *dropped += 1;
