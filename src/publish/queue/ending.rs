@@ -69,7 +69,7 @@ impl TargetQueue {
         steady: Timestamp,
         is_in_flight: &dyn Fn(u64) -> bool,
     ) -> Vec<(u64, EntryEnd)> {
-        self.watch.look(&self.ring, is_awaited, steady, is_in_flight)
+        self.watch.look(&mut self.ring, is_awaited, steady, is_in_flight)
     }
 
     /// Notes that the store has forgotten an entry, which its worker goes on with.
