@@ -152,9 +152,7 @@ impl Orphans {
         self.adopts = false;
         let steady = self.clock.at(now);
         for Orphan { queue, found, .. } in &mut self.targets {
-            while queue.is_sender() && !queue.is_caught_up() {
-                found.extend(queue.discover(steady, now));
-            }
+            found.extend(queue.discover_inherited(steady, now));
         }
         while self.targets.iter().any(|orphan| !orphan.found.is_empty()) {
             self.read(usize::MAX);
@@ -169,7 +167,9 @@ impl Orphans {
         for Orphan { queue, read, dropped, .. } in &mut self.targets {
             for (found, Claimed { event, version, watched, .. }) in std::mem::take(read) {
                 queue.release(found.size);
-                queue.remove(found.place, version, watched, EntryEnd::Dropped);
+                if !queue.remove(found.place, version, watched, EntryEnd::Dropped) {
+                    queue.not_kept();
+                }
                 match parts(queue.name()) {
                     Some([key, service, region, name]) if service != LETTERS => {
                         *dropped += 1;

@@ -191,6 +191,24 @@ fn a_target_that_comes_back_within_a_minute_has_its_events() {
 }
 
 #[test]
+fn a_store_that_forgets_a_target_does_not_keep_a_worker_from_its_end() {
+    for adds in [false, true] {
+        let store = Rc::new(Fake::new(Gateway::Kong));
+        let mut gone = Worker::new(&store, "a", 1);
+        (0..600).for_each(|id| gone.push(&id.to_string()));
+        let mut other = Worker::new(&store, "b", 2);
+        while other.letters.is_empty() {
+            other.second();
+        }
+        store.forget_all();
+        if adds {
+            Worker::new(&store, "a", 3).push("new");
+        }
+        other.orphans.leave(other.now);
+    }
+}
+
+#[test]
 fn a_filter_that_drains_keeps_its_events_until_it_dies() {
     let store = Rc::new(Fake::new(Gateway::Envoy));
     let mut draining = Worker::new(&store, "a", 3);

@@ -6,7 +6,7 @@ use crate::aws::error::Failure;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::publish::dead_letter::{DeadLetter, DropReason};
-use crate::publish::queue::{Claim, EntryEnd};
+use crate::publish::queue::{Claim, EntryEnd, Holding};
 
 /// Events that expire in one callback, at most: each becomes a dead letter.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -20,8 +20,7 @@ pub(super) struct Buried {
 impl Outbox {
     /// Takes an entry off the books that is neither queued nor in flight any more.
     #[inline(never)]
-    pub(super) fn ended(&mut self, entry: &mut Row) {
-        self.left(entry);
+    fn release(&mut self, entry: &Row) {
         match (entry.source, &mut self.spare) {
             (RowSource::Spare, Some(spare)) => spare.release(entry.bytes()),
             (RowSource::Spare, None) => {}
@@ -37,13 +36,31 @@ impl Outbox {
         }
     }
 
-    /// Removes an entry that has ended from its queue.
+    /// Removes an entry that has ended from its queue. Returns false if another worker has taken it
+    /// from this one, which stood still, and answers for it.
     #[inline(never)]
-    pub(super) fn remove(&mut self, entry: &Row, verdict: EntryEnd) {
-        match (entry.source, &mut self.spare) {
+    fn remove(&mut self, entry: &Row, verdict: EntryEnd) -> bool {
+        let was_there = match (entry.source, &mut self.spare) {
             (RowSource::Spare, Some(spare)) => spare.remove(entry.place, entry.version, false, verdict),
-            (RowSource::Spare, None) => {}
+            (RowSource::Spare, None) => true,
             _ => self.queue.remove(entry.place, entry.version, entry.watched, verdict),
+        };
+        if was_there {
+            return true;
+        }
+        let is_taken = entry.source == RowSource::Own && self.queue.is_lasting();
+        if !is_taken {
+            self.queue.not_kept();
+        }
+        !is_taken
+    }
+
+    /// Ends an entry that this worker has no more to do with.
+    #[inline(never)]
+    pub(super) fn ended(&mut self, entry: &mut Row, verdict: EntryEnd) {
+        self.left(entry);
+        if self.remove(entry, verdict) {
+            self.release(entry);
         }
     }
 
@@ -52,6 +69,7 @@ impl Outbox {
     fn read(&self, entry: &Row) -> Option<Event> {
         match (entry.source, &self.spare) {
             (RowSource::Spare, spare) => spare.as_ref()?.read(entry.place),
+            (RowSource::Own, _) if matches!(self.queue.holding(entry.place), Holding::Elsewhere(_)) => None,
             _ => self.queue.read(entry.place),
         }
     }
@@ -73,11 +91,13 @@ impl Outbox {
         reason: DropReason,
         failure: Option<&Failure>,
     ) {
-        self.ended(&mut entry);
-        match event.or_else(|| self.read(&entry)) {
-            Some(event) => self.bury(event, Some(entry), reason, failure),
-            None => self.remove(&entry, EntryEnd::Dropped),
-        }
+        let Some(event) = event.or_else(|| self.read(&entry)) else {
+            self.ended(&mut entry, EntryEnd::Dropped);
+            return self.fail_response(entry.ticket);
+        };
+        self.left(&mut entry);
+        self.release(&entry);
+        self.bury(event, Some(entry), reason, failure);
     }
 
     #[inline(never)]

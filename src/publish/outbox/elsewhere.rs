@@ -162,6 +162,28 @@ mod tests {
         assert_eq!((pair.sent.len(), times.len()), (100, 3));
     }
 
+    /// Its entries were taken from it and sent, and their slots have others since.
+    #[test]
+    fn a_worker_that_stood_still_ends_nothing_but_its_own_and_takes_nothing_off_the_books() {
+        for outcome in [Outcome::Delivered, failure(FailureClass::Permanent), failure(FailureClass::Transient)] {
+            let mut pair = Pair::new(1_000);
+            pair.run_until(PATIENCE + 2 * SECOND);
+            assert_eq!(pair.sent.len(), 100);
+            (0..400).for_each(|number| pair.sender.push(&[&format!("later-{number}")]));
+            pair.run_until(PATIENCE + 30 * SECOND);
+            let sent = pair.sent.len();
+            (0..256).for_each(|number| pair.sender.push(&[&format!("last-{number}")]));
+            pair.helper.settle(pair.call.0, vec![outcome; pair.call.1.len()]);
+            assert_eq!(pair.helper.outbox.take_dead_letters().len(), 0);
+            pair.helper.outbox.tend(pair.helper.now);
+            assert_eq!(pair.helper.outbox.take_counts().journal_failures, 0);
+            pair.sender.outbox.queue.look_if_down();
+            assert_eq!((pair.store.events(), pair.sender.outbox.queue.last_seen()), (256, 256));
+            pair.run_until(PATIENCE + 60 * SECOND);
+            assert_eq!((pair.sent.len() - sent, pair.sender.outbox.queue.last_seen()), (256, 0));
+        }
+    }
+
     #[test]
     fn one_tick_looks_at_few_entries_and_at_each_once_a_second() {
         let store = Rc::new(Fake::new(Gateway::Envoy));

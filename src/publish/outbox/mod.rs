@@ -207,6 +207,8 @@ impl Outbox {
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod forgetting;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod priority;

@@ -31,6 +31,9 @@ struct Record {
     /// Events that may be delivered, or get a letter, once more: the worker that had them died or
     /// stood still.
     repeatable: BTreeSet<usize>,
+    /// True once the store may have forgotten who sends, or where the queue ends: by that anything
+    /// may come twice, also what is appended later.
+    has_forgotten: bool,
     delivered: BTreeMap<usize, u32>,
     letters: BTreeMap<usize, u32>,
     ordered: bool,
@@ -71,7 +74,7 @@ impl Record {
         let times = self.delivered.entry(number).or_default();
         *times += 1;
         let first = *times == 1;
-        assert!(first || self.repeatable.contains(&number), "{number} is delivered twice");
+        assert!(first || self.is_repeatable(number), "{number} is delivered twice");
         if first && self.ordered && !self.refused.contains(&number) {
             let group = self.groups[number];
             let later = self.delivered.keys().find(|other| **other > number && self.groups[**other] == group);
@@ -79,10 +82,15 @@ impl Record {
         }
     }
 
+    fn is_repeatable(&self, number: usize) -> bool {
+        self.has_forgotten || self.repeatable.contains(&number)
+    }
+
     fn letter(&mut self, number: usize) {
         let times = self.letters.entry(number).or_default();
         *times += 1;
-        assert!(*times == 1 || self.repeatable.contains(&number), "{number} has two letters");
+        let first = *times == 1;
+        assert!(first || self.is_repeatable(number), "{number} has two letters");
     }
 
     /// Returns how a response waits for an event, if one does; the ticket is the event's number.
@@ -237,6 +245,9 @@ enum Step {
     Meanwhile(usize, usize, u32, bool),
     Failing(u32),
     Evict(usize),
+    /// The store forgets any of its values, those that say who sends and where the queue ends
+    /// included.
+    Forget(usize),
     Full(bool),
 }
 
@@ -253,6 +264,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, other, calls, push)| Step::Meanwhile(worker, other, calls, push)),
         1 => (0u32..1_000).prop_map(Step::Failing),
         1 => any::<usize>().prop_map(Step::Evict),
+        1 => any::<usize>().prop_map(Step::Forget),
         1 => any::<bool>().prop_map(Step::Full),
     ]
 }
@@ -266,6 +278,7 @@ impl Process {
             doubtful: BTreeSet::new(),
             refused: BTreeSet::new(),
             repeatable: BTreeSet::new(),
+            has_forgotten: false,
             delivered: BTreeMap::new(),
             letters: BTreeMap::new(),
             ordered,
@@ -353,7 +366,7 @@ impl Process {
                 worker.roots[root].settle(flight, self.now);
             }
             Step::Trap(_) | Step::Crash(..) if self.forgets => {}
-            Step::Evict(_) | Step::Full(_) if !self.forgets => {}
+            Step::Evict(_) | Step::Forget(_) | Step::Full(_) if !self.forgets => {}
             Step::Trap(which) => self.trap(which),
             Step::Reload(which) if !self.is_still(which) => {
                 let root = self.root();
@@ -412,6 +425,10 @@ impl Process {
                 self.record.borrow_mut().repeatable.extend(all);
                 self.store.evict(rank);
             }
+            Step::Forget(rank) => {
+                self.record.borrow_mut().has_forgotten = true;
+                self.store.forget(rank);
+            }
             Step::Full(is_full) => self.store.full.set(is_full),
             Step::Settle(..) | Step::Reload(_) | Step::Crash(..) => {}
         }
@@ -441,7 +458,7 @@ impl Process {
             let ends = record.delivered.contains_key(&number) || record.letters.contains_key(&number);
             prop_assert!(ends || record.doubtful.contains(&number), "{} is lost", number);
             let twice = record.delivered.contains_key(&number) && record.letters.contains_key(&number);
-            prop_assert!(!twice || record.repeatable.contains(&number), "{} is delivered and has a letter", number);
+            prop_assert!(!twice || record.is_repeatable(number), "{} is delivered and has a letter", number);
         }
         prop_assert_eq!(self.store.events(), 0, "nothing is left");
         for worker in &self.workers {

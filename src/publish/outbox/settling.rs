@@ -186,8 +186,7 @@ impl Outbox {
 
     #[inline(never)]
     fn delivered(&mut self, mut entry: Queued, now: Timestamp) {
-        self.ended(&mut entry);
-        self.remove(&entry, EntryEnd::Delivered);
+        self.ended(&mut entry, EntryEnd::Delivered);
         if let Some(ticket) = entry.ticket {
             self.waits.acknowledged(ticket);
         }

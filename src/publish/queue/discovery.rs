@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::entry::{EntryHead, EntryState};
 use super::ring::{Amount, Cursors};
+use super::store::Keeping;
 use super::{scan, EntryPlace, TargetQueue};
 use crate::clock::Timestamp;
 
@@ -57,7 +58,7 @@ impl TargetQueue {
     #[inline(never)]
     pub(crate) fn discover(&mut self, steady: Timestamp, now: Timestamp) -> Vec<FoundEntry> {
         let mut found = Vec::new();
-        if !self.is_sender() || self.ring.refresh().is_none() {
+        if !self.is_sender() || !self.see_end() {
             return found;
         }
         let end = self.ring.last().next;
@@ -93,6 +94,27 @@ impl TargetQueue {
                 }
                 _ => self.scan.note(false),
             }
+        }
+        found
+    }
+
+    /// Looks where the queue ends. Returns false if there is none.
+    fn see_end(&mut self) -> bool {
+        let is_there = self.ring.refresh().is_some();
+        if self.keeping() != Keeping::Room || is_there && self.ring.last().next >= self.scan.next {
+            return is_there;
+        }
+        self.ring.restore(self.scan.head(), self.scan.next, self.scan.live())
+    }
+
+    /// Returns the entries that had been appended when the queue came to this worker and were not
+    /// found yet, as far as the store has kept them. For the sender.
+    #[inline(never)]
+    pub(crate) fn discover_inherited(&mut self, steady: Timestamp, now: Timestamp) -> Vec<FoundEntry> {
+        let (mut found, mut before) = (Vec::new(), None);
+        // A store that has forgotten where the queue ends shows nothing more.
+        while self.is_sender() && !self.is_caught_up() && before.replace(self.scan.next) != Some(self.scan.next) {
+            found.extend(self.discover(steady, now));
         }
         found
     }

@@ -28,20 +28,22 @@ impl TargetQueue {
         self.scan.free(position);
     }
 
-    /// Removes an entry that this worker has claimed and released. A worker that watches for its
-    /// end finds the verdict in its place.
+    /// Removes an entry that this worker has claimed. A worker that watches for its end finds the
+    /// verdict in its place. Returns false if it is not there any more as it was claimed.
     #[inline(never)]
-    pub(crate) fn remove(&mut self, place: EntryPlace, version: u32, watched: bool, verdict: EntryEnd) {
+    pub(crate) fn remove(&mut self, place: EntryPlace, version: u32, watched: bool, verdict: EntryEnd) -> bool {
         self.scan.free(place.position);
-        let removed = if watched && !self.watch.end(place.order) {
+        if watched && !self.watch.end(place.order) {
             let state = if verdict == EntryEnd::Delivered { EntryState::Delivered } else { EntryState::Dropped };
             self.replace(place, version, &|head| head.state = state)
         } else {
             self.ring.remove(place.position, version)
-        };
-        if !removed {
-            self.failures.add(self.stamped_at);
         }
+    }
+
+    /// Notes that the store has not kept an entry as this worker had claimed it.
+    pub(crate) fn not_kept(&mut self) {
+        self.failures.add(self.stamped_at);
     }
 
     /// Leaves what `change` makes of an entry's head in its place.
@@ -67,7 +69,7 @@ impl TargetQueue {
         steady: Timestamp,
         is_in_flight: &dyn Fn(u64) -> bool,
     ) -> Vec<(u64, EntryEnd)> {
-        self.watch.look(&self.ring, is_awaited, steady, is_in_flight)
+        self.watch.look(&mut self.ring, is_awaited, steady, is_in_flight)
     }
 
     /// Notes that the store has forgotten an entry, which its worker goes on with.

@@ -58,9 +58,7 @@ impl Fake {
     fn live(&self) -> Vec<Vec<u8>> {
         let values = self.values.borrow();
         let is_live = |(key, (value, _)): &(&Vec<u8>, &(Vec<u8>, u32))| {
-            EntryHead::read(key, value).is_some_and(|head| !head.state.is_over())
-                && !key.ends_with(&[0xff, 0xff, 0xff, 0])
-                && !key.ends_with(&[0xff, 0xff, 0xff, 1])
+            EntryHead::read(key, value).is_some_and(|head| !head.state.is_over()) && !is_word(key)
         };
         values.iter().filter(is_live).map(|(key, _)| key.clone()).collect()
     }
@@ -81,6 +79,24 @@ impl Fake {
         if let Some(key) = live.get(rank % live.len().max(1)) {
             self.values.borrow_mut().remove(key);
         }
+    }
+
+    /// Forgets the value of this rank, of all that there are.
+    pub(in crate::publish) fn forget(&self, rank: usize) {
+        let mut values = self.values.borrow_mut();
+        if let Some(key) = values.keys().nth(rank % values.len().max(1)).cloned() {
+            values.remove(&key);
+        }
+    }
+
+    /// Forgets everything, as a store without room does in the end.
+    pub(in crate::publish) fn forget_all(&self) {
+        self.values.borrow_mut().clear();
+    }
+
+    /// Forgets the words that say where queues end and who sends.
+    pub(in crate::publish) fn forget_words(&self) {
+        self.values.borrow_mut().retain(|key, _| !is_word(key));
     }
 
     /// Changes every value of an entry.
@@ -155,6 +171,11 @@ impl Fake {
         self.end_call();
         done
     }
+}
+
+/// Returns true if a key is that of a control word.
+fn is_word(key: &[u8]) -> bool {
+    key.ends_with(&[0xff, 0xff, 0xff, 0]) || key.ends_with(&[0xff, 0xff, 0xff, 1])
 }
 
 impl Store for Fake {

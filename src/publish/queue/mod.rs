@@ -136,6 +136,12 @@ impl TargetQueue {
         self
     }
 
+    /// Returns true if what is not in its place any more was taken by another worker: the store
+    /// forgets nothing.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.keeping() == Keeping::Process
+    }
+
     fn keeping(&self) -> Keeping {
         self.ring.store().keeping()
     }

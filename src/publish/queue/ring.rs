@@ -156,8 +156,10 @@ impl Ring {
         false
     }
 
+    /// Creates the cursors: the first ones, or, where a store without room has forgotten them, with
+    /// those that were seen last. Returns false if there are some, or the store does not take it.
     #[inline(never)]
-    fn create(&mut self) -> bool {
+    pub(crate) fn create(&mut self) -> bool {
         let key = self.keys.cursors();
         let last = self.last;
         let cursors = match last.slots {
@@ -166,6 +168,27 @@ impl Ring {
             _ => Cursors { next: last.next + UNSEEN, ..last },
         };
         self.store.create(&key, &cursors.encode(&key))
+    }
+
+    /// Returns true if the sender of a queue with these cursors finds what is at a position.
+    pub(crate) fn covers(&self, position: u64) -> bool {
+        (self.last.head..self.last.next).contains(&position)
+    }
+
+    /// Brings the cursors up to what a sender knows that has looked at all positions before
+    /// `scanned`, the first of those in use at `head`: a store without room has forgotten them.
+    /// Others may have begun once more since. Returns false if nothing was ever appended.
+    #[inline(never)]
+    pub(crate) fn restore(&mut self, head: u64, scanned: u64, live: usize) -> bool {
+        if self.last.slots == 0 {
+            return false;
+        }
+        self.create();
+        self.update(&|cursors| {
+            let next = if cursors.next < scanned { scanned + UNSEEN } else { cursors.next };
+            let entries = cursors.entries.max(live as u64);
+            Some(Cursors { next, head, entries, ..cursors })
+        })
     }
 
     /// Returns the cursors with one more entry, if there is room for it. `credit` was freed for it

@@ -77,7 +77,7 @@ impl Watch {
     #[inline(never)]
     pub(super) fn look(
         &mut self,
-        ring: &Ring,
+        ring: &mut Ring,
         is_awaited: bool,
         steady: Timestamp,
         is_in_flight: &dyn Fn(u64) -> bool,
@@ -86,6 +86,10 @@ impl Watch {
         if is_awaited || self.left == 0 && steady >= self.next_round {
             self.left = self.entries.len();
             self.next_round = steady + LOOK_INTERVAL;
+            if self.left > 0 && ring.refresh().is_none() {
+                // The worker that sends may never have seen them.
+                ring.create();
+            }
         }
         let looks = self.left.min(LOOKED_AT);
         self.left -= looks;
@@ -102,6 +106,11 @@ impl Watch {
             let verdict = match &found {
                 None => Some(EntryEnd::Lost(copy.take())),
                 Some((head, _)) => match head.state {
+                    // No sender comes to what is beyond the cursors, which a store without room had
+                    // forgotten.
+                    EntryState::Queued | EntryState::Claimed if copy.is_some() && !ring.covers(place.position) => {
+                        Some(EntryEnd::Lost(copy.take()))
+                    }
                     EntryState::Queued | EntryState::Claimed => None,
                     EntryState::Delivered => Some(EntryEnd::Delivered),
                     EntryState::Dropped => Some(EntryEnd::Dropped),

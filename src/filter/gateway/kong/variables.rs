@@ -114,6 +114,24 @@ impl Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A line break can only be in the last value: nginx makes the others of numbers, addresses
+        /// and ids.
+        #[test]
+        fn no_value_moves_into_another_whatever_its_bytes(
+            others in prop::collection::vec(prop::collection::vec(prop_oneof![0u8..10, 11u8..=255], 0..20), 9),
+            last in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let values: Vec<_> = others.into_iter().chain([last]).collect();
+            let lines = ValueLines::of(text(values.join(&b'\n'))).unwrap();
+            for (position, value) in values.into_iter().enumerate() {
+                let value = text(value);
+                prop_assert_eq!(lines.get(position), Some(value.as_str()));
+            }
+        }
+    }
 
     #[test]
     fn the_shipped_file_has_the_variables_in_this_order() {
