@@ -41,6 +41,9 @@ _WORDS_FOR_OPERATORS = {
     r"for ever\b": "forever",
     r"as ever\b": "as before, as usual",
     r"sound(?:s|ed)?(?= when|[.,;])": "fire, fires (an alert)",
+    r"which is (?=[^.|]{1,40} else[.|])": "otherwise",
+    r"so it is with": "the same is true of",
+    r"nothing warned of": "there is no warning",
     r"ha(?:s|ve) (?:a|no) say": "can (not) change it",
     r"(?<!there )(?:is|are|was|were) no (?:valid )?(?:JSON|URL|text|webhook|event|challenge|failure|success|configuration|letter|PUT)":
         "is not a, is not",

@@ -277,6 +277,10 @@ impl<'a> Section<'a> {
     /// is none, and their count for a name that is not among them.
     fn position(&mut self, key: &'static str, names: &[&str]) -> Checked<usize> {
         let Some(field) = self.optional(key) else { return Ok(0) };
+        if !field.value.is_string() {
+            let remedy = format!("give one of {}, in quotes", listed(names));
+            return Err(field.fault(format!("{} is not a string", field.shown()), remedy));
+        }
         let text = field.text()?;
         Ok(names.iter().position(|name| *name == text).unwrap_or(names.len()))
     }
@@ -414,7 +418,7 @@ mod tests {
         }
         for (value, says) in [
             (json!("A"), "c: is not known here; give one of `a`, `b`"),
-            (json!(1), "c: 1 is not a string; give a string"),
+            (json!(true), "c: true is not a string; give one of `a`, `b`, in quotes"),
         ] {
             let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
             assert_eq!((chosen, faults), (None, vec![says.to_owned()]));
