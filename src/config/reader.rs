@@ -22,7 +22,7 @@ pub(super) struct Reading<'a> {
 }
 
 /// The remedy where the environment lacks a variable.
-const HAND_OVER: &str = "set it, and let the gateway hand it to the filter: Envoy by `host_env_keys`, Kong by \
+const HAND_OVER: &str = "set it, and let the gateway pass it to the filter: Envoy by `host_env_keys`, Kong by \
                          `nginx_main_env` (docs/credentials.md)";
 
 /// The remedy for a reference to a vault of Kong's.
