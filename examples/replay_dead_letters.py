@@ -113,7 +113,7 @@ class Reader:
 
     def _letter(self, text: str, line: str) -> Letter | None:
         try:
-            # Bytes that are no text: better not sent than sent with something else in their place.
+            # Bytes that are not text: better not sent than sent with something else in their place.
             text.encode()
             letter = json.loads(text)
             body_of(letter) if "webhook_url" in letter["target"] else call_of(letter)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import LOOPBACK, PROJECT
+from .claim import claim_folder
 from .envoy import Envoy
 from .envoy_config import EnvoyConfig
 from .gateway import wasm_path
@@ -60,8 +61,9 @@ class QueueWorker(ServerProcess):
 
 @dataclass(frozen=True)
 class Stage:
-    """All of it, running."""
+    """All of it, running; its logs are in `directory`."""
 
+    directory: Path
     service: ProfileService
     moto: Moto
     envoy: Envoy
@@ -115,19 +117,24 @@ def open_stage(directory: Path, ports: Ports) -> Iterator[Stage]:
         worker = running.enter_context(QueueWorker(moto, queue, directory / "queue-worker.log"))
         say("queue worker       drains an SQS queue that is subscribed to the topic")
 
-        yield Stage(service, moto, envoy, app, worker, topic_arn, queue)
+        yield Stage(directory, service, moto, envoy, app, worker, topic_arn, queue)
 
 
 def run(directory: Path, show: Callable[[Stage], None], ports: Ports = ANY) -> None:
-    """A script that starts everything, shows something, and stops everything, also on SIGTERM and Ctrl-C."""
+    """A script that starts everything, shows something, and stops everything, also on SIGTERM and Ctrl-C.
+
+    Where another run writes to `directory`, it has a folder beside that one.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # A shell has what it runs in the background ignore SIGINT, and Python leaves it at that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    print("Starting:")
+    directory, lock = claim_folder(directory)
+    print("Starting:", flush=True)
     try:
-        with open_stage(directory, ports) as stage:
+        with lock, open_stage(directory, ports) as stage:
             show(stage)
             print("\nStopping everything ...", flush=True)
+        print(f"Done. The logs are in {directory.relative_to(PROJECT)}.")
     except FileNotFoundError as missing:
         sys.exit(str(missing))
     except KeyboardInterrupt:

@@ -74,6 +74,7 @@ if command -v wasm-opt >/dev/null || install_debian binaryen; then
   # WASM_OPT has other passes, for a module that nobody measures: these take half a minute, and -O1
   # takes a tenth of that.
   read -ra passes <<<"${WASM_OPT:--Oz --converge}"
+  say "optimising with wasm-opt ${passes[*]}, half a minute or more without another line"
   # The linker gives no data an address below 1024, where the stack ends, so that constants may move into the offsets of loads.
   wasm-opt "${passes[@]}" --low-memory-unused "${features[@]}" "$output.new" -o "$output.new"
   how="by $(wasm-opt --version) from $(wc -c <"$built")"

@@ -35,6 +35,19 @@ _WORDS_FOR_OPERATORS = {
     r"one's own": "your own",
     r"mend(?:s|ed|ing)?": "fix, correct, a remedy",
     r"beforehand|thereof|therein|hence|hitherto|whilst|amongst|lest": "a word of today",
+    # Translated rather than written.
+    r"likewise|(?<!look )alike": "in the same way, both, also",
+    r"all else": "everything else",
+    r"for ever\b": "forever",
+    r"as ever\b": "as before, as usual",
+    r"sound(?:s|ed)?(?= when|[.,;])": "fire, fires (an alert)",
+    r"which is (?=[^.|]{1,40} else[.|])": "otherwise",
+    r"so it is with": "the same is true of",
+    r"nothing warned of": "there is no warning",
+    r"ha(?:s|ve) (?:a|no) say": "can (not) change it",
+    r"(?<!there )(?:is|are|was|were) no (?:valid )?(?:JSON|URL|text|webhook|event|challenge|failure|success|configuration|letter|PUT)":
+        "is not a, is not",
+    r"may (?:not )?(?=_)": "is (not) allowed to, lacks",
 }
 _SKIPPED = {"target", "dist", ".venv", ".git", ".run", "node_modules", ".pytest_cache"}
 _COPIED = ("envoy", "kong", "deploy", "examples")
@@ -69,8 +82,10 @@ def _words(path: Path, lines: list[tuple[int, str]], words: dict[str, str]) -> I
 
 
 def _comments(path: Path, mark: str | tuple[str, ...]) -> list[tuple[int, str]]:
+    """Comments, and the texts of alerts."""
     lines = enumerate(path.read_text().splitlines(), 1)
-    return [(number, line.strip()) for number, line in lines if line.lstrip().startswith(mark)]
+    read = (*((mark,) if isinstance(mark, str) else mark), "summary:", "description:")
+    return [(number, line.strip()) for number, line in lines if line.lstrip().startswith(read)]
 
 
 class Page:

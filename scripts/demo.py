@@ -57,7 +57,7 @@ def show_own_webhook(stage: Stage) -> None:
     with WebhookReceiver() as receiver:
         config.aim_service(stage.service.address)
         config.aim_aws(receiver.address)
-        path = config.write(LOGS / "webhook-target.yaml")
+        path = config.write(stage.directory / "webhook-target.yaml")
         with Envoy(path, {"HOOK_SECRET": SECRET, "HOOK_TOKEN": "token"}) as envoy:
             print(f"  PUT /mockbin/profile  {send(envoy.address_of(), *MISSION_PUT).status}")
             (request,) = receiver.wait_for_events(1)
@@ -78,7 +78,7 @@ def show_latency(stage: Stage) -> None:
 
 def show_webhooks(stage: Stage) -> None:
     print("\nThe other way round: a payment provider sends webhooks, and Envoy stores them in SQS (envoy/capture.yaml).")
-    with open_webhook_stage(stage.moto, LOGS) as webhooks:
+    with open_webhook_stage(stage.moto, stage.directory) as webhooks:
 
         def post(event_id: str, when: str) -> int:
             reply = send_webhook(webhooks.gateway, event_id)
@@ -117,4 +117,3 @@ def show(stage: Stage) -> None:
 
 if __name__ == "__main__":
     run(LOGS, show)
-    print(f"Done. The logs are in {LOGS.relative_to(PROJECT)}.")

@@ -49,7 +49,7 @@ def show_commands(stage: Stage, webhooks: WebhookStage) -> None:
             webhooks.gateway,
         ),
     )
-    logs = LOGS.relative_to(PROJECT)
+    logs = stage.directory.relative_to(PROJECT)
     print(f"""
 The page, from the application's cache (see x-cache):
   curl -i {app}/mockbin/profile
@@ -87,13 +87,13 @@ def open_dashboard(stage: Stage, webhooks: WebhookStage, ports: Ports) -> Iterat
     with ExitStack() as running:
         try:
             scraped = {name: (admin, "/stats/prometheus") for name, admin in targets.items()}
-            prometheus = running.enter_context(Prometheus(LOGS, scraped, address("Prometheus"), rules=[ALERTS]))
+            prometheus = running.enter_context(Prometheus(stage.directory, scraped, address("Prometheus"), rules=[ALERTS]))
         except Unavailable as why:
             print(f"\nNothing to look at: {why}.", flush=True)
         else:
             print(f"\nTo look at:\n  Prometheus  {url(prometheus.address)}/alerts", flush=True)
             if starts := command():
-                grafana = Grafana(LOGS / "grafana", starts, prometheus.address, address("Grafana"))
+                grafana = Grafana(stage.directory / "grafana", starts, prometheus.address, address("Grafana"))
                 print(f"  Grafana     {url(running.enter_context(grafana).address)}", flush=True)
             else:
                 print("  Grafana is not installed; deploy/observability/dashboard-envoy.json is for one.", flush=True)
@@ -109,7 +109,7 @@ def main() -> None:
 
     def show(stage: Stage) -> None:
         with ExitStack() as running:
-            webhooks = running.enter_context(open_webhook_stage(stage.moto, LOGS, ports))
+            webhooks = running.enter_context(open_webhook_stage(stage.moto, stage.directory, ports))
             if options.dashboard:
                 running.enter_context(open_dashboard(stage, webhooks, ports))
             show_commands(stage, webhooks)

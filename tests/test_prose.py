@@ -28,7 +28,7 @@ def test_code_tables_and_short_paragraphs_are_fine(tmp_path: Path) -> None:
     assert found(tmp_path, "target/page.md", "anew") == [], "what is built is not looked at"
 
 
-@pytest.mark.parametrize("word", ["anew", "reckons", "shall", "whoever", "but for", "told of", "in vain", "the same, but", "stands"])
+@pytest.mark.parametrize("word", ["anew", "reckons", "shall", "whoever", "but for", "told of", "in vain", "the same, but", "stands", "likewise", "as ever"])
 def test_a_word_of_yesterday_is_found(tmp_path: Path, word: str) -> None:
     (says,) = found(tmp_path, "page.md", f"{GOOD}\nIt goes {word} here.\n")
     assert says.startswith(f'"{word.partition(",")[0]}": write ')
@@ -36,7 +36,12 @@ def test_a_word_of_yesterday_is_found(tmp_path: Path, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("src/lib.rs", "//! Done anew.\n"), ("envoy/a.yaml", "a: 1\n# Done anew.\n"), ("kong/lua/a.lua", "-- Done anew.\n")],
+    [
+        ("src/lib.rs", "//! Done anew.\n"),
+        ("envoy/a.yaml", "a: 1\n# Done anew.\n"),
+        ("kong/lua/a.lua", "-- Done anew.\n"),
+        ("deploy/observability/alerts.yaml", "annotations:\n  description: Done anew.\n"),
+    ],
 )
 def test_comments_are_looked_at(tmp_path: Path, name: str, text: str) -> None:
     assert found(tmp_path, name, text) == ['"anew": write again']

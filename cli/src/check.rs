@@ -13,7 +13,7 @@ use crate::loaded::{self, Loaded};
 use crate::report::{self, Failure, Severity};
 use crate::source;
 
-/// Check a configuration: all that the filter would say of it at its start.
+/// Check a configuration: print the faults and warnings that the filter would log at its start.
 ///
 /// FILE is a configuration in JSON or YAML; or a file of Envoy, a WasmPlugin, an
 /// EnvoyExtensionPolicy, a KongPlugin, a kong.yml, or a ConfigMap that has some inside. The exit

@@ -12,8 +12,8 @@ use crate::loaded::{self, Loaded};
 use crate::report::{self, Failure};
 use crate::request::{time, Recorded};
 
-/// Show the events that a configuration would make of a request: which routes take it, why the
-/// others do not, and each event as it would be sent.
+/// Show the events that a request becomes: which routes take it, why the others do not, and each
+/// event as it would be sent.
 ///
 /// The exit code is 0 if the request becomes an event, 1 if it becomes none or FILE has a fault,
 /// and 2 if a file cannot be read.

@@ -56,13 +56,14 @@ pub(crate) fn configurations(document: &Node) -> Vec<Found<'_>> {
     found
 }
 
-/// Returns true for nothing, and for an object without any key of a configuration.
+/// Returns true for nothing, and for an object without any key of a configuration. A key such as
+/// `captures` is nearly one, and its fault says so.
 fn is_of_others(document: &Node) -> bool {
     static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
     let of_whole = || sections().into_iter().filter(|(name, _)| name.is_empty()).flat_map(|(_, keys)| keys).collect();
     let (members, known) = (document.members(), KNOWN.get_or_init(of_whole));
-    matches!(document.value, Value::Null)
-        || !members.is_empty() && !members.iter().any(|member| known.contains(&member.key.as_str()))
+    let is_key = |key: &str| known.contains(&key) || key.starts_with("route") || key.starts_with("capture");
+    matches!(document.value, Value::Null) || !members.is_empty() && !members.iter().any(|member| is_key(&member.key))
 }
 
 /// Returns true for a document that is plainly a configuration, whatever else may be in its file.

@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 use report::Failure;
 
-/// Checks what Retrohook is given, and shows what it would make of a request, without a gateway.
+/// Checks a configuration of Retrohook, and shows what it does with a request, without a gateway.
 #[derive(Parser)]
 #[command(name = "retrohook", version, max_term_width = 100)]
 struct Cli {

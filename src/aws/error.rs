@@ -219,7 +219,7 @@ const DENIED: &[(&[&str], &str)] = &[
             "ResourceNotFound",
             "UnsupportedOperation",
         ],
-        "there is none of this name in this account and region: create it, or correct its name",
+        "this account and region have no target of this name: create it, or correct its name",
     ),
     (&["EndpointDisabled", "PlatformApplicationDisabled"], "enable it in SNS"),
     (&SIGNATURE_CODES, "correct the secret access key; nothing between here and AWS may rewrite requests"),
@@ -237,7 +237,8 @@ const DENIED: &[(&[&str], &str)] = &[
 const KMS_MEND: &str = "enable the target's KMS key, and allow the caller kms:GenerateDataKey and kms:Decrypt with it";
 
 /// The mend where AWS has not worded the refusal.
-const UNWORDED_MEND: &str = "this is not AWS's word: look at the proxies and firewalls on the way, and at `endpoint`";
+const UNWORDED_MEND: &str =
+    "this answer is not from AWS: look at the proxies and firewalls on the way, and at `endpoint`";
 
 /// Words with which Envoy begins to say that it has reached nobody.
 const UNREACHED_WORDS: &[&str] = &["upstream connect error", "no healthy upstream"];

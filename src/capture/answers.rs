@@ -53,7 +53,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
         }
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "not stored: too large"),
         Refusal::Silent | Refusal::Slow => {
-            (StatusCode::REQUEST_TIMEOUT, "not stored: the request did not come to its end")
+            (StatusCode::REQUEST_TIMEOUT, "not stored: the rest of the request did not come")
         }
         Refusal::Unreadable => (StatusCode::SERVICE_UNAVAILABLE, "not stored: the body cannot be read"),
         Refusal::Unverified => (StatusCode::UNAUTHORIZED, "not stored: the signature is not good"),

@@ -150,7 +150,7 @@ fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
         return Err(faults.report("", "the configuration is empty", remedy));
     }
     let report_repeated = |path: JsonPath<'_>| {
-        faults.report(&shown(path), "is given twice", "give it once: it would not be sure which one counts");
+        faults.report(&shown(path), "is given twice", "give it once, because nothing says which of the two counts");
     };
     json::tree_of_single_keys(text, &report_repeated).map_err(|error| {
         let remedy = remedy_for_other_forms(text).unwrap_or(remedy);

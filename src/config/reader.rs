@@ -22,7 +22,7 @@ pub(super) struct Reading<'a> {
 }
 
 /// The remedy where the environment lacks a variable.
-const HAND_OVER: &str = "set it, and let the gateway hand it to the filter: Envoy by `host_env_keys`, Kong by \
+const HAND_OVER: &str = "set it, and let the gateway pass it to the filter: Envoy by `host_env_keys`, Kong by \
                          `nginx_main_env` (docs/credentials.md)";
 
 /// The remedy for a reference to a vault of Kong's.
@@ -277,6 +277,10 @@ impl<'a> Section<'a> {
     /// is none, and their count for a name that is not among them.
     fn position(&mut self, key: &'static str, names: &[&str]) -> Checked<usize> {
         let Some(field) = self.optional(key) else { return Ok(0) };
+        if !field.value.is_string() {
+            let remedy = format!("give one of {}, in quotes", listed(names));
+            return Err(field.fault(format!("{} is not a string", field.shown()), remedy));
+        }
         let text = field.text()?;
         Ok(names.iter().position(|name| *name == text).unwrap_or(names.len()))
     }
@@ -414,7 +418,7 @@ mod tests {
         }
         for (value, says) in [
             (json!("A"), "c: is not known here; give one of `a`, `b`"),
-            (json!(1), "c: 1 is not a string; give a string"),
+            (json!(true), "c: true is not a string; give one of `a`, `b`, in quotes"),
         ] {
             let (chosen, faults) = read(&json!({"c": value}), |section| section.choice("c", &choices).ok());
             assert_eq!((chosen, faults), (None, vec![says.to_owned()]));

@@ -410,7 +410,7 @@ fn read_delivery(section: &mut Section<'_>) -> Checked<DeliveryMode> {
         true => Ok(DeliveryMode::BeforeResponse(on_failure?)),
         false if given => Err(section.fault_at(
             "on_failure",
-            "has no meaning here, for the response does not wait for the event",
+            "has no meaning here, because the response does not wait for the event",
             "leave it out, or give `before_response` as `delivery`",
         )),
         false => Ok(DeliveryMode::AfterResponse),

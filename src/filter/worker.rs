@@ -74,9 +74,8 @@ const UNSEEN_BODIES: &str =
                              are gone; run the filter as an HTTP filter";
 
 /// The remedy if the host does not know the upstream.
-const NO_CLUSTER: &str =
-    "; (Envoy) there is no cluster of that name: add one that is called so, or give the name of the \
-                          one that there is beside its target, `\"upstream\": \"NAME\"`";
+const NO_CLUSTER: &str = "; (Envoy) there is no cluster of that name: add one, or name an existing one beside its \
+                          target, `\"upstream\": \"NAME\"`";
 
 /// gRPC's status for what may succeed when it is tried again.
 const GRPC_UNAVAILABLE: &str = "14";

@@ -97,7 +97,7 @@ impl AssumeRole {
             return Err(self.refusal(response.status().as_u16(), &found));
         }
         let keys = document::credentials(found.id, found.secret, found.token, found.expiration.as_deref());
-        keys.map_err(|error| self.error(error.to_string(), "something else than STS may have answered"))
+        keys.map_err(|error| self.error(error.to_string(), "something other than STS may have answered"))
     }
 
     fn refusal(&self, status: u16, found: &Found) -> SourceError {

@@ -102,7 +102,7 @@ impl Container {
             Reply::NoResponse(reason) => Err(self
                 .error(reason, "is this an ECS task with a task role, and (Envoy) is there a cluster of that name?")),
             Reply::Response(response) if response.status() == StatusCode::OK => document::read(response.body())
-                .map_err(|error| self.error(error.to_string(), "something else than the ECS agent may have answered")),
+                .map_err(|error| self.error(error.to_string(), "something other than the ECS agent may have answered")),
             Reply::Response(response) => {
                 let check = match response.status() {
                     StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

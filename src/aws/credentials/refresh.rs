@@ -354,7 +354,7 @@ fn share(whole: Duration, jitter: u32) -> Duration {
 fn still_refused() -> SourceError {
     SourceError::new(
         "the source of the credentials",
-        "the same ones again that AWS has called expired",
+        "the same credentials again, which AWS has called expired",
         "temporary keys in the configuration or the environment end with their session: give new ones, or a source that \
          refreshes itself",
     )

@@ -165,14 +165,14 @@ fn every_failure_says_who_was_asked_what_it_answered_and_what_to_check() {
             ["169.254.170.2:80", "HTTP 401", "AWS_CONTAINER_AUTHORIZATION_TOKEN"],
         ),
         (container(), vec![response(404, "hunter2")], ["container endpoint", "HTTP 404", "task role"]),
-        (container(), vec![response(200, "hunter2")], ["container endpoint", "not its JSON", "something else"]),
+        (container(), vec![response(200, "hunter2")], ["container endpoint", "not its JSON", "something other than"]),
         (
             role(),
             vec![response(403, STS_DENIED)],
             ["role/publisher", "user/gateway is not authorized", "trust policy must name"],
         ),
         (role(), vec![response(502, "hunter2")], ["sts.eu-west-1.amazonaws.com:443", "HTTP 502", "asked again"]),
-        (role(), vec![response(200, "hunter2")], ["STS at", "without a usable AccessKeyId", "something else"]),
+        (role(), vec![response(200, "hunter2")], ["STS at", "without a usable AccessKeyId", "something other than"]),
         (role(), vec![lost()], ["STS at", "timeout", "cluster of that name"]),
     ];
     let environment = [

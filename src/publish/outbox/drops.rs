@@ -90,7 +90,7 @@ fn describe(reason: DropReason) -> &'static str {
         DropReason::Expired => "not delivered within queue.max_age_seconds",
         DropReason::Refused => "refused for good",
         DropReason::TooLarge => "larger than the service takes",
-        DropReason::Withdrawn => "withdrawn, for the client was answered with 503 (on_failure)",
+        DropReason::Withdrawn => "withdrawn because its client was answered 503 (on_failure)",
         DropReason::Orphaned => "no configuration has the target any more",
         DropReason::Shutdown => "the process ends",
     }

@@ -141,7 +141,7 @@ fn what_has_expired_by_aws_s_word_is_never_used_again() {
     assert_eq!(id(&keeper, at(60)), None);
     run(&mut keeper, at(60), at(600));
     assert_eq!(id(&keeper, at(600)), None);
-    assert!(told(&mut keeper, at(600)).text.contains("the same ones again that AWS has called expired"));
+    assert!(told(&mut keeper, at(600)).text.contains("the same credentials again, which AWS has called expired"));
     script.borrow_mut().answer = Ok(keys(2, None));
     run(&mut keeper, at(601), at(640));
     assert_eq!(id(&keeper, at(640)), Some("ASIA2"));
