@@ -251,7 +251,7 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
             2 => AttributeType::StringArray,
             _ => return None,
         };
-        attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
+        attributes.push(Attribute { name: decoder.text()?.into(), data_type, value: decoder.text()? });
     }
     Some(Event { id, message, attributes, subject, group_id, trace_header, at })
 }
@@ -265,6 +265,7 @@ pub(crate) fn verdict(key: &[u8], head: &EntryHead) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     prop_compose! {
         fn any_event()(
@@ -272,13 +273,13 @@ mod tests {
             attributes: Vec<(String, Option<bool>, String)>,
             at: u64,
         ) -> Event {
-            let attribute = |(name, number, value)| {
+            let attribute = |(name, number, value): (String, _, _)| {
                 let data_type = match number {
                     Some(true) => AttributeType::Number,
                     Some(false) => AttributeType::StringArray,
                     None => AttributeType::String,
                 };
-                Attribute { name, data_type, value }
+                Attribute { name: Cow::Owned(name), data_type, value }
             };
             let attributes = attributes.into_iter().map(attribute).collect();
             let (id, message, subject, group_id, trace_header) = texts;
