@@ -1,6 +1,8 @@
 //! Events: what is published for one exchange, the message and its attributes. Knows nothing of
 //! targets.
 
+use std::borrow::Cow;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -57,8 +59,8 @@ impl AttributeType {
 /// A message attribute; the value is never empty (SNS refuses empty values).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attribute {
-    /// Its name.
-    pub(crate) name: String,
+    /// Its name: the same text in every event, or a configured one.
+    pub(crate) name: Cow<'static, str>,
     /// How its value is read.
     pub(crate) data_type: AttributeType,
     /// Its value.

@@ -13,6 +13,7 @@ pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod aws;
+mod bytes_at_once;
 pub mod callout;
 pub mod capture;
 pub mod clock;

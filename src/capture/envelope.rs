@@ -104,8 +104,8 @@ impl Envelope<'_> {
             ("sender_id", self.delivery.sender_id.as_deref().and_then(carried)),
             ("content_type", self.request.headers.get("content-type").and_then(carried)),
         ];
-        let attribute = |(name, value): (&str, Option<Cow<'_, str>>)| {
-            let (name, value) = (name.to_owned(), value?.into_owned());
+        let attribute = |(name, value): (&'static str, Option<Cow<'_, str>>)| {
+            let (name, value) = (Cow::Borrowed(name), value?.into_owned());
             Some(Attribute { name, data_type: AttributeType::String, value })
         };
         values.into_iter().filter_map(attribute).collect()

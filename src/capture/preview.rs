@@ -127,7 +127,7 @@ fn taken(
                 target: protocol.name().to_owned(),
                 message: if has_attributes { event.message.clone() } else { event.with_attributes() },
                 attributes: attributes
-                    .map(|each| (each.name.clone(), each.data_type.as_str(), each.value.clone()))
+                    .map(|each| (each.name.clone().into_owned(), each.data_type.as_str(), each.value.clone()))
                     .collect(),
                 group_id: event.group_id.clone(),
                 bytes: storing.size,

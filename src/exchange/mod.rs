@@ -25,7 +25,13 @@ use template::Variable;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Headers<'_> {
+impl<'a> Headers<'a> {
+    /// Returns the first value of the header `name` (lower case), which borrows from where the
+    /// headers do.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+
     /// Returns the values of all lines of the header `name` (lower case).
     pub(crate) fn lines<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())

@@ -78,7 +78,7 @@ pub(super) fn publish(
             if let Some(bodies) = bodies {
                 bodies.put_into(&mut exchange, route);
             }
-            worker.accept(exchange, route, alike, now);
+            worker.accept(exchange, route, worker.event_hash(position, alike), now);
             if done.is_some() && route.delivery != DeliveryMode::AfterResponse {
                 worker.note_unheld("a response waits for one event, and this one had waited for another");
             }
@@ -90,14 +90,14 @@ pub(super) fn publish(
 /// Publishes the events of an exchange that an access logger sees, in which no response waits.
 #[inline(never)]
 pub(super) fn publish_logged(worker: &Worker, candidate: &mut dyn Candidate) {
-    each_taking(&worker.routes, candidate, None, &mut |candidate, Taken { route, alike, now, .. }| {
+    each_taking(&worker.routes, candidate, None, &mut |candidate, Taken { route, position, alike, now, .. }| {
         // Sending waits for the tick: Envoy logs before it flushes the response, so a client would
         // wait for the signature.
         let mut exchange = candidate.exchange(now, &route.needs);
         if route.request_body.is_some() || route.response_body.is_some() {
             mark_unseen(&mut exchange, route);
         }
-        worker.accept(exchange, route, alike, now);
+        worker.accept(exchange, route, worker.event_hash(position, alike), now);
         if route.delivery != DeliveryMode::AfterResponse {
             worker.note_unheld("an access logger sees a response when it is over; run the filter as an HTTP filter");
         }
@@ -136,13 +136,13 @@ pub(super) fn publish_awaited(
         if let Some(bodies) = bodies {
             bodies.put_into(&mut exchange, route);
         }
-        let fingerprint = exchange.fingerprint;
-        let release = worker.accept_awaited(exchange, route, alike, wait, part, now);
+        let (fingerprint, event) = (exchange.fingerprint, worker.event_hash(position, alike));
+        let release = worker.accept_awaited(exchange, route, event, wait, part, now);
         awaited = Some(AwaitedEvent {
             position,
             has_others: route.continues || before > 0,
             release,
-            _open: fingerprint.and_then(|fingerprint| worker.remember(fingerprint, route, alike)),
+            _open: fingerprint.and_then(|fingerprint| OpenExchange::of(fingerprint, event)),
         });
         false
     });

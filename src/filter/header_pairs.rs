@@ -17,6 +17,22 @@ pub(crate) fn pairs(map: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// Returns the first value of each of these pseudo headers, such as `:scheme`.
+pub(crate) fn pseudo<'a, const N: usize>(map: &'a [u8], wanted: [&str; N]) -> [Option<&'a [u8]>; N] {
+    let mut found = [None; N];
+    for (name, value) in pairs(map).filter(|(name, _)| name.first() == Some(&b':')) {
+        for (found, wanted) in found.iter_mut().zip(wanted) {
+            if found.is_none() && name == wanted.as_bytes() {
+                *found = Some(value);
+            }
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    found
+}
+
 /// Returns how many headers a serialised map has, and never more than its bytes have room for.
 pub(crate) fn count(map: &[u8]) -> usize {
     let (count, rest) = split_length(map).unwrap_or((0, &[]));
@@ -84,5 +100,11 @@ mod tests {
             prop_assert!(pairs(&bytes).count() <= count(&bytes));
             prop_assert!(name_places(&bytes).count() <= count(&bytes));
         }
+    }
+
+    #[test]
+    fn of_pseudo_headers_the_first_counts() {
+        let map = serialise(&[(":path", "/a"), ("a", "b"), (":path", "/b"), (":scheme", "http")]);
+        assert_eq!(pseudo(&map, [":scheme", ":path", ":method"]), [Some(&b"http"[..]), Some(b"/a"), None]);
     }
 }

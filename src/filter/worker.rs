@@ -14,7 +14,7 @@ use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
 use super::gateway::tempo::Tempo;
 use super::gateway::{GatewayReader, Rules};
 use super::held::{HeldPart, HeldResponses};
-use super::once::{hash, name_of_vm, Once, OpenExchange};
+use super::once::{hash, name_of_vm, Once};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
 use crate::callout::{Callout, Reply, ANSWERS_AT_ONCE};
@@ -121,6 +121,8 @@ pub(crate) struct Worker {
     has_warned: Cell<bool>,
     /// This filter among others that may see the same exchanges.
     pub(crate) once: Once,
+    /// A hash for each route of what its events are to those.
+    events: Vec<u64>,
     /// True if the host could not start a callout. It is not asked again before the next tick: it
     /// would refuse every batch of a long queue, each of which would be signed for nothing.
     refused: Cell<bool>,
@@ -138,9 +140,10 @@ impl Worker {
         pulse: Pulse,
     ) -> Worker {
         let metrics = GatewayMetrics::new(rules.gauges, agent.publishing().metric_targets());
-        let events = routes.all.iter().map(|route| event_hash(agent.publishing(), route, 0));
+        let events: Vec<u64> = routes.all.iter().map(|route| event_hash(agent.publishing(), route)).collect();
         Worker {
-            once: Once::new(rules.mark, events, name_of_vm()),
+            once: Once::new(rules.mark, events.iter().copied(), name_of_vm()),
+            events,
             has_warned: Cell::new(false),
             stores_webhooks: cfg!(feature = "capture") && !captures.all.is_empty(),
             holds_responses: routes.hold_responses(),
@@ -185,10 +188,10 @@ impl Worker {
         is_ticking
     }
 
-    /// Queues the event of an exchange that `route` takes, and that has become so many others
-    /// `alike`.
-    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, alike: usize, now: Timestamp) {
-        if self.is_first(&exchange, route, alike) {
+    /// Queues the event of an exchange that `route` takes. Other filters know it by its hash,
+    /// `event`.
+    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, event: u64, now: Timestamp) {
+        if self.once.admits(exchange.fingerprint, event) {
             self.agent.borrow_mut().publishing().accept(exchange, route, now);
             self.relieve(now);
             self.report_at_end(now);
@@ -201,12 +204,12 @@ impl Worker {
         &self,
         exchange: Exchange<'_>,
         route: &Route,
-        alike: usize,
+        event: u64,
         wait: Wait,
         part: HeldPart,
         now: Timestamp,
     ) -> Option<Release> {
-        let is_first = self.is_first(&exchange, route, alike);
+        let is_first = self.once.admits(exchange.fingerprint, event);
         if !is_first || !self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now) {
             return Some(Release::Pass);
         }
@@ -227,15 +230,10 @@ impl Worker {
         self.held.part(context)
     }
 
-    /// Remembers an exchange that is not over, and that has become the event of `route`.
-    pub(crate) fn remember(&self, exchange: u64, route: &Route, alike: usize) -> Option<OpenExchange> {
-        OpenExchange::of(exchange, event_hash(self.agent.borrow_mut().publishing(), route, alike))
-    }
-
-    /// Returns true if no other filter has made the event of `route` of this exchange.
-    fn is_first(&self, exchange: &Exchange<'_>, route: &Route, alike: usize) -> bool {
-        let event = event_hash(self.agent.borrow_mut().publishing(), route, alike);
-        self.once.admits(exchange.fingerprint, event)
+    /// Returns a hash of what the event of the route at `position` is to other filters, where
+    /// `alike` events of the exchange have its target and type already.
+    pub(crate) fn event_hash(&self, position: usize, alike: usize) -> u64 {
+        self.events.get(position).copied().unwrap_or_default() ^ alike as u64
     }
 
     /// Returns true if a response can wait. The reply that it waits for comes to the root.
@@ -530,11 +528,10 @@ impl Worker {
     }
 }
 
-/// Returns what tells the events of `route` from others: where they go, their type, and how many
-/// alike their exchange has become before.
-fn event_hash(publisher: &Publisher, route: &Route, alike: usize) -> u64 {
+/// Returns what tells the events of `route` from others: where they go, and their type.
+fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
     let event_type = route.event_type.as_deref().unwrap_or_default();
-    hash(&[publisher.target_of(route).as_bytes(), event_type.as_bytes()]) ^ alike as u64
+    hash(&[publisher.target_of(route).as_bytes(), event_type.as_bytes()])
 }
 
 /// Releases the response of the context that the host speaks for.

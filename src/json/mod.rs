@@ -4,7 +4,6 @@
 //! Writing fails only for a map whose keys are not texts, or for a type whose own serialisation
 //! gives up. The crate has neither, so that nobody has to say what follows if it did.
 
-mod bytes_at_once;
 mod depth;
 pub(crate) mod object;
 pub(crate) mod pointer;
@@ -13,7 +12,7 @@ mod tree;
 pub(crate) mod walk;
 
 pub(crate) use depth::is_deeper;
-pub(crate) use string::{push_field, push_string};
+pub(crate) use string::{is_plain, push_field, push_string};
 pub(crate) use tree::{texts, tree, tree_of_single_keys, JsonPath};
 
 use serde::Serialize;

@@ -106,7 +106,7 @@ impl TypedAttribute {
                 (AttributeType::StringArray, written(elements)?)
             }
         };
-        Ok(Attribute { name: self.name.clone(), data_type, value })
+        Ok(Attribute { name: Cow::Owned(self.name.clone()), data_type, value })
     }
 }
 

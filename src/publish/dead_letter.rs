@@ -5,6 +5,8 @@
 //! writes to one, and never decides which event is dead. An event was redacted when it was made, so
 //! that a letter shows nothing that its target would not have had.
 
+use std::borrow::Cow;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -153,8 +155,8 @@ impl DeadLetter {
     /// the id and the group of the event that is dead, and happened `now`.
     #[inline(never)]
     pub(crate) fn into_event(self, target: Address<'_>, now: Timestamp) -> Event {
-        let text = |name: &str, value: &str| Attribute {
-            name: name.to_owned(),
+        let text = |name: &'static str, value: &str| Attribute {
+            name: Cow::Borrowed(name),
             data_type: AttributeType::String,
             value: value.to_owned(),
         };

@@ -164,7 +164,7 @@ impl EventRules<'_> {
             target_key: protocol.kind().key,
             target: protocol.name().to_owned(),
             message,
-            attributes: attributes.map(|each| (each.name, each.data_type.as_str(), each.value)).collect(),
+            attributes: attributes.map(|each| (each.name.into_owned(), each.data_type.as_str(), each.value)).collect(),
             left_out: recorder.take_left_out(),
             subject: event.subject,
             group_id: event.group_id,

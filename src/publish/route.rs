@@ -226,6 +226,11 @@ impl Matched {
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the position of the first route that does.
+    pub(crate) fn first(self) -> Option<usize> {
+        self.0.positions().next()
+    }
 }
 
 impl Routes {

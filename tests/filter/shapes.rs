@@ -126,6 +126,33 @@ fn a_message_has_the_members_of_the_configuration_each_of_its_type() {
     }
 }
 
+/// A question to Envoy shows all lines of a header as one.
+#[test]
+fn a_header_in_a_message_is_its_first_line_however_it_is_read() {
+    let names = ["host", "x-one", "x-two", "x-comma", "x-empty", "x-none", "x-it's"];
+    for count in [2, 5, names.len()] {
+        let names = &names[names.len() - count..];
+        let mut message: serde_json::Map<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), json!(format!("${{request.headers.{name}}}")))).collect();
+        message.insert("etag".to_owned(), json!("${response.headers.etag}"));
+        for way in WAYS {
+            let headers =
+                [("x-one", "1"), ("x-two", "a"), ("x-two", "b"), ("x-comma", "a, b"), ("x-empty", ""), ("x-it's", "c")];
+            let spec = headers.into_iter().fold(put(), |spec, (name, value)| spec.request_header(name, value));
+            let spec = spec.response_header("etag", "7").response_header("etag", "8");
+            let entry = published(way, &mut way.start(&config(json!({"message": message}))), &spec);
+            let mut expected =
+                json!({"x-one": "1", "x-two": "a", "x-comma": "a, b", "x-empty": "", "x-none": null, "x-it's": "c"});
+            let expected = expected.as_object_mut().unwrap();
+            expected.retain(|name, _| names.contains(&name.as_str()));
+            expected.insert("etag".to_owned(), json!("7"));
+            let mut message = entry.message;
+            assert_eq!(message.as_object_mut().unwrap().remove("host").is_some(), names.contains(&"host"), "{way:?}");
+            assert_eq!(message.as_object(), Some(&*expected), "{way:?}, {count}");
+        }
+    }
+}
+
 #[test]
 fn what_a_message_has_no_room_for_is_cut_and_named() {
     let message = json!({"tenant": "${request.headers.x-tenant}", "path": "${request.path}"});

@@ -69,7 +69,7 @@ mod tests {
     use crate::event::{Attribute, AttributeType};
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
-        Attribute { name: name.into(), data_type, value: value.into() }
+        Attribute { name: name.to_owned().into(), data_type, value: value.into() }
     }
 
     fn event(message: &str, attributes: Vec<Attribute>) -> Event {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::aws::form::Form;
 use crate::aws::sns::topic_arn::TopicArn;
 use crate::event::{Attribute, AttributeType, Event};
+use crate::json::is_plain;
 
 /// The `content-type` of a request.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -65,9 +66,7 @@ pub(crate) fn body(topic: &TopicArn, events: &[&Event]) -> Vec<u8> {
 /// a filter policy (SNS Developer Guide, "Filter policy constraints").
 fn string_value(attribute: &Attribute) -> Cow<'_, str> {
     let value = &attribute.value;
-    // Many bytes at once: most have neither, so that all of them are looked at in any case.
-    let is_escaped = || value.bytes().fold(false, |any, byte| any | matches!(byte, b'"' | b'\\'));
-    if attribute.data_type != AttributeType::String || !is_escaped() {
+    if attribute.data_type != AttributeType::String || is_plain(value) {
         return Cow::Borrowed(value);
     }
     Cow::Owned(value.replace('\\', r"\\").replace('"', "\\\""))
@@ -106,7 +105,7 @@ pub(super) mod tests {
     }
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
-        Attribute { name: name.into(), data_type, value: value.into() }
+        Attribute { name: name.to_owned().into(), data_type, value: value.into() }
     }
 
     pub(crate) fn event(id: &str, message: &str) -> Event {

@@ -54,8 +54,11 @@ mod tests {
     #[test]
     fn the_sums_are_those_of_sqs() {
         // Computed by moto 5, whose sums botocore checks.
-        let attribute =
-            |name: &str, data_type, value: &str| Attribute { name: name.into(), data_type, value: value.into() };
+        let attribute = |name: &str, data_type, value: &str| Attribute {
+            name: name.to_owned().into(),
+            data_type,
+            value: value.into(),
+        };
         let attributes = [
             attribute("source", AttributeType::String, "github"),
             attribute("id", AttributeType::String, "é"),

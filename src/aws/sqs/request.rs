@@ -117,7 +117,7 @@ mod tests {
     const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks";
 
     fn attribute(name: &str, data_type: AttributeType, value: &str) -> Attribute {
-        Attribute { name: name.into(), data_type, value: value.into() }
+        Attribute { name: name.to_owned().into(), data_type, value: value.into() }
     }
 
     fn message(body: &str) -> Message<'_> {

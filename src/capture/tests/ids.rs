@@ -104,7 +104,7 @@ fn stored_by(seed: u64, capture: &Value, requests: &[Sent]) -> Vec<Stored> {
                 .event
                 .attributes
                 .into_iter()
-                .map(|attribute| (attribute.name, attribute.value))
+                .map(|attribute| (attribute.name.into_owned(), attribute.value))
                 .collect(),
         }
     };

@@ -7,14 +7,12 @@
 // By hand, because postcard 1.1.3 took 1,807 instructions for an event of 2 KB instead of 1,465,
 // and 2.8 KB more of the module.
 
+use super::keys::{Key, KEY_BYTES};
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
 
 /// The length of an absent text.
 const ABSENT: u32 = u32::MAX;
-
-/// Bytes of a key; every value begins with its own.
-pub(crate) const KEY_BYTES: usize = 24;
 
 /// Bytes of a head.
 const HEAD_BYTES: usize = 48;
@@ -99,7 +97,7 @@ impl EntryHead {
     }
 
     /// Reads the head of the entry under `key`; `None` if the value is another key's.
-    pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<EntryHead> {
+    pub(crate) fn read(key: &Key, value: &[u8]) -> Option<EntryHead> {
         let mut decoder = Decoder::new(key, value)?;
         let [state, flags, _, _, a, b, c, d] = decoder.number()?.to_le_bytes();
         Some(EntryHead {
@@ -125,10 +123,10 @@ impl EntryHead {
 
     /// Writes the head into the value of an entry, under its key.
     #[inline(never)]
-    pub(crate) fn write(&self, key: &[u8], value: &mut [u8]) {
+    pub(crate) fn write(&self, key: &Key, value: &mut [u8]) {
         // A value has room for both: `encode` has made it.
-        let Some((place, rest)) = value.split_at_mut_checked(key.len()) else { return };
-        place.copy_from_slice(key);
+        let Some((place, rest)) = value.split_first_chunk_mut() else { return };
+        *place = *key;
         if let Some(head) = rest.first_chunk_mut() {
             *head = self.encode();
         }
@@ -183,8 +181,9 @@ pub(crate) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
     /// Begins to read the value of `key`; `None` if it is another key's.
-    pub(crate) fn new(key: &[u8], value: &'a [u8]) -> Option<Decoder<'a>> {
-        value.strip_prefix(key).map(Decoder)
+    pub(crate) fn new(key: &Key, value: &'a [u8]) -> Option<Decoder<'a>> {
+        let (own, rest) = value.split_first_chunk()?;
+        (own == key).then_some(Decoder(rest))
     }
 
     /// Reads a number.
@@ -238,7 +237,7 @@ pub(crate) fn encode(event: &Event) -> Vec<u8> {
 }
 
 /// Decodes the event in the value under `key`.
-pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
+pub(crate) fn decode(key: &Key, value: &[u8]) -> Option<Event> {
     let at = EntryHead::read(key, value)?.at;
     let mut decoder = Decoder(value.get(KEY_BYTES + HEAD_BYTES..)?);
     let (id, message) = (decoder.text()?, decoder.text()?);
@@ -251,20 +250,21 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Event> {
             2 => AttributeType::StringArray,
             _ => return None,
         };
-        attributes.push(Attribute { name: decoder.text()?, data_type, value: decoder.text()? });
+        attributes.push(Attribute { name: decoder.text()?.into(), data_type, value: decoder.text()? });
     }
     Some(Event { id, message, attributes, subject, group_id, trace_header, at })
 }
 
 /// Returns the value that stands in for an entry that has come to its end, which is shorter.
-pub(crate) fn verdict(key: &[u8], head: &EntryHead) -> Vec<u8> {
-    [key, &head.encode()].concat()
+pub(crate) fn verdict(key: &Key, head: &EntryHead) -> Vec<u8> {
+    [key.as_slice(), &head.encode()].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     prop_compose! {
         fn any_event()(
@@ -272,13 +272,13 @@ mod tests {
             attributes: Vec<(String, Option<bool>, String)>,
             at: u64,
         ) -> Event {
-            let attribute = |(name, number, value)| {
+            let attribute = |(name, number, value): (String, _, _)| {
                 let data_type = match number {
                     Some(true) => AttributeType::Number,
                     Some(false) => AttributeType::StringArray,
                     None => AttributeType::String,
                 };
-                Attribute { name, data_type, value }
+                Attribute { name: Cow::Owned(name), data_type, value }
             };
             let attributes = attributes.into_iter().map(attribute).collect();
             let (id, message, subject, group_id, trace_header) = texts;

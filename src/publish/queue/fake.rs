@@ -58,7 +58,8 @@ impl Fake {
     fn live(&self) -> Vec<Vec<u8>> {
         let values = self.values.borrow();
         let is_live = |(key, (value, _)): &(&Vec<u8>, &(Vec<u8>, u32))| {
-            EntryHead::read(key, value).is_some_and(|head| !head.state.is_over()) && !is_word(key)
+            key.first_chunk().and_then(|key| EntryHead::read(key, value)).is_some_and(|head| !head.state.is_over())
+                && !is_word(key)
         };
         values.iter().filter(is_live).map(|(key, _)| key.clone()).collect()
     }

@@ -11,27 +11,34 @@ const LEASE: u32 = 0xffff_ff01;
 /// Slots of one queue at most.
 pub(crate) const MAX_SLOTS: u32 = 1 << 21;
 
+/// Bytes of a key, of which the last four are its number.
+pub(crate) const KEY_BYTES: usize = 24;
+
+/// A key.
+pub(crate) type Key = [u8; KEY_BYTES];
+
 /// The keys of one target, or of the directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys(Vec<u8>);
+pub(crate) struct Keys(Key);
 
 impl Keys {
     /// Creates the keys of the target with these names. Kong takes the part before the first slash
     /// as the name of a zone; the number is the version of all that is written, so that two
     /// versions never read each other.
     pub(crate) fn new(names: &[&str]) -> Keys {
-        let mut key = b"retrohook/4/".to_vec();
-        key.extend_from_slice(&hash(names.join("/").as_bytes()).to_be_bytes());
+        let mut key = [0; KEY_BYTES];
+        let (zone, name) = (b"retrohook/4/", hash(names.join("/").as_bytes()).to_be_bytes());
+        key.iter_mut().zip(zone.iter().chain(&name)).for_each(|(place, byte)| *place = *byte);
         Keys(key)
     }
 
     /// Returns the key of the word that says where the queue begins and ends.
-    pub(crate) fn cursors(&self) -> Vec<u8> {
+    pub(crate) fn cursors(&self) -> Key {
         self.numbered(CURSORS)
     }
 
     /// Returns the key of the word that says who sends.
-    pub(crate) fn lease(&self) -> Vec<u8> {
+    pub(crate) fn lease(&self) -> Key {
         self.numbered(LEASE)
     }
 
@@ -39,8 +46,12 @@ impl Keys {
     ///
     /// Keys of one target differ in their last four bytes only, so that no two of them have the
     /// same CRC-32, which is all that Kong goes by.
-    pub(crate) fn numbered(&self, number: u32) -> Vec<u8> {
-        [self.0.as_slice(), &number.to_be_bytes()].concat()
+    pub(crate) fn numbered(&self, number: u32) -> Key {
+        let mut key = self.0;
+        if let Some(place) = key.last_chunk_mut() {
+            *place = number.to_be_bytes();
+        }
+        key
     }
 }
 

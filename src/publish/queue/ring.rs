@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use super::entry::{self, Decoder, Encoder, EntryHead};
-use super::keys::{Keys, MAX_SLOTS};
+use super::entry::{self, Decoder, EntryHead};
+use super::keys::{Key, Keys, KEY_BYTES, MAX_SLOTS};
 use super::store::Store;
 use super::EntryPlace;
 use crate::event::Event;
@@ -20,6 +20,9 @@ const LEAST_SLOTS: usize = 1 << 15;
 
 /// Positions by which a ring whose cursors were lost begins behind those that were seen last.
 const UNSEEN: u64 = 64;
+
+/// Bytes of the cursors behind their key.
+const CURSOR_BYTES: usize = 48;
 
 /// The control word of a ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,14 +44,20 @@ pub(crate) struct Cursors {
 }
 
 impl Cursors {
-    fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let mut encoder = Encoder::new(key, 48);
-        encoder.number(self.next).number(self.head).number(self.entries).number(self.bytes).number(self.time);
-        encoder.number(u64::from(self.slots) << 1 | u64::from(self.is_down));
-        encoder.finish()
+    fn encode(&self, key: &Key) -> [u8; KEY_BYTES + CURSOR_BYTES] {
+        let mut value = [0; KEY_BYTES + CURSOR_BYTES];
+        let last = u64::from(self.slots) << 1 | u64::from(self.is_down);
+        let numbers = [self.next, self.head, self.entries, self.bytes, self.time, last];
+        if let Some((place, rest)) = value.split_first_chunk_mut() {
+            *place = *key;
+            for (chunk, number) in rest.chunks_exact_mut(8).zip(numbers) {
+                chunk.copy_from_slice(&number.to_le_bytes());
+            }
+        }
+        value
     }
 
-    fn decode(key: &[u8], value: &[u8]) -> Option<Cursors> {
+    fn decode(key: &Key, value: &[u8]) -> Option<Cursors> {
         let mut decoder = Decoder::new(key, value)?;
         let mut number = || decoder.number();
         let (next, head, entries, bytes, time) = (number()?, number()?, number()?, number()?, number()?);
@@ -266,7 +275,7 @@ impl Ring {
 
     /// Returns the key of the slot of a position.
     #[inline(never)]
-    pub(crate) fn key(&self, position: u64) -> Vec<u8> {
+    pub(crate) fn key(&self, position: u64) -> Key {
         let slot = position % u64::from(self.last.slots.max(1));
         self.keys.numbered(u32::try_from(slot).unwrap_or_default())
     }
@@ -301,7 +310,7 @@ impl Ring {
 
 /// The value of a slot, as it was read.
 pub(crate) struct Slot {
-    pub(crate) key: Vec<u8>,
+    pub(crate) key: Key,
     pub(crate) value: Vec<u8>,
     pub(crate) version: u32,
 }

@@ -5,6 +5,8 @@ mod cloud_event;
 mod message;
 mod shrink;
 
+use std::borrow::Cow;
+
 use crate::aws::protocol::Protocol;
 use crate::aws::text;
 use crate::clock::Timestamp;
@@ -193,9 +195,9 @@ fn attributes(
     id: &str,
     envelope: Option<&CloudEventEnvelope<'_>>,
 ) -> (Vec<Attribute>, u64) {
-    let attribute = |(name, value): (&str, &str)| {
+    let attribute = |(name, value): (&'static str, &str)| {
         let value = text::attribute_value(value.to_owned())?;
-        Some(Attribute { name: name.to_owned(), data_type: AttributeType::String, value })
+        Some(Attribute { name: Cow::Borrowed(name), data_type: AttributeType::String, value })
     };
     let event_type = route.event_type.as_deref().map(|event_type| ("event_type", event_type));
     let of_envelope = if envelope.is_some() { CLOUD_EVENT_ATTRIBUTES.len() + 2 } else { 0 };
@@ -223,7 +225,7 @@ fn attributes(
     }
     attributes.extend(attribute(("method", &exchange.request.method)));
     attributes.push(Attribute {
-        name: "status".to_owned(),
+        name: Cow::Borrowed("status"),
         data_type: AttributeType::Number,
         value: exchange.response.status.to_string(),
     });

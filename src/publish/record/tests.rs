@@ -166,7 +166,7 @@ fn attributes_are_for_filter_policies() {
     let attributes: Vec<_> = event
         .attributes
         .iter()
-        .map(|attribute| (attribute.name.as_str(), attribute.data_type.as_str(), attribute.value.as_str()))
+        .map(|attribute| (&*attribute.name, attribute.data_type.as_str(), attribute.value.as_str()))
         .collect();
     assert_eq!(
         attributes,
@@ -195,7 +195,7 @@ fn a_cloud_event_has_the_record_as_its_data_and_its_attributes_beside_it() {
     assert_eq!(message["subject"], "/mockbin/profile/REDACTED");
     assert_eq!((&message["id"], &message["data"]["event_id"]), (&json!(ID), &json!(ID)));
     assert_eq!(message["data"]["request"]["method"], "PUT");
-    let names: Vec<_> = event.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+    let names: Vec<_> = event.attributes.iter().map(|attribute| &*attribute.name).collect();
     let expected = [
         "event_id",
         "ce-specversion",

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use proxy_wasm::types::MapType;
 
-use super::ending::{grpc_trailer, Ending};
-use super::properties::{ExchangeProperty, Properties};
+use super::ending::{grpc_trailer, Ending, CONTENT_TYPE};
+use super::properties::{headers_of_question, ExchangeProperty, NamedHeader, Properties};
 use super::{headers, request_id, Questions, RULES};
 use crate::clock::Timestamp;
 use crate::exchange::body::BodySlot;
 use crate::exchange::template::Variable;
 use crate::exchange::{ClientRequest, ClientResponse, Entity, EventNames, Exchange, Latencies, Tls};
 use crate::filter::gateway::{Candidate, EndWhileHeld, Head, Outlook};
-use crate::filter::header_pairs::pairs;
+use crate::filter::header_pairs::{pairs, pseudo};
 use crate::filter::hostcalls::{self, text, text_of};
 use crate::filter::once::hash;
 use crate::publish::needs::Needs;
@@ -225,13 +225,14 @@ impl Candidate for EnvoyCandidate {
             let map = MapType::HttpRequestHeaders;
             self.request_headers = Some(match needs {
                 Needs::Record => hostcalls::header_map(map),
-                Needs::Parts(_) => hostcalls::headers_by_name(map, &request_headers(needs)),
+                Needs::Parts(_) => self.properties.headers(map, &request_headers(needs)),
             });
         }
         let ending = self.ending(is_over);
         let map = self.request_headers.as_deref().unwrap_or_default();
         let (request_headers, status) = (headers(map), self.status);
         let for_record = needs.is_record();
+        let [scheme, path] = pseudo(map, [":scheme", ":path"]).map(|text| text.map(text_of));
         let properties = &self.properties;
         let number = |property| if is_over && for_record { properties.number(property) } else { None };
         let duration = number(ExchangeProperty::Duration).map(Duration::from_nanos);
@@ -242,8 +243,8 @@ impl Candidate for EnvoyCandidate {
             client_verify: Some(client_verify().into()),
             cipher: None,
         });
-        let entity = |property, variable| {
-            let name = if for_record || needs.has(&variable) { properties.text(property) } else { None };
+        let entity = |property, variable: &Variable| {
+            let name = if for_record || needs.has(variable) { properties.text(property) } else { None };
             name.map(|name| Entity { name: Some(name), json: None })
         };
         let (began, client) = (properties.number(ExchangeProperty::Began), properties.text(ExchangeProperty::Client));
@@ -256,8 +257,8 @@ impl Candidate for EnvoyCandidate {
                 id: request_id(&request_headers),
                 method: Cow::Borrowed(&self.method),
                 target: Cow::Borrowed(&self.target),
-                scheme: pseudo(map, b":scheme"),
-                host: request_headers.get("host").map(|host| Cow::Owned(host.to_owned())),
+                scheme,
+                host: request_headers.text("host"),
                 port: None,
                 headers: request_headers,
                 size: number(ExchangeProperty::RequestSize),
@@ -279,16 +280,12 @@ impl Candidate for EnvoyCandidate {
                 receive: None,
             },
             started_at: began.map(|nanoseconds| Timestamp(nanoseconds / 1_000_000)),
-            client_ip: client
-                .as_deref()
-                .map(without_port)
-                .filter(|ip| !ip.is_empty())
-                .map(|ip| Cow::Owned(ip.to_owned())),
-            upstream_uri: pseudo(map, b":path").filter(|_| ending.is_upstream && is_over),
+            client_ip: client.map(client_ip).filter(|ip| !ip.is_empty()),
+            upstream_uri: path.filter(|_| ending.is_upstream && is_over),
             upstream_status: ending.is_upstream.then(|| Cow::Owned(status.to_string())),
             source: ending.is_upstream.then_some(Cow::Borrowed("upstream")),
-            route: entity(ExchangeProperty::RouteName, Variable::RouteName),
-            service: entity(ExchangeProperty::ClusterName, Variable::ServiceName),
+            route: entity(ExchangeProperty::RouteName, &Variable::RouteName),
+            service: entity(ExchangeProperty::ClusterName, &Variable::ServiceName),
             event: EventNames::default(),
             consumer: None,
             credential_id: None,
@@ -314,7 +311,6 @@ fn request_headers(needs: &Needs) -> Vec<&str> {
 /// Returns the names of the headers of the response that the routes which `matched` ask for; `None`
 /// if one asks for all, or for how the response ended, which all of them tell.
 fn response_headers(routes: &Routes, matched: Matched) -> Option<Vec<String>> {
-    let asks_for_all = |route: &Route| route.needs.is_record() || route.complete_only;
     if routes.of(matched).any(asks_for_all) {
         return None;
     }
@@ -323,11 +319,30 @@ fn response_headers(routes: &Routes, matched: Matched) -> Option<Vec<String>> {
     Some(named.map(str::to_owned).collect())
 }
 
-/// Returns the properties of an exchange, all that the routes which `matched` may need of them in
-/// one question.
+/// Returns the headers that the events of a route may need, and what tells whether it wants the
+/// exchange, where its question should have them.
+pub(super) fn headers_of(route: &Route) -> Vec<NamedHeader> {
+    let needs = [&route.needs, route.when.needs()];
+    let of_request = needs.iter().flat_map(|needs| request_headers(needs));
+    let of_response = needs.iter().flat_map(|needs| needs.response_headers()).chain([CONTENT_TYPE]);
+    headers_of_question([
+        (MapType::HttpRequestHeaders, of_request.collect()),
+        (MapType::HttpResponseHeaders, of_response.collect()),
+    ])
+}
+
+/// Returns true if a route asks for all that Envoy tells of an exchange, or for how it ended.
+pub(super) fn asks_for_all(route: &Route) -> bool {
+    route.needs.is_record() || route.complete_only
+}
+
+/// Returns the properties of an exchange, all that the first of the routes which `matched` may need
+/// of them in one question.
 fn properties(questions: &Questions, routes: &Routes, matched: Matched) -> Properties {
-    let needs_all = routes.of(matched).any(|route| route.needs.is_record() || route.complete_only);
-    Properties::new(if needs_all { questions.of_records } else { questions.of_others })
+    Properties::new(match routes.of(matched).any(asks_for_all) {
+        true => questions.of_records.clone(),
+        false => matched.first().and_then(|first| questions.of_others.get(first)?.clone()),
+    })
 }
 
 /// Returns how the exchange ended whose response was held to the last. Envoy notes that a response
@@ -344,13 +359,16 @@ pub(super) fn end_while_held() -> EndWhileHeld {
     }
 }
 
-/// Returns a pseudo header.
-fn pseudo<'a>(headers: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, str>> {
-    pairs(headers).find(|(name, _)| *name == wanted).map(|(_, value)| text_of(value))
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the address of a client without its port. It borrows from where `address` does.
+fn client_ip(address: Cow<'_, str>) -> Cow<'_, str> {
+    match address {
+        Cow::Borrowed(address) => Cow::Borrowed(without_port(address)),
+        Cow::Owned(address) => Cow::Owned(without_port(&address).to_owned()),
+    }
 }
 
 /// Returns `10.0.0.1:80` and `[::1]:80` without port and brackets.

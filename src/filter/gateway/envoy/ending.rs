@@ -17,7 +17,8 @@ use crate::lookup;
 /// What Envoy says of a response that it has from a service, unless something went wrong.
 const VIA_UPSTREAM: &str = "via_upstream";
 
-const CONTENT_TYPE: &str = "content-type";
+/// Tells whether a response is one of gRPC.
+pub(super) const CONTENT_TYPE: &str = "content-type";
 const GRPC_STATUS: &str = "grpc-status";
 
 /// Begins what it says of one that the service did not bring to its end.
@@ -68,7 +69,7 @@ impl Ending {
         };
         let mut wanted = vec![CONTENT_TYPE];
         wanted.extend(names.iter().map(String::as_str).filter(|name| *name != CONTENT_TYPE));
-        let headers = hostcalls::headers_by_name(MapType::HttpResponseHeaders, &wanted);
+        let headers = properties.headers(MapType::HttpResponseHeaders, &wanted);
         let in_head = || hostcalls::header(MapType::HttpResponseHeaders, GRPC_STATUS).map(|status| parsed(&status));
         Ending {
             grpc_status: grpc_status(&headers, || in_head().or(in_trailers).or_else(grpc_trailer)),

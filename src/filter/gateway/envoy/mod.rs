@@ -7,6 +7,7 @@ mod properties;
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::types::MapType;
@@ -21,8 +22,8 @@ use crate::exchange::{ClientRequest, Headers};
 use crate::filter::header_pairs::{count, pairs};
 use crate::filter::hostcalls::{self, text_of};
 use crate::publish::route::{Matched, Routes};
-use candidate::EnvoyCandidate;
-use properties::{Question, QuestionExtent};
+use candidate::{asks_for_all, headers_of, EnvoyCandidate};
+use properties::{NamedHeader, Question, QuestionExtent};
 
 /// The rules of Envoy.
 pub(super) static RULES: Rules = Rules {
@@ -71,24 +72,38 @@ pub(super) fn reader(config: &Config) -> Box<dyn GatewayReader> {
     Box::new(EnvoyReader {
         trusts_original_path: config.trusts_original_path,
         disbelieved: Cell::new(false),
-        questions: Questions::compile(),
+        questions: Questions::compile(&config.routes),
     })
 }
 
 /// The questions of one worker.
 struct Questions {
     /// Asks of exchanges that a route wants the whole record of, or whose end it has to know.
-    of_records: Option<Question>,
-    /// Asks of all others.
-    of_others: Option<Question>,
+    of_records: Option<Rc<Question>>,
+    /// Asks of all others, for each route in the order of the configuration.
+    of_others: Vec<Option<Rc<Question>>>,
 }
 
 impl Questions {
     /// Has Envoy compile them. Where the configuration only says that this is Envoy, nothing is
     /// asked, because Kong may trap.
-    fn compile() -> Questions {
-        let compile = |extent| is_envoy().then(|| Question::compile(extent)).flatten();
-        Questions { of_records: compile(QuestionExtent::Record), of_others: compile(QuestionExtent::Outcome) }
+    fn compile(routes: &Routes) -> Questions {
+        let mut questions = Questions { of_records: None, of_others: Vec::new() };
+        if !is_envoy() {
+            return questions;
+        }
+        questions.of_records = Question::compile(QuestionExtent::Record, Vec::new()).map(Rc::new);
+        for route in routes.all.iter() {
+            let question = if asks_for_all(route) { None } else { questions.of(headers_of(route)) };
+            questions.of_others.push(question);
+        }
+        questions
+    }
+
+    /// Returns the question for these headers: one of several routes, or another one.
+    fn of(&self, headers: Vec<NamedHeader>) -> Option<Rc<Question>> {
+        let known = self.of_others.iter().flatten().find(|question| question.has(&headers));
+        known.cloned().or_else(|| Question::compile(QuestionExtent::Outcome, headers).map(Rc::new))
     }
 }
 
@@ -168,8 +183,8 @@ impl Webhook for EnvoyWebhook {
     }
 }
 
-fn request_id<'a>(headers: &Headers<'_>) -> Option<Cow<'a, str>> {
-    headers.get("x-request-id").map(|id| Cow::Owned(id.to_owned()))
+fn request_id<'a>(headers: &Headers<'a>) -> Option<Cow<'a, str>> {
+    headers.text("x-request-id")
 }
 
 /// Returns the headers of a map, without pseudo headers and without those that Envoy adds for

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::destination::{Destination, Known};
-use super::header_map::{HeaderNames, KongHeaders};
+use super::header_map::{lower_case, HeaderNames, KongHeaders};
 use super::values::{is_uuid, last, millis, number, text_property};
 use super::variables::{NginxVariable, Together, Variables};
 use crate::clock::Timestamp;
@@ -196,14 +196,14 @@ impl Candidate for KongCandidate {
 
     fn exchange(&mut self, now: Timestamp, needs: &Needs) -> Exchange<'_> {
         let for_record = needs.is_record();
-        let has = |variable: Variable| for_record || needs.has(&variable);
-        let (has_start, has_client) = (has(Variable::StartedAt), has(Variable::ClientIp));
+        let has = |variable: &Variable| for_record || needs.has(variable);
+        let (has_start, has_client) = (has(&Variable::StartedAt), has(&Variable::ClientIp));
         // A few values cost less one by one.
         self.variables = if for_record { self.together.read() } else { Variables::default() };
         let Some(response) = &self.response else { return Exchange::default() };
         let variables = &self.variables;
         let headers = self.headers.headers();
-        let header = |name: &str| headers.get(name).map(|value| Cow::Owned(value.to_owned()));
+        let header = |name: &str| headers.text(name);
         let Destination { route, service } = &*self.destination;
         let text_of = |variable, is_needed: bool| if is_needed { variables.text(variable) } else { None };
         let started_at = if has_start { started_at(variables) } else { None };
@@ -230,7 +230,7 @@ impl Candidate for KongCandidate {
                     None => None,
                 },
                 // nginx has it so for Kong's log, too.
-                host: header("host").map(|host| Cow::Owned(host.to_ascii_lowercase())),
+                host: header("host").map(lower_case),
                 port: if for_record { port(authority) } else { None },
                 headers: Headers::default(),
                 size: if for_record { variables.number(NginxVariable::RequestLength) } else { None },

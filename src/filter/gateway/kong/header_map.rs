@@ -8,7 +8,7 @@ use proxy_wasm::types::MapType;
 use crate::capture::Captures;
 use crate::exchange::template::Variable;
 use crate::exchange::Headers;
-use crate::filter::header_pairs::{count, pairs};
+use crate::filter::header_pairs::{count, pairs, pseudo};
 use crate::filter::hostcalls::{self, text_of};
 use crate::publish::route::Routes;
 
@@ -122,16 +122,12 @@ impl KongHeaders {
 
     /// Returns pseudo headers such as `:scheme`, if they were read with the others.
     pub(super) fn pseudo<const N: usize>(&self, wanted: [&str; N]) -> [Option<&str>; N] {
-        let mut found = [None; N];
-        let KongHeaders::Whole(map) = self else { return found };
-        for (name, value) in pairs(map).filter(|(name, _)| name.first() == Some(&b':')) {
-            for (found, wanted) in found.iter_mut().zip(wanted) {
-                if found.is_none() && name == wanted.as_bytes() {
-                    *found = std::str::from_utf8(value).ok();
-                }
+        match self {
+            KongHeaders::Whole(map) => {
+                pseudo(map, wanted).map(|value| value.and_then(|value| std::str::from_utf8(value).ok()))
             }
+            KongHeaders::Some(_) => [None; N],
         }
-        found
     }
 
     /// Returns the headers without pseudo headers, and with names in lower case: Kong has them as
@@ -142,7 +138,7 @@ impl KongHeaders {
                 let mut headers = Vec::with_capacity(count(map));
                 for (name, value) in pairs(map) {
                     if !name.starts_with(b":") {
-                        headers.push((lower_case(name), text_of(value)));
+                        headers.push((lower_case(text_of(name)), text_of(value)));
                     }
                 }
                 Headers(headers)
@@ -155,10 +151,11 @@ impl KongHeaders {
     }
 }
 
-fn lower_case(name: &[u8]) -> Cow<'_, str> {
-    let mut name = text_of(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        name.to_mut().make_ascii_lowercase();
+/// Returns a text without upper case.
+#[inline]
+pub(super) fn lower_case(mut text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text.to_mut().make_ascii_lowercase();
     }
-    name
+    text
 }

@@ -13,30 +13,25 @@ pub(super) fn text_property(property: &str) -> Option<String> {
     hostcalls::property(property).map(text).filter(|text| !text.is_empty())
 }
 
-/// Reads milliseconds from seconds such as `1767268800.012`. Digit by digit, because a checked
-/// product of 64 bits is a call.
+/// Reads milliseconds from seconds such as `1767268800.012`.
 pub(super) fn millis(seconds: &str) -> Option<u64> {
-    const MOST: u64 = u64::MAX / 100_000;
-    let (mut millis, mut digits, mut decimals) = (0_u64, 0, None);
-    for byte in seconds.bytes() {
-        match (byte, decimals) {
-            (b'.', None) if digits > 0 => decimals = Some(0),
-            (b'0'..=b'9', Some(3)) => {}
-            (b'0'..=b'9', _) if millis < MOST => {
-                millis = millis * 10 + u64::from(byte - b'0');
-                digits += 1;
-                decimals = decimals.map(|decimals| decimals + 1);
-            }
-            _ => return None,
-        }
+    let seconds = seconds.as_bytes();
+    let Some(point) = seconds.iter().position(|byte| *byte == b'.') else { return Some(digits(seconds)? * 1_000) };
+    let (whole, decimals) = (seconds.get(..point)?, seconds.get(point + 1..)?);
+    let (thousandths, rest) = decimals.split_at_checked(3).unwrap_or((decimals, &[]));
+    let unit = [1_000, 100, 10, 1].get(thousandths.len())?;
+    let is_number = rest.iter().all(u8::is_ascii_digit);
+    is_number.then_some(digits(whole)? * 1_000 + digits(thousandths)? * unit)
+}
+
+/// Reads a number that is no longer than one of seconds: what is made of it has 64 bits.
+fn digits(text: &[u8]) -> Option<u64> {
+    const MOST: usize = 15;
+    let digit = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));
+    if text.is_empty() || text.len() > MOST {
+        return None;
     }
-    match (digits, decimals) {
-        (0, _) | (_, Some(0)) => None,
-        (_, None) => Some(millis * 1_000),
-        (_, Some(1)) => Some(millis * 100),
-        (_, Some(2)) => Some(millis * 10),
-        (_, Some(_)) => Some(millis),
-    }
+    text.iter().try_fold(0, digit)
 }
 
 /// Returns the last value of a list. nginx gives one for each server that it tried, as in
@@ -72,6 +67,10 @@ mod tests {
             ("0.", None),
             ("0.é", None),
             ("18446744073709551615.000", None),
+            ("999999999999999.999", Some(999_999_999_999_999_999)),
+            ("9999999999999999", None),
+            ("0.012x", None),
+            (".5", None),
         ] {
             assert_eq!(millis(text), expected, "{text}");
         }

@@ -1,5 +1,6 @@
 //! Envoy's foreign functions for expressions of CEL, as far as lists of properties go: each item is
-//! a path, or a path with an empty text where it is absent (`has(a.b)?a.b:''`).
+//! a path, a path with an empty text where it is absent (`has(a.b)?a.b:''`), or a header with a
+//! line break where it is absent (`'x'in request.headers?request.headers['x']:'\n'`).
 
 use crate::guest::{trap, Answer, Guest, Status};
 use crate::headers::Headers;
@@ -9,7 +10,8 @@ use crate::properties::{self, Property};
 #[derive(Clone)]
 pub(crate) struct Item {
     path: String,
-    may_be_absent: bool,
+    /// What stands for it where it is absent; without that, the whole list fails.
+    absent: Option<&'static [u8]>,
 }
 
 pub(super) fn call(
@@ -49,12 +51,12 @@ fn evaluate(guest: &mut Guest<'_>, token: &[u8], data_out: u32, len_out: u32) ->
     let items = vm.expressions.get(&vm.root_id()).and_then(|expressions| expressions.get(token as usize)).cloned();
     let Some(items) = items else { return Ok(Status::NotFound) };
     let mut list = Headers::default();
-    for Item { path, may_be_absent } in items {
-        match properties::find(guest.vm(), &path) {
-            Property::Value(value) => list.0.push((value, Vec::new())),
-            Property::Absent if may_be_absent => list.0.push((Vec::new(), Vec::new())),
-            Property::Absent => return Ok(Status::InternalFailure),
-            Property::Trap(why) | Property::Crash(why) => return Err(trap(why)),
+    for Item { path, absent } in items {
+        match (properties::find(guest.vm(), &path), absent) {
+            (Property::Value(value), _) => list.0.push((value, Vec::new())),
+            (Property::Absent, Some(absent)) => list.0.push((absent.to_vec(), Vec::new())),
+            (Property::Absent, None) => return Ok(Status::InternalFailure),
+            (Property::Trap(why) | Property::Crash(why), _) => return Err(trap(why)),
         }
     }
     guest.give(&list.to_wire(usize::MAX), data_out, len_out)
@@ -65,15 +67,18 @@ fn parse(expression: &str) -> Option<Vec<Item>> {
     let list = expression.strip_prefix('[')?.strip_suffix(']')?;
     let is_path = |path: &str| path.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
     let item = |item: &str| {
-        let (path, may_be_absent) = match item.strip_prefix("has(") {
-            None => (item, false),
-            Some(rest) => {
-                let (path, rest) = rest.split_once(")?")?;
-                (path, rest.strip_suffix(":''")? == path)
-            }
+        let (path, absent) = if let Some(rest) = item.strip_prefix("has(") {
+            let (path, rest) = rest.split_once(")?")?;
+            (path.to_owned(), (rest.strip_suffix(":''")? == path).then_some(b"".as_slice()))
+        } else if let Some(rest) = item.strip_prefix('\'') {
+            let (name, rest) = rest.split_once('\'')?;
+            let (map, rest) = rest.strip_prefix("in ")?.split_once('?')?;
+            let is_same = rest == format!(r"{map}['{name}']:'\n'");
+            return is_same.then(|| Item { path: format!("{map}.{name}"), absent: Some(b"\n") });
+        } else {
+            return is_path(item).then(|| Item { path: item.to_owned(), absent: None });
         };
-        let is_valid = is_path(path) && may_be_absent == item.starts_with("has(");
-        is_valid.then(|| Item { path: path.to_owned(), may_be_absent })
+        (is_path(&path) && absent.is_some()).then_some(Item { path, absent })
     };
     list.split(',').map(item).collect()
 }

@@ -25,6 +25,14 @@ fn header(headers: Option<&Headers>, name: &str) -> Property {
     headers.and_then(|headers| headers.get(name)).into()
 }
 
+/// All lines of a header, with commas between them.
+fn lines(headers: Option<&Headers>, name: &str) -> Property {
+    let has_name = |(key, _): &&(Vec<u8>, Vec<u8>)| key.eq_ignore_ascii_case(name.as_bytes());
+    let lines: Vec<&[u8]> =
+        headers.iter().flat_map(|headers| headers.0.iter().filter(has_name)).map(|(_, value)| &value[..]).collect();
+    (!lines.is_empty()).then(|| lines.join(&b","[..])).into()
+}
+
 /// What is readable now: Envoy takes a header map back once its callback has said Continue, and
 /// shows both again to the access log.
 struct View<'a> {
@@ -112,7 +120,7 @@ fn request(view: &View<'_>, name: &str) -> Property {
         "size" => number(view.exchange.request_body_len() as u64),
         "total_size" => number((view.exchange.request.size() + view.exchange.request_body_len()) as u64),
         _ => match name.strip_prefix("headers.") {
-            Some(name) => header(view.request, name),
+            Some(name) => lines(view.request, name),
             None => Property::Absent,
         },
     }
@@ -136,7 +144,7 @@ fn response(view: &View<'_>, name: &str) -> Property {
             number(nanos(spec.upstream_latency))
         }
         _ => match name.strip_prefix("headers.") {
-            Some(name) => header(view.response, name),
+            Some(name) => lines(view.response, name),
             None => Property::Absent,
         },
     }
