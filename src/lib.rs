@@ -13,7 +13,7 @@ pub mod agent;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 pub mod aws;
-mod bytes_at_once;
+mod bytes;
 pub mod callout;
 pub mod capture;
 pub mod clock;
@@ -21,7 +21,6 @@ pub mod config;
 mod event;
 pub mod exchange;
 pub mod filter;
-mod hex_text;
 mod json;
 mod lookup;
 pub mod metrics;

@@ -13,8 +13,8 @@ use http::Request;
 use sha2::{Digest, Sha256};
 
 use crate::aws::credentials::Credentials;
+use crate::bytes::hex::hex_text;
 use crate::clock::Timestamp;
-use crate::hex_text::hex_text;
 use crate::secret::Secret;
 use canonical::{canonical, SignedHeader};
 

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::sender_id::{Origin, SenderId};
 use super::{Capture, IdRule};
+use crate::bytes::hex::hex_text;
 use crate::clock::Timestamp;
 use crate::exchange::ClientRequest;
-use crate::hex_text::hex_text;
 
 /// The result of the signature check, as far as ids depend on it: nothing that is less trusted ever
 /// has the id of something that is more.

@@ -1,10 +1,12 @@
 //! The configuration as a whole: files of faulty and valid ones (`tests/configs`, also read by the
-//! check of the schema), secrets in every place, and any JSON at all.
+//! check of the schema), defaults, and whatever a reader of them was once wrong about.
+
+mod any;
+mod secrets;
 
 use std::fs;
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use serde_json::{json, Map, Value};
 
 use super::*;
@@ -365,34 +367,6 @@ fn yaml_and_a_struct_of_envoy_are_named_as_such() {
     }
 }
 
-/// Puts secrets at every place of whole configurations, one after the other, as a value, in a list,
-/// as a key and in a placeholder.
-#[test]
-fn no_fault_shows_a_secret_wherever_it_stands() {
-    const KEYS: [&str; 3] =
-        ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "AKIAIOSFODNN7EXAMPLE"];
-    for file in ["valid/full.json", "valid/capture_full.json"] {
-        let full: Value = serde_json::from_slice(&fs::read(data(file)).unwrap()).unwrap();
-        let mut pointers = Vec::new();
-        walk(&full, "", &mut pointers);
-        for pointer in pointers {
-            let as_keys = KEYS.map(|secret| (secret, json!({secret: secret})));
-            let in_placeholders = KEYS.map(|secret| (secret, json!(format!("${{{secret}}} "))));
-            // What only its owner knows for a secret is one as a value.
-            let values = [KEYS[0], KEYS[1], KEYS[2], "hunter2", "open sesame\n"];
-            let as_values = values.iter().flat_map(|secret| [(*secret, json!(secret)), (secret, json!([secret]))]);
-            for (secret, replacement) in as_values.chain(as_keys).chain(in_placeholders) {
-                let mut config = full.clone();
-                *config.pointer_mut(&pointer).unwrap() = replacement;
-                if let Err(faults) = Config::from_json(config.to_string().as_bytes()) {
-                    assert!(!faults.to_string().contains(secret.trim_end()), "{pointer}: {faults}");
-                    assert!(!format!("{faults:?}").contains(secret.trim_end()), "{pointer}");
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn what_is_given_twice_disarms_nothing() {
     let capture = |more: &str| {
@@ -416,65 +390,7 @@ fn what_is_given_twice_disarms_nothing() {
     }
 }
 
-#[test]
-fn secrets_may_be_of_the_environment() {
-    let variables = |name: &str| match name {
-        "KEY" => Some("hunter2".to_owned()),
-        "WHSEC" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-        "PADDED" => Some(" hunter2\n".to_owned()),
-        "EMPTY" => Some(String::new()),
-        _ => None,
-    };
-    let read = |text: &str, scheme: &str, secret: &str| {
-        let capture = json!([{
-            "method": "POST", "matcher": "/", "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks",
-            "verify": {"scheme": scheme, "secrets": [secret]},
-        }]);
-        let credentials = json!({
-            "source": "static", "access_key_id": "AKIDEXAMPLE", "secret_access_key": text, "session_token": text,
-        });
-        let config = json!({"capture": capture, "credentials": credentials});
-        Config::from_json_in(config.to_string().as_bytes(), &variables)
-    };
-    let config = read("${env.KEY}", "standard-webhooks", "${env.WHSEC}").unwrap();
-    let Source::Static(keys) = &config.credentials.source else { panic!("{:?}", config.credentials) };
-    assert_eq!(
-        (keys.secret_access_key.reveal(), keys.session_token.as_ref().unwrap().reveal()),
-        ("hunter2", "hunter2")
-    );
-    let plain = read("hunter2", "standard-webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-    let keys = |config: &Config| config.captures.all[0].verify.as_ref().unwrap().keys.clone();
-    assert_eq!(keys(&config), keys(&plain));
-    assert!(!format!("{config:?}").contains("hunter2"));
-    for (text, secret, says) in [
-        ("${env.NONE}", "s", "no NONE, or it is empty"),
-        ("s", "${env.EMPTY}", "no EMPTY, or it is empty"),
-        ("${env.PADDED}", "s", "a space, a line break"),
-        ("s", "${env.PADDED}", "white space around it"),
-        ("s", "a ${env.KEY", "not of the environment"),
-    ] {
-        let faults = read(text, "github", secret).unwrap_err().to_string();
-        assert!(faults.contains(says) && !faults.contains("hunter2"), "{faults}");
-    }
-}
-
-#[test]
-fn no_fault_shows_what_stands_under_credentials_nor_a_password() {
-    for config in [
-        json!({"credentials": "hunter2"}),
-        json!({"credentials": ["hunter2"]}),
-        json!({"credentials": {"source": "hunter2"}}),
-        json!({"credentials": {"source": "static", "access_key_id": "hunter2 ", "secret_access_key": "hunter2\n"}}),
-        json!({"credentials": {"secret": "hunter2", "session_token": {"hunter": "hunter2"}}}),
-        json!({"secret_access_key": "hunter2", "password": {"a": "hunter2"}}),
-        json!({"endpoint": "https://user:hunter2@localhost"}),
-        json!({"endpoint": "https://localhost/?token=hunter2"}),
-    ] {
-        let faults = Config::from_json(config.to_string().as_bytes()).unwrap_err();
-        assert!(!faults.to_string().contains("hunter2"), "{config}: {faults}");
-    }
-}
-
+/// Collects the pointers of all values.
 fn walk(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
     pointers.push(pointer.to_owned());
     match value {
@@ -485,122 +401,5 @@ fn walk(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
             items.iter().enumerate().for_each(|(index, value)| walk(value, &format!("{pointer}/{index}"), pointers));
         }
         _ => {}
-    }
-}
-
-const KEYS: [&str; 33] = [
-    "topic_arn",
-    "queue_url",
-    "event_bus",
-    "region",
-    "endpoint",
-    "sns_endpoint",
-    "upstream",
-    "routes",
-    "method",
-    "matcher",
-    "status",
-    "event_type",
-    "attributes",
-    "subject",
-    "message_group_id",
-    "credentials",
-    "source",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "redact",
-    "headers",
-    "query",
-    "batch",
-    "max_entries",
-    "max_delay_ms",
-    "queue",
-    "max_bytes",
-    "max_age_seconds",
-    "when_full",
-    "timeout_ms",
-    "max_in_flight",
-    "host",
-];
-
-const TEXTS: [&str; 18] = [
-    "https://sqs.us-east-1.amazonaws.com/123456789012/q.fifo",
-    "default",
-    "arn:aws:sns:us-east-1:123456789012:t",
-    "arn:aws:sns:us-east-1:123456789012:t.fifo",
-    "us-east-1",
-    "http://[::1]:80/",
-    "https://a",
-    "*",
-    "PUT",
-    "2xx",
-    "200-204",
-    "9xx",
-    "/(?<id>.)",
-    "(",
-    "${path.id}",
-    "${",
-    "static",
-    "drop_newest",
-];
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        (0..700u32).prop_map(Value::from),
-        prop::sample::select(&TEXTS[..]).prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 64, 8, |inner| {
-        let key = prop_oneof![9 => prop::sample::select(&KEYS[..]).prop_map(str::to_owned), 1 => any::<String>()];
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..10)
-                .prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>())),
-        ]
-    })
-}
-
-/// Gives valid configurations with some values replaced.
-fn nearly_valid() -> impl Strategy<Value = Value> {
-    let full: Value = serde_json::from_slice(&fs::read(data("valid/full.json")).unwrap()).unwrap();
-    let mut pointers = Vec::new();
-    walk(&full, "", &mut pointers);
-    prop::collection::vec((prop::sample::select(pointers), any_json()), 0..4).prop_map(move |changes| {
-        let mut config = full.clone();
-        for (pointer, value) in changes {
-            if let Some(place) = config.pointer_mut(&pointer) {
-                *place = value;
-            }
-        }
-        config
-    })
-}
-
-proptest! {
-    #[test]
-    fn any_json_is_a_configuration_or_has_faults(value in prop_oneof![any_json(), nearly_valid()]) {
-        match Config::from_json(value.to_string().as_bytes()) {
-            Ok(config) => {
-                prop_assert!((1..=100).contains(&config.routes.all.len()));
-                prop_assert!(config.routes.all.iter().all(|route| route.target < config.targets.len()));
-                prop_assert!(config.routes.all.iter().all(|route| route.attributes.len() <= 9));
-            }
-            Err(faults) => {
-                prop_assert!(faults.iter().count() > 0);
-                prop_assert_eq!(faults.to_string().lines().count(), faults.iter().count());
-            }
-        }
-    }
-
-    #[test]
-    fn any_bytes_are_a_configuration_or_have_faults(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Err(faults) = Config::from_json(&bytes) {
-            prop_assert!(faults.iter().count() > 0);
-        }
     }
 }

@@ -1,16 +1,25 @@
 //! The responses that a worker holds until their events are acknowledged, by their contexts. Knows
-//! which are held; never decides when one is released.
+//! which are held, and how one is released; never decides when.
 
 use std::cell::{Cell, RefCell};
+
+use proxy_wasm::types::MapType;
 
 use super::gateway::EndWhileHeld;
 use super::hostcalls;
 use crate::notice::Level;
+use crate::publish::outbox::Release;
 
 /// The line for a response that Envoy could not hold.
 const OVERFLOWED: &str =
     "a response that waited for its event was larger than the gateway's buffer, and its client got a 500: leave \
      `allow_on_headers_stop_iteration` out of this filter's plugin configuration, or raise `per_connection_buffer_limit_bytes`";
+
+/// The text for a client whose response was refused.
+const NOT_DELIVERED: &str = "the event of this request was not delivered";
+
+/// gRPC's status for what may succeed when it is tried again.
+const GRPC_UNAVAILABLE: &str = "14";
 
 /// As much of a response as is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,5 +79,26 @@ impl HeldResponses {
         if !self.has_warned_of_unheld.replace(true) {
             hostcalls::log(Level::Warn, &format!("`delivery: before_response` is not kept: {why}"));
         }
+    }
+}
+
+/// Releases the response of the context that the host speaks for.
+pub(crate) fn release(release: Release, part: HeldPart) {
+    match (release, part) {
+        (Release::Pass, _) => hostcalls::continue_response(),
+        (Release::Refuse, HeldPart::Whole) => {
+            hostcalls::refuse(503, "retrohook_event_not_delivered", &format!("{NOT_DELIVERED}\n"))
+        }
+        (Release::Refuse, HeldPart::Trailers) => {
+            deny_in_trailers();
+            hostcalls::continue_response();
+        }
+    }
+}
+
+/// Makes the trailers of a response of gRPC a refusal.
+pub(crate) fn deny_in_trailers() {
+    for (name, value) in [("grpc-status", GRPC_UNAVAILABLE), ("grpc-message", NOT_DELIVERED)] {
+        hostcalls::set_header(MapType::HttpResponseTrailers, name, value);
     }
 }

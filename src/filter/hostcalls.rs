@@ -11,7 +11,7 @@ use std::time::Duration;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status, StreamType};
 
 use super::header_pairs::serialise;
-use crate::bytes_at_once::is_ascii;
+use crate::bytes::words::is_ascii;
 use crate::callout::Callout;
 use crate::capture::Answer;
 use crate::clock::Timestamp;

@@ -2,18 +2,20 @@
 //! Carries callouts, replies, answers and metrics between the agent and the host, when the host
 //! allows it. Never decides what they are.
 
+mod report;
+
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use proxy_wasm::types::{MapType, Status};
+use proxy_wasm::types::Status;
 
 use super::callouts::Callouts;
 use super::gateway::metrics::GatewayMetrics;
 use super::gateway::pulse::{Beat, Pulse, AT_ONCE};
 use super::gateway::tempo::Tempo;
 use super::gateway::{GatewayReader, Rules};
-use super::held::{HeldPart, HeldResponses};
+use super::held::{release, HeldPart, HeldResponses};
 use super::once::{hash, name_of_vm, Once};
 use super::{hostcalls, reply};
 use crate::agent::{Agent, Call};
@@ -65,9 +67,6 @@ enum Life {
     Done,
 }
 
-/// The text for a client whose response was refused.
-const NOT_DELIVERED: &str = "the event of this request was not delivered";
-
 /// The line for the log where an access logger is to keep bodies.
 const UNSEEN_BODIES: &str =
     "`request_body` and `response_body` are not kept: an access logger sees an exchange when its bodies \
@@ -76,9 +75,6 @@ const UNSEEN_BODIES: &str =
 /// The remedy if the host does not know the upstream.
 const NO_CLUSTER: &str = "; (Envoy) there is no cluster of that name: add one, or name an existing one beside its \
                           target, `\"upstream\": \"NAME\"`";
-
-/// gRPC's status for what may succeed when it is tried again.
-const GRPC_UNAVAILABLE: &str = "14";
 
 /// One configured filter in one worker. No borrow of a cell is held across a host call, because the
 /// host may call back; except calls for the journal, the log and the metrics, from which it does
@@ -302,16 +298,6 @@ impl Worker {
         }
     }
 
-    /// Writes dead letters to the log. They are errors: an event was lost, and hosts write errors
-    /// unless they are configured not to.
-    fn write_dead_letters(&self, now: Timestamp) {
-        let max_line_bytes = self.rules.max_line_bytes;
-        let lines = self.agent.borrow_mut().publishing().take_dead_letter_lines(max_line_bytes, now);
-        for line in lines {
-            hostcalls::log_whole(Level::Error, &line);
-        }
-    }
-
     /// Makes the callouts that are due.
     fn send(&self, now: Timestamp) {
         while !self.refused.get() {
@@ -445,31 +431,6 @@ impl Worker {
         }
     }
 
-    /// Writes dead letters and notices to the log, and brings metrics to the host.
-    fn report(&self, now: Timestamp) {
-        self.write_dead_letters(now);
-        let (updates, notices) = {
-            let mut agent = self.agent.borrow_mut();
-            agent.note_long_paths(self.routes.take_too_long() + self.captures.take_too_long());
-            (agent.take_metric_updates(self.rules.gauges.are_sums(), now), agent.take_notices(now))
-        };
-        self.metrics.borrow_mut().report(updates);
-        for notice in notices {
-            hostcalls::log(notice.level, &notice.text);
-        }
-        if let Some(warning) = self.reader.warning().filter(|_| !self.has_warned.replace(true)) {
-            hostcalls::log(Level::Warn, warning);
-        }
-    }
-
-    /// Reports at once where no tick is to come.
-    fn report_at_end(&self, now: Timestamp) {
-        let has_ended = self.agent.borrow_mut().publishing().has_ended();
-        if has_ended {
-            self.report(now);
-        }
-    }
-
     /// Takes the reply to the callout `token` from the host.
     pub(crate) fn handle_reply(&self, token: u32, body_size: usize) {
         let Some(call) = self.callouts.borrow_mut().take(token) else { return };
@@ -513,44 +474,10 @@ impl Worker {
         }
         idle
     }
-
-    /// Writes to the log what is not delivered yet, in case that the process ends.
-    fn write_undelivered(&self) {
-        // Each line is written as soon as it is made, because all of them may be as large as the
-        // queue. The agent stays borrowed meanwhile; from a log the host does not call back.
-        let write = |line: &str| hostcalls::log_whole(Level::Error, line);
-        let mut agent = self.agent.borrow_mut();
-        let (events, lines) = agent.publishing().write_undelivered(self.rules.max_line_bytes, write);
-        if events > 0 {
-            let end = if lines == 0 { "they are lost if the process ends now" } else { "each has a dead letter now" };
-            hostcalls::log(Level::Warn, &format!("stopping with {events} event(s) not delivered: {end}"));
-        }
-    }
 }
 
 /// Returns what tells the events of `route` from others: where they go, and their type.
 fn event_hash(publisher: &Publisher, route: &Route) -> u64 {
     let event_type = route.event_type.as_deref().unwrap_or_default();
     hash(&[publisher.target_of(route).as_bytes(), event_type.as_bytes()])
-}
-
-/// Releases the response of the context that the host speaks for.
-pub(crate) fn release(release: Release, part: HeldPart) {
-    match (release, part) {
-        (Release::Pass, _) => hostcalls::continue_response(),
-        (Release::Refuse, HeldPart::Whole) => {
-            hostcalls::refuse(503, "retrohook_event_not_delivered", &format!("{NOT_DELIVERED}\n"))
-        }
-        (Release::Refuse, HeldPart::Trailers) => {
-            deny_in_trailers();
-            hostcalls::continue_response();
-        }
-    }
-}
-
-/// Makes the trailers of a response of gRPC a refusal.
-pub(crate) fn deny_in_trailers() {
-    for (name, value) in [("grpc-status", GRPC_UNAVAILABLE), ("grpc-message", NOT_DELIVERED)] {
-        hostcalls::set_header(MapType::HttpResponseTrailers, name, value);
-    }
 }

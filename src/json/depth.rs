@@ -1,7 +1,7 @@
 //! Tells how deep JSON is. Never checks that it is JSON, and has no stack that a deep one could
 //! end.
 
-use crate::bytes_at_once::{words, Word, WORD};
+use crate::bytes::words::{words, Word, WORD};
 
 /// Bits in which brackets differ from one another. With all of them set `y`, `_` and a few others
 /// look like a bracket, too: a word that has one is passed byte by byte, which tells them apart.

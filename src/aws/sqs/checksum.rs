@@ -4,8 +4,8 @@
 use md5::{Digest, Md5};
 
 use super::request::Message;
+use crate::bytes::hex::hex_text;
 use crate::event::Attribute;
-use crate::hex_text::hex_text;
 
 /// The mark of a value that is a text and not bytes.
 const TEXT: [u8; 1] = [1];

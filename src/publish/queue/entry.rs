@@ -7,7 +7,7 @@
 // By hand, because postcard 1.1.3 took 1,807 instructions for an event of 2 KB instead of 1,465,
 // and 2.8 KB more of the module.
 
-use super::keys::{Key, KEY_BYTES};
+use super::keys::{StoreKey, KEY_BYTES};
 use crate::clock::Timestamp;
 use crate::event::{Attribute, AttributeType, Event};
 
@@ -97,7 +97,7 @@ impl EntryHead {
     }
 
     /// Reads the head of the entry under `key`; `None` if the value is another key's.
-    pub(crate) fn read(key: &Key, value: &[u8]) -> Option<EntryHead> {
+    pub(crate) fn read(key: &StoreKey, value: &[u8]) -> Option<EntryHead> {
         let mut decoder = Decoder::new(key, value)?;
         let [state, flags, _, _, a, b, c, d] = decoder.number()?.to_le_bytes();
         Some(EntryHead {
@@ -123,7 +123,7 @@ impl EntryHead {
 
     /// Writes the head into the value of an entry, under its key.
     #[inline(never)]
-    pub(crate) fn write(&self, key: &Key, value: &mut [u8]) {
+    pub(crate) fn write(&self, key: &StoreKey, value: &mut [u8]) {
         // A value has room for both: `encode` has made it.
         let Some((place, rest)) = value.split_first_chunk_mut() else { return };
         *place = *key;
@@ -181,7 +181,7 @@ pub(crate) struct Decoder<'a>(&'a [u8]);
 
 impl<'a> Decoder<'a> {
     /// Begins to read the value of `key`; `None` if it is another key's.
-    pub(crate) fn new(key: &Key, value: &'a [u8]) -> Option<Decoder<'a>> {
+    pub(crate) fn new(key: &StoreKey, value: &'a [u8]) -> Option<Decoder<'a>> {
         let (own, rest) = value.split_first_chunk()?;
         (own == key).then_some(Decoder(rest))
     }
@@ -237,7 +237,7 @@ pub(crate) fn encode(event: &Event) -> Vec<u8> {
 }
 
 /// Decodes the event in the value under `key`.
-pub(crate) fn decode(key: &Key, value: &[u8]) -> Option<Event> {
+pub(crate) fn decode(key: &StoreKey, value: &[u8]) -> Option<Event> {
     let at = EntryHead::read(key, value)?.at;
     let mut decoder = Decoder(value.get(KEY_BYTES + HEAD_BYTES..)?);
     let (id, message) = (decoder.text()?, decoder.text()?);
@@ -256,7 +256,7 @@ pub(crate) fn decode(key: &Key, value: &[u8]) -> Option<Event> {
 }
 
 /// Returns the value that stands in for an entry that has come to its end, which is shorter.
-pub(crate) fn verdict(key: &Key, head: &EntryHead) -> Vec<u8> {
+pub(crate) fn verdict(key: &StoreKey, head: &EntryHead) -> Vec<u8> {
     [key.as_slice(), &head.encode()].concat()
 }
 

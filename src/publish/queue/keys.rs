@@ -15,11 +15,11 @@ pub(crate) const MAX_SLOTS: u32 = 1 << 21;
 pub(crate) const KEY_BYTES: usize = 24;
 
 /// A key.
-pub(crate) type Key = [u8; KEY_BYTES];
+pub(crate) type StoreKey = [u8; KEY_BYTES];
 
 /// The keys of one target, or of the directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys(Key);
+pub(crate) struct Keys(StoreKey);
 
 impl Keys {
     /// Creates the keys of the target with these names. Kong takes the part before the first slash
@@ -33,12 +33,12 @@ impl Keys {
     }
 
     /// Returns the key of the word that says where the queue begins and ends.
-    pub(crate) fn cursors(&self) -> Key {
+    pub(crate) fn cursors(&self) -> StoreKey {
         self.numbered(CURSORS)
     }
 
     /// Returns the key of the word that says who sends.
-    pub(crate) fn lease(&self) -> Key {
+    pub(crate) fn lease(&self) -> StoreKey {
         self.numbered(LEASE)
     }
 
@@ -46,7 +46,7 @@ impl Keys {
     ///
     /// Keys of one target differ in their last four bytes only, so that no two of them have the
     /// same CRC-32, which is all that Kong goes by.
-    pub(crate) fn numbered(&self, number: u32) -> Key {
+    pub(crate) fn numbered(&self, number: u32) -> StoreKey {
         let mut key = self.0;
         if let Some(place) = key.last_chunk_mut() {
             *place = number.to_be_bytes();

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::entry::{Decoder, Encoder};
-use super::keys::{Key, Keys};
+use super::keys::{Keys, StoreKey};
 use super::ring::Amount;
 use super::store::Store;
 
@@ -69,7 +69,7 @@ impl Lease {
         encoder.finish()
     }
 
-    fn decode(key: &Key, value: &[u8]) -> Option<Lease> {
+    fn decode(key: &StoreKey, value: &[u8]) -> Option<Lease> {
         let mut decoder = Decoder::new(key, value)?;
         let mut number = || decoder.number();
         let owner = number()?;
@@ -99,7 +99,7 @@ pub(crate) enum Change {
 /// One worker's view of the lease.
 pub(crate) struct Tenancy {
     store: Rc<dyn Store>,
-    key: Key,
+    key: StoreKey,
     /// The name of this worker while it holds the lease, each time something else.
     owner: u64,
     /// The lease as this worker has written it last, while it holds it.

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::entry::{self, Decoder, EntryHead};
-use super::keys::{Key, Keys, KEY_BYTES, MAX_SLOTS};
+use super::keys::{Keys, StoreKey, KEY_BYTES, MAX_SLOTS};
 use super::store::Store;
 use super::EntryPlace;
 use crate::event::Event;
@@ -44,7 +44,7 @@ pub(crate) struct Cursors {
 }
 
 impl Cursors {
-    fn encode(&self, key: &Key) -> [u8; KEY_BYTES + CURSOR_BYTES] {
+    fn encode(&self, key: &StoreKey) -> [u8; KEY_BYTES + CURSOR_BYTES] {
         let mut value = [0; KEY_BYTES + CURSOR_BYTES];
         let last = u64::from(self.slots) << 1 | u64::from(self.is_down);
         let numbers = [self.next, self.head, self.entries, self.bytes, self.time, last];
@@ -57,7 +57,7 @@ impl Cursors {
         value
     }
 
-    fn decode(key: &Key, value: &[u8]) -> Option<Cursors> {
+    fn decode(key: &StoreKey, value: &[u8]) -> Option<Cursors> {
         let mut decoder = Decoder::new(key, value)?;
         let mut number = || decoder.number();
         let (next, head, entries, bytes, time) = (number()?, number()?, number()?, number()?, number()?);
@@ -275,7 +275,7 @@ impl Ring {
 
     /// Returns the key of the slot of a position.
     #[inline(never)]
-    pub(crate) fn key(&self, position: u64) -> Key {
+    pub(crate) fn key(&self, position: u64) -> StoreKey {
         let slot = position % u64::from(self.last.slots.max(1));
         self.keys.numbered(u32::try_from(slot).unwrap_or_default())
     }
@@ -310,7 +310,7 @@ impl Ring {
 
 /// The value of a slot, as it was read.
 pub(crate) struct Slot {
-    pub(crate) key: Key,
+    pub(crate) key: StoreKey,
     pub(crate) value: Vec<u8>,
     pub(crate) version: u32,
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::values::text_property;
-use crate::bytes_at_once::positions;
+use crate::bytes::words::positions;
 use crate::filter::hostcalls::{self, text};
 
 /// The variable in the shipped `retrohook-aws.conf` that has all others, one a line. Each value

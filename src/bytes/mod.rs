@@ -1,0 +1,4 @@
+//! Bytes, several at once: looked for, and written as digits.
+
+pub(crate) mod hex;
+pub(crate) mod words;
