@@ -84,7 +84,9 @@ def test_the_counters_tell_what_happened(start_gateway: StartGateway, sink: SnsS
     envoy = start_gateway(way, sink.address, batch={"max_entries": 3, "max_delay_ms": 60_000})
     for _ in range(3):
         send(envoy.address_of(), *MISSION_PUT)
-    wait_for(lambda: envoy.metric("retrohook_events_published_total") == 3, "three published events")
+    # The worker tells what it matched, and the sender what it published, each at a tick of its own.
+    for name in ("published", "matched"):
+        wait_for(lambda name=name: envoy.metric(f"retrohook_events_{name}_total") == 3, f"three {name} events")
     metrics = envoy.metrics()
     counted = {name.removeprefix("retrohook_").removesuffix("_total"): value for name, value in metrics.items()}
     assert counted["events_matched"] == 3

@@ -51,6 +51,7 @@ BEYOND_DRAFT_4 = {
         "faults inside a message",
         "a message with a body",
         "a message with too many placeholders",
+        "a message with what would not stay as it is",
     },
     "whether a text is base64": {"verify with a secret that is no base64", "a key that is not hexadecimal"},
     "whether a name and a password are in a text": {

@@ -118,6 +118,9 @@ def test_the_commands_of_the_documentation_fit_the_settings() -> None:
         "dist/retrohook.wasm": f"{folder}/retrohook.wasm",
         "kong/retrohook.meta.json": f"{folder}/retrohook.meta.json",
         "kong/retrohook-aws.conf": settings()["nginx_http_include"],
+        # Where Kong looks for its settings, and where these say that the entities are.
+        "kong/kong.conf": "/etc/kong/kong.conf",
+        "kong/kong.yml": settings()["declarative_config"],
     }
     assert f"http://{settings()['status_listen']}/metrics" in page
     (memory,) = re.findall(r"^nginx_wasm_shm_kv_retrohook = (\S+)$", page, re.MULTILINE)
