@@ -243,7 +243,10 @@ fn an_upstream_that_the_host_does_not_know_is_tried_until_it_does() {
     let (warnings, errors) = (of(LogLevel::Warn), of(LogLevel::Error));
     let unknown = format!("the host cannot call `{UPSTREAM}`: BadArgument");
     assert!(warnings.len() == 1 && warnings[0].contains(&unknown), "{warnings:?}");
-    assert!(errors.len() == 1 && errors[0].starts_with(&unknown) && errors[0].contains("name an existing one"), "{errors:?}");
+    assert!(
+        errors.len() == 1 && errors[0].starts_with(&unknown) && errors[0].contains("name an existing one"),
+        "{errors:?}"
+    );
     host.add_cluster(UPSTREAM);
     let mut delivered = numbers(&deliver(&mut host, LONG));
     delivered.sort_unstable();
