@@ -57,3 +57,21 @@ fn a_queue_that_a_new_worker_has_begun_once_more_loses_nothing_of_the_one_before
     assert_eq!(sent(&mut [&mut sender, &mut other, &mut new]), ["d"]);
     assert_eq!((store.events(), sender.outbox.queue.last_seen()), (0, 0));
 }
+
+/// The new worker knows nothing of the queue, and begins with the positions that it began with.
+#[test]
+fn what_takes_the_place_of_a_forgotten_entry_is_not_taken_for_it() {
+    for takes_first in [true, false] {
+        let store = Rc::new(Fake::new(Gateway::Kong));
+        let [mut other, mut new] = [1_000, 2_000].map(|owner| worker(&store, 1_000, owner));
+        other.push(&["a", "b", "c"]);
+        store.forget_all();
+        new.push(&["d", "e"]);
+        let mut workers = [&mut other, &mut new];
+        if takes_first {
+            workers.reverse();
+        }
+        assert_eq!(sent(&mut workers), ["a", "b", "c", "d", "e"]);
+        assert_eq!((store.events(), other.outbox.is_done(), new.outbox.is_done()), (0, true, true));
+    }
+}

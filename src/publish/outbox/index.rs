@@ -253,12 +253,11 @@ impl Index {
     #[inline(never)]
     pub(super) fn take_at(&mut self, at: u64) -> Option<Queued> {
         let is_there = |row: &&Queued| row.place.position == at && row.source != RowSource::Spare;
-        // Where it has never moved, its number is its position.
-        let found = self.find(at).map(|row| row.place.position == at).unwrap_or_default();
-        let sequence = match found {
-            true => at,
-            false => self.rows().find(is_there)?.sequence,
-        };
+        // Where it has never moved, its number begins with its position.
+        let least = EntryPlace::least_order(at);
+        let lines = [&self.ready, &self.waiting, &self.elsewhere].into_iter();
+        let unmoved = lines.filter_map(|line| line.get(line.partition_point(|row| row.sequence < least)));
+        let sequence = unmoved.chain(self.rows()).find(is_there)?.sequence;
         self.take(sequence)
     }
 

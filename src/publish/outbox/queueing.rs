@@ -118,7 +118,7 @@ impl Outbox {
     #[inline(never)]
     pub(super) fn find_new(&mut self, steady: Timestamp, now: Timestamp) {
         for found in self.queue.discover(steady, now) {
-            let known = found.own || found.inherited || found.place.order != found.place.position;
+            let known = found.own || found.inherited || found.place.has_moved();
             if known && self.is_known(found.place) {
                 continue;
             }

@@ -53,13 +53,30 @@ pub(crate) use succession::{Tenure, SWEEP_INTERVAL};
 pub(crate) use watch::EntryEnd;
 use watch::Watch;
 
+/// Bits of an entry's number that no other entry with its first position has: a store that forgets
+/// a queue and its entries lets another worker begin with the same positions.
+const TAG_BITS: u32 = 20;
+
 /// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryPlace {
     /// Its position in the ring.
     pub(crate) position: u64,
-    /// Its number in the order of the target, which is its own for ever.
+    /// Its number in the order of the target, which is its own for ever: its first position, and a
+    /// tag.
     pub(crate) order: u64,
+}
+
+impl EntryPlace {
+    /// Returns the least number of an entry that was appended at a position.
+    pub(crate) fn least_order(position: u64) -> u64 {
+        position << TAG_BITS
+    }
+
+    /// Returns true if it is at another position than it was appended at.
+    pub(crate) fn has_moved(self) -> bool {
+        self.order >> TAG_BITS != self.position
+    }
 }
 
 /// One worker's view of the queue of a target.
@@ -111,7 +128,7 @@ impl TargetQueue {
             name: names.join("/"),
             is_listed: false,
             tenancy: Tenancy::new(Rc::clone(&store), &keys, owner.wrapping_add(1).max(1)),
-            ring: Ring::new(store, keys, bounds),
+            ring: Ring::new(store, keys, bounds, owner),
             owner,
             predecessor: 0,
             scan: Scan::default(),

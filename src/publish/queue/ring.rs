@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::entry::{self, Decoder, EntryHead};
 use super::keys::{Keys, StoreKey, KEY_BYTES, MAX_SLOTS};
 use super::store::Store;
-use super::EntryPlace;
+use super::{EntryPlace, TAG_BITS};
 use crate::event::Event;
 
 /// Tries to move a cursor before the store is taken to refuse: each that fails means that another
@@ -114,12 +114,14 @@ pub(crate) struct Ring {
     bounds: Amount,
     /// The cursors as they were seen last.
     last: Cursors,
+    tags: fastrand::Rng,
 }
 
 impl Ring {
-    /// Creates the view of one worker. `bounds` are those of its configuration.
-    pub(crate) fn new(store: Rc<dyn Store>, keys: Keys, bounds: Amount) -> Ring {
-        Ring { store, keys, bounds, last: Cursors::default() }
+    /// Creates the view of one worker, whose number `owner` is. `bounds` are those of its
+    /// configuration.
+    pub(crate) fn new(store: Rc<dyn Store>, keys: Keys, bounds: Amount, owner: u64) -> Ring {
+        Ring { store, keys, bounds, last: Cursors::default(), tags: fastrand::Rng::with_seed(owner) }
     }
 
     /// Returns the slots that a ring of these bounds has: twice as many as entries, because some
@@ -244,7 +246,8 @@ impl Ring {
             self.last = cursors;
             *credit = Amount::default();
             if !keeps_order {
-                head.order = position;
+                let tag = self.tags.u64(..) >> (u64::BITS - TAG_BITS);
+                head.order = EntryPlace::least_order(position) | tag;
             }
             head.time = cursors.time;
             let key = self.key(position);
