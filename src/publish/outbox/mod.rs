@@ -141,7 +141,7 @@ impl Outbox {
         self.give_up_lost_flights(steady);
         self.drop_expired(steady);
         while let Some(ticket) = self.waits.due(steady) {
-            self.wait_no_longer(ticket);
+            self.wait_no_longer(ticket, steady);
         }
         self.flush(steady);
     }
@@ -216,3 +216,5 @@ mod priority;
 mod processes;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod withdrawing;

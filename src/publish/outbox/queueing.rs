@@ -83,6 +83,7 @@ impl Outbox {
             let (found, claimed) = self.queue.claim_oldest()?;
             let mut row = Row::new(found.place, RowSource::Queue, 0, found.size, steady);
             (row.version, row.watched) = (claimed.version, claimed.watched);
+            row.ticket = self.take_remote(found.place.order);
             return Some((row, claimed.event));
         }
         self.find_new(steady, now);
@@ -126,9 +127,7 @@ impl Outbox {
             let queued_at = steady.before(found.age);
             let mut row = Row::new(found.place, RowSource::Queue, found.group, found.size, queued_at);
             row.urgent = found.urgent;
-            if let Some(position) = self.remote.iter().position(|remote| remote.place == found.place) {
-                row.ticket = Some(self.remote.swap_remove(position).ticket);
-            }
+            row.ticket = self.take_remote(found.place.order);
             match found.elsewhere {
                 Some(version) => self.leave_to_another(row, version, steady),
                 None => self.index.push(row),

@@ -1,7 +1,7 @@
 //! Events that responses wait for: how long, and what becomes of both. Decides when a response is
 //! released, and never touches one.
 
-use super::index::{Row, RowSource};
+use super::index::{Queued, Row, RowSource};
 use super::{rows, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -46,20 +46,25 @@ impl Outbox {
 
     /// Releases a response whose event was not acknowledged.
     #[inline(never)]
-    pub(super) fn wait_no_longer(&mut self, ticket: Ticket) {
+    pub(super) fn wait_no_longer(&mut self, ticket: Ticket, now: Timestamp) {
         let Some(wait) = self.waits.failed(ticket) else { return };
         self.counts.undelivered_responses += 1;
         if wait.on_failure == OnFailure::Pass {
             return self.await_no_longer(ticket);
         }
         if let Some(mut entry) = self.index.remove(ticket) {
-            return match self.claim(&mut entry) {
-                Claim::Own(claimed) => self.dropped(entry, Some(claimed.event), DropReason::Withdrawn, None),
-                Claim::Elsewhere(_) | Claim::Gone => self.gone(entry),
+            let claim = match entry.source {
+                RowSource::Queue => self.queue.withdraw(entry.place),
+                RowSource::Own | RowSource::Spare => self.claim(&mut entry),
             };
+            return self.withdraw(entry, claim, now);
         }
         if let Some(position) = self.remote.iter().position(|remote| remote.ticket == ticket) {
-            return self.withdraw(position);
+            let Remote { place, .. } = self.remote.swap_remove(position);
+            if let claim @ Claim::Own(_) = self.queue.withdraw(place) {
+                self.withdraw(Row::new(place, RowSource::Queue, 0, 0, now), claim, now);
+            }
+            return;
         }
         // It is under way, and may arrive yet.
         let mut in_flight = self.flights.iter_mut().flat_map(|flight| &mut flight.entries);
@@ -68,16 +73,18 @@ impl Outbox {
         }
     }
 
-    /// Withdraws an entry that another worker sends. If that one has it under way, it may arrive
-    /// yet.
+    /// Drops an entry whose client was told that it failed. One that another worker has is left to
+    /// that one, which may be gone.
     #[inline(never)]
-    fn withdraw(&mut self, position: usize) {
-        let Remote { place, .. } = self.remote.swap_remove(position);
-        if let Claim::Own(claimed) = self.queue.withdraw(place) {
-            let now = claimed.event.at;
-            let mut row = Row::new(place, RowSource::Queue, 0, claimed.size, now);
-            (row.version, row.watched) = (claimed.version, claimed.watched);
-            self.dropped(row, Some(claimed.event), DropReason::Withdrawn, None);
+    fn withdraw(&mut self, mut row: Queued, claim: Claim, now: Timestamp) {
+        match claim {
+            Claim::Own(claimed) => {
+                (row.version, row.watched) = (claimed.version, claimed.watched);
+                row.size = u32::try_from(claimed.size).unwrap_or(u32::MAX);
+                self.dropped(row, Some(claimed.event), DropReason::Withdrawn, None);
+            }
+            Claim::Elsewhere(version) if row.source == RowSource::Queue => self.leave_to_another(row, version, now),
+            Claim::Elsewhere(_) | Claim::Gone => self.gone(row),
         }
     }
 
@@ -88,9 +95,7 @@ impl Outbox {
         let is_in_flight = |order| rows(flights).any(|row| row.place.order == order);
         let verdicts = self.queue.verdicts(is_awaited, steady, &is_in_flight);
         for (order, verdict) in verdicts {
-            let position = self.remote.iter().position(|remote| remote.place.order == order);
-            let ticket = position.map(|position| self.remote.swap_remove(position).ticket);
-            match (verdict, ticket) {
+            match (verdict, self.take_remote(order)) {
                 (EntryEnd::Delivered, Some(ticket)) => self.waits.acknowledged(ticket),
                 (EntryEnd::Lost(Some((size, event))), ticket) => {
                     if let Some(row) = self.index.take(order) {
@@ -105,8 +110,14 @@ impl Outbox {
         }
         if !self.remote.is_empty() && self.queue.look_if_down() {
             let tickets: Vec<_> = self.remote.iter().map(|remote| remote.ticket).collect();
-            tickets.into_iter().for_each(|ticket| self.wait_no_longer(ticket));
+            tickets.into_iter().for_each(|ticket| self.wait_no_longer(ticket, steady));
         }
+    }
+
+    /// Takes the response of this worker that waits for an entry which another worker was to send.
+    pub(super) fn take_remote(&mut self, order: u64) -> Option<Ticket> {
+        let position = self.remote.iter().position(|remote| remote.place.order == order)?;
+        Some(self.remote.swap_remove(position).ticket)
     }
 
     /// Releases the response that waits for an event, if one does: it is not delivered.
@@ -124,12 +135,12 @@ impl Outbox {
 
     /// Releases every response but the ones whose events are under way: the service is down, and
     /// none waits for it to be back.
-    pub(super) fn release_waiting(&mut self) {
+    pub(super) fn release_waiting(&mut self, now: Timestamp) {
         let flights = &self.flights;
         let in_flight = |ticket| rows(flights).any(|entry| entry.ticket == Some(ticket));
         let waiting: Vec<_> = self.waits.tickets().filter(|ticket| !in_flight(*ticket)).collect();
         for ticket in waiting {
-            self.wait_no_longer(ticket);
+            self.wait_no_longer(ticket, now);
         }
     }
 

@@ -72,7 +72,7 @@ impl Outbox {
             }
         }
         if self.circuit.is_open() {
-            self.release_waiting();
+            self.release_waiting(now);
         }
         self.flush(now);
     }

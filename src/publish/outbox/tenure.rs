@@ -20,7 +20,7 @@ impl Outbox {
         self.look_elsewhere(steady);
         self.see_verdicts(steady, now);
         self.help(steady, now);
-        if self.queue.is_handing_over() && !self.has_flights_of_queue() {
+        if self.queue.is_handing_over() && !self.has_queue_in_hand() {
             self.hand_over(steady);
         }
     }
@@ -65,9 +65,12 @@ impl Outbox {
         self.index.forget_queue();
     }
 
+    /// Returns true if entries of the queue are in flight, or have a letter that nobody has taken: to
+    /// a successor they would be free.
     #[inline(never)]
-    fn has_flights_of_queue(&self) -> bool {
-        rows(&self.flights).any(|row| row.source == RowSource::Queue)
+    fn has_queue_in_hand(&self) -> bool {
+        let buried = self.dead_letters.iter().filter_map(|buried| buried.entry.as_ref());
+        rows(&self.flights).chain(buried).any(|row| row.source == RowSource::Queue)
     }
 
     #[inline(never)]
@@ -95,9 +98,10 @@ impl Outbox {
     #[inline(never)]
     pub(crate) fn leave(&mut self, now: Timestamp) {
         let steady = self.clock.at(now);
+        self.check_lease(steady, now);
         let tenure = self.queue.leave(steady);
         self.change(tenure);
-        if self.queue.is_shared() && self.queue.is_sender() && !self.has_flights_of_queue() {
+        if self.queue.is_shared() && self.queue.is_sender() && !self.has_queue_in_hand() {
             self.find_new(steady, now);
             self.flush(steady);
             if self.queue.is_deserted() {

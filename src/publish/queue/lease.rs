@@ -155,9 +155,14 @@ impl Tenancy {
     }
 
     /// Renews the lease, or takes it if nobody holds it. Call it once a second, and at other times
-    /// with a look that does not count.
-    pub(crate) fn tend(&mut self, rank: Rank, counts: bool) -> Change {
+    /// with a look that does not count. A worker that `stood_still` does not know whether another
+    /// one held it before the store forgot it.
+    pub(crate) fn tend(&mut self, rank: Rank, counts: bool, stood_still: bool) -> Change {
         match self.held {
+            Some(_) if stood_still && self.read().is_none() => {
+                self.end();
+                Change::Lost
+            }
             Some(_) => self.renew(rank, &|_| ()),
             None => self.challenge(rank, counts),
         }
@@ -333,16 +338,16 @@ mod tests {
         let worker = |owner| Tenancy::new(Rc::clone(&store), &Keys::new(&["t"]), owner);
         let (mut before, mut still, mut leaving) = (worker(10), worker(20), worker(30));
         for _ in 0..=RENEWALS_BEFORE_INVITATION {
-            before.tend(Rank::Serving, true);
+            before.tend(Rank::Serving, true, false);
         }
-        still.tend(Rank::Idle, true);
-        before.tend(Rank::Serving, true);
+        still.tend(Rank::Idle, true, false);
+        before.tend(Rank::Serving, true, false);
         assert!(still.is_invited() && before.is_handing_over());
         before.hand_over(Amount::default());
         for _ in 0..3 {
-            leaving.tend(Rank::Serving, true);
+            leaving.tend(Rank::Serving, true, false);
         }
-        assert!(matches!(still.tend(Rank::Idle, true), Change::Taken { .. }));
+        assert!(matches!(still.tend(Rank::Idle, true, false), Change::Taken { .. }));
         assert_eq!(leaving.take_forsaken(), Change::None, "it is there");
         assert!(still.held().is_some() && leaving.held().is_none());
     }

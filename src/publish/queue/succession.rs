@@ -50,12 +50,15 @@ impl TargetQueue {
 
     /// Returns true if this worker still holds the lease, which it looks at if it stood still.
     pub(crate) fn check_lease(&mut self, steady: Timestamp, now: Timestamp) -> Tenure {
-        let is_stale = self.tenancy.held().is_some() && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS;
-        if is_stale {
+        if self.is_stale(now) {
             self.look_at_lease(true, steady, now)
         } else {
             Tenure::Same
         }
+    }
+
+    fn is_stale(&self, now: Timestamp) -> bool {
+        self.tenancy.held().is_some() && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS
     }
 
     fn rank(&self, now: Timestamp) -> Rank {
@@ -68,6 +71,7 @@ impl TargetQueue {
 
     #[inline(never)]
     fn look_at_lease(&mut self, counts: bool, steady: Timestamp, now: Timestamp) -> Tenure {
+        let stood_still = self.is_stale(now);
         self.renewed_at = now;
         let held = self.tenancy.held().map(|lease| lease.reported);
         let mut rank = self.rank(now);
@@ -78,7 +82,7 @@ impl TargetQueue {
         if self.is_leaving && held.is_none() {
             self.ring.refresh();
         }
-        let change = self.tenancy.tend(rank, counts);
+        let change = self.tenancy.tend(rank, counts, stood_still);
         self.changed(change, held, steady)
     }
 
