@@ -278,6 +278,30 @@ fn entries_of_the_directory_are_used_again_and_a_full_one_costs_no_event() {
     assert_eq!(other.letters.len(), MAX_TARGETS as usize + 1);
 }
 
+/// Others have struck the target of a worker that left, or stood still, when it has one more event
+/// and ends before it can look.
+#[test]
+fn what_a_worker_appends_after_its_target_was_struck_is_found_all_the_same() {
+    for leaves in [true, false] {
+        let store = Rc::new(Fake::new(Gateway::Envoy));
+        let [mut late, mut other] = [("a", 1), ("b", 2)].map(|(target, owner)| Worker::new(&store, target, owner));
+        late.push("1");
+        late.second();
+        if leaves {
+            late.own.leave(late.now);
+            late.orphans.leave(late.now);
+        }
+        other.seconds(2 * GRACE);
+        assert_eq!(other.letter_ids(), ["1"]);
+        assert!(!other.orphans.directory.has("topic_arn/sns/r/a"));
+        late.now = other.now;
+        late.push("2");
+        drop(late);
+        other.seconds(2 * GRACE);
+        assert_eq!((other.letter_ids(), store.events()), (vec!["1", "2"], 0));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize),

@@ -33,7 +33,10 @@ impl TargetQueue {
         now: Timestamp,
     ) -> Result<EntryPlace, AppendRefusal> {
         self.served_at = Some(now);
-        if self.is_shared() && !std::mem::replace(&mut self.is_listed, true) {
+        // Others strike what a worker does not claim for a minute, which one that leaves never does,
+        // and one that stood still has not done.
+        let is_claimed = std::mem::replace(&mut self.is_listed, true) && !self.is_leaving && !self.stood_still(now);
+        if self.is_shared() && !is_claimed {
             Directory::new(Rc::clone(self.ring.store())).list(&self.name);
         }
         let evicts = self.keeping() == Keeping::Room;

@@ -58,7 +58,12 @@ impl TargetQueue {
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
-        self.tenancy.held().is_some() && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS
+        self.tenancy.held().is_some() && self.stood_still(now)
+    }
+
+    /// Returns true if this worker has not looked at the lease for longer than it ever should.
+    pub(super) fn stood_still(&self, now: Timestamp) -> bool {
+        now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS
     }
 
     fn rank(&self, now: Timestamp) -> Rank {
