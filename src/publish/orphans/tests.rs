@@ -302,6 +302,25 @@ fn what_a_worker_appends_after_its_target_was_struck_is_found_all_the_same() {
     }
 }
 
+/// The last letter is written, and the target is about to be struck.
+#[test]
+fn a_target_that_has_an_event_again_is_not_struck() {
+    for seconds in SWEEPS_TO_UNCLAIMED..2 * GRACE {
+        let store = Rc::new(Fake::new(Gateway::Envoy));
+        let [mut gone, mut other] = [("a", 1), ("b", 2)].map(|(target, owner)| Worker::new(&store, target, owner));
+        gone.push("1");
+        gone.second();
+        drop(gone);
+        other.seconds(seconds);
+        let mut late = Worker::new(&store, "a", 3);
+        late.now = other.now;
+        late.push("2");
+        drop(late);
+        other.seconds(3 * GRACE);
+        assert_eq!((other.letter_ids(), store.events()), (vec!["1", "2"], 0), "after {seconds} s");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize),

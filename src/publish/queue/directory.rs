@@ -124,7 +124,10 @@ impl Directory {
     /// Frees the entry of an unclaimed target, unless it was claimed since the last sweep.
     pub(crate) fn strike(&mut self, name: &str) {
         for entry in 0..MAX_TARGETS {
-            let sighting = self.sightings.get_mut(entry as usize).filter(|sighting| sighting.name == name);
+            // One that a worker has claimed may have events again.
+            let is_unclaimed =
+                |sighting: &&mut EntrySighting| sighting.name == name && sighting.unchanged >= SWEEPS_TO_UNCLAIMED;
+            let sighting = self.sightings.get_mut(entry as usize).filter(is_unclaimed);
             if let Some(EntrySighting { version, unchanged, .. }) = sighting {
                 *unchanged = 0;
                 let version = *version;
