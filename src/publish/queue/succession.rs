@@ -61,9 +61,9 @@ impl TargetQueue {
         self.tenancy.held().is_some() && self.stood_still(now)
     }
 
-    /// Returns true if this worker has not looked at the lease for longer than it ever should.
+    /// Returns true if this worker has not looked at the lease for longer than it should.
     pub(super) fn stood_still(&self, now: Timestamp) -> bool {
-        now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS
+        self.renewed_at != Timestamp(0) && now.0.abs_diff(self.renewed_at.0) >= STALE_MILLIS
     }
 
     fn rank(&self, now: Timestamp) -> Rank {
