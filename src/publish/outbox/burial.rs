@@ -1,6 +1,6 @@
 //! The end of entries: off the books, and into a dead letter where they are dropped. Writes none.
 
-use super::index::{Queued, Row, RowSource};
+use super::row::{Queued, Row, RowSource};
 use super::Outbox;
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;

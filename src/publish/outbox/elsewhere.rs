@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::index::Queued;
+use super::row::Queued;
 use super::Outbox;
 use crate::clock::Timestamp;
 use crate::publish::queue::Holding;

@@ -147,7 +147,13 @@ impl MessageGroup {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::super::settings::{Batch, Bounds, OutboxSettings};
+    use super::super::tests::{settings, Bench};
     use super::*;
+    use crate::aws::error::Outcome;
 
     #[test]
     fn a_group_sends_its_entries_in_order_and_none_while_it_is_busy() {
@@ -185,5 +191,63 @@ mod tests {
         groups.remove(3, 3);
         groups.set_busy(7, false);
         assert_eq!(free(&groups), [vec![2, 5], vec![4]]);
+    }
+
+    /// An outbox of an ordered target with four calls of ten events, and so many events of each of
+    /// these groups.
+    fn with_groups(lines: &[(&str, usize)]) -> Bench {
+        let bounds = Bounds { max_entries: 10_000, max_bytes: 1 << 30, ..settings().bounds };
+        let batch = Batch { max_entries: 10, max_delay: Duration::from_millis(100) };
+        let settings =
+            OutboxSettings { ordered: true, max_in_flight: 4, max_batch_bytes: 100_000, batch, bounds, ..settings() };
+        let mut bench = Bench::new(settings);
+        for (group, count) in lines {
+            (0..*count).for_each(|number| bench.push_sized(&format!("{group}{number}"), Some(group), 50));
+        }
+        bench
+    }
+
+    fn groups_of(ids: &[String]) -> BTreeSet<&str> {
+        ids.iter().map(|id| id.trim_end_matches(|letter: char| letter.is_ascii_digit())).collect()
+    }
+
+    #[test]
+    fn a_few_groups_with_many_events_use_all_calls_at_once_and_none_is_in_two() {
+        let mut bench = with_groups(&[("a", 100), ("b", 100), ("c", 100), ("d", 100), ("e", 100)]);
+        let (mut sent, mut calls, mut rounds) = (vec![], 0, 0);
+        while sent.len() < 500 {
+            let flights: Vec<_> = std::iter::from_fn(|| bench.poll()).collect();
+            assert!(flights.len() == 4 || sent.len() > 300, "{} calls after {}", flights.len(), sent.len());
+            let groups: Vec<_> = flights.iter().flat_map(|(_, ids)| groups_of(ids)).collect();
+            assert_eq!(groups.iter().collect::<BTreeSet<_>>().len(), groups.len(), "{groups:?}");
+            calls += flights.len();
+            rounds += 1;
+            for (batch, ids) in flights {
+                bench.settle(batch, vec![Outcome::Delivered; ids.len()]);
+                sent.extend(ids);
+            }
+            bench.wait(Duration::from_millis(100));
+        }
+        // One call at a time, each with a part of every group, would be fifty rounds and more. The last
+        // ten of a group go one by one.
+        assert!(calls <= 70 && rounds <= 30, "{calls} calls, in {rounds} rounds, for 500 events");
+        for group in ["a", "b", "c", "d", "e"] {
+            let numbers = sent.iter().filter_map(|id| id.strip_prefix(group)).map(|number| number.parse().unwrap());
+            assert_eq!(numbers.collect::<Vec<usize>>(), (0..100).collect::<Vec<_>>());
+        }
+    }
+
+    /// Others have the other calls, so that each of this outbox is its only one: the groups behind the
+    /// long ones are not left again and again.
+    #[test]
+    fn no_group_waits_for_long_ones_however_few_calls_there_are() {
+        let mut bench = with_groups(&[("a", 500), ("b", 500), ("c", 500), ("d", 500), ("z", 1)]);
+        bench.wait(Duration::from_millis(100));
+        let position = (0..20).position(|_| {
+            let (batch, ids) = bench.poll().unwrap();
+            bench.settle(batch, vec![Outcome::Delivered; ids.len()]);
+            groups_of(&ids).contains("z")
+        });
+        assert!(position.is_some_and(|calls| calls < 10), "{position:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The way of events into the queue, and what gives way where there is no room. Sends nothing.
 
-use super::index::{sequence, Queued, Row, RowSource};
 use super::responses::Remote;
+use super::row::{sequence, Queued, Row, RowSource};
 use super::settings::WhenFull;
 use super::{rows, Outbox, Ticket};
 use crate::clock::Timestamp;

@@ -1,7 +1,7 @@
 //! Events that responses wait for: how long, and what becomes of both. Decides when a response is
 //! released, and never touches one.
 
-use super::index::{Queued, Row, RowSource};
+use super::row::{Queued, Row, RowSource};
 use super::{rows, Outbox, Release, Ticket, Wait};
 use crate::clock::Timestamp;
 use crate::event::Event;

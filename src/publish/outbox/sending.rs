@@ -1,6 +1,6 @@
 //! The way out: the next batch, and which are in flight. Settles none.
 
-use super::index::{Queued, Row, RowSource};
+use super::row::{Queued, Row, RowSource};
 use super::settings::{Batch, BatchLimits};
 use super::{BatchId, Flight, Outbox};
 use crate::clock::Timestamp;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::index::{Queued, Row, RowSource};
+use super::row::{Queued, Row, RowSource};
 use super::{BatchId, Flight, Outbox};
 use crate::aws::error::{Failure, FailureClass, Outcome};
 use crate::aws::retry;

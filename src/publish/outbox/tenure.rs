@@ -1,7 +1,7 @@
 //! The change of hands: how a worker becomes the sender of a queue and stops to be it, and what it
 //! owes before the end. The queue says which worker it is.
 
-use super::index::{self, RowSource};
+use super::row::{self, RowSource};
 use super::{rows, Outbox, Usage};
 use crate::aws::error::Failure;
 use crate::clock::Timestamp;
@@ -51,7 +51,7 @@ impl Outbox {
     /// Forgets what another worker sends from now on. What is this worker's own goes on.
     #[cold]
     fn lose_queue(&mut self) {
-        let of_queue = |row: &index::Queued| row.source == RowSource::Queue;
+        let of_queue = |row: &row::Queued| row.source == RowSource::Queue;
         let (lost, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.entries.iter().any(of_queue));
         self.flights = kept;
@@ -132,7 +132,7 @@ impl Outbox {
         Box::new(all.filter_map(|(place, source)| {
             let queue = if source == RowSource::Spare { self.spare.as_ref()? } else { &self.queue };
             let event = queue.read(place)?;
-            let failure = self.obstacle(index::sequence(place.order, source)).cloned();
+            let failure = self.obstacle(row::sequence(place.order, source)).cloned();
             Some(DeadLetter { event, reason: DropReason::Shutdown, failure })
         }))
     }
@@ -140,7 +140,7 @@ impl Outbox {
     /// Returns what keeps an entry from being delivered, as far as the target has said it: the
     /// refusal that holds it, or the last failure while the target takes nothing.
     fn obstacle(&self, sequence: u64) -> Option<&Failure> {
-        let is_it = |row: &&index::Queued| index::sequence(row.place.order, row.source) == sequence;
+        let is_it = |row: &&row::Queued| row::sequence(row.place.order, row.source) == sequence;
         let flying = || rows(&self.flights).find(is_it);
         // A worker with nothing aside has nothing to look for.
         let is_aside =
