@@ -89,5 +89,5 @@ def _crate(package: dict[str, Any], checksum: str | None, dependencies: set[Id])
 
 def _cargo(project: Path, command: str, *arguments: str) -> str:
     return subprocess.run(
-        ["cargo", command, "--locked", *arguments], cwd=project, check=True, stdout=subprocess.PIPE, text=True
+        ["cargo", "--quiet", command, "--locked", *arguments], cwd=project, check=True, stdout=subprocess.PIPE, text=True
     ).stdout

@@ -46,5 +46,6 @@ def test_a_record_is_the_same_by_an_expression_and_by_properties(
     else:
         for same in ("client_ip", "route", "service", "source", "upstream_status", "upstream_uri"):
             assert asked_at_once[same] == one_by_one[same], same
-        assert asked_at_once["response"]["size"] == one_by_one["response"]["size"]
+        # A header of the response has the milliseconds of the service, which have one digit or several.
+        assert abs(asked_at_once["response"]["size"] - one_by_one["response"]["size"]) <= 3
         assert abs(asked_at_once["started_at"] - one_by_one["started_at"]) < 60_000
