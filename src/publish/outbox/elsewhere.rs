@@ -132,6 +132,20 @@ mod tests {
         assert!(times.iter().all(|after| (Duration::from_millis(300)..latest).contains(after)), "{times:?}");
     }
 
+    /// It has claimed some more when its call fails, and may not send them for a while.
+    #[test]
+    fn what_a_worker_may_not_send_is_given_back_before_it_is_overdue() {
+        let mut pair = Pair::new(1_000);
+        pair.helper.outbox.tend_queue(pair.helper.now);
+        let claimed = pair.helper.outbox.index.take_those(&|_| true);
+        assert_eq!(claimed.len(), 3);
+        claimed.into_iter().for_each(|row| pair.helper.outbox.index.push(row));
+        pair.helper.settle(pair.call.0, vec![failure(FailureClass::Denied); pair.call.1.len()]);
+        assert!(pair.helper.poll().is_none() && pair.helper.outbox.circuit.is_open());
+        pair.run_until(3 * SECOND);
+        assert_eq!((pair.sent.len(), pair.helper.poll()), (100, None));
+    }
+
     #[test]
     fn what_a_worker_keeps_is_taken_from_it_once_and_not_before_it_may_be_gone() {
         let mut pair = Pair::new(1_000);

@@ -156,6 +156,13 @@ impl Index {
         }
     }
 
+    /// Takes out the rows that `is_taken` says yes to. The caller gives each to [`Index::settled`].
+    #[inline(never)]
+    pub(super) fn take_those(&mut self, is_taken: &dyn Fn(&Row) -> bool) -> Vec<Queued> {
+        let sequences: Vec<u64> = self.rows().filter(|row| is_taken(row)).map(|row| row.sequence).collect();
+        sequences.into_iter().filter_map(|sequence| self.take(sequence)).collect()
+    }
+
     /// Takes out the row of the entry at a position of the queue.
     #[inline(never)]
     pub(super) fn take_at(&mut self, at: u64) -> Option<Queued> {

@@ -155,6 +155,20 @@ impl Outbox {
         }
     }
 
+    /// Gives back what this worker was to send in the sender's place, if it may not send now: the
+    /// sender takes what another worker has had for longer than a call as left by one that is gone.
+    #[inline(never)]
+    pub(super) fn give_help_back(&mut self) {
+        if self.queue.is_sender() || self.index.is_empty() {
+            return;
+        }
+        let is_help = |row: &Row| row.source == RowSource::Own && row.ticket.is_none();
+        for mut row in self.index.take_those(&is_help) {
+            self.left(&mut row);
+            self.queue.give_back(row.place);
+        }
+    }
+
     /// Returns how many events the sender takes by itself.
     fn ahead(&self) -> u64 {
         let calls = u64::try_from(self.settings.max_in_flight * self.settings.batch.max_entries).unwrap_or(u64::MAX);

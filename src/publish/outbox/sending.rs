@@ -26,6 +26,7 @@ impl Outbox {
             || !self.pace.admits(in_flight, now)
             || !self.may_begin()
         {
+            self.give_help_back();
             return None;
         }
         let Batch { max_entries, max_delay } = self.settings.batch;
