@@ -145,7 +145,7 @@ impl Config {
 /// Parses a text. Two values under one key are a fault wherever they stand: of
 /// `"verify": {…}, "verify": null` a parser would keep the last.
 fn parse(text: &[u8], faults: &Faultbook) -> Checked<serde_json::Value> {
-    let remedy = "give one JSON object: `routes` with `topic_arn` (or `queue_url`, or `event_bus`), or `capture`";
+    let remedy = "give one JSON object: `routes` with `topic_arn` or another target, or `capture`";
     if text.trim_ascii().is_empty() {
         return Err(faults.report("", "the configuration is empty", remedy));
     }

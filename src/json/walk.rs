@@ -310,21 +310,23 @@ impl Walk<'_> {
     }
 }
 
-/// Returns true if two names are equal except in the case of ASCII letters, of which two have a
-/// sign of their own beyond ASCII. Most names are others, which takes one look.
+/// Returns true if two names are equal except in the case of their letters. Most names are others,
+/// which takes one look.
 #[inline]
 fn is_alike(step: &str, name: &str) -> bool {
     let (Some(one), Some(other)) = (step.as_bytes().first(), name.as_bytes().first()) else { return false };
     let begins_alike = (one ^ other) & !0x20 == 0 || !other.is_ascii();
-    begins_alike && step.len() <= name.len() && is_alike_in_full(step, name)
+    begins_alike && is_alike_in_full(step, name)
 }
 
 #[inline(never)]
 fn is_alike_in_full(step: &str, name: &str) -> bool {
     let folded = |letter: char| match letter {
-        '\u{17F}' => 's',
-        '\u{212A}' => 'k',
-        other => other.to_ascii_lowercase(),
+        // Two letters in lower case that are also `s` and `σ` to a reader that takes any case.
+        'ſ' => 's',
+        'ς' => 'σ',
+        ascii if ascii.is_ascii() => ascii.to_ascii_lowercase(),
+        other => other.to_lowercase().next().unwrap_or(other),
     };
     step.chars().map(folded).eq(name.chars().map(folded))
 }
@@ -432,6 +434,11 @@ mod tests {
         assert_eq!(pointed(r#"{"a":1,"\u0061":2}"#, &["/a"]), ["1", "2"], "each that could be meant");
         let in_any_case = r#"{"task":1,"TASK":2,"ta\u017fK":3,"ta\u017f\u212a":4,"tas":5,"tasks":6,"täsk":7}"#;
         assert_eq!(pointed(in_any_case, &["/Task"]), ["1", "2", "3", "4"]);
+        let beyond_ascii = r#"{"Größe":1,"GRÖẞE":2,"gr\u00f6sse":3,"ПАРОЛЬ":4,"пароль":5,"ΚΩΔΙΚΌΣ":6,"κωδικός":7}"#;
+        for (pointer, expected) in [("/größe", ["1", "2"]), ("/Пароль", ["4", "5"]), ("/Κωδικόσ", ["6", "7"])]
+        {
+            assert_eq!(pointed(beyond_ascii, &[pointer]), expected, "{pointer}");
+        }
         let many: Vec<String> = (0..MAX_POINTERS - 1).map(|n| format!("/{n}")).collect();
         assert_eq!(pointed("[1,2]", &many.iter().map(String::as_str).collect::<Vec<_>>()), ["1", "2"]);
     }
