@@ -103,11 +103,11 @@ metrics! {
     CapturesUnverified Counter One "retrohook_captures_unverified_total" "Webhooks that are stored as not verified, because their signature is not good.";
     CapturesChallenged Counter One "retrohook_captures_challenged_total" "Challenges of senders, which are answered and not stored.";
     CapturesRetried Counter One "retrohook_captures_retried_total" "Attempts to store a webhook that failed and will be made again while its sender waits.";
-    CapturesRefusedUnstored Counter One "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because SQS did not take them in time.";
+    CapturesRefusedUnstored Counter One "retrohook_captures_refused_unstored_total" "Webhooks answered 503 because their target did not take them in time.";
     CapturesRefusedBusy Counter One "retrohook_captures_refused_busy_total" "Webhooks answered 503 because the share of `max_captures` that their queue could have was in use.";
     CapturesRefusedCrowded Counter One "retrohook_captures_refused_crowded_total" "Webhooks answered 503 because so many others had begun and were not whole (6,000 for each worker).";
     CapturesRefusedNoMemory Counter One "retrohook_captures_refused_no_memory_total" "Webhooks answered 503 because the share of `max_capture_bytes` that their queue could have was in use.";
-    CapturesRefusedTooLarge Counter One "retrohook_captures_refused_too_large_total" "Webhooks answered 413 because of `max_body_bytes`, or because SQS would not take the message.";
+    CapturesRefusedTooLarge Counter One "retrohook_captures_refused_too_large_total" "Webhooks answered 413 because of `max_body_bytes`, or because their target would not take the message.";
     CapturesRefusedUnverified Counter One "retrohook_captures_refused_unverified_total" "Webhooks answered 401 because their signature is not good.";
     CapturesRefusedUnreadable Counter One "retrohook_captures_refused_unreadable_total" "Webhooks answered 503 because the host did not give their body (Kong: `client_body_buffer_size`).";
     CapturesRefusedSilent Counter One "retrohook_captures_refused_silent_total" "Webhooks answered 408 because the rest of the request did not come.";
