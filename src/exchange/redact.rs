@@ -86,6 +86,7 @@ impl SecretPaths {
 /// The headers, parameters, groups of the path and values of bodies to redact.
 #[derive(Debug)]
 pub(crate) struct Redaction {
+    /// In lower case, with `-` for each `_`.
     headers: Vec<String>,
     query: Names,
     path: Vec<String>,
@@ -98,18 +99,18 @@ impl Redaction {
     pub(crate) fn new(configured: Redact) -> Redaction {
         let Redact { headers: more, query, path, body, matchers } = configured;
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
-        headers.extend(more);
+        headers.extend(more.iter().map(|name| name.replace("_", "-")));
         Redaction { headers, query: Names::new(query), path, body, matchers }
     }
 
     /// Returns true if the header `name` (lower case) is redacted. Many services take `_` in a name
-    /// for `-`.
+    /// for `-`, whichever of the two the configuration has.
     pub(crate) fn hides(&self, name: &str) -> bool {
         let equal = |(one, other): (u8, u8)| one == other || one == b'_' && other == b'-';
         // Few have the length of one, and of these few its last letter.
-        let is_like =
-            |redacted: &&String| redacted.len() == name.len() && redacted.as_bytes().last() == name.as_bytes().last();
-        self.headers.iter().filter(is_like).any(|redacted| name.bytes().zip(redacted.bytes()).all(equal))
+        let is_as_long = |redacted: &&String| redacted.len() == name.len();
+        let is_like = |redacted: &String| name.bytes().rev().zip(redacted.bytes().rev()).all(equal);
+        self.headers.iter().filter(is_as_long).any(is_like)
     }
 
     /// Returns the redaction of a request in whose path a matcher has found `groups`. What another

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn redaction(query: &[&str], path: &[&str]) -> Redaction {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let headers = vec!["x-internal-token".into()];
+    let headers = vec!["x-internal-token".into(), "x_service_key".into(), "x-odd_".into()];
     Redaction::new(Redact { headers, query: names(query), path: names(path), ..Redact::default() })
 }
 
@@ -19,7 +19,8 @@ fn shown(text: &str) -> String {
 
 #[test]
 fn headers_lose_their_values_not_their_names() {
-    let names = HEADERS.into_iter().chain(["x-internal-token", "x_internal_token", "x_api_key"]);
+    let spellings = ["x-internal-token", "x_internal_token", "x_api_key", "x_service_key", "x-service-key", "x-odd_"];
+    let names = HEADERS.into_iter().chain(spellings);
     let mut exchange = Exchange {
         request: ClientRequest {
             headers: Headers(names.map(|name| (name.into(), "s3cret".into())).collect()),
@@ -31,7 +32,7 @@ fn headers_lose_their_values_not_their_names() {
     let (redaction, matcher) = (redaction(&[], &[]), Matcher::new("").unwrap());
     redaction.within(matcher.groups("/")).redact(&mut exchange);
     assert!(exchange.request.headers.0.iter().all(|(_, value)| value == REDACTED));
-    assert_eq!(exchange.request.headers.0.len(), 10);
+    assert_eq!(exchange.request.headers.0.len(), 13);
     assert_eq!(exchange.response.headers.get("set-cookie"), Some(REDACTED));
     assert_eq!(exchange.response.headers.get("etag"), Some("7"));
 }
