@@ -49,6 +49,8 @@ class Sender:
 
     sign: Sign
     timed: bool = False
+    tolerance: int = 300
+    """How many seconds from now the time may be, where one is signed."""
     verify: dict[str, object] = field(default_factory=dict)
     secrets: tuple[str, str] = ("the first secret", "the second secret")
     another: str = "another secret"
@@ -82,6 +84,10 @@ def of_body(header: str, prefix: str = "", algorithm: str = "sha256", encode: Ca
 
 def token(header: str) -> Sender:
     return Sender(lambda secret, delivery: {header: secret}, signs_body=False)
+
+
+def _gitlab() -> Sender:
+    return Sender(lambda secret, delivery: {"x-gitlab-token": secret, "x-gitlab-event": "Push Hook"}, signs_body=False)
 
 
 def basic() -> Sender:
@@ -205,7 +211,7 @@ SENDERS: dict[str, Sender] = {
     "standard-webhooks": standard_webhooks("webhook"),
     "stripe": replace(stripe_like("stripe-signature", "t", "v1", ".", ","), delivery_id="signed"),
     "github": replace(of_body("x-hub-signature-256", "sha256="), delivery_id="x-github-delivery"),
-    "gitlab": replace(token("x-gitlab-token"), delivery_id="x-gitlab-event-uuid"),
+    "gitlab": replace(_gitlab(), delivery_id="idempotency-key"),
     "shopify": replace(of_body("x-shopify-hmac-sha256", encode=b64), delivery_id="x-shopify-webhook-id"),
     "twilio": Sender(
         _twilio,
@@ -238,13 +244,13 @@ SENDERS: dict[str, Sender] = {
     "zendesk": Sender(_zendesk, timed=True, delivery_id="x-zendesk-webhook-invocation-id"),
     "woocommerce": replace(of_body("x-wc-webhook-signature", encode=b64), delivery_id="x-wc-webhook-delivery-id"),
     "docusign": of_body("x-docusign-signature-1", encode=b64),
-    "box": Sender(_box, timed=True, delivery_id="box-delivery-id"),
+    "box": Sender(_box, timed=True, tolerance=600, delivery_id="box-delivery-id"),
     "launchdarkly": of_body("x-ld-signature"),
     "circleci": replace(of_body("circleci-signature", "v1="), separator=","),
     "bitbucket": replace(of_body("x-hub-signature", "sha256="), delivery_id="x-request-uuid"),
     "jira": replace(of_body("x-hub-signature", "sha256="), delivery_id="x-atlassian-webhook-identifier"),
     "gitea": replace(of_body("x-gitea-signature"), delivery_id="x-gitea-delivery"),
-    "twitch": Sender(_twitch, timed=True, delivery_id="signed"),
+    "twitch": Sender(_twitch, timed=True, tolerance=600, delivery_id="signed"),
     "xero": of_body("x-xero-signature", encode=b64),
     "quickbooks": of_body("intuit-signature", encode=b64),
     "paystack": of_body("x-paystack-signature", algorithm="sha512"),

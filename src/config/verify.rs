@@ -18,6 +18,10 @@ use crate::json;
 use crate::secret::{Encoding, Key, KeyEncoding};
 
 const TOLERANCE_KEY: &str = "tolerance_seconds";
+
+/// The distance of a time from now that is good, unless the sender's row or the operator says so.
+const TOLERANCE_SECONDS: u32 = 300;
+
 const URL_KEY: &str = "url";
 
 /// In a row: the kind of its signatures.
@@ -108,7 +112,8 @@ fn read_verification(
     // Without a form, a secret is any text.
     let encoding = borrowed(&forms).map_or(KeyEncoding::Plain(Encoding::Text), |(_, keys)| *keys);
     let keys = read_keys(section, encoding, forms.as_mut().ok().map(|(forms, _)| forms.as_mut_slice()));
-    let tolerance = section.integer("tolerance_seconds", 1..=86_400, 300);
+    let usual = of_row.as_mut().and_then(|row| row.optional(TOLERANCE_KEY)).and_then(|field| field.whole_number());
+    let tolerance = section.integer(TOLERANCE_KEY, 1..=86_400, usual.unwrap_or(TOLERANCE_SECONDS));
     let fates = [("mark", OnUnverified::Mark), ("reject", OnUnverified::Reject)];
     let is_given = section.optional("on_failure").is_some();
     let on_failure = match &mut of_row {

@@ -19,6 +19,15 @@ pub(crate) enum Algorithm {
 }
 
 impl Algorithm {
+    /// Returns the length of an HMAC.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Algorithm::Sha1 => 20,
+            Algorithm::Sha256 => 32,
+            Algorithm::Sha512 => 64,
+        }
+    }
+
     /// Returns the HMAC of `parts`, one after the other.
     pub(crate) fn mac(self, key: &Key, parts: &[&[u8]]) -> Vec<u8> {
         match self {

@@ -1,5 +1,7 @@
 //! Ids of deliveries: of requests that look alike, which are one delivery and which are several.
 
+mod tries;
+
 use std::collections::BTreeSet;
 
 use base64_simd::STANDARD;
@@ -299,8 +301,8 @@ fn a_message_shows_the_sender_s_id_its_body_s_hash_and_who_sent_it() {
         let id = stored.id();
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(stored.message.get("verified"), capture.get("verify").map(|_| &Value::Bool(true)));
-        let attributes = ["id", "sender_id", "source", "capture"].map(|name| stored.attribute(name).unwrap());
-        assert_eq!(attributes, [&id, sender_id, source, "POST /webhook"]);
+        let shown = ["id", "sender_id", "source", "capture"].map(|name| stored.attribute(name).unwrap());
+        assert_eq!(shown, [&id, sender_id, source, "POST /webhook"]);
     }
 }
 

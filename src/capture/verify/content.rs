@@ -12,8 +12,8 @@ use crate::exchange::ClientRequest;
 use crate::lookup;
 
 /// The placeholders that only `signed` has.
-pub(crate) const VARIABLES: [&str; 5] =
-    ["request.url", "request.url_decoded", "request.form", "request.form.NAME", "timestamp"];
+pub(crate) const VARIABLES: [&str; 6] =
+    ["request.url", "request.url_decoded", "request.url_other_port", "request.form", "request.form.NAME", "timestamp"];
 
 /// The parameter of Twilio's with which a body is signed that is no form.
 const BODY_HASH: &str = "bodySHA256";
@@ -25,14 +25,24 @@ const MAX_FIELDS: usize = 512;
 enum SignedPart {
     Text(String),
     Request(Variable),
-    /// `request.url`: the URL as the sender has it.
-    Url,
-    /// `request.url_decoded`: the same with the marks decoded that HubSpot decodes.
-    DecodedUrl,
+    /// The URL as the sender has it.
+    Url(Spelling),
     /// `request.form`: the names and values of a form, sorted, as Twilio signs them.
     Form,
     /// `timestamp`: the time of the signature, as it is written.
     Timestamp,
+}
+
+/// The way in which a sender writes its URL before it signs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    /// `request.url`: as it is.
+    Plain,
+    /// `request.url_decoded`: with the marks decoded that HubSpot decodes.
+    Decoded,
+    /// `request.url_other_port`: without its port where it has one, and else with that of its
+    /// scheme.
+    OtherPort,
 }
 
 /// A text that is signed.
@@ -47,8 +57,9 @@ impl FromStr for Content {
         each_piece(text, &mut |text, is_placeholder| {
             parts.push(match text {
                 _ if !is_placeholder => SignedPart::Text(text.to_owned()),
-                "request.url" => SignedPart::Url,
-                "request.url_decoded" => SignedPart::DecodedUrl,
+                "request.url" => SignedPart::Url(Spelling::Plain),
+                "request.url_decoded" => SignedPart::Url(Spelling::Decoded),
+                "request.url_other_port" => SignedPart::Url(Spelling::OtherPort),
                 "request.form" => SignedPart::Form,
                 "timestamp" => SignedPart::Timestamp,
                 name => SignedPart::Request(match name.strip_prefix("request.form.") {
@@ -83,7 +94,7 @@ impl Content {
 
     /// Returns true if the URL is signed.
     pub(crate) fn has_url(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, SignedPart::Url | SignedPart::DecodedUrl))
+        self.0.iter().any(|part| matches!(part, SignedPart::Url(_)))
     }
 
     /// Returns true if the time is signed as it is written.
@@ -139,8 +150,7 @@ impl Content {
                 SignedPart::Text(text) => Cow::Borrowed(text.as_bytes()),
                 SignedPart::Request(Variable::RequestBody) => Cow::Borrowed(&*request.body.bytes),
                 SignedPart::Request(variable) => bytes(self.alone(position, variable, request)?),
-                SignedPart::Url => Cow::Owned(url(request, base).into_bytes()),
-                SignedPart::DecodedUrl => Cow::Owned(decoded(&url(request, base)).into_bytes()),
+                SignedPart::Url(spelling) => Cow::Owned(spelling.write(url(request, base)).into_bytes()),
                 SignedPart::Form => Cow::Owned(form(request, self.has_url())?),
                 SignedPart::Timestamp => Cow::Borrowed(timestamp.as_bytes()),
             };
@@ -155,7 +165,7 @@ impl Content {
         let (mut first, mut is_apart) = (None, false);
         for part in &self.0 {
             let is_url = match part {
-                SignedPart::Url | SignedPart::DecodedUrl => true,
+                SignedPart::Url(_) => true,
                 SignedPart::Request(Variable::RequestBody) => false,
                 SignedPart::Text(text) => {
                     is_apart |= text.bytes().any(|byte| byte <= b' ');
@@ -216,7 +226,7 @@ impl SignedPart {
 
     /// Returns true if it may have any text in it, and no check bounds which.
     fn is_of_any_text(&self) -> bool {
-        self.is_body() || matches!(self, SignedPart::Url | SignedPart::DecodedUrl | SignedPart::Form)
+        self.is_body() || matches!(self, SignedPart::Url(_) | SignedPart::Form)
     }
 
     /// Returns true if it is a part of a request that ends nowhere by itself. A time does: with a
@@ -224,7 +234,7 @@ impl SignedPart {
     fn is_free(&self) -> bool {
         match self {
             SignedPart::Request(variable) => *variable != Variable::RequestBody,
-            SignedPart::Url | SignedPart::DecodedUrl => true,
+            SignedPart::Url(_) => true,
             SignedPart::Text(_) | SignedPart::Form | SignedPart::Timestamp => false,
         }
     }
@@ -254,6 +264,31 @@ fn url(request: &ClientRequest<'_>, base: Option<&str>) -> String {
         Some(base) => [base, &request.target].concat(),
         None => ["https://", host, &request.target].concat(),
     }
+}
+
+impl Spelling {
+    fn write(self, url: String) -> String {
+        match self {
+            Spelling::Plain => url,
+            Spelling::Decoded => decoded(&url),
+            Spelling::OtherPort => with_other_port(&url),
+        }
+    }
+}
+
+/// Returns the URL without its port where it has one, and else with that of its scheme.
+fn with_other_port(url: &str) -> String {
+    let (scheme, behind) = url.split_once("://").unwrap_or_default();
+    let (authority, target) = behind.split_at(behind.find(['/', '?']).unwrap_or(behind.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // The colons of an IPv6 address stand in brackets.
+    let named = host.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    let (authority, port) = match named {
+        Some((_, port)) => (authority.get(..authority.len() - port.len() - 1).unwrap_or_default(), ""),
+        None if scheme == "http" => (authority, ":80"),
+        None => (authority, ":443"),
+    };
+    [scheme, "://", authority, port, target].concat()
 }
 
 /// Decodes the marks that HubSpot decodes before it signs, and no others.

@@ -111,6 +111,10 @@ impl SignatureForm {
             })?),
             _ => None,
         };
+        // Anybody can send signatures that are none: they cost no hash of a body.
+        if !self.proof.may_be_one_of(&signatures) {
+            return Err(Rejection::Mismatch);
+        }
         let content = self.signed.of(request, verification.url.as_deref(), time.as_deref().unwrap_or_default())?;
         let parts: Vec<&[u8]> = content.iter().map(AsRef::as_ref).collect();
         if verification.refuses_nonces && is_nonce(parts.iter().copied().flatten()) {
@@ -199,6 +203,16 @@ impl Proof {
             Proof::Hmac(_) | Proof::Token => MAX_SIGNATURES,
             #[cfg(feature = "ed25519")]
             Proof::Ed25519 => MAX_ED25519_SIGNATURES,
+        }
+    }
+
+    /// Returns true if one of `signatures` has the length that a good one has.
+    fn may_be_one_of(self, signatures: &[Vec<u8>]) -> bool {
+        match self {
+            Proof::Hmac(algorithm) => signatures.iter().any(|signature| signature.len() == algorithm.bytes()),
+            Proof::Token => true,
+            #[cfg(feature = "ed25519")]
+            Proof::Ed25519 => true,
         }
     }
 

@@ -40,7 +40,8 @@ pub(crate) enum OnUnverified {
 pub struct Verification {
     /// The scheme that the sender keeps to.
     pub(crate) scheme: &'static Scheme,
-    /// The forms of its signatures. A request is checked by the first that it has one of.
+    /// The forms of its signatures. A request is checked by the first that it has one of, and by
+    /// others for the same place until its signature is good.
     pub(crate) forms: Vec<SignatureForm>,
     /// The secrets; a signature by any one of them is good.
     pub(crate) keys: Vec<Key>,
@@ -123,7 +124,11 @@ impl Verification {
     /// The reason why it is not known to be.
     pub(crate) fn check(&self, request: &ClientRequest<'_>, now: Timestamp) -> Result<Signed, Rejection> {
         let form = self.forms.iter().find(|form| form.is_in(request)).or(self.forms.first());
-        let mut signed = form.ok_or(Rejection::Mismatch)?.check(self, request, now)?;
+        let form = form.ok_or(Rejection::Mismatch)?;
+        let mut others = self.forms.iter().filter(|other| other.places == form.places).skip(1);
+        let mut signed = form
+            .check(self, request, now)
+            .or_else(|why| others.find_map(|other| other.check(self, request, now).ok()).ok_or(why))?;
         if let (None, IdSource::Body(_, read)) = (&signed.id, &self.scheme.id) {
             signed.id = read(&request.body.bytes).map(Cow::into_owned);
         }

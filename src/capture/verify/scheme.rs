@@ -22,7 +22,8 @@ pub(crate) struct Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FormSource {
     /// This text, in JSON: the form, or a list of forms of which a sender uses one; and what its
-    /// capture does unless it is told otherwise (`timeout_ms`, `challenges`, `verify.on_failure`).
+    /// capture does unless it is told otherwise (`timeout_ms`, `challenges`, `verify.on_failure`,
+    /// `verify.tolerance_seconds`).
     Row(&'static str),
     /// The configuration, for signatures of this kind.
     Keys(Kind),
@@ -161,16 +162,21 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     with_id(
         "gitlab",
         r#"{"kind":"token","header":"x-gitlab-token"}"#,
-        ids!["x-gitlab-event-uuid" + "x-gitlab-webhook-uuid"],
+        // Tries of a webhook have one key, and each try a UUID of its own.
+        &[
+            IdHeaders { needed: &["idempotency-key", "x-gitlab-event"], also: &[] },
+            IdHeaders { needed: &["x-gitlab-event-uuid"], also: &["x-gitlab-webhook-uuid"] },
+        ],
     ),
     with_id(
         "shopify",
-        r#"{"header":"x-shopify-hmac-sha256","encoding":"base64","timeout_ms":4500}"#,
-        ids!["x-shopify-webhook-id"],
+        r#"{"header":["x-shopify-hmac-sha256","shopify-hmac-sha256"],"encoding":"base64","timeout_ms":4500}"#,
+        ids!["x-shopify-webhook-id", "shopify-webhook-id"],
     ),
+    // Whether a port is signed depends on the service, and the hash on the kind of the secret.
     with_id(
         "twilio",
-        r#"{"header":"x-twilio-signature","algorithm":"sha1","encoding":"base64","signed":"${request.url}${request.form}"}"#,
+        r#"[{"header":"x-twilio-signature","algorithm":"sha1","encoding":"base64","signed":"${request.url}${request.form}"},{"header":"x-twilio-signature","algorithm":"sha1","encoding":"base64","signed":"${request.url_other_port}${request.form}"},{"header":"x-twilio-signature","encoding":"base64","signed":"${request.url}${request.form}"},{"header":"x-twilio-signature","encoding":"base64","signed":"${request.url_other_port}${request.form}"}]"#,
         ids!["i-twilio-idempotency-token"],
     ),
     row(
@@ -249,7 +255,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     ),
     with_id(
         "box",
-        r#"{"header":["box-signature-primary","box-signature-secondary"],"encoding":"base64","signed":"${request.body}${timestamp}","timestamp":{"header":"box-delivery-timestamp","unit":"rfc3339"}}"#,
+        r#"{"header":["box-signature-primary","box-signature-secondary"],"encoding":"base64","signed":"${request.body}${timestamp}","timestamp":{"header":"box-delivery-timestamp","unit":"rfc3339"},"tolerance_seconds":600}"#,
         ids!["box-delivery-id"],
     ),
     row("launchdarkly", r#"{"header":"x-ld-signature"}"#),
@@ -259,7 +265,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     with_id("gitea", r#"{"header":"x-gitea-signature"}"#, ids!["x-gitea-delivery"]),
     with_id(
         "twitch",
-        r#"{"header":"twitch-eventsub-message-signature","prefix":"sha256=","signed":"${request.headers.twitch-eventsub-message-id}${timestamp}${request.body}","timestamp":{"header":"twitch-eventsub-message-timestamp","unit":"rfc3339"},"id":"twitch-eventsub-message-id","challenges":[{"when":{"request.headers.twitch-eventsub-message-type":"webhook_callback_verification"},"response":{"body":"${request.body./challenge}"}}]}"#,
+        r#"{"header":"twitch-eventsub-message-signature","prefix":"sha256=","signed":"${request.headers.twitch-eventsub-message-id}${timestamp}${request.body}","timestamp":{"header":"twitch-eventsub-message-timestamp","unit":"rfc3339"},"tolerance_seconds":600,"id":"twitch-eventsub-message-id","challenges":[{"when":{"request.headers.twitch-eventsub-message-type":"webhook_callback_verification"},"response":{"body":"${request.body./challenge}"}}]}"#,
         ids!["twitch-eventsub-message-id"],
     ),
     row("xero", r#"{"header":"x-xero-signature","encoding":"base64","on_failure":"reject","timeout_ms":4500}"#),

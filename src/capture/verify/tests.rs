@@ -3,6 +3,7 @@
 mod borders;
 mod fields;
 mod forgeries;
+mod libraries;
 mod nonces;
 mod official;
 
