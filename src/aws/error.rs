@@ -227,6 +227,7 @@ const DENIED: &[(&[&str], &str)] = &[
         &["IncompleteSignature", "InvalidSecurity", "MissingAuthenticationToken"],
         "nothing between here and AWS may rewrite requests or answer in plain HTTP",
     ),
+    (&["ExpiredToken"], "give keys that have not expired: those of the environment or the configuration are not renewed"),
     (&["InvalidClientTokenId", "UnrecognizedClient"], "give access keys that exist and are active"),
     (&["OptInRequired"], "subscribe the account to the service, and enable the region"),
     (&["InvalidAction", "MissingAction", "UnknownOperation"], "another service answers: correct `endpoint` or `upstream`"),

@@ -137,8 +137,8 @@ impl Redaction {
             }
             is_withheld |= matchers.next().is_some();
         }
-        let text = |span: &Range<usize>| GroupText::new(groups.path(), span.clone(), groups.may_go_on(span.end));
-        let texts = spans.iter().filter_map(text).collect();
+        let texts_at = |span: &Range<usize>| GroupText::all_at(groups.path(), span.clone(), groups.may_go_on(span.end));
+        let texts = spans.iter().flat_map(texts_at).collect();
         let mut redaction =
             RequestRedaction { settings: self, spans, texts, groups, is_withheld, hidden: Hidden::default() };
         redaction.hidden = redaction.hidden_in_path_or_target(redaction.groups.path());

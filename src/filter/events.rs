@@ -78,8 +78,8 @@ pub(super) fn publish(
             if let Some(bodies) = bodies {
                 bodies.put_into(&mut exchange, route);
             }
-            worker.accept(exchange, route, worker.event_hash(position, alike), now);
-            if done.is_some() && route.delivery != DeliveryMode::AfterResponse {
+            let is_first = worker.accept(exchange, route, worker.event_hash(position, alike), now);
+            if is_first && done.is_some() && route.delivery != DeliveryMode::AfterResponse {
                 worker.note_unheld("a response waits for one event, and this one had waited for another");
             }
         }
@@ -97,8 +97,9 @@ pub(super) fn publish_logged(worker: &Worker, candidate: &mut dyn Candidate) {
         if route.request_body.is_some() || route.response_body.is_some() {
             mark_unseen(&mut exchange, route);
         }
-        worker.accept(exchange, route, worker.event_hash(position, alike), now);
-        if route.delivery != DeliveryMode::AfterResponse {
+        let is_first = worker.accept(exchange, route, worker.event_hash(position, alike), now);
+        // Where an HTTP filter has made the event, the response has waited for it there.
+        if is_first && route.delivery != DeliveryMode::AfterResponse {
             worker.note_unheld("an access logger sees a response when it is over; run the filter as an HTTP filter");
         }
         true

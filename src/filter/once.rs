@@ -11,9 +11,13 @@ use super::hostcalls;
 use crate::clock::Timestamp;
 use crate::notice::Level;
 
-/// How often an exchange is marked for the filters of other VMs, and looked at: often enough to be
+/// How often an exchange is marked for the filters of other VMs, and looked for: often enough to be
 /// seen soon, and so seldom that it costs nothing.
 const MARK_PERIOD_MILLIS: u64 = 10_000;
+
+/// Exchanges of a period that are looked at until one has a mark. The first to begin has it, and
+/// need not be the first to end.
+const MOST_LOOKS: u32 = 32;
 
 thread_local! {
     /// What the filters of this VM have published.
@@ -100,7 +104,7 @@ pub(crate) struct Once {
     /// The time as a number of periods.
     period: Cell<u64>,
     marks_next: Cell<bool>,
-    looks_next: Cell<bool>,
+    looks_left: Cell<u32>,
     has_warned: Cell<bool>,
 }
 
@@ -112,18 +116,18 @@ impl Once {
             mark: std::iter::once(vm).chain(events).flat_map(u64::to_le_bytes).collect(),
             period: Cell::new(0),
             marks_next: Cell::new(true),
-            looks_next: Cell::new(true),
+            looks_left: Cell::new(MOST_LOOKS),
             has_warned: Cell::new(false),
         }
     }
 
-    /// Marks the next exchange, and looks at the next one, if the time for that has come. Called at
+    /// Marks the next exchange, and looks for such a mark, if the time for that has come. Called at
     /// each tick. Filters that see the same exchanges have the same periods.
     pub(crate) fn refresh(&self, now: Timestamp) {
         let period = now.0 / MARK_PERIOD_MILLIS;
         if self.period.replace(period) != period {
             self.marks_next.set(true);
-            self.looks_next.set(true);
+            self.looks_left.set(MOST_LOOKS);
         }
     }
 
@@ -136,21 +140,31 @@ impl Once {
 
     /// Returns true if no other filter of this VM has made `event` of `exchange`. Says so in the log
     /// the first time that one has, or that one of another VM does.
-    pub(crate) fn admits(&self, exchange: Option<u64>, event: u64) -> bool {
-        if let (Some(property), true) = (self.property, self.looks_next.take()) {
-            if hostcalls::property(property).is_some_and(|mark| self.makes_twice(&mark, event)) {
-                self.warn(
-                    "the event of this exchange is published TWICE, by two filters in two VMs: leave one out, or give both one \
-                     `vm_id` and one `vm_config`",
-                );
-            }
-        }
+    pub(crate) fn admits(&self, exchange: Option<u64>, began: Option<Timestamp>, event: u64) -> bool {
+        self.look_for_mark(began, event);
         let is_first =
             exchange.is_none_or(|exchange| PUBLISHED.with_borrow_mut(|published| published.add(exchange, event)));
         if !is_first {
             self.warn("an exchange came to two filters, and is one event, of the first: leave the other one out");
         }
         is_first
+    }
+
+    /// Looks for the mark of a filter in another VM on an exchange that `began` in this period; an
+    /// earlier one has none of this period.
+    fn look_for_mark(&self, began: Option<Timestamp>, event: u64) {
+        let (Some(property), left @ 1..) = (self.property, self.looks_left.get()) else { return };
+        if began.is_some_and(|began| began.0 / MARK_PERIOD_MILLIS < self.period.get()) {
+            return;
+        }
+        let mark = hostcalls::property(property);
+        self.looks_left.set(if mark.is_some() { 0 } else { left - 1 });
+        if mark.is_some_and(|mark| self.makes_twice(&mark, event)) {
+            self.warn(
+                "the event of this exchange is published TWICE, by two filters in two VMs: leave one out, or give both one \
+                 `vm_id` and one `vm_config`",
+            );
+        }
     }
 
     /// Returns true if `mark` is that of another VM in which `event` is made, too.

@@ -185,13 +185,15 @@ impl Worker {
     }
 
     /// Queues the event of an exchange that `route` takes. Other filters know it by its hash,
-    /// `event`.
-    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, event: u64, now: Timestamp) {
-        if self.once.admits(exchange.fingerprint, event) {
+    /// `event`. Returns false if one of them has made it.
+    pub(crate) fn accept(&self, exchange: Exchange<'_>, route: &Route, event: u64, now: Timestamp) -> bool {
+        let is_first = self.once.admits(exchange.fingerprint, exchange.started_at, event);
+        if is_first {
             self.agent.borrow_mut().publishing().accept(exchange, route, now);
             self.relieve(now);
             self.report_at_end(now);
         }
+        is_first
     }
 
     /// Sends the event of an exchange whose response waits for it. Returns what to do with the
@@ -205,7 +207,7 @@ impl Worker {
         part: HeldPart,
         now: Timestamp,
     ) -> Option<Release> {
-        let is_first = self.once.admits(exchange.fingerprint, event);
+        let is_first = self.once.admits(exchange.fingerprint, exchange.started_at, event);
         if !is_first || !self.agent.borrow_mut().publishing().accept_awaited(exchange, route, wait, now) {
             return Some(Release::Pass);
         }

@@ -100,8 +100,8 @@ fn a_parameter_is_the_message_s_unless_aws_begins_with_the_target() {
 fn no_code_is_listed_twice() {
     let codes = CODES.iter().map(|(_, names)| names).chain(DENIED.iter().map(|(names, _)| names));
     let mut codes: Vec<_> = codes.flat_map(|names| *names).collect();
-    // These two are the credentials' fault until there are no others.
-    let both = ["InvalidClientTokenId", "UnrecognizedClient"];
+    // These are the credentials' fault until there are no others.
+    let both = ["ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"];
     codes.sort_unstable();
     assert!(codes.windows(2).all(|pair| pair[0] != pair[1] || both.contains(pair[0])), "{codes:?}");
     assert!(codes.iter().all(|code| bare(code) == **code));
@@ -116,6 +116,7 @@ fn whatever_is_held_has_a_mend() {
         ("KmsDisabled", "kms:GenerateDataKey"),
         ("SignatureDoesNotMatch", "secret access key"),
         ("InvalidClientTokenId", "access keys"),
+        ("ExpiredTokenException", "have not expired"),
         ("HTTP 403", "proxies"),
         (UNSIGNED, "credentials"),
         ("SomethingNew", "API reference"),

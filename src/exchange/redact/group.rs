@@ -12,7 +12,7 @@ const LEAST_DISTINCT: usize = 8;
 /// The text of a group in the path of one request.
 #[derive(Debug)]
 pub(super) struct GroupText {
-    /// The text, decoded.
+    /// The text, decoded and folded: a service may show an id in another case than it came.
     bytes: Vec<u8>,
     /// For each byte, the length of the longest beginning of the text that ends there, too (Knuth,
     /// Morris and Pratt): no search takes longer than the text that is searched, whatever a client
@@ -25,11 +25,22 @@ pub(super) struct GroupText {
 }
 
 impl GroupText {
-    /// Takes the text at `span` of `path`, which might go on behind that; `None` if it is empty.
-    pub(super) fn new(path: &str, span: Range<usize>, goes_on: bool) -> Option<GroupText> {
-        let bytes: Vec<u8> = decode(path.get(span.clone())?).iter().map(|unit| unit.byte).collect();
+    /// Takes the text at `span` of `path`, which might go on behind that; and what many services
+    /// make of it, if that is another: without `;` and what follows, and without spaces around it.
+    /// An empty one is left out.
+    pub(super) fn all_at(path: &str, span: Range<usize>, goes_on: bool) -> impl Iterator<Item = GroupText> {
+        let units = decode(path.get(span.clone()).unwrap_or_default());
+        let whole: Vec<u8> = units.iter().map(|unit| unit.byte).collect();
+        let plain = whole.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let plain = (plain != whole).then(|| plain.to_vec());
         let before = span.start.checked_sub(1).and_then(|before| path.as_bytes().get(before));
         let neighbours = (before.copied(), path.as_bytes().get(span.end).copied());
+        let texts = [Some((whole, goes_on)), plain.map(|plain| (plain, false))];
+        texts.into_iter().flatten().filter_map(move |(bytes, goes_on)| GroupText::new(bytes, neighbours, goes_on))
+    }
+
+    fn new(mut bytes: Vec<u8>, neighbours: (Option<u8>, Option<u8>), goes_on: bool) -> Option<GroupText> {
+        bytes.iter_mut().for_each(|byte| *byte = folded(*byte));
         let mut borders = Vec::with_capacity(bytes.len());
         let mut matched = 0;
         for (position, byte) in bytes.iter().enumerate() {
@@ -45,7 +56,7 @@ impl GroupText {
         let mut positions = Vec::new();
         let mut matched = 0;
         for (position, unit) in units.iter().enumerate() {
-            matched = next(&self.bytes, &self.borders, matched, unit.byte);
+            matched = next(&self.bytes, &self.borders, matched, folded(unit.byte));
             let end = position + 1;
             if matched == length && self.is_meant(units, end - length..end) {
                 positions.push(end - length..if self.goes_on { units.len() } else { end });
@@ -62,6 +73,12 @@ impl GroupText {
         let ends = behind == self.neighbours.1 || behind.is_none_or(|byte| !byte.is_ascii_alphanumeric());
         self.bytes.len() >= LEAST_DISTINCT || begins && ends
     }
+}
+
+/// Returns one byte for both cases of a letter, in one instruction. Some other bytes share one, too,
+/// such as `[` and `{`: where only these differ more is hidden.
+fn folded(byte: u8) -> u8 {
+    byte | 0x20
 }
 
 /// Returns how much of the text ends with `byte`, where `matched` bytes of it ended just before.
@@ -81,7 +98,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn positions(path: &str, span: Range<usize>, text: &str) -> Vec<Range<usize>> {
-        GroupText::new(path, span, false).map_or_else(Vec::new, |group| group.positions(&decode(text)))
+        let units = decode(text);
+        GroupText::all_at(path, span, false).flat_map(|group| group.positions(&units)).collect()
     }
 
     #[test]
@@ -96,7 +114,23 @@ mod tests {
         for text in ["Mon, 7 Jan", "/77", "q=0.7", ""] {
             assert_eq!(positions(path, 9..10, text).len(), 0, "{text}");
         }
-        assert!(GroupText::new(path, 3..3, false).is_none());
+        assert!(GroupText::all_at(path, 3..3, false).next().is_none());
+    }
+
+    #[test]
+    fn it_is_found_as_a_service_may_show_it() {
+        for (path, text, expected) in [
+            ("/reset/S3CR3Tt0ken", "/reset/s3cr3tT0KEN", &[(7, 18)][..]),
+            ("/reset/s3cr3tt0ken;a=1", "s3cr3tt0ken", &[(0, 11)]),
+            ("/reset/%20s3cr3tt0ken%20", "s3cr3tt0ken", &[(0, 11)]),
+            // The whole text as well: what follows may be secret, too.
+            ("/reset/a;b=s3cr3tt0ken", "/reset/a;b=s3cr3tt0ken", &[(7, 22), (7, 8)][..]),
+            ("/reset/;a=1", "/reset/x", &[]),
+        ] {
+            let found = positions(path, 7..path.len(), text);
+            let found: Vec<_> = found.iter().map(|place| (place.start, place.end)).collect();
+            assert_eq!(found, expected, "{path}");
+        }
     }
 
     proptest! {

@@ -145,7 +145,7 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
         }
         match unit.byte {
             b'?' | b'#' | b'&' => {
-                place.in_query |= depth == 0;
+                place.in_query = true;
                 place.in_list = false;
             }
             b';' | b',' => place.in_list = true,
@@ -159,9 +159,13 @@ pub(super) fn values(units: &[Unit], names: &Names, kind: TextKind) -> Vec<Range
 
 /// Returns true if `name` stands at `position` and is not a part of a longer word.
 fn is_word_at(units: &[Unit], position: usize, name: &[u8]) -> bool {
-    // In a query a space is written as `+`, too.
-    let is_like =
-        |(unit, byte): (&Unit, &u8)| unit.byte.to_ascii_lowercase() == *byte || *byte == b' ' && unit.byte == b'+';
+    // In a query a space is written as `+`, too; and PHP reads each of these as `_`.
+    let is_another = |byte: u8, of: u8| match of {
+        b' ' => byte == b'+',
+        b'_' => matches!(byte, b'.' | b' ' | b'+' | b'['),
+        _ => false,
+    };
+    let is_like = |(unit, byte): (&Unit, &u8)| unit.byte.to_ascii_lowercase() == *byte || is_another(unit.byte, *byte);
     let stands = units.get(position..position + name.len()).is_some_and(|units| units.iter().zip(name).all(is_like));
     let joins = |inner: Option<&u8>, outer: Option<&Unit>| {
         inner.is_some_and(|byte| is_of_word(*byte)) && outer.is_some_and(|unit| is_of_word(unit.byte))
@@ -184,9 +188,9 @@ struct Surroundings {
 /// depth. A separator that was encoded more often belongs to the value.
 fn end_of_value(units: &[Unit], start: usize, depth: u8, place: Surroundings) -> usize {
     let is_prose = place.kind == TextKind::Prose;
-    let quoted = is_prose && units.get(start).is_some_and(|unit| unit.byte == b'"' && unit.depth == 0);
-    if quoted {
-        return end_of_quoted(units, start + 1);
+    let quote = units.get(start).filter(|unit| matches!(unit.byte, b'"' | b'\'') && unit.depth == 0);
+    if let Some(quote) = quote.filter(|_| is_prose) {
+        return end_of_quoted(units, start + 1, quote.byte);
     }
     // Most services separate the parameters of a query by `&` alone, so that the rest belongs to
     // the value, unless the client has used it as a separator before.
@@ -205,13 +209,13 @@ fn end_of_value(units: &[Unit], start: usize, depth: u8, place: Surroundings) ->
     end.map_or(units.len(), |(end, _)| end)
 }
 
-/// Returns the position behind the quote that ends a quoted value.
-fn end_of_quoted(units: &[Unit], start: usize) -> usize {
+/// Returns the position behind the `quote` that ends a quoted value.
+fn end_of_quoted(units: &[Unit], start: usize, quote: u8) -> usize {
     let mut position = start;
     while let Some(unit) = units.get(position) {
         position += match unit.byte {
             b'\\' => 2,
-            b'"' if unit.depth == 0 => return position + 1,
+            byte if byte == quote && unit.depth == 0 => return position + 1,
             _ => 1,
         };
     }

@@ -102,6 +102,8 @@ fn a_parameter_is_found_in_every_spelling() {
         ),
         ("token = x; b=1", "token = REDACTED; b=1"),
         (r#"a=1, token="x \" y, b=2", c=3"#, "a=1, token=REDACTED, c=3"),
+        ("a=1, token='x y, b=2', c=3", "a=1, token=REDACTED, c=3"),
+        ("next=%2F%3Ftoken%3Dx%3By%3Dz", "next=%2F%3Ftoken%3DREDACTED"),
         ("?next=https%3A%2F%2Fx%2F%3Ftoken%3Dx%26b%3D1&c=2", "?next=https%3A%2F%2Fx%2F%3Ftoken%3DREDACTED%26b%3D1&c=2"),
         (
             "?next=https%253A%252F%252Fx%253Ftoken%253Dx%2526y&c",
@@ -115,6 +117,19 @@ fn a_parameter_is_found_in_every_spelling() {
     ] {
         assert_eq!(shown(text), expected, "{text}");
     }
+}
+
+#[test]
+fn what_php_reads_as_an_underscore_is_one() {
+    let (redaction, matcher) = (redaction(&["api_key"], &[]), Matcher::new("").unwrap());
+    for name in ["api_key", "API.key", "api+key", "api%20key", "api%5Bkey", "api[key"] {
+        let mut text = Cow::Owned(format!("/a?{name}=x&b=1"));
+        redaction.within(matcher.groups("/")).redact_text(&mut text);
+        assert_eq!(text, format!("/a?{name}=REDACTED&b=1"));
+    }
+    let mut other = Cow::Borrowed("/a?apikey=x&api-key=y");
+    redaction.within(matcher.groups("/")).redact_text(&mut other);
+    assert_eq!(other, "/a?apikey=x&api-key=y");
 }
 
 /// Returns `target` as an event shows it where `token` is listed.

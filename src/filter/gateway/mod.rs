@@ -57,6 +57,12 @@ impl Gateway {
     }
 }
 
+/// Returns true if a content type is one of gRPC, in any case of letters.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"application/grpc";
+    content_type.get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN))
+}
+
 /// Returns true if the host refuses what Kong agrees to.
 fn is_envoy() -> bool {
     !hostcalls::speak_for(u32::MAX)

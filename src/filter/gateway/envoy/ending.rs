@@ -10,6 +10,7 @@ use std::time::Duration;
 use proxy_wasm::types::MapType;
 
 use super::properties::{ExchangeProperty, Properties};
+use crate::filter::gateway::is_grpc;
 use crate::filter::header_pairs::pairs;
 use crate::filter::hostcalls;
 use crate::lookup;
@@ -152,7 +153,7 @@ pub(super) fn grpc_trailer() -> Option<u16> {
 /// Returns gRPC's own status, if the response is one of gRPC; `trailer` reads the one that comes at
 /// its end.
 fn grpc_status(headers: &[u8], trailer: impl Fn() -> Option<u16>) -> Option<u16> {
-    if !value(headers, b"content-type")?.starts_with(b"application/grpc") {
+    if !is_grpc(value(headers, CONTENT_TYPE.as_bytes())?) {
         return None;
     }
     Some(value(headers, b"grpc-status").map(parsed).or_else(trailer).unwrap_or(UNKNOWN))
@@ -203,7 +204,7 @@ mod tests {
         let status = |pairs: &[(&str, &str)], trailer: Option<&str>| {
             grpc_status(&head(pairs), || trailer.map(|text| parsed(text.as_bytes())))
         };
-        let of_grpc = ("content-type", "application/grpc+proto");
+        let of_grpc = ("content-type", "Application/gRPC+proto");
         assert_eq!(status(&[of_grpc, ("grpc-status", "0")], Some("7")), Some(0));
         assert_eq!(status(&[of_grpc], Some("7")), Some(7));
         assert_eq!(status(&[of_grpc], Some("seven")), Some(UNKNOWN));

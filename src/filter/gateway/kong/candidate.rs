@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::exchange::body::BodySlot;
 use crate::exchange::template::Variable;
 use crate::exchange::{ClientRequest, ClientResponse, Consumer, EventNames, Exchange, Headers, Latencies, Tls};
-use crate::filter::gateway::{Candidate, Head, Outlook};
+use crate::filter::gateway::{is_grpc, Candidate, Head, Outlook};
 use crate::filter::once::hash;
 use crate::publish::needs::Needs;
 use crate::publish::route::{Matched, ResponseEnd, Routes};
@@ -107,7 +107,7 @@ impl ResponseHead {
             [Some(status)] => status.parse().ok(),
             [None] => number("response.code"),
         };
-        let grpc_status = if is_grpc(&headers) { own_grpc_status(&headers) } else { None };
+        let grpc_status = if is_of_grpc(&headers) { own_grpc_status(&headers) } else { None };
         Some(ResponseHead { status: status?, grpc_status, headers })
     }
 
@@ -139,14 +139,14 @@ impl ResponseHead {
 
     /// Takes gRPC's own status from the end of the response, if it was not in the head.
     fn end(&mut self) {
-        if self.grpc_status.is_none() && is_grpc(&self.headers) {
+        if self.grpc_status.is_none() && is_of_grpc(&self.headers) {
             self.grpc_status = number("ngx.upstream_trailer_grpc_status").or(Some(UNKNOWN));
         }
     }
 }
 
-fn is_grpc(headers: &KongHeaders) -> bool {
-    headers.value("content-type").is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
+fn is_of_grpc(headers: &KongHeaders) -> bool {
+    headers.value("content-type").is_some_and(is_grpc)
 }
 
 fn own_grpc_status(headers: &KongHeaders) -> Option<u16> {
