@@ -69,9 +69,14 @@ impl Outbox {
     fn read(&self, entry: &Row) -> Option<Event> {
         match (entry.source, &self.spare) {
             (RowSource::Spare, spare) => spare.as_ref()?.read(entry.place),
-            (RowSource::Own, _) if matches!(self.queue.holding(entry.place), Holding::Elsewhere(_)) => None,
             _ => self.queue.read(entry.place),
         }
+    }
+
+    /// Returns true if another worker has taken an entry from this one, which stood still.
+    #[inline(never)]
+    fn is_taken(&self, entry: &Row) -> bool {
+        entry.source == RowSource::Own && matches!(self.queue.holding(entry.place), Holding::Elsewhere(_))
     }
 
     /// Takes note that others have ended an entry.
@@ -91,6 +96,11 @@ impl Outbox {
         reason: DropReason,
         failure: Option<&Failure>,
     ) {
+        if event.is_none() && self.is_taken(&entry) {
+            // That one answers for it, and this one still keeps its event where the store may not.
+            self.left(&mut entry);
+            return self.fail_response(entry.ticket);
+        }
         let Some(event) = event.or_else(|| self.read(&entry)) else {
             self.ended(&mut entry, EntryEnd::Dropped);
             return self.fail_response(entry.ticket);

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::tests::{event, failure, settings, Bench, SECOND};
+use super::tests::{event, failure, settings, worker, Bench, SECOND};
 use super::*;
 use crate::aws::error::{FailureClass, Outcome};
 use crate::publish::dead_letter::DropReason;
@@ -112,6 +112,32 @@ fn a_sender_hands_over_when_its_letters_are_taken() {
     assert!(!sender.outbox.queue.is_sender());
     assert_eq!(run(&mut [&mut sender, &mut other], 30 * SECOND), Ends::default());
     assert_eq!(store.events(), 0);
+}
+
+/// The sender has taken it from a worker that stood still, and whose call says that the event is at
+/// fault; the sender's call fails, and the store forgets the entry.
+#[test]
+fn what_was_taken_from_a_worker_that_stood_still_is_kept_by_it_where_the_store_does_not() {
+    let store = Rc::new(Fake::new(Gateway::Kong));
+    let [mut sender, mut other] = [1_000, 2_000].map(|owner| worker(&store, 10, owner));
+    sender.outbox.tend_queue(sender.now);
+    push_awaited(&mut other, 0);
+    let (batch, _) = other.poll().unwrap();
+    let taken = loop {
+        sender.outbox.tend_queue(sender.now);
+        if let Some((batch, ids)) = sender.poll() {
+            assert_eq!(ids, ["0"]);
+            break batch;
+        }
+        sender.wait(TICK);
+    };
+    other.wait(sender.now.since(other.now));
+    other.settle(batch, vec![failure(FailureClass::Permanent)]);
+    store.evict(0);
+    sender.settle(taken, vec![failure(FailureClass::Transient)]);
+    let ends = run(&mut [&mut sender, &mut other], 30 * SECOND);
+    assert_eq!(ends.sent.len() + ends.letters.len(), 1, "{ends:?}");
+    assert_eq!((store.events(), sender.outbox.is_done(), other.outbox.is_done()), (0, true, true));
 }
 
 /// Another worker has become the sender meanwhile, and the store has forgotten that as well.
