@@ -173,7 +173,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
         r#"{"header":["x-shopify-hmac-sha256","shopify-hmac-sha256"],"encoding":"base64","timeout_ms":4500}"#,
         ids!["x-shopify-webhook-id", "shopify-webhook-id"],
     ),
-    // Whether a port is signed depends on the service, and the hash on the kind of the secret.
+    // The service decides whether a port is signed, and the kind of the secret decides the hash.
     with_id(
         "twilio",
         r#"[{"header":"x-twilio-signature","algorithm":"sha1","encoding":"base64","signed":"${request.url}${request.form}"},{"header":"x-twilio-signature","algorithm":"sha1","encoding":"base64","signed":"${request.url_other_port}${request.form}"},{"header":"x-twilio-signature","encoding":"base64","signed":"${request.url}${request.form}"},{"header":"x-twilio-signature","encoding":"base64","signed":"${request.url_other_port}${request.form}"}]"#,

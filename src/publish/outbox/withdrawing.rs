@@ -32,7 +32,7 @@ fn push_awaited(worker: &mut Bench, number: u32) {
     worker.outbox.push_awaited(event, 50, wait, worker.now);
 }
 
-/// What workers have sent, and the letters that they have written.
+/// The events that workers have sent, and the letters that they have written.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ends {
     sent: Vec<String>,
