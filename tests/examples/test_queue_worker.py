@@ -147,14 +147,15 @@ def test_calls_that_fail_end_nothing_and_repeat_nothing(
 def test_what_is_begun_too_late_is_left_to_come_again(
     moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_worker, "_SECONDS_TO_BEGIN", 0.5)
+    clock = [1_000.0]
+    monkeypatch.setattr(queue_worker.time, "monotonic", lambda: clock[0])
     queue = moto.create_queue()
     for name in ("a", "b", "c"):
         moto.client("sqs").send_message(QueueUrl=queue.url, MessageBody=json.dumps(event(name)))
     handled: list[str] = []
 
     def slow(event: dict[str, Any]) -> None:
-        time.sleep(0.4)
+        clock[0] += 0.8 * queue_worker._SECONDS_TO_BEGIN
         handled.append(event["event_id"])
 
     Worker(moto.client("sqs"), queue.url, Inbox(str(tmp_path / "inbox")), slow).drain_once(wait_seconds=1)
