@@ -75,7 +75,7 @@ impl GroupText {
     }
 }
 
-/// Returns one byte for both cases of a letter, in one instruction. Some other bytes share one, too,
+/// Returns one byte for both cases of a letter, in one instruction. Some other bytes share one too,
 /// such as `[` and `{`: where only these differ more is hidden.
 fn folded(byte: u8) -> u8 {
     byte | 0x20

@@ -228,8 +228,8 @@ mod tests {
             }
             bench.wait(Duration::from_millis(100));
         }
-        // One call at a time, each with a part of every group, would be fifty rounds and more. The last
-        // ten of a group go one by one.
+        // One call at a time, each with a part of every group, would be fifty rounds or more. The
+        // last ten of a group go one by one.
         assert!(calls <= 70 && rounds <= 30, "{calls} calls, in {rounds} rounds, for 500 events");
         for group in ["a", "b", "c", "d", "e"] {
             let numbers = sent.iter().filter_map(|id| id.strip_prefix(group)).map(|number| number.parse().unwrap());
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Others have the other calls, so that each of this outbox is its only one: the groups behind the
+    /// Others have the other calls, so each of this outbox is its only one: the groups behind the
     /// long ones are not left again and again.
     #[test]
     fn no_group_waits_for_long_ones_however_few_calls_there_are() {

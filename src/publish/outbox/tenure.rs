@@ -65,8 +65,8 @@ impl Outbox {
         self.index.forget_queue();
     }
 
-    /// Returns true if entries of the queue are in flight, or have a letter that nobody has taken: to
-    /// a successor they would be free.
+    /// Returns true if entries of the queue are in flight or have a letter that nobody has taken:
+    /// to a successor they would be free.
     #[inline(never)]
     fn has_queue_in_hand(&self) -> bool {
         let buried = self.dead_letters.iter().filter_map(|buried| buried.entry.as_ref());

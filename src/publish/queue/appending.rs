@@ -33,7 +33,7 @@ impl TargetQueue {
         now: Timestamp,
     ) -> Result<EntryPlace, AppendRefusal> {
         self.served_at = Some(now);
-        // Others strike what a worker does not claim for a minute, which one that leaves never does,
+        // Others strike what a worker has not claimed for a minute; one that leaves never does,
         // and one that stood still has not done.
         let is_claimed = std::mem::replace(&mut self.is_listed, true) && !self.is_leaving && !self.stood_still(now);
         if self.is_shared() && !is_claimed {
